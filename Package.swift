@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+// The rooms of usp in floor order: a room imports only rooms on lower floors.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+]
+
+/// Per-element loops live in C; they are optimised in every configuration.
+let kernelFlags: [CSetting] = [
+    .unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=fast", "-fvisibility=hidden"])
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies + ["TestSupport"], path: path,
+        swiftSettings: strict)
+}
+
+let package = Package(
+    name: "usp",
+    products: [
+        .library(name: "usp", type: .dynamic, targets: ["USPC"]),
+        .library(name: "USPKit", targets: ["USPKit"]),
+        .executable(name: "usp", targets: ["usp"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        // floor 0: the contract, the kernels, the borrowed libraries
+        .systemLibrary(name: "CUSP", path: "include"),
+        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CImage", providers: [.apt(["libpng-dev", "libjpeg62-turbo-dev", "zlib1g-dev"])]),
+        .target(name: "CKernels", cSettings: kernelFlags),
+        // floor 1: shapes, errors, random numbers, threads
+        room("USPBase"),
+        // floor 2: tensors and operations; formats without meaning
+        room("USPTensor", ["USPBase", "CKernels"]),
+        room("USPFiles", ["USPBase", "CImage"]),
+        // floor 3: models; noise processes and solvers; data sets
+        room("USPModels", ["USPBase", "USPTensor", "USPFiles"]),
+        room("USPDiffusion", ["USPBase", "USPTensor"]),
+        room("USPData", ["USPBase", "USPTensor", "USPFiles"]),
+        // floor 4: what one does with models
+        room("USPTransfer", ["USPBase", "USPTensor", "USPFiles", "USPModels"]),
+        room("USPTraining", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData"]),
+        room("USPEvaluation", ["USPBase", "USPTensor", "COpenBLAS"]),
+        // floor 5: the Swift API that people read
+        room(
+            "USPKit",
+            [
+                "USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData",
+                "USPTransfer", "USPTraining", "USPEvaluation",
+            ]),
+        // floor 6: the C ABI, thin
+        .target(
+            name: "USPC", dependencies: ["USPKit", "CUSP"], swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags(["-static-stdlib", "-Xlinker", "--version-script=include/usp.map"])
+            ]),
+        // floor 7: the command line tool
+        .executableTarget(
+            name: "usp",
+            dependencies: [
+                "USPKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        // tests, one folder per room
+        .target(name: "TestSupport", dependencies: ["USPBase", "USPTensor", "USPFiles"], path: "Tests/TestSupport", swiftSettings: strict),
+        tests("USPBaseTests", ["USPBase"]),
+        tests("USPTensorTests", ["USPBase", "USPTensor", "CKernels"]),
+        tests("USPFilesTests", ["USPBase", "USPFiles"]),
+        tests("USPModelsTests", ["USPBase", "USPTensor", "USPFiles", "USPModels"]),
+        tests("USPDiffusionTests", ["USPBase", "USPTensor", "USPFiles", "USPDiffusion"]),
+        tests("USPDataTests", ["USPBase", "USPTensor", "USPFiles", "USPData"]),
+        tests("USPTransferTests", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPTransfer"]),
+        tests("USPTrainingTests", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData", "USPTraining"]),
+        tests("USPEvaluationTests", ["USPBase", "USPTensor", "USPEvaluation"]),
+        tests("USPKitTests", ["USPKit"]),
+    ]
+)

@@ -1,0 +1,3 @@
+#include "CKernels.h"
+
+int uspi_isa(void) { return 0; }

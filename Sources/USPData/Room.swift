@@ -1,0 +1,1 @@
+// USPData: rooms are filled one by one; see CONTRIBUTING.md.

@@ -1,0 +1,1 @@
+// USPDiffusion: rooms are filled one by one; see CONTRIBUTING.md.

@@ -1,0 +1,1 @@
+// USPEvaluation: rooms are filled one by one; see CONTRIBUTING.md.

@@ -1,0 +1,1 @@
+// USPFiles: rooms are filled one by one; see CONTRIBUTING.md.

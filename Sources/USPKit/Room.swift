@@ -1,0 +1,1 @@
+// USPKit: rooms are filled one by one; see CONTRIBUTING.md.

@@ -1,0 +1,1 @@
+// USPModels: rooms are filled one by one; see CONTRIBUTING.md.

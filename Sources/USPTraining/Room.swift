@@ -1,0 +1,1 @@
+// USPTraining: rooms are filled one by one; see CONTRIBUTING.md.

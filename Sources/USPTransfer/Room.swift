@@ -1,0 +1,1 @@
+// USPTransfer: rooms are filled one by one; see CONTRIBUTING.md.
