@@ -27,7 +27,7 @@ let package = Package(
     products: [
         .library(name: "usp", type: .dynamic, targets: ["USPC"]),
         .library(name: "USPKit", targets: ["USPKit"]),
-        .executable(name: "usp", targets: ["usp"]),
+        .executable(name: "usp-cli", targets: ["usp"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
