@@ -3,5 +3,10 @@
 #define USPI_KERNELS_H
 #include <stddef.h>
 #include <stdint.h>
+
 int uspi_isa(void);
+
+#include "elementwise.h"
+#include "gemm.h"
+
 #endif

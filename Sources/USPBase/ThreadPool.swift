@@ -1,0 +1,171 @@
+// The one thread pool of the process. A loop is cut into parts by its count alone; which thread
+// takes a part never changes what the part computes.
+
+import Glibc
+import Synchronization
+
+/// Workers that sleep until a loop arrives, spin a little between loops, and help the caller.
+///
+/// When two threads of the host ask at once, the second runs its loop alone: there are never more
+/// busy threads than asked for by each caller plus the pool.
+package final class ThreadPool: @unchecked Sendable {
+    // SAFETY of @unchecked: `job` is written only by the caller that holds `owner`, before it
+    // publishes a new generation with release order; workers read it after acquiring that.
+    package static let shared = ThreadPool()
+
+    /// Polls before a thread gives its processor away: some tens of microseconds.
+    private static let spinLimit = 50_000
+
+    private let owner = Atomic<Bool>(false)
+    private let generation = Atomic<Int>(0)
+    private let nextPart = Atomic<Int>(0)
+    private let partCount = Atomic<Int>(0)
+    private let running = Atomic<Int>(0)
+    private let helping = Atomic<Int>(0)
+    private let sleepers = Atomic<Int>(0)
+    private let desired = Atomic<Int>(0)
+    private var job: (@Sendable (Int) -> Void) = { _ in }
+    private var started = 0
+    private var process: pid_t = 0
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let wake: UnsafeMutablePointer<pthread_cond_t>
+
+    private init() {
+        mutex = .allocate(capacity: 1)
+        wake = .allocate(capacity: 1)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(wake, nil)
+    }
+
+    /// Threads that a loop may use, the caller included. 0 (the start) means every processor.
+    package var threads: Int {
+        get {
+            let asked = desired.load(ordering: .relaxed)
+            return asked > 0 ? asked : ThreadPool.processors
+        }
+        set { desired.store(max(newValue, 0), ordering: .relaxed) }
+    }
+
+    /// Processors that this process may run on.
+    package static let processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+
+    /// Runs `body(0) … body(parts - 1)`, each exactly once, and returns when all are done.
+    package func run(parts: Int, _ body: (Int) -> Void) {
+        let threads = min(self.threads, parts)
+        if threads <= 1 || !tryAcquire() {
+            for part in 0..<max(parts, 0) { body(part) }
+            return
+        }
+        withoutActuallyEscaping(body) { escaping in
+            // SAFETY: the closure is used only until the last part is done, before this returns.
+            let sendable = unsafeSendable(escaping)
+            dispatch(parts: parts, helpers: threads - 1, sendable)
+        }
+        owner.store(false, ordering: .releasing)
+    }
+
+    private func tryAcquire() -> Bool {
+        owner.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
+    }
+
+    private func dispatch(parts: Int, helpers: Int, _ body: @escaping @Sendable (Int) -> Void) {
+        startWorkers(helpers)
+        job = body
+        partCount.store(parts, ordering: .relaxed)
+        nextPart.store(0, ordering: .relaxed)
+        running.store(started, ordering: .relaxed)
+        helping.store(helpers, ordering: .relaxed)
+        generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
+            pthread_mutex_lock(mutex)
+            pthread_cond_broadcast(wake)
+            pthread_mutex_unlock(mutex)
+        }
+        takeParts()
+        var spins = 0
+        while running.load(ordering: .acquiring) > 0 {
+            spins &+= 1
+            if spins > ThreadPool.spinLimit { sched_yield() }
+        }
+        job = { _ in }
+    }
+
+    private func takeParts() {
+        let parts = partCount.load(ordering: .relaxed)
+        while true {
+            let part = nextPart.wrappingAdd(1, ordering: .relaxed).oldValue
+            if part >= parts { return }
+            job(part)
+        }
+    }
+
+    /// Brings the number of workers to `count`; after a fork the child starts its own.
+    private func startWorkers(_ count: Int) {
+        let current = getpid()
+        if process != current {
+            process = current
+            started = 0
+            sleepers.store(0, ordering: .relaxed)
+            pthread_mutex_init(mutex, nil)
+            pthread_cond_init(wake, nil)
+        }
+        while started < count {
+            let seen = generation.load(ordering: .relaxed)
+            let start = WorkerStart(pool: self, index: started, seen: seen)
+            var thread = pthread_t()
+            let status = pthread_create(
+                &thread, nil,
+                { argument in
+                    guard let argument else { return nil }
+                    let start = Unmanaged<WorkerStart>.fromOpaque(argument).takeRetainedValue()
+                    start.pool.work(index: start.index, seen: start.seen)
+                    return nil
+                }, Unmanaged.passRetained(start).toOpaque())
+            guard status == 0 else { return }
+            pthread_detach(thread)
+            started += 1
+        }
+    }
+
+    private func work(index: Int, seen: Int) {
+        var seen = seen
+        while true {
+            seen = awaitGeneration(after: seen)
+            if index < helping.load(ordering: .relaxed) { takeParts() }
+            running.wrappingSubtract(1, ordering: .releasing)
+        }
+    }
+
+    private func awaitGeneration(after seen: Int) -> Int {
+        for _ in 0..<ThreadPool.spinLimit {
+            let current = generation.load(ordering: .acquiring)
+            if current != seen { return current }
+        }
+        sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        pthread_mutex_lock(mutex)
+        while generation.load(ordering: .sequentiallyConsistent) == seen {
+            pthread_cond_wait(wake, mutex)
+        }
+        pthread_mutex_unlock(mutex)
+        sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+        return generation.load(ordering: .acquiring)
+    }
+}
+
+/// What a new worker is handed.
+private final class WorkerStart: Sendable {
+    let pool: ThreadPool
+    let index: Int
+    let seen: Int
+    init(pool: ThreadPool, index: Int, seen: Int) {
+        self.pool = pool
+        self.index = index
+        self.seen = seen
+    }
+}
+
+private func unsafeSendable(_ body: @escaping (Int) -> Void) -> @Sendable (Int) -> Void {
+    struct Box: @unchecked Sendable { let body: (Int) -> Void }
+    let box = Box(body: body)
+    return { box.body($0) }
+}

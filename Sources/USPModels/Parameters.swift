@@ -1,0 +1,133 @@
+// A model's parameters: one slab of f32 and a table. Optimiser, averaging, clipping, all-reduce and
+// saving are each one loop over it.
+
+import USPBase
+import USPTensor
+
+/// The parameters of one model, by name, over one slab or over borrowed memory.
+///
+/// Reading is safe from any thread. Writers (`initialize`, optimisers, `load`) own the object and
+/// call `invalidateCopies` when they are done.
+package final class Parameters: @unchecked Sendable {
+    // SAFETY of @unchecked: the tables never change after `init`; contents by the rule above.
+    package let specs: [ParameterSpec]
+    /// All values in the order of `specs`, each aligned to 16 elements; nil when borrowed.
+    package let slab: Tensor?
+    /// Gradients in the slab's layout, once `trainable()` has been called.
+    package private(set) var gradients: Tensor?
+
+    private let tensors: [Tensor]
+    private let indices: [String: Int]
+    /// First element of each parameter in the slab.
+    package let offsets: [Int]
+
+    /// Undefined values in a slab of their own; follow with `initialize` or loading.
+    package init(_ specs: [ParameterSpec]) throws(USPError) {
+        let layout = try Parameters.layout(specs)
+        let slab = try Tensor.zeros([layout.count])
+        self.specs = specs
+        self.slab = slab
+        offsets = layout.offsets
+        indices = try Parameters.index(specs)
+        var views: [Tensor] = []
+        for (spec, offset) in zip(specs, layout.offsets) {
+            views.append(
+                Tensor(spec.shape, .float32, storage: slab.storage, byteOffset: slab.byteOffset + offset * 4))
+        }
+        tensors = views
+    }
+
+    /// Values in memory that `storage` keeps alive (a mapped file): read-only, for inference.
+    package init(_ specs: [ParameterSpec], borrowing views: [Tensor]) throws(USPError) {
+        try require(specs.count == views.count, .internal, "\(views.count) views, \(specs.count) parameters")
+        for (spec, view) in zip(specs, views) { try expect(view, spec.shape, spec.name) }
+        self.specs = specs
+        slab = nil
+        offsets = []
+        indices = try Parameters.index(specs)
+        tensors = views
+    }
+
+    private static func layout(
+        _ specs: [ParameterSpec]
+    ) throws(USPError) -> (offsets: [Int], count: Int) {
+        var offsets: [Int] = []
+        var count = 0
+        for spec in specs {
+            let shape = try Shape.checked(spec.shape.extents, spec.name)
+            offsets.append(count)
+            count = try CheckedMath.add(count, (shape.count + 15) / 16 * 16, spec.name)
+        }
+        return (offsets, count)
+    }
+
+    private static func index(_ specs: [ParameterSpec]) throws(USPError) -> [String: Int] {
+        var indices: [String: Int] = [:]
+        for (position, spec) in specs.enumerated() {
+            guard indices.updateValue(position, forKey: spec.name) == nil else {
+                throw USPError(.internal, "two parameters are called \(spec.name)")
+            }
+        }
+        return indices
+    }
+
+    package var count: Int { specs.reduce(0) { $0 + $1.shape.count } }
+
+    /// The parameter of this name.
+    package func tensor(_ name: String) throws(USPError) -> Tensor {
+        guard let index = indices[name] else {
+            throw USPError(.missingWeight, "the model has no parameter \(name)")
+        }
+        return tensors[index]
+    }
+
+    package func contains(_ name: String) -> Bool { indices[name] != nil }
+    package subscript(position: Int) -> Tensor { tensors[position] }
+    package func index(of name: String) -> Int? { indices[name] }
+
+    /// Every parameter by its initialiser, from a stream of its own name.
+    package func initialize(_ key: RandomKey) {
+        for (spec, tensor) in zip(specs, tensors) {
+            spec.initializer.fill(
+                UnsafeMutableBufferPointer(start: tensor.floats, count: tensor.count),
+                key.stream(spec.name))
+        }
+        invalidateCopies()
+    }
+
+    /// Drops packed copies: call after writing values.
+    package func invalidateCopies() {
+        for tensor in tensors { tensor.node.packed.invalidate() }
+    }
+
+    /// Gives every trainable parameter (that `chosen` accepts) a place in a slab of gradients,
+    /// zeroed; the others take none.
+    package func makeTrainable(
+        where chosen: (ParameterSpec) -> Bool = { _ in true }
+    ) throws(USPError) {
+        guard let slab else {
+            throw USPError(.unsupported, "parameters in a mapped file are read-only; copy them to train")
+        }
+        let gradients = try self.gradients ?? Tensor.zeros(slab.shape)
+        self.gradients = gradients
+        for (position, spec) in specs.enumerated() {
+            let view =
+                spec.isTrainable && chosen(spec)
+                ? Tensor(spec.shape, .float32, storage: gradients.storage, byteOffset: gradients.byteOffset + offsets[position] * 4)
+                : nil
+            tensors[position].node.setLeaf(gradient: view)
+        }
+    }
+
+    package func zeroGradients() { gradients?.fillWithZeros() }
+
+    /// The gradient of the parameter at this position, if it is trained.
+    package func gradient(_ position: Int) -> Tensor? { tensors[position].node.gradient }
+
+    /// The same table with values of its own.
+    package func copied() throws(USPError) -> Parameters {
+        let result = try Parameters(specs)
+        for (position, tensor) in tensors.enumerated() { try result.tensors[position].copy(from: tensor) }
+        return result
+    }
+}

@@ -1,1 +1,0 @@
-// USPModels: rooms are filled one by one; see CONTRIBUTING.md.

@@ -1,0 +1,56 @@
+// Pointwise activations, alone and as the epilogue of products.
+
+import CKernels
+import USPBase
+
+/// An activation; `.geluErf` is exact, `.geluTanh` the approximation of Hendrycks and Gimpel.
+package enum Activation: String, Sendable, CaseIterable {
+    case none
+    case geluErf
+    case geluTanh
+    case silu
+
+    var kernel: Int32 {
+        switch self {
+        case .none: Int32(USPI_ACT_NONE.rawValue)
+        case .geluErf: Int32(USPI_ACT_GELU_ERF.rawValue)
+        case .geluTanh: Int32(USPI_ACT_GELU_TANH.rawValue)
+        case .silu: Int32(USPI_ACT_SILU.rawValue)
+        }
+    }
+}
+
+extension Context {
+    /// y = activation(x), elementwise.
+    /// - x: any shape, f32
+    /// - Complexity: 8 bytes an element.
+    package func activate(_ x: Tensor, _ activation: Activation) throws(USPError) -> Tensor {
+        if activation == .none { return x }
+        let y = try Tensor(x.shape)
+        let (source, result) = (x.floats, y.floats)
+        let kernel = activation.kernel
+        parallelRanges(x.count, grain: 1 << 14) { range in
+            uspi_activation_forward(
+                kernel, source + range.lowerBound, result + range.lowerBound, Int64(range.count))
+        }
+        tape?.record(y, inputs: [x]) { [tape] gradient throws(USPError) in
+            guard let target = try tape?.target(for: x) else { return }
+            try activationBackward(activation, before: x, gradient, into: target)
+        }
+        return y
+    }
+}
+
+/// target (+)= gradient · activation′(before)
+func activationBackward(
+    _ activation: Activation, before: Tensor, _ gradient: Tensor, into target: GradientTarget
+) throws(USPError) {
+    let result = target.accumulates ? try Tensor(gradient.shape) : target.tensor
+    let (x, dy, dx) = (before.floats, gradient.floats, result.floats)
+    let kernel = activation.kernel
+    parallelRanges(gradient.count, grain: 1 << 14) { range in
+        uspi_activation_backward(
+            kernel, x + range.lowerBound, dy + range.lowerBound, dx + range.lowerBound, Int64(range.count))
+    }
+    if target.accumulates { try addInPlace(target.tensor, result) }
+}

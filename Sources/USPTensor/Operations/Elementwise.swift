@@ -1,0 +1,86 @@
+// Sums, gates and conversions: one pass over memory each.
+
+import CKernels
+import USPBase
+
+extension Context {
+    /// y = a + b, same shape, f32.
+    package func add(_ a: Tensor, _ b: Tensor) throws(USPError) -> Tensor {
+        try require(a.count == b.count, .shape, "add: \(a.shape) and \(b.shape)")
+        let y = try a.copied()
+        try addInPlace(y, b)
+        let result = y
+        tape?.record(result, inputs: [a, b]) { [tape] gradient throws(USPError) in
+            try tape?.pass(gradient, to: a)
+            try tape?.pass(gradient, to: b)
+        }
+        return result
+    }
+}
+
+/// target += addend, f32, same count.
+package func addInPlace(_ target: Tensor, _ addend: Tensor) throws(USPError) {
+    try require(
+        target.count == addend.count, .shape, "add: \(addend.shape) to \(target.shape)")
+    let (y, x) = (target.floats, addend.floats)
+    parallelRanges(target.count, grain: 1 << 15) { range in
+        uspi_add(y + range.lowerBound, x + range.lowerBound, range.count)
+    }
+}
+
+/// target[j] (+)= Σ_i x[i, j]; the order of the sum depends on the shape only.
+func sumRows(
+    _ x: Tensor, rows: Int, width: Int, into target: GradientTarget
+) throws(USPError) {
+    let (source, result) = (x.floats, target.tensor.floats)
+    let accumulates: Int32 = target.accumulates ? 1 : 0
+    parallelRanges(width, grain: max(16, (1 << 18) / max(rows, 1) / 16 * 16)) { columns in
+        uspi_sum_rows(
+            source + columns.lowerBound, width, rows, columns.count, result + columns.lowerBound,
+            accumulates)
+    }
+}
+
+/// y[i, j] = residual[i, j] + gate[i / period, j] · value[i, j]
+func gateForward(_ value: Tensor, _ gate: Chunk, period: Int, residual: Tensor?, into y: Tensor) {
+    let width = gate.width
+    let (x, result, addend) = (value.floats, y.floats, residual?.floats)
+    let (gates, stride) = (gate.pointer, gate.rowStride)
+    parallelRanges(y.count / max(width, 1), grain: rowGrain(width: width)) { rows in
+        for row in rows {
+            uspi_gate_forward(
+                x + row * width, gates + row / period * stride, addend.map { $0 + row * width },
+                result + row * width, width)
+        }
+    }
+}
+
+/// The gradient of the gated value; the gate's own is added to its chunk's tensor.
+func gateBackward(
+    _ gradient: Tensor, ungated: Tensor?, _ gate: Chunk, period: Int, _ tape: Tape
+) throws(USPError) -> Tensor {
+    let inner = try Tensor(gradient.shape)
+    let width = gate.width
+    let target = try chunkTarget(gate, tape)
+    let (dy, dx, value) = (gradient.floats, inner.floats, ungated?.floats)
+    let (gates, stride) = (gate.pointer, gate.rowStride)
+    let gateGradients = target.map { $0.floats + gate.index * width }
+    let samples = gradient.count / max(width * period, 1)
+    parallelRanges(samples, grain: 1) { range in
+        for sample in range {
+            for row in sample * period..<(sample + 1) * period {
+                uspi_gate_backward(
+                    dy + row * width, gates + sample * stride, value.map { $0 + row * width },
+                    dx + row * width, gateGradients.map { $0 + sample * stride }, width)
+            }
+        }
+    }
+    return inner
+}
+
+/// The gradient of a chunk's whole tensor, zero where nothing has been added yet.
+func chunkTarget(_ chunk: Chunk, _ tape: Tape) throws(USPError) -> Tensor? {
+    guard let target = try tape.target(for: chunk.tensor) else { return nil }
+    if !target.accumulates { target.tensor.fillWithZeros() }
+    return target.tensor
+}

@@ -1,0 +1,45 @@
+// Derived copies of a parameter: packed for the product that reads it, never saved.
+
+import CKernels
+import Synchronization
+import USPBase
+
+/// How a `[N, K]` weight stands in a product.
+package enum PackedUse: Hashable, Sendable {
+    /// y[M, N] = x[M, K] · Wᵀ, as in a forward pass.
+    case forward
+    /// dx[M, K] = dy[M, N] · W, as in a backward pass.
+    case backward
+    /// Anything else an operation derives (a transformed convolution kernel, say), by its name.
+    case custom(String)
+}
+
+/// The packed copies of one parameter, made at first use and dropped when the parameter changes.
+package final class PackedCopies: Sendable {
+    private struct Key: Hashable {
+        let use: PackedUse
+        let compute: DType
+    }
+
+    private let copies = Mutex<[Key: Storage]>([:])
+
+    /// Drops all copies: call after writing the parameter.
+    package func invalidate() { copies.withLock { $0.removeAll() } }
+
+    /// The copy for this use; `make` fills a new one of `byteCount` bytes if there is none.
+    package func copy(
+        _ use: PackedUse, compute: DType, byteCount: Int,
+        make: (UnsafeMutableRawPointer) throws(USPError) -> Void
+    ) throws(USPError) -> Storage {
+        let key = Key(use: use, compute: compute)
+        if let present = copies.withLock({ $0[key] }) { return present }
+        let fresh = try Storage(byteCount: byteCount)
+        try make(fresh.base)
+        // Two threads may have packed at once: the first to arrive is kept.
+        return copies.withLock { all in
+            if let present = all[key] { return present }
+            all[key] = fresh
+            return fresh
+        }
+    }
+}

@@ -1,0 +1,195 @@
+// Matrix products: cuts one into tiles for the threads and hands each to the kernel.
+
+import CKernels
+import USPBase
+
+/// A matrix operand in memory: element (i, j) lies at `pointer + i·row + j·column` elements.
+package struct MatrixView {
+    package var pointer: UnsafeMutableRawPointer
+    package var row: Int
+    package var column: Int
+    package var dtype: DType
+
+    package init(_ pointer: UnsafeMutableRawPointer, row: Int, column: Int = 1, dtype: DType = .float32) {
+        self.pointer = pointer
+        self.row = row
+        self.column = column
+        self.dtype = dtype
+    }
+
+    /// A tensor as its rows: `[rows, last]`.
+    package init(_ tensor: Tensor) {
+        self.init(tensor.raw, row: tensor.shape.rank == 0 ? 1 : tensor.shape[-1], dtype: tensor.dtype)
+    }
+
+    package var transposed: MatrixView {
+        MatrixView(pointer, row: column, column: row, dtype: dtype)
+    }
+}
+
+/// The right operand, packed for the kernel.
+package struct PackedMatrix {
+    package let storage: Storage
+    /// Rows (the summed extent) and columns.
+    package let k: Int
+    package let n: Int
+    package let compute: DType
+}
+
+/// What happens to a product's sum before it is stored.
+package struct Epilogue {
+    package var bias: UnsafePointer<Float>?
+    package var activation: Activation = .none
+    /// Also receives the value before the activation; type and row stride of the result.
+    package var beforeActivation: UnsafeMutableRawPointer?
+    /// Multiplies row i by `gate[(i / period)·stride + j]`.
+    package var gate: (pointer: UnsafePointer<Float>, stride: Int, period: Int)?
+    /// Added last; row stride in elements.
+    package var residual: (pointer: UnsafePointer<Float>, stride: Int)?
+    package var accumulates = false
+    package var scale: Float = 1
+
+    package init() {}
+}
+
+extension DType {
+    /// The kernels' name of this type. Programmer error for types that kernels do not compute in.
+    var kernel: Int32 {
+        switch self {
+        case .float32: Int32(USPI_F32.rawValue)
+        case .bfloat16: Int32(USPI_BF16.rawValue)
+        default: preconditionFailure("kernels compute in f32 and bf16")
+        }
+    }
+}
+
+/// Packs B `[k, n]`, a panel range a thread.
+func pack(
+    _ b: MatrixView, k: Int, n: Int, compute: DType, into packed: UnsafeMutableRawPointer
+) {
+    let panel = Int(uspi_gemm_panel())
+    let panels = (n + panel - 1) / panel
+    let grain = max(1, (1 << 16) / max(k * panel, 1))
+    parallelRanges(panels, grain: grain) { range in
+        uspi_pack_b(
+            b.pointer, Int64(b.row), Int64(b.column), b.dtype.kernel, Int64(k), Int64(n),
+            compute.kernel, packed, Int64(range.lowerBound * panel),
+            Int64(min(n, range.upperBound * panel)))
+    }
+}
+
+/// Packs a passing operand into the pool.
+package func packed(
+    _ b: MatrixView, k: Int, n: Int, compute: DType
+) throws(USPError) -> PackedMatrix {
+    let bytes = Int(uspi_packed_b_size(Int64(k), Int64(n), compute.kernel))
+    let storage = try Storage(byteCount: bytes)
+    pack(b, k: k, n: n, compute: compute, into: storage.base)
+    return PackedMatrix(storage: storage, k: k, n: n, compute: compute)
+}
+
+/// A `[N, K]` weight packed for its use; kept beside the weight if that is a parameter.
+package func packed(
+    weight: Tensor, use: PackedUse, compute: DType
+) throws(USPError) -> PackedMatrix {
+    let (outputs, inputs) = (weight.shape[0], weight.count / max(weight.shape[0], 1))
+    let plain = MatrixView(weight.raw, row: inputs, dtype: weight.dtype)
+    let (view, k, n) = use == .backward ? (plain, outputs, inputs) : (plain.transposed, inputs, outputs)
+    let bytes = Int(uspi_packed_b_size(Int64(k), Int64(n), compute.kernel))
+    let storage = try weight.node.packed.copy(use, compute: compute, byteCount: bytes) {
+        base throws(USPError) in
+        pack(view, k: k, n: n, compute: compute, into: base)
+    }
+    return PackedMatrix(storage: storage, k: k, n: n, compute: compute)
+}
+
+/// c[m, n] = epilogue(a[m, k] · b[k, n]).
+///
+/// Tiles depend on the shape alone and the summed extent is never cut, so the result is the same
+/// for any number of threads. `c.column` is 1.
+/// - Complexity: 2·m·n·k flops.
+package func multiply(
+    _ a: MatrixView, _ b: PackedMatrix, rows m: Int, into c: MatrixView,
+    _ epilogue: Epilogue = Epilogue()
+) throws(USPError) {
+    precondition(c.column == 1)
+    if m == 0 || b.n == 0 { return }
+    var job = kernelJob(a, b, rows: m, into: c, epilogue)
+    let tile = ProductTile(m: m, n: b.n, k: b.k)
+    let workspaceBytes = (Int(uspi_gemm_workspace(Int64(b.k), b.compute.kernel)) + 63) / 64 * 64
+    let workspace = try Storage(byteCount: workspaceBytes * tile.parts)
+    withUnsafePointer(to: &job) { job in
+        ThreadPool.shared.run(parts: tile.parts) { part in
+            let (rows, columns) = tile.ranges(part)
+            uspi_gemm_run(
+                job, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(columns.lowerBound),
+                Int64(columns.upperBound), workspace.base + part * workspaceBytes)
+        }
+    }
+}
+
+private func kernelJob(
+    _ a: MatrixView, _ b: PackedMatrix, rows m: Int, into c: MatrixView, _ epilogue: Epilogue
+) -> uspi_gemm {
+    var job = uspi_gemm()
+    job.m = Int64(m)
+    job.n = Int64(b.n)
+    job.k = Int64(b.k)
+    job.a = UnsafeRawPointer(a.pointer)
+    job.a_row = Int64(a.row)
+    job.a_col = Int64(a.column)
+    job.a_type = a.dtype.kernel
+    job.b = UnsafeRawPointer(b.storage.base)
+    job.compute = b.compute.kernel
+    job.c = c.pointer
+    job.c_row = Int64(c.row)
+    job.c_type = c.dtype.kernel
+    job.alpha = epilogue.scale
+    job.accumulate = epilogue.accumulates ? 1 : 0
+    job.bias = epilogue.bias
+    job.activation = epilogue.activation.kernel
+    job.pre = epilogue.beforeActivation
+    if let gate = epilogue.gate {
+        job.gate = gate.pointer
+        job.gate_row = Int64(gate.stride)
+        job.gate_period = Int64(gate.period)
+    }
+    if let residual = epilogue.residual {
+        job.residual = residual.pointer
+        job.residual_row = Int64(residual.stride)
+    }
+    return job
+}
+
+/// How a product is cut: enough parts to balance the threads, large enough to be worth a hand-off.
+struct ProductTile {
+    let m: Int
+    let n: Int
+    let rowGrain: Int
+    let columnGrain: Int
+
+    var rowParts: Int { (m + rowGrain - 1) / rowGrain }
+    var parts: Int { rowParts * ((n + columnGrain - 1) / columnGrain) }
+
+    init(m: Int, n: Int, k: Int) {
+        self.m = m
+        self.n = n
+        let panel = Int(uspi_gemm_panel())
+        let work = m * n * k
+        let wanted = work < 1 << 19 ? 1 : min(64, max(2, work >> 23))
+        let rowUnit = 56
+        let possibleRows = max(1, m / rowUnit)
+        let rows = min(wanted, possibleRows)
+        rowGrain = ((m + rows - 1) / rows + 13) / 14 * 14
+        let columns = min(max(1, wanted / rows), max(1, n / panel))
+        columnGrain = ((n + columns - 1) / columns + panel - 1) / panel * panel
+    }
+
+    func ranges(_ part: Int) -> (Range<Int>, Range<Int>) {
+        let (column, row) = part.quotientAndRemainder(dividingBy: rowParts)
+        return (
+            row * rowGrain..<min(m, (row + 1) * rowGrain),
+            column * columnGrain..<min(n, (column + 1) * columnGrain)
+        )
+    }
+}

@@ -1,0 +1,133 @@
+// Reverse-mode differentiation: each operation records one closure, the tape plays them backwards.
+
+import USPBase
+
+/// The identity of a value on the tape: whether it needs a gradient, and the gradient itself.
+package final class Node: @unchecked Sendable {
+    // SAFETY of @unchecked: gradients are touched only by the one thread that trains; the packed
+    // copies guard themselves.
+
+    /// Set for trainable parameters, and by the tape for everything computed from them.
+    package internal(set) var requiresGradient = false
+
+    /// For a parameter: where its gradient accumulates (f32, a view of the gradient slab).
+    package internal(set) var gradient: Tensor?
+
+    /// A leaf keeps its gradient; an intermediate value's is released once it has been used.
+    fileprivate var isLeaf = false
+    fileprivate var ownsGradient = false
+
+    /// Copies of a parameter in the layouts that products read.
+    package let packed = PackedCopies()
+
+    package init() {}
+
+    /// Makes this a trainable parameter whose gradient is added to `gradient`; nil freezes it.
+    package func setLeaf(gradient: Tensor?) {
+        self.gradient = gradient
+        requiresGradient = gradient != nil
+        isLeaf = true
+        ownsGradient = true
+    }
+}
+
+/// Where an operation's gradient writes what belongs to one of its inputs.
+package struct GradientTarget {
+    /// f32, of the input's count.
+    package let tensor: Tensor
+    /// Whether to add to what is there (otherwise the content is undefined: overwrite).
+    package let accumulates: Bool
+}
+
+/// The record of one forward pass.
+package final class Tape {
+    private struct Entry {
+        let output: Tensor
+        let backward: (Tensor) throws(USPError) -> Void
+    }
+
+    private var entries: [Entry] = []
+
+    package init() {}
+
+    /// Records how the gradient of `output` (f32, its count) reaches the inputs.
+    ///
+    /// Nothing is kept if no input needs a gradient. The closure asks `target(for:)` for each.
+    package func record(
+        _ output: Tensor, inputs: [Tensor?],
+        backward: @escaping (Tensor) throws(USPError) -> Void
+    ) {
+        guard inputs.contains(where: { $0?.node.requiresGradient == true }) else { return }
+        output.node.requiresGradient = true
+        entries.append(Entry(output: output, backward: backward))
+    }
+
+    /// Where to write the gradient of `input`, or nil if nobody needs it.
+    package func target(for input: Tensor?) throws(USPError) -> GradientTarget? {
+        guard let input, input.node.requiresGradient else { return nil }
+        let node = input.node
+        guard let present = node.gradient else {
+            let fresh = try Tensor(input.shape)
+            node.gradient = fresh
+            node.ownsGradient = true
+            return GradientTarget(tensor: fresh, accumulates: false)
+        }
+        if !node.ownsGradient {
+            node.gradient = try present.copied()
+            node.ownsGradient = true
+        }
+        return GradientTarget(tensor: node.gradient ?? present, accumulates: true)
+    }
+
+    /// Hands a finished gradient to `input` without copying it where that is possible.
+    ///
+    /// `gradient` may be shared afterwards and must not be written any more.
+    package func pass(_ gradient: Tensor, to input: Tensor?) throws(USPError) {
+        guard let input, input.node.requiresGradient else { return }
+        if input.node.gradient == nil {
+            input.node.gradient = gradient
+            input.node.ownsGradient = false
+        } else if let target = try target(for: input) {
+            try accumulate(gradient, into: target)
+        }
+    }
+
+    /// Plays the tape backwards from `output`; the tape is empty afterwards.
+    ///
+    /// - gradient: f32, of the output's count; nil means ones (the output is a scalar loss).
+    package func backward(from output: Tensor, gradient: Tensor? = nil) throws(USPError) {
+        defer { forget() }
+        let seed: Tensor
+        if let gradient {
+            try require(
+                gradient.count == output.count, .shape,
+                "gradient \(gradient.shape) for the output \(output.shape)")
+            seed = gradient
+        } else {
+            seed = try Tensor(output.shape, [Float](repeating: 1, count: output.count))
+        }
+        output.node.gradient = seed
+        output.node.ownsGradient = false
+        while let entry = entries.popLast() {
+            let node = entry.output.node
+            guard let gradient = node.gradient else { continue }
+            node.gradient = nil
+            try entry.backward(gradient)
+        }
+    }
+
+    /// Drops what was recorded, and every intermediate gradient with it.
+    package func forget() {
+        for entry in entries where !entry.output.node.isLeaf { entry.output.node.gradient = nil }
+        entries.removeAll(keepingCapacity: true)
+    }
+}
+
+/// Adds (or writes) a gradient to its target.
+package func accumulate(_ gradient: Tensor, into target: GradientTarget) throws(USPError) {
+    if target.accumulates {
+        try addInPlace(target.tensor, gradient)
+    } else {
+        try target.tensor.copy(from: gradient)
+    }
+}
