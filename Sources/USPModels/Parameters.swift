@@ -108,7 +108,8 @@ package final class Parameters: @unchecked Sendable {
         guard let slab else {
             throw USPError(.unsupported, "parameters in a mapped file are read-only; copy them to train")
         }
-        let gradients = try self.gradients ?? Tensor.zeros(slab.shape)
+        let gradients: Tensor
+        if let present = self.gradients { gradients = present } else { gradients = try Tensor.zeros(slab.shape) }
         self.gradients = gradients
         for (position, spec) in specs.enumerated() {
             let view =
