@@ -8,5 +8,6 @@ int uspi_isa(void);
 
 #include "elementwise.h"
 #include "gemm.h"
+#include "optimizer.h"
 
 #endif

@@ -1,0 +1,109 @@
+// AdamW and LARS over a model's slab: one pass for update, decay and moving average.
+
+import USPBase
+import USPModels
+import USPTensor
+
+/// Which rule updates the parameters, and its constants.
+package enum OptimizerKind: Sendable, Equatable {
+    case adamW(beta1: Float, beta2: Float, epsilon: Float)
+    /// You, Gitman, Ginsburg 2017, as MAE's linear probe uses it.
+    case lars(momentum: Float, trust: Float)
+
+    /// The constants of masked pretraining: β = (0.9, 0.95).
+    package static let pretraining = OptimizerKind.adamW(beta1: 0.9, beta2: 0.95, epsilon: 1e-8)
+    /// The constants of DiT, SiT and of fine-tuning: β = (0.9, 0.999).
+    package static let standard = OptimizerKind.adamW(beta1: 0.9, beta2: 0.999, epsilon: 1e-8)
+    package static let probe = OptimizerKind.lars(momentum: 0.9, trust: 0.001)
+}
+
+/// The state of one optimiser: slabs in the layout of the parameters, and a count of steps.
+package final class Optimizer {
+    package let kind: OptimizerKind
+    package let parameters: Parameters
+    private let segments: [UpdateSegment]
+    private let pieces: [UpdateSegment]
+    /// First moment (AdamW) or velocity (LARS).
+    package let first: Tensor
+    /// Second moment; empty for LARS.
+    package let second: Tensor
+    package internal(set) var time = 0
+
+    /// - rateScale: multiplies the learning rate of a parameter (layer-wise decay)
+    /// - Throws: `.unsupported` for parameters that `makeTrainable` has not been called on.
+    package init(
+        _ kind: OptimizerKind, _ parameters: Parameters, weightDecay: Float,
+        rateScale: (ParameterSpec) -> Float = { _ in 1 }
+    ) throws(USPError) {
+        guard let slab = parameters.slab, parameters.gradients != nil else {
+            throw USPError(.unsupported, "optimiser: the parameters are not trainable")
+        }
+        self.kind = kind
+        self.parameters = parameters
+        var segments: [UpdateSegment] = []
+        for (position, spec) in parameters.specs.enumerated()
+        where parameters.gradient(position) != nil {
+            segments.append(
+                UpdateSegment(
+                    offset: parameters.offsets[position], count: spec.shape.count,
+                    weightDecay: spec.decays ? weightDecay : 0, rateScale: rateScale(spec)))
+        }
+        self.segments = segments
+        pieces = UpdateSegment.cut(segments)
+        first = try Tensor.zeros(slab.shape)
+        if case .adamW = kind { second = try Tensor.zeros(slab.shape) } else { second = try Tensor.zeros([0]) }
+    }
+
+    /// Norm of all gradients together.
+    package func gradientNorm() -> Float {
+        guard let gradients = parameters.gradients else { return 0 }
+        return Float(sumOfSquares(segments, gradients: gradients).squareRoot())
+    }
+
+    /// One update at this learning rate; the average, if any, follows in the same pass.
+    package func step(
+        rate: Float, gradientScale: Float = 1, average: Tensor? = nil, averageDecay: Float = 0
+    ) {
+        guard let slab = parameters.slab, let gradients = parameters.gradients else { return }
+        time += 1
+        switch kind {
+        case .adamW(let beta1, let beta2, let epsilon):
+            let numbers = AdamWStep(
+                rate: rate, beta1: beta1, beta2: beta2, epsilon: epsilon, time: time,
+                gradientScale: gradientScale, emaDecay: averageDecay)
+            adamW(
+                numbers, pieces, values: slab, gradients: gradients, first: first, second: second,
+                average: average)
+        case .lars(let momentum, let trust):
+            for (segment, spec) in zip(segments, trainedSpecs) {
+                lars(
+                    rate: rate, momentum: momentum,
+                    trust: spec.shape.rank > 1 ? trustRatio(segment, trust, gradientScale) : 1,
+                    gradientScale: gradientScale, emaDecay: averageDecay,
+                    spec.shape.rank > 1 ? segment : segment.withoutDecay, values: slab,
+                    gradients: gradients, velocity: first, average: average)
+            }
+        }
+        parameters.invalidateCopies()
+    }
+
+    private var trainedSpecs: [ParameterSpec] {
+        parameters.specs.enumerated().filter { parameters.gradient($0.offset) != nil }.map(\.element)
+    }
+
+    /// trust · ‖p‖ / ‖g + decay·p‖, or 1 where one of them is zero.
+    private func trustRatio(_ segment: UpdateSegment, _ trust: Float, _ scale: Float) -> Float {
+        guard let slab = parameters.slab, let gradients = parameters.gradients else { return 1 }
+        let value = sumOfSquares([segment], gradients: slab).squareRoot()
+        let update = sumOfSquares(
+            [segment], gradients: gradients, values: slab, scale: scale, decay: segment.weightDecay
+        ).squareRoot()
+        return value > 0 && update > 0 ? Float(Double(trust) * value / update) : 1
+    }
+}
+
+extension UpdateSegment {
+    fileprivate var withoutDecay: UpdateSegment {
+        UpdateSegment(offset: offset, count: count, weightDecay: 0, rateScale: rateScale)
+    }
+}

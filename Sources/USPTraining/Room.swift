@@ -1,1 +1,0 @@
-// USPTraining: rooms are filled one by one; see CONTRIBUTING.md.

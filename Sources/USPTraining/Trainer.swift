@@ -1,0 +1,186 @@
+// The training loop's one step: forward, backward, clip, update, average. It knows no model: a task
+// hands it a loss.
+
+import USPBase
+import USPModels
+import USPTensor
+
+/// How a model is trained; each field's zero switches the feature off.
+package struct TrainerOptions: Sendable {
+    package var optimizer = OptimizerKind.standard
+    package var schedule = Schedule(rate: 1e-4)
+    package var weightDecay: Float = 0
+    /// Decay of the exponential moving average of all parameters; 0 keeps none.
+    package var averageDecay: Float = 0
+    /// Largest norm of all gradients together; 0 does not clip.
+    package var clipNorm: Float = 0
+    /// Micro-batches whose gradients are averaged before each update.
+    package var accumulation = 1
+    /// Type of the products' inputs.
+    package var compute = DType.float32
+    /// Seed of dropout and drop path; steps and micro-batches have streams of their own.
+    package var seed: UInt64 = 0
+
+    package init() {}
+}
+
+/// What a task returns for one micro-batch.
+package enum Loss {
+    /// A scalar on the tape.
+    case scalar(Tensor)
+    /// A value whose gradient with respect to `output` is known in closed form.
+    case seeded(value: Float, output: Tensor, gradient: Tensor)
+
+    package var value: Float {
+        switch self {
+        case .scalar(let tensor): tensor.floats[0]
+        case .seeded(let value, _, _): value
+        }
+    }
+}
+
+/// What one step did.
+package struct StepReport: Sendable, Equatable {
+    /// Steps done, this one included.
+    package let step: Int
+    /// Mean loss over the micro-batches.
+    package let loss: Float
+    package let rate: Float
+    /// Norm of the gradients before clipping; 0 without clipping.
+    package let gradientNorm: Float
+}
+
+/// Sums gradients over ranks in place; see `usp_allreduce_fn`.
+package typealias AllReduce = (Tensor) throws(USPError) -> Void
+
+/// Owns the optimiser, the average and the step count of one model's parameters.
+///
+/// One thread at a time. Everything random depends on seed and step alone, so a trainer that is
+/// restored from `state` continues as if it had never stopped.
+package final class Trainer {
+    package let parameters: Parameters
+    package let options: TrainerOptions
+    package let optimizer: Optimizer
+    /// The moving average, in the parameters' layout.
+    package let average: Tensor?
+    package let cancellation = Cancellation()
+    package private(set) var step = 0
+    /// Sums gradients over ranks; nil trains alone.
+    package var allReduce: (reduce: AllReduce, ranks: Int)?
+
+    /// Makes the parameters that `trains` accepts trainable and starts at step 0.
+    package init(
+        _ parameters: Parameters, _ options: TrainerOptions,
+        rateScale: (ParameterSpec) -> Float = { _ in 1 },
+        trains: (ParameterSpec) -> Bool = { _ in true }
+    ) throws(USPError) {
+        try require(options.accumulation >= 1, .argument, "accumulation: \(options.accumulation), expected 1 or more")
+        try require(
+            options.averageDecay >= 0 && options.averageDecay < 1, .argument,
+            "average decay: \(options.averageDecay), expected 0 ..< 1")
+        self.parameters = parameters
+        self.options = options
+        try parameters.makeTrainable(where: trains)
+        optimizer = try Optimizer(
+            options.optimizer, parameters, weightDecay: options.weightDecay, rateScale: rateScale)
+        average = options.averageDecay > 0 ? try parameters.slab?.copied() : nil
+    }
+
+    /// One update from `accumulation` micro-batches.
+    ///
+    /// - loss: called with a recording context and the micro-batch's index
+    /// - Throws: what `loss` throws; `.cancelled`; `.internal` naming the step if the loss is not
+    ///   finite. Parameters are then as before the step.
+    @discardableResult
+    package func train(
+        _ loss: (Context, Int) throws(USPError) -> Loss
+    ) throws(USPError) -> StepReport {
+        try cancellation.check("training step \(step + 1)")
+        parameters.zeroGradients()
+        var total: Float = 0
+        for part in 0..<options.accumulation {
+            total += try backward(part, loss)
+        }
+        let mean = total / Float(options.accumulation)
+        guard mean.isFinite else {
+            throw USPError(.internal, "training step \(step + 1): the loss is \(mean)")
+        }
+        if let allReduce, let gradients = parameters.gradients {
+            try allReduce.reduce(gradients)
+        }
+        return try update(loss: mean)
+    }
+
+    private func backward(
+        _ part: Int, _ loss: (Context, Int) throws(USPError) -> Loss
+    ) throws(USPError) -> Float {
+        let tape = Tape()
+        let key = RandomKey(seed: options.seed).stream("training").stream(step).stream(part)
+        let result = try loss(Context(tape: tape, compute: options.compute, random: key), part)
+        switch result {
+        case .scalar(let tensor): try tape.backward(from: tensor)
+        case .seeded(_, let output, let gradient): try tape.backward(from: output, gradient: gradient)
+        }
+        return result.value
+    }
+
+    private func update(loss: Float) throws(USPError) -> StepReport {
+        var scale = 1 / Float(options.accumulation * (allReduce?.ranks ?? 1))
+        var norm: Float = 0
+        if options.clipNorm > 0 {
+            norm = optimizer.gradientNorm() * scale
+            guard norm.isFinite else {
+                throw USPError(.internal, "training step \(step + 1): the gradients' norm is \(norm)")
+            }
+            // torch.nn.utils.clip_grad_norm_
+            scale *= min(1, options.clipNorm / (norm + 1e-6))
+        }
+        let rate = options.schedule.rate(at: step)
+        optimizer.step(
+            rate: rate, gradientScale: scale, average: average, averageDecay: options.averageDecay)
+        step += 1
+        return StepReport(step: step, loss: loss, rate: rate, gradientNorm: norm)
+    }
+
+    /// Parameters with the averaged values (or a copy of the current ones without an average).
+    package func averaged() throws(USPError) -> Parameters {
+        let result = try parameters.copied()
+        guard let average else { return result }
+        for (position, spec) in result.specs.enumerated() where parameters.gradient(position) != nil {
+            let view = Tensor(
+                spec.shape, .float32, storage: average.storage,
+                byteOffset: average.byteOffset + result.offsets[position] * 4)
+            try result[position].copy(from: view)
+        }
+        return result
+    }
+
+    /// Everything that a later `restore` needs, by name: slabs and counts.
+    package func state() throws(USPError) -> [(name: String, tensor: Tensor)] {
+        guard let slab = parameters.slab else { return [] }
+        let counts = try Tensor([2], .int64)
+        let words = counts.raw.assumingMemoryBound(to: Int64.self)
+        words[0] = Int64(step)
+        words[1] = Int64(optimizer.time)
+        var result = [("parameters", slab), ("first", optimizer.first), ("second", optimizer.second), ("counts", counts)]
+        if let average { result.append(("average", average)) }
+        return result.map { (name: $0.0, tensor: $0.1) }
+    }
+
+    /// Continues from a saved state.
+    /// - Throws: `.missingWeight`, `.shape` naming what does not fit.
+    package func restore(_ saved: (String) throws(USPError) -> Tensor) throws(USPError) {
+        for (name, tensor) in try state() where name != "counts" {
+            let source = try saved(name)
+            try expect(source, tensor.shape, "training state: \(name)")
+            try tensor.copy(from: source)
+        }
+        let counts = try saved("counts")
+        try expect(counts, [2], "training state: counts")
+        try require(counts.dtype == .int64, .dtype, "training state: counts: expected i64")
+        let words = counts.raw.assumingMemoryBound(to: Int64.self)
+        step = try CheckedMath.int(words[0], "training state: step")
+        optimizer.time = try CheckedMath.int(words[1], "training state: time")
+        parameters.invalidateCopies()
+    }
+}
