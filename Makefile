@@ -1,0 +1,39 @@
+# The contributor path; `make` lists it.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+TOOL := .build/release/usp-cli
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+setup: ## install the Debian packages that are missing
+	@scripts/setup.sh
+
+build: setup ## build library and command line tool (release)
+	swift build -c release
+
+demo: build ## the whole idea on real pictures, in ten minutes: out/demo/index.html
+	$(TOOL) demo --out out/demo $(DEMO)
+
+test: setup ## everything: Swift, header and ABI, C, Python, examples
+	@scripts/test.sh
+
+quick: setup ## header test and the Swift tests
+	swift test -c release
+
+fuzz: setup ## mutated files through every reader for a bounded time (SECONDS=60)
+	swift run -c release usp-fuzz --seconds $(or $(SECONDS),60)
+
+golden: ## make the golden tensors again (PYTHON = a Python with torch, timm, diffusers)
+	$(or $(PYTHON),python3) Tests/Golden/make_golden.py
+
+abi: setup ## make the Python prototypes and the symbol list again from the header
+	bindings/python/generate_abi.py
+
+bench: build ## our speed, and with PEERS=path/to/python the peers' on the same tensors
+	benchmarks/run.sh $(PEERS)
+
+clean: ## remove what was built
+	rm -rf .build out
+
+.PHONY: help setup build demo test quick fuzz golden abi bench clean

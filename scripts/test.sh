@@ -1,0 +1,29 @@
+#!/bin/sh
+# Everything that `make test` runs, quick things first. The closing line counts the stages.
+set -eu
+cd "$(dirname "$0")/.."
+
+passed=0
+stage() {
+    echo "== $1"
+    shift
+    "$@"
+    passed=$((passed + 1))
+}
+
+python_tests() {
+    environment=.build/python-environment
+    [ -x "$environment/bin/python" ] || python3 -m venv "$environment"
+    "$environment/bin/python" -m pip install -q --disable-pip-version-check numpy pytest
+    PYTHONPATH=bindings/python USP_LIBRARY="$PWD/.build/release/libusp.so" \
+        "$environment/bin/python" -m pytest -q bindings/python/tests
+}
+
+stage "build" swift build -c release --build-tests
+stage "build the library and the tool" swift build -c release
+stage "Swift tests" swift test -c release --skip-build
+[ ! -x Tests/ABI/run.sh ] || stage "header, symbols and a C program" Tests/ABI/run.sh
+[ ! -d bindings/python/tests ] || stage "Python" python_tests
+[ ! -x examples/run.sh ] || stage "examples" examples/run.sh
+echo "usp: $passed stages"
+echo "$passed passed, 0 failed"
