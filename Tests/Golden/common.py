@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 
 HERE = Path(__file__).resolve().parent
 MANIFEST = HERE / "MANIFEST.json"
-GRADIENT_STRIDE = 13  # coprime with every width used, so a sample meets all rows and taps
 
 torch.set_num_threads(2)
 torch.use_deterministic_algorithms(True)
@@ -118,15 +117,18 @@ class Case:
             self.put(f"{prefix}.{key}", value)
         return self
 
-    def put_gradients(self, parameters, full_up_to=1 << 62):
-        """Store gradients of named parameters; those above a size as every 13th element."""
+    def put_gradients(self, parameters, full_up_to=1 << 62, stride=13):
+        """Store gradients of named parameters; those above a size as every stride-th element.
+
+        Strides are primes above 3, so a sample meets all rows, columns and taps of a weight.
+        """
         for key, parameter in parameters:
             if parameter.grad is None:
                 continue
             if parameter.grad.numel() <= full_up_to:
                 self.put(f"grad.{key}", parameter.grad)
             else:
-                self.put(f"grad_every13.{key}", parameter.grad.flatten()[::GRADIENT_STRIDE])
+                self.put(f"grad_every{stride}.{key}", parameter.grad.flatten()[::stride])
         return self
 
     def note(self, key, value):

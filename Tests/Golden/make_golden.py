@@ -1,0 +1,35 @@
+"""Make golden files again: `python make_golden.py [--originals DIR] [topic ...]`, default all."""
+
+import argparse
+import importlib
+import inspect
+import json
+from pathlib import Path
+
+from common import HERE, MANIFEST
+
+TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--originals", type=Path, help="folder with checkouts DiT and SiT")
+    parser.add_argument("topics", nargs="*", metavar="topic", help=f"of {', '.join(TOPICS)}")
+    arguments = parser.parse_args()
+    for topic in arguments.topics or TOPICS:
+        make = importlib.import_module(f"make_{topic}").make
+        if inspect.signature(make).parameters:
+            if arguments.originals is None:
+                print(f"{topic}: skipped, needs --originals")
+                continue
+            make(arguments.originals)
+        else:
+            make()
+        print(f"{topic}: made")
+    lines = json.loads(MANIFEST.read_text())
+    missing = [name for name, line in lines.items() if not (HERE / line["file"]).exists()]
+    assert not missing, missing
+
+
+if __name__ == "__main__":
+    main()
