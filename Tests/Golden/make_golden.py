@@ -8,7 +8,8 @@ from pathlib import Path
 
 from common import HERE, MANIFEST
 
-TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers")
+TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers",
+          "positions", "transfer", "containers")
 
 
 def main():
