@@ -1,77 +1,133 @@
-/* Scalar product; the tuned variants land beside it. */
-#include "gemm.h"
-#include <math.h>
-#include <string.h>
+/* The product: blocks of rows packed once, panels of B streamed past them.
+ *
+ * For each block of rows, A is packed as [tile][step][rows of the tile]; each panel of B then
+ * passes in pieces of STEPS that stay in the first cache while every tile uses them. */
+#include "convert.h"
+#include "gemm_variants.h"
 
-static float load(const void *p, int32_t type, int64_t i) {
-    if (type == USPI_F32) return ((const float *)p)[i];
-    uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
-    float f; memcpy(&f, &bits, 4); return f;
+/* Steps of one piece of B: STEPS * PANEL words are 32 KiB. */
+enum { STEPS = 256, MOST_BLOCK = 196, LEAST_BLOCK = 56 };
+
+/* Rows packed at a time: about half of a second-level cache of 1 MiB, within bounds. */
+static int64_t block_rows(int64_t steps) {
+    const int64_t fitting = (512 << 10) / (int64_t)sizeof(uint32_t) / (steps < 1 ? 1 : steps);
+    return fitting < LEAST_BLOCK ? LEAST_BLOCK : fitting > MOST_BLOCK ? MOST_BLOCK : fitting;
 }
-static uint16_t bf16(float f) {
-    uint32_t u; memcpy(&u, &f, 4);
-    if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)((u >> 16) | 0x40);
-    return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+
+size_t uspi_gemm_workspace(int64_t k, int32_t compute) {
+    const int64_t steps = steps_of(k, compute);
+    const size_t words = (size_t)block_rows(steps) * (size_t)steps + LANES;
+    return (words + (size_t)MOST_BLOCK * PANEL) * sizeof(uint32_t) + 64;
 }
-static float rounded(float f) { uint16_t h = bf16(f); return load(&h, USPI_BF16, 0); }
-static void store(void *p, int32_t type, int64_t i, float v) {
-    if (type == USPI_F32) ((float *)p)[i] = v; else ((uint16_t *)p)[i] = bf16(v);
+
+/* Where the window of an output pixel's (ky, kx) is in the image; NULL outside of it. */
+static const void *window_pixel(const uspi_gemm *g, int64_t row, int64_t ky, int64_t kx) {
+    const uspi_im2col *w = g->conv;
+    const int64_t y = row / w->out_width * w->stride + ky - w->pad_top;
+    const int64_t x = row % w->out_width * w->stride + kx - w->pad_left;
+    if (y < 0 || x < 0 || y >= w->height * w->upsample || x >= w->width * w->upsample) return NULL;
+    const int64_t pixel = y / w->upsample * w->width + x / w->upsample;
+    return element(g->a, pixel * w->pixel_row, g->a_type);
 }
-size_t uspi_packed_b_size(int64_t k, int64_t n, int32_t compute) { (void)compute; return (size_t)(k * n * 4 + 64); }
-void uspi_pack_b(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k, int64_t n,
-                 int32_t compute, void *packed, int64_t n0, int64_t n1) {
-    float *out = packed;
-    for (int64_t j = n0; j < n1; j++)
-        for (int64_t i = 0; i < k; i++) {
-            float v = load(b, b_type, i * b_row + j * b_col);
-            out[j * k + i] = compute == USPI_BF16 ? rounded(v) : v;
+
+/* Pack one tile of convolution windows: a run of `channels` steps for each (ky, kx). */
+static void pack_windows(const uspi_gemm *g, pack_function pack, int64_t row, int rows,
+                         uint32_t *target) {
+    const uspi_im2col *w = g->conv;
+    lanes_source source = {.lane_stride = 0, .k_stride = 1, .type = g->a_type, .count = rows};
+    for (int64_t ky = 0; ky < w->kernel_height; ky++) {
+        for (int64_t kx = 0; kx < w->kernel_width; kx++) {
+            for (int l = 0; l < rows; l++) source.lane[l] = window_pixel(g, row + l, ky, kx);
+            pack(&source, w->channels, rows, g->compute, target, rows);
+            target += steps_of(w->channels, g->compute) * rows;
         }
-    (void)n;
-}
-size_t uspi_gemm_workspace(int64_t k, int32_t compute) { (void)k; (void)compute; return 64; }
-int64_t uspi_gemm_panel(void) { return 32; }
-static float act1(int32_t act, float x) {
-    switch (act) {
-    case USPI_ACT_GELU_ERF: return 0.5f * x * (1 + erff(x * 0.70710678f));
-    case USPI_ACT_GELU_TANH: return 0.5f * x * (1 + tanhf(0.7978845608f * (x + 0.044715f * x * x * x)));
-    case USPI_ACT_SILU: return x / (1 + expf(-x));
-    default: return x;
     }
 }
-static float dact1(int32_t act, float x) {
-    switch (act) {
-    case USPI_ACT_GELU_ERF: return 0.5f * (1 + erff(x * 0.70710678f)) + x * 0.3989422804f * expf(-0.5f * x * x);
-    case USPI_ACT_GELU_TANH: {
-        float t = tanhf(0.7978845608f * (x + 0.044715f * x * x * x));
-        return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * 0.7978845608f * (1 + 0.134145f * x * x);
-    }
-    case USPI_ACT_SILU: { float s = 1 / (1 + expf(-x)); return s * (1 + x * (1 - s)); }
-    default: return 1;
-    }
-}
-void uspi_gemm_run(const uspi_gemm *g, int64_t m0, int64_t m1, int64_t n0, int64_t n1, void *workspace) {
-    (void)workspace;
-    for (int64_t i = m0; i < m1; i++)
-        for (int64_t j = n0; j < n1; j++) {
-            const float *b = (const float *)g->b + j * g->k;
-            float s = 0;
-            for (int64_t k = 0; k < g->k; k++) {
-                float a = load(g->a, g->a_type, i * g->a_row + k * g->a_col);
-                s += (g->compute == USPI_BF16 ? rounded(a) : a) * b[k];
+
+/* The same where pairs of k cross from one pixel to the next: bf16 with odd channels (images). */
+static void pack_odd_windows(const uspi_gemm *g, int64_t row, int rows, uint32_t *target) {
+    const uspi_im2col *w = g->conv;
+    for (int l = 0; l < rows; l++) {
+        int64_t k = 0;
+        for (int64_t window = 0; window < w->kernel_height * w->kernel_width; window++) {
+            const void *pixel = window_pixel(
+                g, row + l, window / w->kernel_width, window % w->kernel_width);
+            for (int64_t channel = 0; channel < w->channels; channel++, k++) {
+                uint16_t value = 0;
+                if (pixel && g->a_type == USPI_BF16) {
+                    value = ((const uint16_t *)pixel)[channel];
+                } else if (pixel) {
+                    uspi_bf16_from_f32((const float *)pixel + channel, &value, 1);
+                }
+                uint32_t *word = target + k / 2 * rows + l;
+                *word = k % 2 ? *word | (uint32_t)value << 16 : value;
             }
-            s *= g->alpha;
-            if (g->bias) s += g->bias[j];
-            if (g->pre) store(g->pre, g->c_type, i * g->c_row + j, s);
-            s = act1(g->activation, s);
-            if (g->gate) s *= g->gate[(g->row0 + i) / g->gate_period * g->gate_row + j];
-            if (g->residual) s += g->residual[i * g->residual_row + j];
-            if (g->accumulate) s += load(g->c, g->c_type, i * g->c_row + j);
-            store(g->c, g->c_type, i * g->c_row + j, s);
         }
+    }
 }
-void uspi_activation_forward(int32_t act, const float *x, float *y, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y[i] = act1(act, x[i]);
+
+static void pack_tile(const uspi_gemm *g, pack_function pack, int64_t row, int rows,
+                      uint32_t *target) {
+    if (g->conv && g->compute == USPI_BF16 && g->conv->channels % 2) {
+        pack_odd_windows(g, row, rows, target);
+        return;
+    }
+    if (g->conv) {
+        pack_windows(g, pack, row, rows, target);
+        return;
+    }
+    lanes_source source = {
+        .lane_stride = g->a_row, .k_stride = g->a_col, .type = g->a_type, .count = rows};
+    for (int l = 0; l < rows; l++) source.lane[l] = element(g->a, (row + l) * g->a_row, g->a_type);
+    pack(&source, g->k, rows, g->compute, target, rows);
 }
-void uspi_activation_backward(int32_t act, const float *p, const float *dy, float *dx, int64_t n) {
-    for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * dact1(act, p[i]);
+
+/* Rows of tile t when `rows` are divided evenly over `tiles`. */
+static int64_t tile_begin(int64_t rows, int64_t tiles, int64_t t) { return rows * t / tiles; }
+
+/* All tiles of a packed block of rows times one panel. */
+static void run_panel(const uspi_gemm *g, const kernel_variant *variant, const uint32_t *a,
+                      int64_t row, int64_t rows, int64_t tiles, int64_t column, int columns,
+                      float *sums) {
+    const tile_function *kernels =
+        g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
+    const int64_t steps = steps_of(g->k, g->compute);
+    const uint32_t *b = (const uint32_t *)g->b + column * steps;
+    const int64_t pieces = steps <= STEPS ? 1 : (steps + STEPS - 1) / STEPS;
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        const int64_t from = steps * piece / pieces, to = steps * (piece + 1) / pieces;
+        for (int64_t t = 0; t < tiles; t++) {
+            const int64_t begin = tile_begin(rows, tiles, t);
+            const int height = (int)(tile_begin(rows, tiles, t + 1) - begin);
+            float *tile = sums + begin * PANEL;
+            kernels[height - 1](to - from, a + begin * steps + from * height, b + from * PANEL,
+                                tile, piece > 0);
+            if (piece == pieces - 1) variant->finish(g, row + begin, height, column, columns, tile);
+        }
+    }
+}
+
+void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin,
+                   int64_t n_end, void *workspace) {
+    const kernel_variant *variant = uspi_variant();
+    const int64_t steps = steps_of(g->k, g->compute);
+    const int64_t most = block_rows(steps), all = m_end - m_begin;
+    const int64_t blocks = (all + most - 1) / most;
+    float *sums = (float *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
+    uint32_t *a = (uint32_t *)(sums + MOST_BLOCK * PANEL);
+    for (int64_t block = 0; block < blocks; block++) {
+        const int64_t row = m_begin + all * block / blocks;
+        const int64_t rows = m_begin + all * (block + 1) / blocks - row;
+        const int64_t tiles = (rows + variant->most_rows - 1) / variant->most_rows;
+        for (int64_t t = 0; t < tiles; t++) {
+            const int64_t begin = tile_begin(rows, tiles, t);
+            const int height = (int)(tile_begin(rows, tiles, t + 1) - begin);
+            pack_tile(g, variant->pack, row + begin, height, a + begin * steps);
+        }
+        for (int64_t column = n_begin; column < n_end; column += PANEL) {
+            const int64_t left = n_end - column;
+            run_panel(g, variant, a, row, rows, tiles, column, left < PANEL ? (int)left : PANEL,
+                      sums);
+        }
+    }
 }

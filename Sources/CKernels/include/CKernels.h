@@ -1,13 +1,11 @@
 /* The C kernels of usp: raw pointers and sizes. No allocation, no threads, no errors, no shapes. */
 #ifndef USPI_KERNELS_H
 #define USPI_KERNELS_H
-#include <stddef.h>
-#include <stdint.h>
-
-int uspi_isa(void);
-
+#include "activation.h"
+#include "convert.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "isa.h"
 #include "optimizer.h"
 
 #endif

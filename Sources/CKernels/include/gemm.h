@@ -1,33 +1,75 @@
-/* Matrix products of one thread: packed right operand, fused epilogue. */
+/* Matrix products C = f(alpha A B), with B packed beforehand and f applied as tiles are finished.
+ *
+ * Every element of C is one sum over k in an order that depends on K alone, so the result has the
+ * same bits however M and N are split over calls. All pointers belong to the caller. */
 #ifndef USPI_GEMM_H
 #define USPI_GEMM_H
 #include <stddef.h>
 #include <stdint.h>
 
 typedef enum { USPI_F32 = 0, USPI_BF16 = 1 } uspi_type;
-typedef enum { USPI_ACT_NONE, USPI_ACT_GELU_ERF, USPI_ACT_GELU_TANH, USPI_ACT_SILU } uspi_activation;
 
+typedef enum {
+    USPI_ACT_NONE = 0,
+    USPI_ACT_GELU_ERF = 1,  /* x/2 (1 + erf(x / sqrt 2)) */
+    USPI_ACT_GELU_TANH = 2, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    USPI_ACT_SILU = 3,      /* x / (1 + exp(-x)) */
+} uspi_activation;
+
+/* An image [height, width, channels] read as the matrix of its convolution windows:
+ * row i is output pixel (i / out_width, i % out_width), column k = (ky, kx, channel).
+ * Pixels outside the image are zeros. */
+typedef struct uspi_im2col {
+    int64_t height, width, channels;
+    int64_t pixel_row;                /* elements from one pixel to the next (>= channels) */
+    int64_t kernel_height, kernel_width;
+    int64_t stride, pad_top, pad_left;
+    int64_t out_width;
+    int64_t upsample;                 /* 1, or 2: the image is first doubled (nearest) */
+} uspi_im2col;
+
+/* value = alpha * sum_k A[i,k] B[k,j] + bias[j]; pre[i,j] = value; value = activation(value);
+ * value *= gate; value += residual[i,j]; C[i,j] = value, or += value. */
 typedef struct uspi_gemm {
     int64_t m, n, k;
-    const void *a; int64_t a_row, a_col; int32_t a_type;
-    const void *b;
-    int32_t compute;
-    void *c; int64_t c_row; int32_t c_type;
-    float alpha; int32_t accumulate;
-    const float *bias;
-    int32_t activation; void *pre;
-    const float *gate; int64_t gate_row, gate_period; int64_t row0;
-    const float *residual; int64_t residual_row;
+    const void *a;                    /* A[i,k] = a[i*a_row + k*a_col], or the image of `conv` */
+    int64_t a_row, a_col;             /* in elements */
+    int32_t a_type;                   /* uspi_type of a */
+    int32_t compute;                  /* uspi_type of the factors; sums are f32 */
+    const uspi_im2col *conv;          /* NULL: A is a strided matrix */
+    const void *b;                    /* packed by uspi_pack_b for the same `compute` */
+    void *c;                          /* C[i,j] = c[i*c_row + j] */
+    int64_t c_row;
+    int32_t c_type;                   /* uspi_type of c and pre */
+    int32_t accumulate;               /* 1: C += value */
+    float alpha;
+    int32_t activation;               /* uspi_activation */
+    const float *bias;                /* [n] or NULL */
+    void *pre;                        /* [m, n] with rows c_row apart, or NULL */
+    const float *gate;                /* value *= gate[((row0+i) / gate_period) * gate_row + j] */
+    int64_t gate_row, gate_period;    /* ignored when gate is NULL */
+    int64_t row0;                     /* the row of a larger matrix that row 0 here is */
+    const float *residual;            /* [m, n] or NULL; may be c itself */
+    int64_t residual_row;
 } uspi_gemm;
 
+/* Columns in one panel of a packed B. */
+int64_t uspi_gemm_panel(void);
+
+/* Bytes of B [k, n] packed for `compute`. */
 size_t uspi_packed_b_size(int64_t k, int64_t n, int32_t compute);
+
+/* Pack columns n_begin..<n_end of B[k,j] = b[k*b_row + j*b_col] into their place in `packed`.
+ * n_begin is a multiple of the panel; n_end is too, or it is n. */
 void uspi_pack_b(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k, int64_t n,
                  int32_t compute, void *packed, int64_t n_begin, int64_t n_end);
+
+/* Bytes of workspace for one call (one thread) of uspi_gemm_run, whatever its rows. */
 size_t uspi_gemm_workspace(int64_t k, int32_t compute);
-void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
-                   void *workspace);
-int64_t uspi_gemm_panel(void);
-void uspi_activation_forward(int32_t act, const float *x, float *y, int64_t n);
-void uspi_activation_backward(int32_t act, const float *pre, const float *dy, float *dx, int64_t n);
+
+/* Compute rows m_begin..<m_end and columns n_begin..<n_end of C on the calling thread.
+ * n_begin is a multiple of the panel; n_end is too, or it is n. */
+void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin,
+                   int64_t n_end, void *workspace);
 
 #endif

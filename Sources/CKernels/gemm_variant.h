@@ -1,0 +1,26 @@
+/* One instruction set's kernels: compiled by each gemm_variant_*.c with VECTOR (floats), MOST
+ * (rows of a tile), WIDE (vectors of a tile's row) and VARIANT (the table's name) set. */
+#include "vector.h"
+#include "vector_math.h"
+
+#include "activation_arrays.h"
+#include "convert_arrays.h"
+#include "gemm_finish.h"
+#include "gemm_tile.h"
+#include "pack_lanes.h"
+
+const kernel_variant VARIANT = {
+    .most_rows = MOST,
+    .tile_f32 = tiles_f32,
+    .tile_bf16 = tiles_bf16,
+    .pack = pack_lanes,
+    .finish = finish,
+    .activation_forward = activation_forward,
+    .activation_backward = activation_backward,
+    .activation_forward_bf16 = activation_forward_bf16,
+    .activation_backward_bf16 = activation_backward_bf16,
+    .bf16_from_f32 = bf16_from_f32,
+    .f32_from_bf16 = f32_from_bf16,
+    .f16_from_f32 = f16_from_f32,
+    .f32_from_f16 = f32_from_f16,
+};

@@ -1,0 +1,75 @@
+/* What each instruction set provides for products, activations and attention: one table each. */
+#ifndef USPI_GEMM_VARIANTS_H
+#define USPI_GEMM_VARIANTS_H
+#include "activation.h"
+#include "gemm.h"
+#include "isa.h"
+
+/* Columns of a packed B panel, and of the accumulated tile. */
+enum { PANEL = 32, LANES = 16, MOST_ROWS = 14 };
+
+/* A packed factor is made of 32-bit words: one f32, or two bf16 with consecutive k (the lower
+ * half first). `steps` counts words along k. */
+static inline int64_t steps_of(int64_t k, int32_t compute) {
+    return compute == USPI_BF16 ? (k + 1) / 2 : k;
+}
+
+/* tile[rows][PANEL] = (add ? tile : 0) + A B over `steps` words; a is [steps][rows] words,
+ * b is [steps][PANEL] words. */
+typedef void (*tile_function)(int64_t steps, const void *a, const void *b, float *tile, int add);
+
+/* Up to LANES vectors along k to be packed side by side: lane l has its elements at
+ * lane[l] + p * k_stride (a NULL lane is zeros), of `type`. With k_stride != 1 all lanes must be
+ * base + l * lane_stride. */
+typedef struct lanes_source {
+    const void *lane[LANES];
+    int64_t lane_stride, k_stride;
+    int32_t type;
+    int count; /* lanes that exist */
+} lanes_source;
+
+/* Write word s of lane l to target[s * target_stride + l] for the existing lanes, and zeros for
+ * lanes up to `width`. May write up to LANES words at each step, so that a target_stride below
+ * LANES needs LANES words of slack behind it, and later steps are written later. */
+typedef void (*pack_function)(const lanes_source *source, int64_t k, int width, int32_t compute,
+                              uint32_t *target, int64_t target_stride);
+
+/* The end of a product: rows i.. and columns j.. of C from the accumulated tile. */
+typedef void (*finish_function)(const uspi_gemm *g, int64_t i, int rows, int64_t j, int columns,
+                                const float *tile);
+
+/* Attention, on one panel of queries: scores [keys][PANEL] with keys down the rows. */
+typedef struct softmax_result {
+    float maximum[PANEL], sum[PANEL]; /* of the unscaled scores; of exp(scale (score - maximum)) */
+} softmax_result;
+
+typedef struct kernel_variant {
+    int most_rows; /* rows of the largest tile */
+    const tile_function *tile_f32, *tile_bf16; /* [rows - 1] */
+    pack_function pack;
+    finish_function finish;
+    void (*activation_forward)(int32_t, const float *, float *, int64_t);
+    void (*activation_backward)(int32_t, const float *, const float *, float *, int64_t);
+    void (*activation_forward_bf16)(int32_t, const uint16_t *, uint16_t *, int64_t);
+    void (*activation_backward_bf16)(int32_t, const uint16_t *, const uint16_t *, uint16_t *,
+                                     int64_t);
+    void (*bf16_from_f32)(const float *, uint16_t *, int64_t);
+    void (*f32_from_bf16)(const uint16_t *, float *, int64_t);
+    void (*f16_from_f32)(const float *, uint16_t *, int64_t);
+    void (*f32_from_f16)(const uint16_t *, float *, int64_t);
+} kernel_variant;
+
+extern const kernel_variant uspi_variant_baseline;
+#if defined(__x86_64__)
+extern const kernel_variant uspi_variant_avx2, uspi_variant_avx512, uspi_variant_avx512_bf16;
+#endif
+
+/* The table of the level in use. */
+const kernel_variant *uspi_variant(void);
+
+/* Pack columns 0..<n of B as panels (see uspi_pack_b). */
+static inline const void *element(const void *base, int64_t index, int32_t type) {
+    return (const char *)base + index * (type == USPI_BF16 ? 2 : 4);
+}
+
+#endif

@@ -1,0 +1,19 @@
+/* Activations over contiguous f32 arrays, the same functions that a product's end applies. */
+#ifndef USPI_ACTIVATION_H
+#define USPI_ACTIVATION_H
+#include <stddef.h>
+#include <stdint.h>
+
+/* y = f(x); y may be x. `activation` is a uspi_activation. */
+void uspi_activation_forward(int32_t activation, const float *x, float *y, int64_t n);
+
+/* dx = f'(x) dy with x the value before the activation; dx may be dy or x. */
+void uspi_activation_backward(int32_t activation, const float *x, const float *dy, float *dx,
+                              int64_t n);
+
+/* The same on bf16 arrays, computed in f32. */
+void uspi_activation_forward_bf16(int32_t activation, const uint16_t *x, uint16_t *y, int64_t n);
+void uspi_activation_backward_bf16(int32_t activation, const uint16_t *x, const uint16_t *dy,
+                                   uint16_t *dx, int64_t n);
+
+#endif

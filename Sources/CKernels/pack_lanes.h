@@ -1,0 +1,194 @@
+/* Packing: up to LANES vectors along k woven word by word (see pack_function). */
+
+/* Words s..<s+count of one lane as 32-bit words of the packed type, zeros past k. */
+INLINE void lane_words(const lanes_source *source, int lane, int64_t s, int count, int64_t k,
+                       int32_t compute, uint32_t *words) {
+    const char *base = source->lane[lane];
+    const int64_t stride = source->k_stride;
+    const int per_word = compute == USPI_BF16 ? 2 : 1;
+    for (int w = 0; w < count; w++) {
+        uint32_t word = 0;
+        for (int h = 0; h < per_word; h++) {
+            const int64_t p = (s + w) * per_word + h;
+            if (p >= k || !base) continue;
+            uint32_t bits;
+            if (source->type == USPI_BF16) {
+                bits = (uint32_t)((const uint16_t *)base)[p * stride] << 16;
+            } else {
+                bits = ((const uint32_t *)base)[p * stride];
+            }
+            if (compute == USPI_BF16) {
+                if (source->type == USPI_F32) {
+                    const int nan = (bits & 0x7fffffff) > 0x7f800000;
+                    bits = nan ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1);
+                }
+                word |= h ? bits & 0xffff0000u : bits >> 16;
+            } else {
+                word = bits;
+            }
+        }
+        words[w] = word;
+    }
+}
+
+/* Any strides and types, through a small square of words. */
+static void pack_any(const lanes_source *source, int64_t k, int width, int32_t compute,
+                     uint32_t *target, int64_t target_stride) {
+    const int64_t steps = steps_of(k, compute);
+    for (int64_t s = 0; s < steps; s += LANES) {
+        const int count = steps - s < LANES ? (int)(steps - s) : LANES;
+        uint32_t words[LANES][LANES];
+        memset(words, 0, sizeof words);
+        for (int l = 0; l < source->count; l++) {
+            lane_words(source, l, s, count, k, compute, words[l]);
+        }
+        for (int w = 0; w < count; w++) {
+            for (int l = 0; l < width; l++) target[(s + w) * target_stride + l] = words[l][w];
+        }
+    }
+}
+
+#if VECTOR == 16
+
+/* Rows of 16 words become columns. */
+INLINE void transpose_16(__m512i r[16]) {
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        const __m512i low = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        const __m512i high = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        const __m512i low2 = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+        const __m512i high2 = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+        t[i] = _mm512_shuffle_i32x4(low, low2, 0x88);
+        t[i + 8] = _mm512_shuffle_i32x4(low, low2, 0xdd);
+        t[i + 4] = _mm512_shuffle_i32x4(high, high2, 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(high, high2, 0xdd);
+    }
+    for (int i = 0; i < 16; i++) r[i] = t[i];
+}
+
+/* Two vectors of f32 as 32 bf16, `low` in the lower half. */
+INLINE __m512i narrow(__m512 low, __m512 high) {
+#if defined(HAS_BF16_PRODUCTS)
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+#else
+    const __m256i a = (__m256i)bf16_of_f32((vf)low);
+    const __m256i b = (__m256i)bf16_of_f32((vf)high);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+#endif
+}
+
+INLINE __mmask16 first(int64_t n) {
+    return n >= 16 ? (__mmask16)0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1);
+}
+
+/* Sixteen f32 at p, only the first n of them. */
+INLINE __m512 some_f32(const void *p, int32_t type, int64_t offset, int64_t n) {
+    if (type == USPI_F32) return _mm512_maskz_loadu_ps(first(n), (const float *)p + offset);
+    const __m256i half = _mm256_maskz_loadu_epi16(first(n), (const uint16_t *)p + offset);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+/* Sixteen words along k of one lane from element p; n elements are left. */
+INLINE __m512i words_along_k(const void *lane, const int32_t type, const int32_t compute,
+                             int64_t p, int64_t n) {
+    if (!lane) return _mm512_setzero_si512();
+    if (compute == USPI_F32) return _mm512_castps_si512(some_f32(lane, type, p, n));
+    if (type == USPI_BF16) {
+        const uint16_t *at = (const uint16_t *)lane + p;
+        const __mmask32 mask = n >= 32 ? 0xffffffffu : (1u << n) - 1;
+        return _mm512_maskz_loadu_epi16(mask, at);
+    }
+    const __m512 low = some_f32(lane, type, p, n);
+    return narrow(low, n > 16 ? some_f32(lane, type, p + 16, n - 16) : _mm512_setzero_ps());
+}
+
+/* k contiguous. */
+INLINE void pack_along_k(const lanes_source *source, const int32_t type, const int32_t compute,
+                         int64_t k, uint32_t *target, int64_t target_stride) {
+    const int64_t steps = steps_of(k, compute);
+    const int per_word = compute == USPI_BF16 ? 2 : 1;
+    for (int64_t s = 0; s < steps; s += 16) {
+        __m512i square[16];
+        const int64_t p = s * per_word;
+        for (int l = 0; l < 16; l++) {
+            square[l] = l < source->count
+                            ? words_along_k(source->lane[l], type, compute, p, k - p)
+                            : _mm512_setzero_si512();
+        }
+        transpose_16(square);
+        const int count = steps - s < 16 ? (int)(steps - s) : 16;
+        uint32_t *out = target + s * target_stride;
+        if (count == 16) {
+            for (int w = 0; w < 16; w++) _mm512_storeu_si512(out + w * target_stride, square[w]);
+        } else {
+            for (int w = 0; w < count; w++) {
+                _mm512_storeu_si512(out + w * target_stride, square[w]);
+            }
+        }
+    }
+}
+
+/* Lanes contiguous. */
+INLINE void pack_across(const lanes_source *source, const int32_t type, const int32_t compute,
+                        int64_t k, uint32_t *target, int64_t target_stride) {
+    const void *base = source->lane[0];
+    const int64_t stride = source->k_stride, count = source->count;
+    if (compute == USPI_F32) {
+        for (int64_t p = 0; p < k; p++) {
+            const __m512 row = some_f32(base, type, p * stride, count);
+            _mm512_storeu_ps(target + p * target_stride, row);
+        }
+        return;
+    }
+    const __m512i weave = _mm512_set_epi16(
+        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+        19, 3, 18, 2, 17, 1, 16, 0);
+    for (int64_t p = 0; p < k; p += 2) {
+        const __m512 even = some_f32(base, type, p * stride, count);
+        const __m512 odd =
+            p + 1 < k ? some_f32(base, type, (p + 1) * stride, count) : _mm512_setzero_ps();
+        const __m512i pairs = _mm512_permutexvar_epi16(weave, narrow(even, odd));
+        _mm512_storeu_si512(target + p / 2 * target_stride, pairs);
+    }
+}
+
+#define FOR_TYPES(function)                                                                       \
+    if (source->type == USPI_F32 && compute == USPI_F32) {                                        \
+        function(source, USPI_F32, USPI_F32, k, target, target_stride);                           \
+    } else if (source->type == USPI_F32) {                                                        \
+        function(source, USPI_F32, USPI_BF16, k, target, target_stride);                          \
+    } else if (compute == USPI_F32) {                                                             \
+        function(source, USPI_BF16, USPI_F32, k, target, target_stride);                          \
+    } else {                                                                                      \
+        function(source, USPI_BF16, USPI_BF16, k, target, target_stride);                         \
+    }
+
+static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t compute,
+                       uint32_t *target, int64_t target_stride) {
+    if (source->k_stride == 1) {
+        FOR_TYPES(pack_along_k)
+    } else if (source->lane_stride == 1) {
+        FOR_TYPES(pack_across)
+    } else {
+        pack_any(source, k, width, compute, target, target_stride);
+    }
+}
+
+#else
+
+static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t compute,
+                       uint32_t *target, int64_t target_stride) {
+    pack_any(source, k, width, compute, target, target_stride);
+}
+
+#endif
