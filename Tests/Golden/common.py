@@ -112,6 +112,11 @@ class Case:
         self.tensors[key] = value.contiguous().clone()
         return self
 
+    def put_double(self, key, value):
+        """Store one tensor in float64, for schedules that are computed in it."""
+        self.tensors[key] = torch.as_tensor(value, dtype=torch.float64).contiguous().clone()
+        return self
+
     def put_all(self, prefix, values):
         for key, value in values.items():
             self.put(f"{prefix}.{key}", value)

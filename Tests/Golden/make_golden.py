@@ -9,12 +9,12 @@ from pathlib import Path
 from common import HERE, MANIFEST
 
 TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers",
-          "positions", "transfer", "containers")
+          "positions", "transfer", "containers", "random", "diffusion")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--originals", type=Path, help="folder with checkouts DiT and SiT")
+    parser.add_argument("--originals", type=Path, help="folder with checkouts DiT, SiT and USP")
     parser.add_argument("topics", nargs="*", metavar="topic", help=f"of {', '.join(TOPICS)}")
     arguments = parser.parse_args()
     for topic in arguments.topics or TOPICS:
