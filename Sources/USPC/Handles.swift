@@ -1,0 +1,95 @@
+// Handles: tickets for objects of the library. A ticket is never used twice, so one that was freed,
+// made up, or of another kind is told apart from every live one.
+
+import CUSP
+import Synchronization
+import USPBase
+
+/// A class whose objects C holds handles of.
+protocol Handled: AnyObject, Sendable {
+    /// The C name of the handle's type, such as `usp_model`.
+    static var handleName: String { get }
+}
+
+/// What a handle stands for, with the strings that it has lent out.
+struct HandleEntry: Sendable {
+    let object: any Handled
+    let texts = InternedTexts()
+}
+
+/// All live handles of the process.
+private let registry = Mutex<(next: UInt, live: [UInt: HandleEntry])>((next: 0x1000, live: [:]))
+
+/// Gives the object a handle, owned by the caller.
+func makeHandle(_ object: any Handled) -> OpaquePointer? {
+    registry.withLock { registry in
+        let ticket = registry.next
+        registry.next += 16
+        registry.live[ticket] = HandleEntry(object: object)
+        return OpaquePointer(bitPattern: ticket)
+    }
+}
+
+/// Stores a new handle of the object in `out`.
+func store(
+    _ object: any Handled, in out: UnsafeMutablePointer<OpaquePointer?>?, _ name: String = "out"
+) throws(USPError) {
+    guard let out else { throw USPError(.argument, "\(name): is NULL") }
+    out.pointee = makeHandle(object)
+}
+
+/// Throws before any work is done if the place for the result is missing.
+func checkOut<Pointee>(
+    _ out: UnsafeMutablePointer<Pointee>?, _ name: String = "out"
+) throws(USPError) {
+    guard out != nil else { throw USPError(.argument, "\(name): is NULL") }
+}
+
+/// The object of a handle, if it is alive and of this kind; the caller's reference keeps it so.
+func handle<Object: Handled>(
+    _ pointer: OpaquePointer?, _ type: Object.Type, _ name: String
+) throws(USPError) -> Object {
+    let entry = try entry(pointer, Object.handleName, name)
+    guard let object = entry.object as? Object else {
+        throw USPError(
+            .argument,
+            "\(name): is a \(Swift.type(of: entry.object).handleName), expected a \(Object.handleName)")
+    }
+    return object
+}
+
+/// As `handle`, with nil for NULL.
+func optionalHandle<Object: Handled>(
+    _ pointer: OpaquePointer?, _ type: Object.Type, _ name: String
+) throws(USPError) -> Object? {
+    guard pointer != nil else { return nil }
+    return try handle(pointer, type, name)
+}
+
+/// A string that lives as long as the handle: a view.
+func lend(_ text: String, of pointer: OpaquePointer?, _ name: String) throws(USPError) -> UnsafePointer<CChar> {
+    try entry(pointer, "handle", name).texts.pointer(text)
+}
+
+private func entry(
+    _ pointer: OpaquePointer?, _ kind: String, _ name: String
+) throws(USPError) -> HandleEntry {
+    guard let pointer else { throw USPError(.argument, "\(name): is NULL") }
+    let entry = registry.withLock { $0.live[UInt(bitPattern: pointer)] }
+    guard let entry else {
+        throw USPError(.argument, "\(name): is not a live \(kind) (freed, or never created)")
+    }
+    return entry
+}
+
+/// Forgets the handle; its object lives on while something else holds it.
+func freeHandle<Object: Handled>(_ pointer: OpaquePointer?, _ type: Object.Type) {
+    guard let pointer else { return }
+    let ticket = UInt(bitPattern: pointer)
+    // The entry leaves the lock before it is released: releasing may free much.
+    let freed = registry.withLock { registry -> HandleEntry? in
+        guard registry.live[ticket]?.object is Object else { return nil }
+        return registry.live.removeValue(forKey: ticket)
+    }
+    _ = freed
+}

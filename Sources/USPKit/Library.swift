@@ -1,0 +1,34 @@
+// The library as a whole: its version, its threads. The rooms below speak through the other files.
+
+@_exported import USPBase
+@_exported import USPTensor
+import CKernels
+
+/// The version of the library, as in `include/usp.h`.
+package let libraryVersion: StaticString = "0.1.0"
+
+/// The version of the library, such as `0.1.0`.
+public var version: String { "\(libraryVersion)" }
+
+/// What the library was built for and uses here, for logs.
+public var buildInformation: String { "usp \(libraryVersion) \(instructionSet)" }
+
+private var instructionSet: String {
+    switch uspi_isa() {
+    case 0: "scalar"
+    case 1: "avx2"
+    case 2: "avx512"
+    default: "avx512-bf16"
+    }
+}
+
+/// Uses this many threads from now on, the caller's included; 0 means one per processor.
+///
+/// - Throws: for a negative count.
+public func setThreads(_ count: Int) throws(USPError) {
+    try require(count >= 0, .argument, "count: is \(count), expected 0 or more")
+    ThreadPool.shared.threads = min(count, 1024)
+}
+
+/// The number of threads that a computation may use.
+public func threads() -> Int { ThreadPool.shared.threads }

@@ -1,1 +1,0 @@
-// USPKit: rooms are filled one by one; see CONTRIBUTING.md.
