@@ -1,7 +1,7 @@
 // The one error of the library: a kind that mirrors `usp_status`, and a sentence.
 
 /// What went wrong, for a program; raw values are those of `usp_status` in `include/usp.h`.
-package enum ErrorKind: Int32, Sendable {
+public enum ErrorKind: Int32, Sendable {
     case argument = -1
     case shape = -2
     case dtype = -3
@@ -20,7 +20,7 @@ package enum ErrorKind: Int32, Sendable {
 /// The message reads `where: what, expected …, got …`; rooms on higher floors add their own place
 /// in front with `at(_:)`.
 public struct USPError: Error, Sendable, Equatable, CustomStringConvertible {
-    package let kind: ErrorKind
+    public let kind: ErrorKind
     public let message: String
 
     package init(_ kind: ErrorKind, _ message: String) {

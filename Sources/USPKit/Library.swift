@@ -2,7 +2,6 @@
 
 @_exported import USPBase
 @_exported import USPTensor
-import CKernels
 
 /// The version of the library, as in `include/usp.h`.
 package let libraryVersion: StaticString = "0.1.0"
@@ -12,15 +11,6 @@ public var version: String { "\(libraryVersion)" }
 
 /// What the library was built for and uses here, for logs.
 public var buildInformation: String { "usp \(libraryVersion) \(instructionSet)" }
-
-private var instructionSet: String {
-    switch uspi_isa() {
-    case 0: "scalar"
-    case 1: "avx2"
-    case 2: "avx512"
-    default: "avx512-bf16"
-    }
-}
 
 /// Uses this many threads from now on, the caller's included; 0 means one per processor.
 ///

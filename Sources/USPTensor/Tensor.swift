@@ -3,10 +3,10 @@
 import USPBase
 
 /// A dense row-major view of a storage; views of one value (`reshaped`) share its node.
-package final class Tensor: @unchecked Sendable {
+public final class Tensor: @unchecked Sendable {
     // SAFETY of @unchecked: contents are written before a tensor is shared, or by one owner.
-    package let shape: Shape
-    package let dtype: DType
+    public let shape: Shape
+    public let dtype: DType
     package let storage: Storage
     package let byteOffset: Int
     package let node: Node
@@ -28,7 +28,8 @@ package final class Tensor: @unchecked Sendable {
         self.init(checked, dtype, storage: try Storage(byteCount: checked.count * dtype.size))
     }
 
-    package convenience init(_ shape: Shape, _ values: [Float]) throws(USPError) {
+    /// f32, row-major.
+    public convenience init(_ shape: Shape, _ values: [Float]) throws(USPError) {
         try require(
             shape.count == values.count, .shape, "\(values.count) values for the shape \(shape)")
         try self.init(shape)
@@ -37,7 +38,7 @@ package final class Tensor: @unchecked Sendable {
         }
     }
 
-    package static func zeros(_ shape: Shape, _ dtype: DType = .float32) throws(USPError) -> Tensor {
+    public static func zeros(_ shape: Shape, _ dtype: DType = .float32) throws(USPError) -> Tensor {
         let result = try Tensor(shape, dtype)
         result.fillWithZeros()
         return result
@@ -56,7 +57,7 @@ package final class Tensor: @unchecked Sendable {
     }
 
     /// The elements, copied, whatever of f32 and bf16 they are.
-    package var values: [Float] {
+    public var values: [Float] {
         switch dtype {
         case .float32:
             return Array(UnsafeBufferPointer(start: floats, count: count))
@@ -69,7 +70,7 @@ package final class Tensor: @unchecked Sendable {
     }
 
     /// The same value in another shape of the same count; gradients flow through.
-    package func reshaped(_ shape: Shape) throws(USPError) -> Tensor {
+    public func reshaped(_ shape: Shape) throws(USPError) -> Tensor {
         try require(shape.count == count, .shape, "cannot view \(self.shape) as \(shape)")
         return Tensor(shape, dtype, storage: storage, byteOffset: byteOffset, node: node)
     }

@@ -1,0 +1,51 @@
+/* What the C tests share: a count of expectations, and tensors over C arrays. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "usp.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern int checks, failures;
+
+#define EXPECT(condition)                                                                    \
+    do {                                                                                     \
+        checks++;                                                                            \
+        if (!(condition)) {                                                                  \
+            failures++;                                                                      \
+            printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                   \
+        }                                                                                    \
+    } while (0)
+
+/* The call gives this status, and unless it is USP_OK a message with this text. */
+#define EXPECT_STATUS(call, expected, text)                                                  \
+    do {                                                                                     \
+        usp_status status_ = (call);                                                         \
+        checks++;                                                                            \
+        if (status_ != (expected) || (status_ != USP_OK && !strstr(usp_last_error(), text))) { \
+            failures++;                                                                      \
+            printf("%s:%d: %s gave %s: %s\n", __FILE__, __LINE__, #call,                     \
+                   usp_status_name(status_), usp_last_error());                              \
+        }                                                                                    \
+    } while (0)
+
+#define EXPECT_OK(call) EXPECT_STATUS(call, USP_OK, "")
+
+static inline usp_tensor tensor(void *data, usp_dtype dtype, int rank, const int64_t *shape) {
+    usp_tensor result;
+    memset(&result, 0, sizeof result);
+    result.data = data;
+    result.rank = rank;
+    result.dtype = dtype;
+    for (int axis = 0; axis < rank && axis < USP_MAX_RANK; axis++) result.shape[axis] = shape[axis];
+    return result;
+}
+
+#define SHAPE(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / 8), (int64_t[]){__VA_ARGS__}
+
+void test_tensor(void);
+void test_threads(void);
+
+#endif

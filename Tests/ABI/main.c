@@ -1,0 +1,11 @@
+/* The C tests: whatever a caller does wrong is an error, and the process lives. */
+#include "check.h"
+
+int checks, failures;
+
+int main(void) {
+    test_tensor();
+    test_threads();
+    printf("C: %d expectations, %d failed\n", checks, failures);
+    return failures != 0;
+}

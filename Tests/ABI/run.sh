@@ -1,0 +1,34 @@
+#!/bin/sh
+# Header as C99 and C++17, layouts, exported symbols, generated prototypes, the C tests.
+# Expects .build/release/libusp.so.
+set -eu
+cd "$(dirname "$0")/../.."
+
+library=.build/release
+built=.build/abi
+mkdir -p "$built"
+strict="-Wall -Wextra -Werror -pedantic -Iinclude"
+
+for compiler in ${CC:-cc} clang; do
+    command -v "$compiler" >/dev/null || continue
+    "$compiler" -std=c99 $strict -fsyntax-only Tests/ABI/header.c
+    "$compiler" -std=c11 $strict -fsyntax-only Tests/ABI/layout.c
+    "$compiler" -x c++ -std=c++17 $strict -fsyntax-only Tests/ABI/header.c
+done
+echo "header: C99 and C++17, layouts hold"
+
+bindings/python/generate_abi.py --check
+nm -D --defined-only "$library/libusp.so" | sed -n 's/.* [TBDRVW] //p' | sort >"$built/exported.txt"
+LC_ALL=C sort Tests/ABI/symbols.txt >"$built/declared.txt"
+LC_ALL=C sort "$built/exported.txt" -o "$built/exported.txt"
+diff "$built/declared.txt" "$built/exported.txt" ||
+    { echo "declared (<) and exported (>) functions differ" >&2; exit 1; }
+echo "symbols: $(wc -l <"$built/declared.txt") declared and exported"
+if ldd "$library/libusp.so" | grep -i swift; then
+    echo "libusp.so needs a Swift library" >&2
+    exit 1
+fi
+
+${CC:-cc} -std=c11 $strict -O1 -g -pthread Tests/ABI/main.c Tests/ABI/test_*.c \
+    -L"$library" -lusp -lm -Wl,-rpath,"$PWD/$library" -o "$built/tests"
+"$built/tests"

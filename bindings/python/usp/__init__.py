@@ -1,0 +1,48 @@
+"""usp: masked latent pretraining, diffusion transformers and their transfer, on a CPU.
+
+Arrays are numpy's, or anything that speaks DLPack (torch tensors, without importing torch); they
+cross without copies. Letters in shapes: B batch, C channels, H height, W width, T tokens,
+D width of a token, E values of a patch, K classes.
+"""
+
+from . import random
+from ._call import call as _call
+from ._errors import (
+    ArgumentError,
+    CallbackError,
+    Cancelled,
+    DTypeError,
+    FileError,
+    FormatError,
+    InternalError,
+    MissingWeightError,
+    OutOfMemory,
+    ShapeError,
+    UnsupportedError,
+    USPError,
+)
+from ._library import lib as _lib
+
+__version__: str = _lib.usp_version().decode()
+
+
+def build_info() -> str:
+    """What the library was built for and uses on this machine."""
+    return str(_lib.usp_build_info().decode())
+
+
+def set_threads(count: int) -> None:
+    """Use this many threads from now on; 0 means one per processor. Never changes results."""
+    _call(_lib.usp_set_threads, count)
+
+
+def threads() -> int:
+    """The number of threads that a computation may use."""
+    return int(_lib.usp_threads())
+
+
+__all__ = [
+    "ArgumentError", "CallbackError", "Cancelled", "DTypeError", "FileError", "FormatError",
+    "InternalError", "MissingWeightError", "OutOfMemory", "ShapeError", "USPError",
+    "UnsupportedError", "build_info", "random", "set_threads", "threads",
+]

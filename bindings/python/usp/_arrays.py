@@ -1,0 +1,155 @@
+"""Arrays across the wall without copies: numpy, and whatever speaks DLPack (torch tensors)."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ._abi import USP_MAX_RANK, usp_dtype, usp_tensor
+from ._errors import ArgumentError, DTypeError, ShapeError
+
+#: numpy's type of each element type; bfloat16 has none and travels as uint16.
+NUMPY = {
+    usp_dtype.USP_F32: np.dtype(np.float32), usp_dtype.USP_BF16: np.dtype(np.uint16),
+    usp_dtype.USP_F16: np.dtype(np.float16), usp_dtype.USP_F64: np.dtype(np.float64),
+    usp_dtype.USP_I64: np.dtype(np.int64), usp_dtype.USP_I32: np.dtype(np.int32),
+    usp_dtype.USP_I16: np.dtype(np.int16), usp_dtype.USP_I8: np.dtype(np.int8),
+    usp_dtype.USP_U8: np.dtype(np.uint8), usp_dtype.USP_BOOL: np.dtype(np.bool_),
+}
+CODES = {kind: code for code, kind in NUMPY.items() if code != usp_dtype.USP_BF16}
+NAMES = {
+    "f32": usp_dtype.USP_F32, "float32": usp_dtype.USP_F32,
+    "bf16": usp_dtype.USP_BF16, "bfloat16": usp_dtype.USP_BF16,
+    "f16": usp_dtype.USP_F16, "float16": usp_dtype.USP_F16,
+}
+
+
+def dtype_code(dtype: Any) -> int:
+    """The number of an element type given as a name, a numpy type or a torch type."""
+    name = str(dtype).replace("torch.", "")
+    if name in NAMES:
+        return int(NAMES[name])
+    try:
+        return int(CODES[np.dtype(dtype)])
+    except (KeyError, TypeError):
+        raise DTypeError(f"dtype: {dtype} is not known; use one of {', '.join(NAMES)}") from None
+
+
+def as_numpy(value: Any, name: str) -> Tuple[np.ndarray, bool]:
+    """The same memory as a numpy array, and whether its elements are bfloat16 in disguise."""
+    if isinstance(value, np.ndarray):
+        return value, False
+    if hasattr(value, "__dlpack__"):
+        is_bfloat16 = str(getattr(value, "dtype", "")) == "torch.bfloat16"
+        if is_bfloat16:
+            value = value.detach().view(sys.modules["torch"].uint16)
+        try:
+            return np.from_dlpack(value), is_bfloat16
+        except Exception as error:
+            raise ArgumentError(f"{name}: {error} (pass x.detach().cpu())") from error
+    if isinstance(value, (int, float, list, tuple)):
+        return np.asarray(value), False
+    raise DTypeError(f"{name}: {type(value).__name__} is neither a numpy array nor speaks DLPack")
+
+
+def as_tensor(
+    value: Any, name: str, *, dtype: Any = np.float32, shape: Optional[Sequence[Any]] = None,
+    writable: bool = False,
+) -> Tuple[usp_tensor, np.ndarray]:
+    """Describes an array to the library, and gives what keeps its memory alive.
+
+    Nothing is copied and nothing is cast: an array that would need it raises with the remedy.
+
+    Parameters
+    ----------
+    dtype : the element type expected, or None for any
+    shape : extents expected; a string stands for any extent, None for any shape
+    """
+    array, is_bfloat16 = as_numpy(value, name)
+    if isinstance(value, (int, float, list, tuple)) and dtype is not None:
+        array = array.astype(dtype)
+    if not array.dtype.isnative:
+        raise DTypeError(f"{name}: byte order is not the machine's; pass x.astype(x.dtype.newbyteorder('='))")
+    code = usp_dtype.USP_BF16 if is_bfloat16 else CODES.get(array.dtype)
+    if code is None:
+        raise DTypeError(f"{name}: numpy's {array.dtype} has no counterpart")
+    if dtype is not None and (is_bfloat16 or array.dtype != np.dtype(dtype)):
+        kind = "bfloat16" if is_bfloat16 else str(array.dtype)
+        raise DTypeError(
+            f"{name}: dtype {kind}, expected {np.dtype(dtype)}: "
+            f"pass np.asarray(x, np.{np.dtype(dtype)}), which copies")
+    if shape is not None:
+        check_shape(array, shape, name)
+    if writable and not array.flags.writeable:
+        raise ArgumentError(f"{name}: is read-only; pass an array that may be written to")
+    return describe(array, code, name), array
+
+
+def check_shape(array: np.ndarray, shape: Sequence[Any], name: str) -> None:
+    matches = len(shape) == array.ndim and all(
+        isinstance(want, str) or want == have for want, have in zip(shape, array.shape))
+    if not matches:
+        wanted = ", ".join(str(extent) for extent in shape)
+        raise ShapeError(f"{name}: shape {list(array.shape)}, expected [{wanted}]")
+
+
+def describe(array: np.ndarray, code: int, name: str) -> usp_tensor:
+    """The struct of a numpy array."""
+    if array.ndim > USP_MAX_RANK:
+        raise ShapeError(f"{name}: rank {array.ndim}, expected at most {USP_MAX_RANK}")
+    if not array.flags.aligned:
+        raise ArgumentError(f"{name}: is not aligned to its elements; pass np.ascontiguousarray(x)")
+    result = usp_tensor()
+    result.data = array.ctypes.data if array.size else None
+    result.rank, result.dtype = array.ndim, int(code)
+    for axis, (extent, stride) in enumerate(zip(array.shape, array.strides)):
+        if stride < 0 or stride % array.itemsize:
+            raise ArgumentError(
+                f"{name}: strides {array.strides} bytes; negative ones and ones that are not whole "
+                "elements are not possible: pass np.ascontiguousarray(x)")
+        result.shape[axis], result.strides[axis] = extent, stride // array.itemsize
+    return result
+
+
+def vector(value: Any, name: str, dtype: Any, count: Optional[int] = None) -> np.ndarray:
+    """A short list of numbers, one a sample (timesteps, labels): converted freely."""
+    array, is_bfloat16 = as_numpy(value, name)
+    if is_bfloat16:
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    if np.issubdtype(dtype, np.integer) and not np.issubdtype(array.dtype, np.integer):
+        raise DTypeError(f"{name}: dtype {array.dtype}, expected whole numbers")
+    array = np.ascontiguousarray(array, dtype)
+    if array.ndim == 0 and count is not None:
+        array = np.full(count, array, dtype)
+    if array.ndim != 1 or (count is not None and len(array) != count):
+        raise ShapeError(f"{name}: shape {list(array.shape)}, expected [{'B' if count is None else count}]")
+    return array
+
+
+def result(out: Any, shape: Sequence[int], name: str = "out", dtype: Any = np.float32) -> Tuple[usp_tensor, np.ndarray]:
+    """An array to write to: the caller's `out`, or a new one."""
+    if out is None:
+        out = np.empty(tuple(shape), dtype)
+    return as_tensor(out, name, dtype=dtype, shape=shape, writable=True)
+
+
+def from_view(tensor: usp_tensor, owner: Any) -> np.ndarray:
+    """A read-only array over the library's memory; it keeps `owner` alive."""
+    kind = NUMPY[usp_dtype(tensor.dtype)]
+    shape = tuple(tensor.shape[: tensor.rank])
+    count = int(np.prod(shape, dtype=np.int64))
+    if count == 0:
+        return np.empty(shape, kind)
+    buffer = (ctypes.c_uint8 * (count * kind.itemsize)).from_address(tensor.data)
+    buffer.owner = owner
+    array = np.frombuffer(buffer, kind).reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
+def widened(words: np.ndarray) -> np.ndarray:
+    """bfloat16 words as float32, exactly."""
+    return (words.astype(np.uint32) << 16).view(np.float32).reshape(words.shape)

@@ -1,0 +1,124 @@
+"""Callbacks into Python: exceptions are kept, stop the run, and are raised when the call returns."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any, Callable, List, Optional
+
+from . import _abi
+from ._call import check
+
+
+class Progress:
+    """What a progress callback is given: `stage`, `step`, `steps` (0 if unknown), `seconds`."""
+
+    __slots__ = ("stage", "step", "steps", "seconds")
+
+    def __init__(self, stage: str, step: int, steps: int, seconds: float):
+        self.stage, self.step, self.steps, self.seconds = stage, step, steps, seconds
+
+    def __repr__(self) -> str:
+        return f"Progress({self.stage!r}, step={self.step}, steps={self.steps}, seconds={self.seconds:.2f})"
+
+
+class Callbacks:
+    """The callbacks of one call of the library.
+
+    Keeps their thunks alive, notes the first exception of any of them, and lets Ctrl-C through:
+    Python sees a signal only while Python code runs, and an interrupt raised between the library
+    and a callback would be lost, so the handler only notes it and the next callback raises it.
+    """
+
+    def __init__(self) -> None:
+        self.exception: Optional[BaseException] = None
+        self._thunks: List[Any] = []
+        self._interrupted: Optional[tuple] = None
+        self._handler: Any = None
+
+    def wrap(self, kind: Any, function: Callable[..., Any]) -> Any:
+        """A C function pointer that returns 0 if `function` went well, else 1."""
+
+        def thunk(*arguments: Any) -> int:
+            if self.exception is not None:
+                return 1
+            try:
+                self._raise_interrupt()
+                function(*arguments)
+                return 0
+            except BaseException as error:
+                self.exception = error
+                return 1
+
+        pointer = kind(thunk)
+        self._thunks.append(pointer)
+        return pointer
+
+    def progress(self, function: "Callable[[Progress], Any] | bool | None") -> Any:
+        """The trampoline of a progress callback; always there, so that Ctrl-C works."""
+        if function is True:
+            function = tqdm_progress()
+        shown = function if callable(function) else None
+
+        def report(pointer: Any, _user: Any) -> None:
+            if shown is None:
+                return
+            raw = pointer.contents
+            stage = (raw.stage or b"").decode("utf-8", "replace")
+            if shown(Progress(stage, raw.step, raw.steps, raw.seconds)) is False:
+                from ._errors import Cancelled
+
+                raise Cancelled("the progress callback returned False")
+
+        return self.wrap(_abi.usp_progress_fn, report)
+
+    def call(self, function: Callable[..., int], *arguments: Any) -> None:
+        """Calls the library; an exception of a callback is raised in preference to the status."""
+        self._begin()
+        try:
+            status = function(*arguments)
+        finally:
+            self._end()
+        if self.exception is not None:
+            raise self.exception
+        check(status)
+        self._raise_interrupt()
+
+    def _raise_interrupt(self) -> None:
+        pending, self._interrupted = self._interrupted, None
+        if pending is not None and callable(self._handler):
+            self._handler(*pending)
+
+    def _begin(self) -> None:
+        self._handler = None
+        if threading.current_thread() is threading.main_thread():
+            current = signal.getsignal(signal.SIGINT)
+            if callable(current):
+                self._handler = current
+                signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._interrupted = (number, frame)
+
+    def _end(self) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+
+
+def tqdm_progress() -> "Callable[[Progress], Any] | None":
+    """A progress bar, if tqdm is there."""
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    bars: dict = {}
+
+    def show(progress: Progress) -> None:
+        if progress.stage not in bars:
+            bars[progress.stage] = tqdm(total=progress.steps or None, desc=progress.stage)
+        bar = bars[progress.stage]
+        bar.update(progress.step - bar.n)
+        if progress.steps and progress.step >= progress.steps:
+            bar.close()
+
+    return show

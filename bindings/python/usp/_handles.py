@@ -1,0 +1,67 @@
+"""Handles: objects of the library that are freed once, by close(), by `with`, or by the collector."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from typing import Any, ClassVar, TypeVar
+
+from . import _abi
+from ._call import call
+from ._errors import ArgumentError
+from ._library import lib
+
+Self = TypeVar("Self", bound="Handle")
+
+
+class Handle:
+    """Base of everything that holds a handle. Not picklable, not usable in a forked child."""
+
+    #: the C type's name, such as `usp_model`; `<kind>_free` frees it
+    kind: ClassVar[str]
+
+    _pointer: Any = None
+    _pid: int = 0
+
+    @classmethod
+    def _made(cls: "type[Self]", function: Any, *arguments: Any) -> Self:
+        """The object that a function stores through its last parameter."""
+        self = cls.__new__(cls)
+        self._adopt(function, *arguments)
+        return self
+
+    def _adopt(self, function: Any, *arguments: Any) -> None:
+        pointer = ctypes.POINTER(getattr(_abi, self.kind))()
+        call(function, *arguments, ctypes.byref(pointer))
+        self._finalizer = weakref.finalize(self, getattr(lib, f"{self.kind}_free"), pointer)
+        self._pid = os.getpid()
+        self._pointer = pointer
+
+    @property
+    def handle(self) -> Any:
+        """The C handle, for further calls; raises once closed."""
+        if self._pointer is None:
+            raise ArgumentError(f"{type(self).__name__}: is closed")
+        if self._pid != os.getpid():
+            raise ArgumentError(f"{type(self).__name__}: belongs to the process that made it, not to its fork")
+        return self._pointer
+
+    @property
+    def closed(self) -> bool:
+        return self._pointer is None
+
+    def close(self) -> None:
+        """Frees the handle; arrays that view its memory keep that alive by themselves."""
+        if self._pointer is not None:
+            self._pointer = None
+            self._finalizer()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{type(self).__name__} cannot be pickled; save it to a file")
