@@ -114,7 +114,7 @@ package func multiply(
 ) throws(USPError) {
     precondition(c.column == 1)
     if m == 0 || b.n == 0 { return }
-    var job = kernelJob(a, b, rows: m, into: c, epilogue)
+    var job = kernelJob(a, b.view, rows: m, into: c, epilogue)
     let tile = ProductTile(m: m, n: b.n, k: b.k)
     let workspaceBytes = (Int(uspi_gemm_workspace(Int64(b.k), b.compute.kernel)) + 63) / 64 * 64
     let workspace = try Storage(byteCount: workspaceBytes * tile.parts)
@@ -128,8 +128,31 @@ package func multiply(
     }
 }
 
+/// The whole product on the calling thread, with `uspi_gemm_workspace(k)` bytes of workspace.
+func multiplyBlock(
+    _ a: MatrixView, _ b: PackedView, rows m: Int, into c: MatrixView, _ epilogue: Epilogue,
+    workspace: UnsafeMutableRawPointer
+) {
+    var job = kernelJob(a, b, rows: m, into: c, epilogue)
+    uspi_gemm_run(&job, 0, Int64(m), 0, Int64(b.n), workspace)
+}
+
+/// A packed right operand wherever it lies.
+struct PackedView {
+    let pointer: UnsafeRawPointer
+    let k: Int
+    let n: Int
+    let compute: DType
+}
+
+extension PackedMatrix {
+    var view: PackedView {
+        PackedView(pointer: UnsafeRawPointer(storage.base), k: k, n: n, compute: compute)
+    }
+}
+
 private func kernelJob(
-    _ a: MatrixView, _ b: PackedMatrix, rows m: Int, into c: MatrixView, _ epilogue: Epilogue
+    _ a: MatrixView, _ b: PackedView, rows m: Int, into c: MatrixView, _ epilogue: Epilogue
 ) -> uspi_gemm {
     var job = uspi_gemm()
     job.m = Int64(m)
@@ -139,7 +162,7 @@ private func kernelJob(
     job.a_row = Int64(a.row)
     job.a_col = Int64(a.column)
     job.a_type = a.dtype.kernel
-    job.b = UnsafeRawPointer(b.storage.base)
+    job.b = b.pointer
     job.compute = b.compute.kernel
     job.c = c.pointer
     job.c_row = Int64(c.row)

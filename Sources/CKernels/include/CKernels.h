@@ -3,8 +3,11 @@
 #define USPI_KERNELS_H
 #include "activation.h"
 #include "convert.h"
+#include "convolution.h"
 #include "elementwise.h"
+#include "gaussian.h"
 #include "gemm.h"
+#include "groupnorm.h"
 #include "isa.h"
 #include "optimizer.h"
 
