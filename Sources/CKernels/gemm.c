@@ -5,8 +5,7 @@
 #include "convert.h"
 #include "gemm_variants.h"
 
-/* Steps of one piece of B: STEPS * PANEL words are 32 KiB. */
-enum { STEPS = 256, MOST_BLOCK = 196, LEAST_BLOCK = 56 };
+enum { MOST_BLOCK = 196, LEAST_BLOCK = 56 };
 
 /* Rows packed at a time: about half of a second-level cache of 1 MiB, within bounds. */
 static int64_t block_rows(int64_t steps) {
@@ -82,17 +81,9 @@ static void pack_tile(const uspi_gemm *g, pack_function pack, int64_t row, int r
     pack(&source, g->k, rows, g->compute, target, rows);
 }
 
-/* Rows of tile t when `rows` are divided evenly over `tiles`. */
-static int64_t tile_begin(int64_t rows, int64_t tiles, int64_t t) { return rows * t / tiles; }
-
-/* All tiles of a packed block of rows times one panel. */
-static void run_panel(const uspi_gemm *g, const kernel_variant *variant, const uint32_t *a,
-                      int64_t row, int64_t rows, int64_t tiles, int64_t column, int columns,
-                      float *sums) {
-    const tile_function *kernels =
-        g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
-    const int64_t steps = steps_of(g->k, g->compute);
-    const uint32_t *b = (const uint32_t *)g->b + column * steps;
+void uspi_panel_product(const tile_function *kernels, const uint32_t *a, const uint32_t *b,
+                        int64_t steps, int64_t rows, int64_t tiles, float *sums,
+                        const panel_end *end) {
     const int64_t pieces = steps <= STEPS ? 1 : (steps + STEPS - 1) / STEPS;
     for (int64_t piece = 0; piece < pieces; piece++) {
         const int64_t from = steps * piece / pieces, to = steps * (piece + 1) / pieces;
@@ -102,7 +93,9 @@ static void run_panel(const uspi_gemm *g, const kernel_variant *variant, const u
             float *tile = sums + begin * PANEL;
             kernels[height - 1](to - from, a + begin * steps + from * height, b + from * PANEL,
                                 tile, piece > 0);
-            if (piece == pieces - 1) variant->finish(g, row + begin, height, column, columns, tile);
+            if (end && piece == pieces - 1) {
+                end->finish(end->gemm, end->row + begin, height, end->column, end->columns, tile);
+            }
         }
     }
 }
@@ -110,6 +103,8 @@ static void run_panel(const uspi_gemm *g, const kernel_variant *variant, const u
 void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin,
                    int64_t n_end, void *workspace) {
     const kernel_variant *variant = uspi_variant();
+    const tile_function *kernels =
+        g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
     const int64_t steps = steps_of(g->k, g->compute);
     const int64_t most = block_rows(steps), all = m_end - m_begin;
     const int64_t blocks = (all + most - 1) / most;
@@ -126,8 +121,10 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
         }
         for (int64_t column = n_begin; column < n_end; column += PANEL) {
             const int64_t left = n_end - column;
-            run_panel(g, variant, a, row, rows, tiles, column, left < PANEL ? (int)left : PANEL,
-                      sums);
+            const panel_end end = {variant->finish, g, row, column,
+                                   left < PANEL ? (int)left : PANEL};
+            uspi_panel_product(kernels, a, (const uint32_t *)g->b + column * steps, steps, rows,
+                               tiles, sums, &end);
         }
     }
 }

@@ -9,12 +9,17 @@
 #include "gemm_tile.h"
 #include "pack_lanes.h"
 
+#include "attention_panel.h"
+
 const kernel_variant VARIANT = {
     .most_rows = MOST,
     .tile_f32 = tiles_f32,
     .tile_bf16 = tiles_bf16,
     .pack = pack_lanes,
     .finish = finish,
+    .softmax_columns = softmax_columns,
+    .write_columns = write_columns,
+    .softmax_gradient = softmax_gradient,
     .activation_forward = activation_forward,
     .activation_backward = activation_backward,
     .activation_forward_bf16 = activation_forward_bf16,

@@ -48,6 +48,13 @@ typedef struct kernel_variant {
     const tile_function *tile_f32, *tile_bf16; /* [rows - 1] */
     pack_function pack;
     finish_function finish;
+    /* attention (see attention_panel.h) */
+    void (*softmax_columns)(float *scores, int64_t keys, float scale, int32_t compute,
+                            softmax_result *result);
+    void (*write_columns)(const float *sums, int64_t dims, int queries, const float *factor,
+                          void *out, int64_t out_row, int32_t type);
+    void (*softmax_gradient)(float *scores, float *products, int64_t keys, int64_t columns,
+                             float scale, const float *logsumexp);
     void (*activation_forward)(int32_t, const float *, float *, int64_t);
     void (*activation_backward)(int32_t, const float *, const float *, float *, int64_t);
     void (*activation_forward_bf16)(int32_t, const uint16_t *, uint16_t *, int64_t);
@@ -67,7 +74,28 @@ extern const kernel_variant uspi_variant_avx2, uspi_variant_avx512, uspi_variant
 /* The table of the level in use. */
 const kernel_variant *uspi_variant(void);
 
-/* Pack columns 0..<n of B as panels (see uspi_pack_b). */
+/* Steps of one piece of a B panel: STEPS * PANEL words are 32 KiB, a first-level cache's share. */
+enum { STEPS = 256 };
+
+/* `rows` rows in `tiles` tiles of nearly equal height: the first row of tile t. */
+static inline int64_t tile_begin(int64_t rows, int64_t tiles, int64_t t) {
+    return rows * t / tiles;
+}
+
+/* What happens to each tile of a panel when its sums are complete. */
+typedef struct panel_end {
+    finish_function finish;
+    const uspi_gemm *gemm;
+    int64_t row, column;
+    int columns;
+} panel_end;
+
+/* sums[rows][PANEL] = A B for A in tiles and one panel of B, both packed; `end` may be NULL. */
+void uspi_panel_product(const tile_function *kernels, const uint32_t *a, const uint32_t *b,
+                        int64_t steps, int64_t rows, int64_t tiles, float *sums,
+                        const panel_end *end);
+
+/* Element `index` of an array of `type`. */
 static inline const void *element(const void *base, int64_t index, int32_t type) {
     return (const char *)base + index * (type == USPI_BF16 ? 2 : 4);
 }

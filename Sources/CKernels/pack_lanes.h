@@ -87,14 +87,14 @@ INLINE __m512i narrow(__m512 low, __m512 high) {
 #endif
 }
 
-INLINE __mmask16 first(int64_t n) {
+INLINE __mmask16 lanes_below(int64_t n) {
     return n >= 16 ? (__mmask16)0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1);
 }
 
 /* Sixteen f32 at p, only the first n of them. */
 INLINE __m512 some_f32(const void *p, int32_t type, int64_t offset, int64_t n) {
-    if (type == USPI_F32) return _mm512_maskz_loadu_ps(first(n), (const float *)p + offset);
-    const __m256i half = _mm256_maskz_loadu_epi16(first(n), (const uint16_t *)p + offset);
+    if (type == USPI_F32) return _mm512_maskz_loadu_ps(lanes_below(n), (const float *)p + offset);
+    const __m256i half = _mm256_maskz_loadu_epi16(lanes_below(n), (const uint16_t *)p + offset);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
@@ -138,6 +138,12 @@ INLINE void pack_along_k(const lanes_source *source, const int32_t type, const i
     }
 }
 
+/* The order that puts halves 0, 16, 1, 17, ... side by side. */
+INLINE __m512i weave_halves(void) {
+    return _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
+                            22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+}
+
 /* Lanes contiguous. */
 INLINE void pack_across(const lanes_source *source, const int32_t type, const int32_t compute,
                         int64_t k, uint32_t *target, int64_t target_stride) {
@@ -150,9 +156,7 @@ INLINE void pack_across(const lanes_source *source, const int32_t type, const in
         }
         return;
     }
-    const __m512i weave = _mm512_set_epi16(
-        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
-        19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i weave = weave_halves();
     for (int64_t p = 0; p < k; p += 2) {
         const __m512 even = some_f32(base, type, p * stride, count);
         const __m512 odd =

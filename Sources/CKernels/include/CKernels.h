@@ -2,6 +2,7 @@
 #ifndef USPI_KERNELS_H
 #define USPI_KERNELS_H
 #include "activation.h"
+#include "attention.h"
 #include "convert.h"
 #include "convolution.h"
 #include "elementwise.h"

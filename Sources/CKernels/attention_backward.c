@@ -1,0 +1,148 @@
+/* Attention backward, a block of queries at a time, by products over whole blocks.
+ *
+ * With probabilities P = exp(scale Q K^T - logsumexp) and dP = dOut V^T:
+ * dV = P^T dOut, dS = P (dP - rowsum(P dP)), dQ = scale dS K, dK = scale dS^T Q.
+ * Scores are kept transposed, [key][query]. */
+#include "attention.h"
+#include "gemm_variants.h"
+#include "convert.h"
+#include <string.h>
+
+/* Queries in a block. */
+enum { BLOCK = 256 };
+
+/* Where the parts of the workspace are. */
+typedef struct parts {
+    float *scores, *products;      /* [keys][columns] */
+    float *logsumexp;              /* [columns] */
+    float *dk, *dv;                /* [keys][head_dim], when there are several blocks */
+    void *k, *left, *right, *gemm; /* packed K, two packed factors, workspace of products */
+    size_t size;
+} parts;
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* The next part of `bytes` at a multiple of 64. */
+static void *take(char *base, size_t *at, size_t bytes) {
+    void *part = base + *at;
+    *at += (bytes + 63) / 64 * 64;
+    return part;
+}
+
+static int64_t columns_of(int64_t queries) {
+    return queries >= BLOCK ? BLOCK : (queries + PANEL - 1) / PANEL * PANEL;
+}
+
+static parts lay_out(void *workspace, int64_t queries, int64_t keys, int64_t dims,
+                     int32_t compute) {
+    char *base = (char *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
+    const int64_t columns = columns_of(queries);
+    const size_t block = (size_t)(keys * columns) * sizeof(float);
+    const size_t factor = larger(uspi_packed_b_size(dims, columns, compute),
+                                 uspi_packed_b_size(columns, dims, compute));
+    const size_t whole = queries > BLOCK ? (size_t)(keys * dims) * sizeof(float) : 0;
+    parts p;
+    size_t at = 0;
+    p.scores = take(base, &at, block);
+    p.products = take(base, &at, block);
+    p.logsumexp = take(base, &at, (size_t)columns * sizeof(float));
+    p.dk = take(base, &at, whole);
+    p.dv = take(base, &at, whole);
+    p.k = take(base, &at, uspi_packed_b_size(keys, dims, compute));
+    p.left = take(base, &at, factor);
+    p.right = take(base, &at, factor);
+    const int64_t longest = keys > columns ? keys : columns;
+    p.gemm = take(base, &at, larger(uspi_gemm_workspace(longest, compute),
+                                    uspi_gemm_workspace(dims, compute)));
+    p.size = at + 64;
+    return p;
+}
+
+size_t uspi_attention_backward_workspace(int64_t queries, int64_t keys, int64_t head_dim,
+                                         int32_t compute) {
+    return lay_out(NULL, queries, keys, head_dim, compute).size;
+}
+
+/* C [m, n] = alpha A B with A at a (strides), B packed. */
+static void multiply(uspi_gemm g, float alpha, void *workspace) {
+    g.alpha = alpha;
+    uspi_gemm_run(&g, 0, g.m, 0, g.n, workspace);
+}
+
+/* scores = K Q^T and products = V dOut^T for `count` queries from `row`. */
+static void block_scores(const uspi_attention *x, const uspi_attention_gradient *g, parts *p,
+                         int64_t row, int64_t count, int64_t columns) {
+    const int64_t dims = x->head_dim;
+    const void *q = element(x->q, row * x->q_row, x->type);
+    const void *dout = element(g->dout, row * g->dout_row, g->dout_type);
+    uspi_gemm job = {.m = x->keys, .n = count, .k = dims, .a = x->k, .a_row = x->k_row, .a_col = 1,
+                     .a_type = x->type, .compute = x->compute, .b = p->left, .c = p->scores,
+                     .c_row = columns};
+    uspi_pack_b(q, 1, x->q_row, x->type, dims, count, x->compute, p->left, 0, count);
+    multiply(job, 1, p->gemm);
+    uspi_pack_b(dout, 1, g->dout_row, g->dout_type, dims, count, x->compute, p->left, 0, count);
+    job.a = x->v;
+    job.a_row = x->v_row;
+    job.c = p->products;
+    multiply(job, 1, p->gemm);
+}
+
+/* The gradients that a block adds: dq of its queries, and its part of dk and dv. */
+static void block_gradients(const uspi_attention *x, const uspi_attention_gradient *g, parts *p,
+                            int64_t row, int64_t count, int64_t columns) {
+    const int64_t dims = x->head_dim, keys = x->keys;
+    const int whole = x->queries <= BLOCK;
+    const void *q = element(x->q, row * x->q_row, x->type);
+    const void *dout = element(g->dout, row * g->dout_row, g->dout_type);
+    uspi_pack_b(dout, g->dout_row, 1, g->dout_type, count, dims, x->compute, p->left, 0, dims);
+    uspi_pack_b(q, x->q_row, 1, x->type, count, dims, x->compute, p->right, 0, dims);
+    uspi_gemm job = {.m = keys, .n = dims, .k = count, .a = p->scores, .a_row = columns,
+                     .a_col = 1, .a_type = USPI_F32, .compute = x->compute, .b = p->left,
+                     .c = whole ? g->dv : p->dv, .c_row = whole ? g->dv_row : dims,
+                     .c_type = whole ? g->type : USPI_F32, .accumulate = row > 0};
+    multiply(job, 1, p->gemm);
+    job.a = p->products;
+    job.b = p->right;
+    job.c = whole ? g->dk : p->dk;
+    job.c_row = whole ? g->dk_row : dims;
+    multiply(job, x->scale, p->gemm);
+    uspi_gemm dq = {.m = count, .n = dims, .k = keys, .a = p->products, .a_row = 1,
+                    .a_col = columns, .a_type = USPI_F32, .compute = x->compute, .b = p->k,
+                    .c = (void *)(uintptr_t)element(g->dq, row * g->dq_row, g->type),
+                    .c_row = g->dq_row, .c_type = g->type};
+    multiply(dq, x->scale, p->gemm);
+}
+
+/* [rows][dims] f32 to where the gradient goes. */
+static void write_rows(const float *from, int64_t rows, int64_t dims, void *to, int64_t to_row,
+                       int32_t type) {
+    for (int64_t i = 0; i < rows; i++) {
+        if (type == USPI_BF16) {
+            uspi_bf16_from_f32(from + i * dims, (uint16_t *)to + i * to_row, dims);
+        } else {
+            memcpy((float *)to + i * to_row, from + i * dims, (size_t)dims * sizeof(float));
+        }
+    }
+}
+
+void uspi_attention_backward(const uspi_attention *attention,
+                             const uspi_attention_gradient *gradient, void *workspace) {
+    const uspi_attention *x = attention;
+    const int64_t dims = x->head_dim, columns = columns_of(x->queries);
+    parts p = lay_out(workspace, x->queries, x->keys, dims, x->compute);
+    uspi_pack_b(x->k, x->k_row, 1, x->type, x->keys, dims, x->compute, p.k, 0, dims);
+    for (int64_t row = 0; row < x->queries; row += BLOCK) {
+        const int64_t count = x->queries - row < BLOCK ? x->queries - row : BLOCK;
+        /* the columns past the last query hold nothing that is used */
+        memset(p.logsumexp, 0, (size_t)columns * sizeof(float));
+        memcpy(p.logsumexp, x->logsumexp + row, (size_t)count * sizeof(float));
+        block_scores(x, gradient, &p, row, count, columns);
+        uspi_variant()->softmax_gradient(p.scores, p.products, x->keys, columns, x->scale,
+                                         p.logsumexp);
+        block_gradients(x, gradient, &p, row, count, columns);
+    }
+    if (x->queries > BLOCK) {
+        write_rows(p.dk, x->keys, dims, gradient->dk, gradient->dk_row, gradient->type);
+        write_rows(p.dv, x->keys, dims, gradient->dv, gradient->dv_row, gradient->type);
+    }
+}
