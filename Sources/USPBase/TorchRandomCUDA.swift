@@ -2,7 +2,7 @@
 
 import Glibc
 
-/// `torch.Generator("cuda")`, normal numbers only.
+/// `torch.Generator("cuda")`: normal numbers and integers.
 ///
 /// Which thread draws which element depends on how many threads the device runs at once, and so
 /// do the numbers of a call with more elements than that. Source of the rules: ATen's
@@ -30,9 +30,28 @@ package struct TorchRandomCUDA: Sendable {
         return values
     }
 
+    /// `torch.randint(0, bound, (count,), device="cuda")` for bounds below 2^28.
+    package mutating func integers(below bound: Int, count: Int) -> [Int] {
+        let range = UInt32(clamping: max(bound, 1))
+        var values = [Int](repeating: 0, count: max(count, 0))
+        drawBlocks(count: values.count) { index, slot, bits in
+            values[index] = Int(bits[slot] % range)
+        }
+        return values
+    }
+
     /// As `normal(count:)`, in place.
     package mutating func fillNormal(_ values: UnsafeMutableBufferPointer<Float>) {
-        let count = values.count
+        drawBlocks(count: values.count) { index, slot, bits in
+            let pair = slot < 2 ? boxMuller(bits[0], bits[1]) : boxMuller(bits[2], bits[3])
+            values[index] = slot % 2 == 0 ? pair.0 : pair.1
+        }
+    }
+
+    /// Calls the body for each element with its thread's block of four words and its place in it.
+    private mutating func drawBlocks(
+        count: Int, _ body: (_ index: Int, _ slot: Int, _ bits: SIMD4<UInt32>) -> Void
+    ) {
         guard count > 0 else { return }
         let (block, perCall) = (TorchRandomCUDA.block, TorchRandomCUDA.perCall)
         let blocks = min(residentThreads / block, (count - 1) / block + 1)
@@ -43,12 +62,9 @@ package struct TorchRandomCUDA: Sendable {
             for thread in 0..<min(threads, count - start) {
                 let bits = philox(
                     counter: offset / 4 &+ UInt64(round), stream: UInt64(thread), key: seed)
-                let first = boxMuller(bits[0], bits[1])
-                let second = boxMuller(bits[2], bits[3])
-                let normals = SIMD4(first.0, first.1, second.0, second.1)
                 for slot in 0..<perCall {
                     let index = start + thread + slot * threads
-                    if index < count { values[index] = normals[slot] }
+                    if index < count { body(index, slot, bits) }
                 }
             }
         }

@@ -1,0 +1,124 @@
+// Where a sampler's noise comes from: streams per sample, a stack of tensors, or PyTorch's order.
+
+import USPBase
+import USPTensor
+
+/// Gives a run its noise: once for the start, once for each noisy step; and labels where they are
+/// drawn too. One source may serve several runs, one after the other.
+package final class NoiseSource {
+    /// Fills a f32 batch `[B, C, H, W]`; draw 0 is a run's start, 1, 2, … are its steps.
+    package typealias Fill = (_ draw: Int, _ batch: Tensor) throws(USPError) -> Void
+
+    private let fillNext: Fill
+    private let drawLabels: (_ count: Int, _ classes: Int) -> [Int]
+    private var draws = 1
+
+    package init(
+        labels: @escaping (_ count: Int, _ classes: Int) -> [Int] = { count, _ in
+            [Int](repeating: 0, count: count)
+        }, _ fill: @escaping Fill
+    ) {
+        fillNext = fill
+        drawLabels = labels
+    }
+
+    func fill(_ batch: Tensor) throws(USPError) {
+        try fillNext(draws, batch)
+        draws += 1
+    }
+
+    /// A fresh batch of noise: the start of a run.
+    ///
+    /// - Throws: `.shape` unless the shape is a non-empty `[B, C, H, W]`.
+    package func start(_ shape: Shape) throws(USPError) -> Tensor {
+        let batch = try Tensor(shape)
+        try checkLatents(batch, "noise")
+        try fillNext(0, batch)
+        draws = 1
+        return batch
+    }
+
+    /// Uniformly drawn labels 0 ..< classes; the original scripts draw them after the start.
+    package func labels(_ count: Int, classes: Int) -> [Int] { drawLabels(count, classes) }
+
+    /// One counter-based stream for each sample and draw: a sample's noise depends on its number
+    /// alone, not on the batch it is in.
+    package static func streams(_ key: RandomKey, firstSample: Int = 0) -> NoiseSource {
+        let labels = { (count: Int, classes: Int) -> [Int] in
+            (0..<count).map { index in
+                var stream = RandomStream(key.stream("label").stream(firstSample + index))
+                return stream.below(classes)
+            }
+        }
+        return NoiseSource(labels: labels) { draw, batch throws(USPError) in
+            let samples = batch.shape[0]
+            let (base, count) = (batch.floats, batch.count / max(samples, 1))
+            parallelRanges(samples, grain: 1) { range in
+                for sample in range {
+                    var stream = RandomStream(key.stream(firstSample + sample).stream(draw))
+                    let row = base + sample * count
+                    for index in 0..<count { row[index] = stream.normal() }
+                }
+            }
+        }
+    }
+
+    /// A stack `[N, B, C, H, W]` that is consumed in order, by starts and steps alike.
+    ///
+    /// - Throws: `.shape` when a batch has another shape, or when the stack is used up.
+    package static func stack(_ noise: Tensor) throws(USPError) -> NoiseSource {
+        try require(
+            noise.shape.rank == 5 && noise.dtype == .float32, .shape,
+            "noise stack: expected f32 [steps, B, C, H, W], got \(noise.dtype.name) \(noise.shape)")
+        var used = 0
+        return NoiseSource { _, batch throws(USPError) in
+            try require(
+                Array(noise.shape.extents.dropFirst()) == batch.shape.extents, .shape,
+                "noise stack: expected [steps] + \(batch.shape), got \(noise.shape)")
+            try require(
+                used < noise.shape[0], .shape,
+                "noise stack: its \(noise.shape[0]) entries are used up, one more is needed")
+            batch.floats.update(from: noise.floats + used * batch.count, count: batch.count)
+            used += 1
+        }
+    }
+
+    /// The order in which the original scripts draw on a CPU after `torch.manual_seed(seed)`.
+    ///
+    /// - doubled: the scripts' guided samplers draw for both halves of the batch and use the first;
+    ///   the start of a run is drawn once.
+    package static func torch(_ generator: TorchRandom, doubled: Bool) -> NoiseSource {
+        let box = Box(generator)
+        return ordered(
+            doubled: doubled, labels: { box.value.integers(below: $1, count: $0) },
+            { box.value.fillNormal($0) })
+    }
+
+    /// As `torch(_:doubled:)` with a CUDA device's numbers.
+    package static func torchCUDA(_ generator: TorchRandomCUDA, doubled: Bool) -> NoiseSource {
+        let box = Box(generator)
+        return ordered(
+            doubled: doubled, labels: { box.value.integers(below: $1, count: $0) },
+            { box.value.fillNormal($0) })
+    }
+
+    private static func ordered(
+        doubled: Bool, labels: @escaping (Int, Int) -> [Int],
+        _ fill: @escaping (UnsafeMutableBufferPointer<Float>) -> Void
+    ) -> NoiseSource {
+        NoiseSource(labels: labels) { draw, batch throws(USPError) in
+            guard doubled && draw > 0 else {
+                return fill(UnsafeMutableBufferPointer(start: batch.floats, count: batch.count))
+            }
+            let both = try Tensor([2, batch.count])
+            fill(UnsafeMutableBufferPointer(start: both.floats, count: both.count))
+            batch.floats.update(from: both.floats, count: batch.count)
+        }
+    }
+}
+
+/// A generator that several closures advance.
+private final class Box<Value> {
+    var value: Value
+    init(_ value: Value) { self.value = value }
+}

@@ -1,1 +1,0 @@
-// USPDiffusion: rooms are filled one by one; see CONTRIBUTING.md.

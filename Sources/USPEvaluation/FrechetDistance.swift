@@ -1,0 +1,96 @@
+// The Fréchet distance of two Gaussians, by symmetric eigenvalues only.
+
+import USPBase
+
+/// ‖μ₁ − μ₂‖² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁Σ₂)^½ (Heusel et al. 2017): FID over Inception features.
+package struct FrechetDistance: Sendable {
+    /// Clipped at 0.
+    package let value: Double
+    /// ‖μ₁ − μ₂‖²
+    package let meanTerm: Double
+    /// tr (Σ₁Σ₂)^½
+    package let crossTrace: Double
+    /// What a reader should know beside the number: too few samples, features without spread.
+    package let warnings: [String]
+
+    /// The square root's trace is Σ √λ(BᵀΣ₂B) with Σ₁ = BBᵀ, whose matrix is symmetric: neither
+    /// imaginary parts nor an iteration that fails, as general matrix square roots have. Negative
+    /// eigenvalues, which are rounding, count as 0.
+    ///
+    /// - Throws: `.shape` if the widths differ; `.internal` if the eigenvalues contradict tr Σ₁Σ₂.
+    package static func between(
+        _ first: FeatureStatistics, _ second: FeatureStatistics
+    ) throws(USPError) -> FrechetDistance {
+        let n = first.width
+        try require(
+            second.width == n, .shape, "Frechet distance: features of width \(n) and \(second.width)")
+        let root = try factor(first.covariance, n)
+        let inner = LinearAlgebra.product(second.covariance, root, n, n, n, transposed: true)
+        var matrix = LinearAlgebra.product(root, inner, n, n, n)
+        symmetrise(&matrix, n)
+        let values = try LinearAlgebra.symmetricEigen(matrix, n, vectors: false).values
+        try check(values, first.covariance, second.covariance)
+        let crossTrace = values.reduce(0) { $0 + max($1, 0).squareRoot() }
+        let meanTerm = zip(first.mean, second.mean).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+        let spread = trace(first.covariance, n) + trace(second.covariance, n)
+        return FrechetDistance(
+            value: max(meanTerm + spread - 2 * crossTrace, 0), meanTerm: meanTerm,
+            crossTrace: crossTrace, warnings: warnings(first, second))
+    }
+
+    /// Bᵀ, row-major, with BBᵀ = Σ: eigenvectors as rows, times the roots of their eigenvalues.
+    private static func factor(_ covariance: [Double], _ n: Int) throws(USPError) -> [Double] {
+        var (values, rows) = try LinearAlgebra.symmetricEigen(covariance, n, vectors: true)
+        for (index, value) in values.enumerated() {
+            let root = max(value, 0).squareRoot()
+            for column in index * n..<(index + 1) * n { rows[column] *= root }
+        }
+        values = []
+        return rows
+    }
+
+    private static func symmetrise(_ matrix: inout [Double], _ n: Int) {
+        for i in 0..<n {
+            for j in 0..<i {
+                let mean = (matrix[i * n + j] + matrix[j * n + i]) / 2
+                matrix[i * n + j] = mean
+                matrix[j * n + i] = mean
+            }
+        }
+    }
+
+    /// Σ λ must be tr Σ₁Σ₂, which needs no eigenvalues: a broken LAPACK does not pass unseen.
+    private static func check(
+        _ values: [Double], _ first: [Double], _ second: [Double]
+    ) throws(USPError) {
+        let expected = zip(first, second).reduce(0) { $0 + $1.0 * $1.1 }
+        let sum = values.reduce(0, +)
+        let size = zip(first, second).reduce(0) { $0 + abs($1.0 * $1.1) }
+        try require(
+            abs(sum - expected) <= 1e-6 * max(size, 1e-300), .internal,
+            "Frechet distance: eigenvalues sum to \(sum), but tr(S1 S2) is \(expected)")
+    }
+
+    private static func trace(_ matrix: [Double], _ n: Int) -> Double {
+        (0..<n).reduce(0) { $0 + matrix[$1 * n + $1] }
+    }
+
+    private static func warnings(
+        _ first: FeatureStatistics, _ second: FeatureStatistics
+    ) -> [String] {
+        var result: [String] = []
+        for (name, set) in [("first", first), ("second", second)]
+        where set.count > 0 && set.count <= set.width {
+            result.append(
+                "the \(name) set has \(set.count) samples for features of width \(set.width): its "
+                    + "covariance is singular and the distance biased upwards")
+        }
+        for (name, set) in [("first", first), ("second", second)]
+        where set.count > set.width && set.count < 2048 {
+            result.append(
+                "the \(name) set has only \(set.count) samples (fewer than 2048): compare only with "
+                    + "distances over as many")
+        }
+        return result
+    }
+}

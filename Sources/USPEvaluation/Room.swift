@@ -1,1 +1,0 @@
-// USPEvaluation: rooms are filled one by one; see CONTRIBUTING.md.

@@ -1,0 +1,84 @@
+import Testing
+import USPBase
+import USPEvaluation
+import USPTensor
+
+/// The sets that NumPy and SciPy computed the expected values from (`torch.manual_seed`, `randn`).
+private func sets() throws -> (Tensor, Tensor) {
+    var random = TorchRandom(seed: 3)
+    let first = try Tensor([300, 6], random.normal(count: 1800))
+    let second = try Tensor([200, 6], random.normal(count: 1200).map { $0 * 1.5 + 0.3 })
+    return (first, second)
+}
+
+private func statistics(_ features: Tensor, batch: Int) throws -> FeatureStatistics {
+    var gathered = try FeatureAccumulator(width: features.shape[1])
+    for first in stride(from: 0, to: features.shape[0], by: batch) {
+        let rows = first..<min(first + batch, features.shape[0])
+        try gathered.add(try features.detachedRows(rows))
+    }
+    return try gathered.statistics()
+}
+
+@Suite struct DistributionMetricsTests {
+    @Test func frechetDistanceMatchesTheGeneralSquareRoot() throws {
+        let (first, second) = try sets()
+        let (a, b) = (try statistics(first, batch: 77), try statistics(second, batch: 200))
+        let distance = try FrechetDistance.between(a, b)
+        #expect(abs(distance.value - 2.3344207751228474) < 1e-6)
+        #expect(abs(distance.meanTerm - 0.8868130715351159) < 1e-6)
+        #expect(distance.warnings.count == 2)
+        #expect(try FrechetDistance.between(a, a).value < 1e-10)
+        let swapped = try FrechetDistance.between(b, a)
+        #expect(abs(swapped.value - distance.value) < 1e-10)
+    }
+
+    @Test func frechetDistanceOfSingularSetsIsFiniteAndTold() throws {
+        var random = TorchRandom(seed: 1)
+        let few = try Tensor([5, 40], random.normal(count: 200))
+        let many = try Tensor([60, 40], random.normal(count: 2400))
+        let (a, b) = (try statistics(few, batch: 2), try statistics(many, batch: 60))
+        let distance = try FrechetDistance.between(a, b)
+        #expect(distance.value.isFinite && distance.value > 0)
+        #expect(distance.warnings.first?.contains("singular") == true)
+        #expect(try FrechetDistance.between(a, a).value < 1e-6)
+    }
+
+    @Test func largeMeansCostNoDigits() throws {
+        let (first, _) = try sets()
+        let shifted = try first.copied()
+        for index in 0..<shifted.count { shifted.floats[index] += 4096 }
+        let (a, b) = (try statistics(first, batch: 50), try statistics(shifted, batch: 50))
+        for (x, y) in zip(a.covariance, b.covariance) { #expect(abs(x - y) < 1e-3) }
+    }
+
+    @Test func inceptionScoreBySplits() throws {
+        var random = TorchRandom(seed: 4)
+        let logits = try Tensor([50, 10], random.normal(count: 500).map { $0 * 2 })
+        let split = try InceptionScore.of(logits, splitSize: 20)
+        #expect(abs(split.mean - 2.4806089162537646) < 1e-5)
+        #expect(abs(split.deviation - 0.0812009712347439) < 1e-5)
+        #expect(abs(try InceptionScore.of(logits).mean - 2.5920505246453485) < 1e-5)
+    }
+
+    @Test func precisionAndRecallByNeighbours() throws {
+        let (reference, samples) = try sets()
+        let three = try PrecisionRecall.of(reference: reference, samples: samples)
+        #expect(abs(three.precision - 0.58) < 1e-9)
+        #expect(abs(three.recall - 0.9733333333333334) < 1e-9)
+        let one = try PrecisionRecall.of(reference: reference, samples: samples, neighbours: 1)
+        #expect(abs(one.precision - 0.41) < 1e-9)
+        #expect(abs(one.recall - 0.8066666666666666) < 1e-9)
+    }
+
+    @Test func badFeaturesAreTold() throws {
+        let (first, second) = try sets()
+        first.floats[13] = .nan
+        #expect(throws: USPError(.argument, "features: row 2 has a value that is not finite")) {
+            _ = try statistics(first, batch: 300)
+        }
+        #expect(throws: USPError(.argument, "neighbours: expected 1 to 199, got 200")) {
+            _ = try PrecisionRecall.of(reference: second, samples: second, neighbours: 200)
+        }
+    }
+}
