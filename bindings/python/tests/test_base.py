@@ -1,5 +1,6 @@
 """Loading, errors, arrays, threads: what everything else stands on."""
 
+import os
 import subprocess
 import sys
 
@@ -12,7 +13,9 @@ from usp import _abi, _arrays, _library
 
 def test_import_is_quick_and_light():
     code = "import sys, usp; print(any(m in sys.modules for m in ('torch', 'tqdm', 'PIL')))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    environment = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(usp.__file__)))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "False"
 
 

@@ -1,0 +1,6 @@
+"""Tests run against the package beside them and the repository's build."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
