@@ -170,3 +170,11 @@ private func leading<Tuple>(_ tuple: Tuple, _ count: Int) -> [Int] {
         (0..<count).map { Int(bytes.load(fromByteOffset: $0 * 8, as: Int64.self)) }
     }
 }
+
+/// Where a result of a plain C type goes.
+func result<Value: BitwiseCopyable>(
+    _ pointer: UnsafeMutablePointer<Value>?, _ name: String
+) throws(USPError) -> UnsafeMutablePointer<Value> {
+    guard let pointer else { throw USPError(.argument, "\(name): is NULL") }
+    return pointer
+}

@@ -1,0 +1,108 @@
+// Header section "evaluate".
+
+import CUSP
+import USPBase
+import USPKit
+import USPTensor
+
+/// f64 numbers.
+private func doubles(
+    _ pointer: UnsafePointer<usp_tensor>?, _ name: String, _ axes: [Axis]
+) throws(USPError) -> [Double] {
+    let tensor = try view(pointer, name, axes, .float64).tensor()
+    let values = tensor.raw.assumingMemoryBound(to: Double.self)
+    return (0..<tensor.count).map { values[$0] }
+}
+
+@_cdecl("usp_evaluate_frechet") @implementation public func usp_evaluate_frechet(
+    _ a: UnsafePointer<usp_tensor>?, _ b: UnsafePointer<usp_tensor>?,
+    _ out: UnsafeMutablePointer<Double>?
+) -> usp_status {
+    guarded("usp_evaluate_frechet") { () throws(USPError) in
+        let out = try result(out, "out")
+        let a = try tensor(a, "a", ["N", "D"])
+        let b = try tensor(b, "b", ["M", .extent(a.shape[1])])
+        out.pointee = try Evaluate.frechetDistance(a, b)
+    }
+}
+
+@_cdecl("usp_evaluate_frechet_statistics") @implementation
+public func usp_evaluate_frechet_statistics(
+    _ meanA: UnsafePointer<usp_tensor>?, _ covarianceA: UnsafePointer<usp_tensor>?,
+    _ meanB: UnsafePointer<usp_tensor>?, _ covarianceB: UnsafePointer<usp_tensor>?,
+    _ out: UnsafeMutablePointer<Double>?
+) -> usp_status {
+    guarded("usp_evaluate_frechet_statistics") { () throws(USPError) in
+        let out = try result(out, "out")
+        let first = try doubles(meanA, "mean_a", ["D"])
+        let width = Axis.extent(first.count)
+        let second = try doubles(meanB, "mean_b", [width])
+        out.pointee = try Evaluate.frechetDistance(
+            means: (first, second),
+            covariances: (
+                try doubles(covarianceA, "covariance_a", [width, width]),
+                try doubles(covarianceB, "covariance_b", [width, width])
+            ))
+    }
+}
+
+@_cdecl("usp_evaluate_inception") @implementation public func usp_evaluate_inception(
+    _ logits: UnsafePointer<usp_tensor>?, _ splitSize: Int64,
+    _ outMean: UnsafeMutablePointer<Double>?, _ outDeviation: UnsafeMutablePointer<Double>?
+) -> usp_status {
+    guarded("usp_evaluate_inception") { () throws(USPError) in
+        let mean = try result(outMean, "out_mean")
+        let score = try Evaluate.inceptionScore(
+            tensor(logits, "logits", ["N", "K"]), splitSize: splitSize == 0 ? 5000 : Int(splitSize))
+        mean.pointee = score.mean
+        outDeviation?.pointee = score.deviation
+    }
+}
+
+@_cdecl("usp_evaluate_precision_recall") @implementation
+public func usp_evaluate_precision_recall(
+    _ reference: UnsafePointer<usp_tensor>?, _ samples: UnsafePointer<usp_tensor>?,
+    _ neighbours: Int32, _ outPrecision: UnsafeMutablePointer<Double>?,
+    _ outRecall: UnsafeMutablePointer<Double>?
+) -> usp_status {
+    guarded("usp_evaluate_precision_recall") { () throws(USPError) in
+        let precision = try result(outPrecision, "out_precision")
+        let recall = try result(outRecall, "out_recall")
+        let reference = try tensor(reference, "reference", ["N", "D"])
+        let scores = try Evaluate.precisionRecall(
+            reference: reference,
+            samples: tensor(samples, "samples", ["M", .extent(reference.shape[1])]),
+            neighbours: count(neighbours, else: 3, "neighbours"))
+        precision.pointee = scores.precision
+        recall.pointee = scores.recall
+    }
+}
+
+@_cdecl("usp_evaluate_accuracy") @implementation public func usp_evaluate_accuracy(
+    _ logits: UnsafePointer<usp_tensor>?, _ labels: UnsafePointer<usp_tensor>?, _ k: Int32,
+    _ out: UnsafeMutablePointer<Double>?
+) -> usp_status {
+    guarded("usp_evaluate_accuracy") { () throws(USPError) in
+        let out = try result(out, "out")
+        let logits = try tensor(logits, "logits", ["N", "K"])
+        out.pointee = try Evaluate.accuracy(
+            logits, labels: integers(labels, "labels", [.extent(logits.shape[0])]),
+            top: count(k, else: 1, "k"))
+    }
+}
+
+@_cdecl("usp_evaluate_mean_iou") @implementation public func usp_evaluate_mean_iou(
+    _ predicted: UnsafePointer<usp_tensor>?, _ target: UnsafePointer<usp_tensor>?,
+    _ classes: Int64, _ ignored: Int64, _ out: UnsafeMutablePointer<Double>?
+) -> usp_status {
+    guarded("usp_evaluate_mean_iou") { () throws(USPError) in
+        let out = try result(out, "out")
+        let map = try view(predicted, "predicted")
+        let score = try Evaluate.meanIntersectionOverUnion(
+            predicted: integers(predicted, "predicted", axes(map.shape)),
+            labels: integers(target, "target", axes(map.shape)), classes: Int(classes),
+            ignored: Int(ignored))
+        guard let score else { throw USPError(.argument, "target: no pixel of any class") }
+        out.pointee = score
+    }
+}
