@@ -185,6 +185,7 @@ typedef struct usp_progress {
     int64_t step;       /* steps done                                                            */
     int64_t steps;      /* steps in all; 0 if not known (adaptive solvers)                       */
     double seconds;     /* since the call began                                                  */
+    const usp_tensor *latents; /* [B, C, H, W] f32, in previews only: predicted clean latents */
 } usp_progress;
 
 /* Return 0 to go on; anything else stops the call, which then returns USP_ERROR_CANCELLED. */
@@ -206,83 +207,49 @@ typedef enum usp_choice {
     USP_NO = 2
 } usp_choice;
 
-/* ---- checkpoint: named arrays, from any file or from memory ------------------------------- */
+/* ---- evaluate: numbers that say how good images or predictions are ------------------------ */
 
-/* The content decides what a file is: safetensors (one file, or sharded with an index), PyTorch zip
- * archives and the older stream format, npy, npz, idx. Nothing in a file is executed. Files are
- * mapped: an array is read when it is asked for. Immutable once created: any thread. */
-typedef struct usp_checkpoint usp_checkpoint;
+/* Frechet distance between two sets of features: FID, over Inception's.
+ *   a    [N, D]  f32      b  [M, D]  f32;  N, M of at least 2 */
+USP_API USP_CHECK usp_status usp_evaluate_frechet(const usp_tensor *a, const usp_tensor *b,
+                                                  double *out);
 
-typedef struct usp_checkpoint_options {
-    uint32_t struct_size;
-    uint32_t reserved;
-    const char *table;  /* nested table or prefix, such as "ema" or "first_stage_model"; NULL = the
-                           averaged weights where a training file has some, else the model's, else
-                           the file's top level; "*" = everything under its full name */
-} usp_checkpoint_options;
+/* The same from means and covariances, as reference files store them.
+ *   mean_a, mean_b              [D]     f64
+ *   covariance_a, covariance_b  [D, D]  f64 */
+USP_API USP_CHECK usp_status usp_evaluate_frechet_statistics(const usp_tensor *mean_a,
+                                                             const usp_tensor *covariance_a,
+                                                             const usp_tensor *mean_b,
+                                                             const usp_tensor *covariance_b,
+                                                             double *out);
 
-#define USP_CHECKPOINT_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_checkpoint_options), 0, NULL}
+/* Inception score over consecutive splits.
+ *   logits         [N, K]  f32, before softmax
+ *   split_size     images of a split; 0 = 5000
+ *   out_mean, out_deviation  over the splits; the latter may be NULL */
+USP_API USP_CHECK usp_status usp_evaluate_inception(const usp_tensor *logits, int64_t split_size,
+                                                    double *out_mean, double *out_deviation);
 
-typedef struct usp_save_options {
-    uint32_t struct_size;
-    uint32_t reserved;
-    const char *format;  /* "safetensors", or "torch" (opens with torch.load(weights_only=True));
-                            NULL = torch for names that end in .pt .pth .ckpt .bin */
-    const char *dtype;   /* "f32", "bf16" or "f16" for floating arrays; NULL = as they are */
-    const char *tables;  /* torch: nest under these keys, such as "model,ema"; NULL = at the top */
-} usp_save_options;
+/* Improved precision and recall of samples against a reference.
+ *   reference  [N, D]  f32      samples  [M, D]  f32
+ *   neighbours 0 = 3 */
+USP_API USP_CHECK usp_status usp_evaluate_precision_recall(const usp_tensor *reference,
+                                                           const usp_tensor *samples,
+                                                           int32_t neighbours,
+                                                           double *out_precision,
+                                                           double *out_recall);
 
-#define USP_SAVE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_save_options), 0, NULL, NULL, NULL}
+/* Share of samples whose label is among the k largest logits.
+ *   logits  [N, K]  f32      labels  [N]  i64      k  0 = 1 */
+USP_API USP_CHECK usp_status usp_evaluate_accuracy(const usp_tensor *logits,
+                                                   const usp_tensor *labels, int32_t k,
+                                                   double *out);
 
-/* Open a file, or a folder that holds one under a usual name. Reads headers only.
- * out: owned. Errors: IO; FORMAT saying what was found instead and where; MISSING_WEIGHT naming the
- * tables there are. */
-USP_API USP_CHECK usp_status usp_checkpoint_open(const char *path,
-                                                 const usp_checkpoint_options *options,
-                                                 usp_checkpoint **out);
-
-/* Make one from arrays in memory, which are copied.
- *   names, tensors  `count` of each; names differ; any dtypes and strides
- * out: owned. */
-USP_API USP_CHECK usp_status usp_checkpoint_create(const char *const *names,
-                                                   const usp_tensor *tensors, size_t count,
-                                                   usp_checkpoint **out);
-
-USP_API void usp_checkpoint_free(usp_checkpoint *checkpoint);
-
-/* Number of arrays, and the name of each in the file's order: a view, NULL past the end. */
-USP_API size_t usp_checkpoint_count(const usp_checkpoint *checkpoint);
-USP_API const char *usp_checkpoint_name(const usp_checkpoint *checkpoint, size_t index);
-
-/* Describe the array of this name: a view of its bytes, contiguous, in the file's own dtype; the
- * memory is read-only. Compressed and strided arrays are unpacked once and kept with the checkpoint.
- * Errors: MISSING_WEIGHT for a name that is not there, FORMAT for damaged compression. */
-USP_API USP_CHECK usp_status usp_checkpoint_tensor(const usp_checkpoint *checkpoint,
-                                                   const char *name, usp_tensor *out);
-
-/* Describe the array of this name without reading it: as usp_checkpoint_tensor, but data is NULL. */
-USP_API USP_CHECK usp_status usp_checkpoint_shape(const usp_checkpoint *checkpoint,
-                                                  const char *name, usp_tensor *out);
-
-/* Texts and numbers that the file has beside its arrays, as text: key and value of each, views. */
-USP_API size_t usp_checkpoint_metadata_count(const usp_checkpoint *checkpoint);
-USP_API const char *usp_checkpoint_metadata_key(const usp_checkpoint *checkpoint, size_t index);
-USP_API const char *usp_checkpoint_metadata_value(const usp_checkpoint *checkpoint, size_t index);
-
-/* Tables of the file, by name; "" is its top level: views. */
-USP_API size_t usp_checkpoint_table_count(const usp_checkpoint *checkpoint);
-USP_API const char *usp_checkpoint_table_name(const usp_checkpoint *checkpoint, size_t index);
-
-/* What the file is and holds, for people: format, tables, arrays with dtype and shape, what was
- * skipped and why. Writes at most `capacity` bytes, NUL included, and the whole length (without NUL)
- * to out_length; buffer may be NULL if capacity is 0. */
-USP_API USP_CHECK usp_status usp_checkpoint_report(const usp_checkpoint *checkpoint, char *buffer,
-                                                   size_t capacity, size_t *out_length);
-
-/* Write the arrays to a file, which appears complete or not at all. */
-USP_API USP_CHECK usp_status usp_checkpoint_save(const usp_checkpoint *checkpoint,
-                                                 const char *path,
-                                                 const usp_save_options *options);
+/* Mean intersection over union of label maps, over the classes that occur.
+ *   predicted, target  [..]  i64, 0 ... classes - 1; a target of `ignored` is not counted */
+USP_API USP_CHECK usp_status usp_evaluate_mean_iou(const usp_tensor *predicted,
+                                                   const usp_tensor *target, int64_t classes,
+                                                   int64_t ignored, double *out);
 
 #ifdef __cplusplus
 }

@@ -16,11 +16,12 @@ AT(usp_tensor, strides, 72);
 AT(usp_tensor, rank, 136);
 AT(usp_tensor, dtype, 140);
 
-SIZE(usp_progress, 32);
+SIZE(usp_progress, 40);
 AT(usp_progress, stage, 0);
 AT(usp_progress, step, 8);
 AT(usp_progress, steps, 16);
 AT(usp_progress, seconds, 24);
+AT(usp_progress, latents, 32);
 
 static_assert(USP_OK == 0 && USP_ERROR_ARGUMENT == -1 && USP_ERROR_SHAPE == -2, "statuses");
 static_assert(USP_ERROR_DTYPE == -3 && USP_ERROR_IO == -4 && USP_ERROR_FORMAT == -5, "statuses");

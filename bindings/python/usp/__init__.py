@@ -5,7 +5,7 @@ cross without copies. Letters in shapes: B batch, C channels, H height, W width,
 D width of a token, E values of a patch, K classes.
 """
 
-from . import random
+from . import evaluate, random
 from ._call import call as _call
 from ._errors import (
     ArgumentError,
@@ -44,5 +44,5 @@ def threads() -> int:
 __all__ = [
     "ArgumentError", "CallbackError", "Cancelled", "DTypeError", "FileError", "FormatError",
     "InternalError", "MissingWeightError", "OutOfMemory", "ShapeError", "USPError",
-    "UnsupportedError", "build_info", "random", "set_threads", "threads",
+    "UnsupportedError", "build_info", "evaluate", "random", "set_threads", "threads",
 ]

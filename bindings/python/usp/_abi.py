@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "5f6e2429abe10df28ffbf551ab940183ba8ab94e8879ca5ddfc789a708f0290f"
+HEADER_SHA256 = "b8b5bfa37734ce77419f2fa4c6e66cb6e2fba70fb23b3dd93b76c50782ca06e3"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -64,10 +64,17 @@ usp_progress._fields_ = [
     ("step", c_int64),
     ("steps", c_int64),
     ("seconds", c_double),
+    ("latents", POINTER(usp_tensor)),
 ]
 
 
 usp_progress_fn = CFUNCTYPE(c_int32, POINTER(usp_progress), c_void_p)
+
+
+class usp_choice(IntEnum):
+    USP_DEFAULT = 0
+    USP_YES = 1
+    USP_NO = 2
 
 
 #: name -> (result, arguments)
@@ -115,5 +122,29 @@ PROTOTYPES = {
     "usp_threads": (
         c_int32,
         [],
+    ),
+    "usp_evaluate_frechet": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_double)],
+    ),
+    "usp_evaluate_frechet_statistics": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_double)],
+    ),
+    "usp_evaluate_inception": (
+        c_int,
+        [POINTER(usp_tensor), c_int64, POINTER(c_double), POINTER(c_double)],
+    ),
+    "usp_evaluate_precision_recall": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), c_int32, POINTER(c_double), POINTER(c_double)],
+    ),
+    "usp_evaluate_accuracy": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), c_int32, POINTER(c_double)],
+    ),
+    "usp_evaluate_mean_iou": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), c_int64, c_int64, POINTER(c_double)],
     ),
 }

@@ -1,0 +1,46 @@
+"""Scores against numpy's own arithmetic."""
+
+import numpy as np
+import pytest
+
+import usp
+
+
+def test_frechet_of_known_gaussians():
+    a = usp.random.normal((4000, 6), 1)
+    b = 2 * usp.random.normal((4000, 6), 2) + 1
+    distance = usp.evaluate.fid(a, b)
+    assert abs(distance - 12) < 0.6
+    assert usp.evaluate.fid(a, a) < 1e-6
+    means = [x.astype(np.float64).mean(0) for x in (a, b)]
+    covariances = [np.cov(x.astype(np.float64), rowvar=False) for x in (a, b)]
+    again = usp.evaluate.frechet_statistics(means[0], covariances[0], means[1], covariances[1])
+    assert again == pytest.approx(distance, rel=1e-6)
+
+
+def test_inception_score():
+    logits = np.full((12, 3), -50, np.float32)
+    logits[np.arange(12), np.arange(12) % 3] = 50
+    mean, deviation = usp.evaluate.inception_score(logits, split_size=6)
+    assert mean == pytest.approx(3, rel=1e-5) and deviation == pytest.approx(0, abs=1e-5)
+
+
+def test_precision_recall_of_the_same_set():
+    a = usp.random.normal((50, 4), 3)
+    assert usp.evaluate.precision_recall(a, a) == (1.0, 1.0)
+    assert usp.evaluate.precision_recall(a, a + 1000) == (0.0, 0.0)
+
+
+def test_accuracy_and_mean_iou():
+    logits = np.eye(4, dtype=np.float32)
+    assert usp.evaluate.accuracy(logits, [0, 1, 2, 0]) == 0.75
+    assert usp.evaluate.accuracy(logits, [0, 1, 2, 3], k=2) == 1.0
+    target = np.array([[0, 0], [1, 255]])
+    assert usp.evaluate.mean_iou(np.array([[0, 1], [1, 1]]), target, 2) == pytest.approx(0.5)
+
+
+def test_errors_name_the_argument():
+    with pytest.raises(usp.ShapeError, match="b: shape"):
+        usp.evaluate.frechet(np.zeros((3, 2), np.float32), np.zeros((3, 4), np.float32))
+    with pytest.raises(usp.ArgumentError, match="label"):
+        usp.evaluate.accuracy(np.eye(2, dtype=np.float32), [0, 7])
