@@ -79,6 +79,21 @@ package final class Tape {
         return GradientTarget(tensor: node.gradient ?? present, accumulates: true)
     }
 
+    /// For an operation that writes its part of a gradient and what was there before in one pass:
+    /// where to write, and what to add (the same memory, a shared gradient, or nothing).
+    package func replacement(
+        for input: Tensor?
+    ) throws(USPError) -> (fresh: Tensor, present: Tensor?)? {
+        guard let input, input.node.requiresGradient else { return nil }
+        let node = input.node
+        let present = node.gradient
+        if let present, node.ownsGradient { return (present, present) }
+        let fresh = try Tensor(input.shape)
+        node.gradient = fresh
+        node.ownsGradient = true
+        return (fresh, present)
+    }
+
     /// Hands a finished gradient to `input` without copying it where that is possible.
     ///
     /// `gradient` may be shared afterwards and must not be written any more.

@@ -10,6 +10,10 @@
 #include "gemm.h"
 #include "groupnorm.h"
 #include "isa.h"
+#include "loss.h"
+#include "norm.h"
 #include "optimizer.h"
+#include "softmax.h"
+#include "token.h"
 
 #endif

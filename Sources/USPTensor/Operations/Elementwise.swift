@@ -16,6 +16,41 @@ extension Context {
         }
         return result
     }
+
+    /// y = factor·x, f32.
+    package func scale(_ x: Tensor, by factor: Float) throws(USPError) -> Tensor {
+        let y = try Tensor(x.shape)
+        USPTensor.scale(x, by: factor, into: GradientTarget(tensor: y, accumulates: false))
+        tape?.record(y, inputs: [x]) { [tape] gradient throws(USPError) in
+            guard let target = try tape?.target(for: x) else { return }
+            USPTensor.scale(gradient, by: factor, into: target)
+        }
+        return y
+    }
+
+    /// y = a ⊙ b, same count, f32.
+    package func multiply(_ a: Tensor, _ b: Tensor) throws(USPError) -> Tensor {
+        try require(a.count == b.count, .shape, "multiply: \(a.shape) and \(b.shape)")
+        let y = try Tensor(a.shape)
+        USPTensor.multiply(a, b, into: GradientTarget(tensor: y, accumulates: false))
+        tape?.record(y, inputs: [a, b]) { [tape] gradient throws(USPError) in
+            for (input, other) in [(a, b), (b, a)] {
+                guard let target = try tape?.target(for: input) else { continue }
+                USPTensor.multiply(gradient, other, into: target)
+            }
+        }
+        return y
+    }
+}
+
+/// target (+)= a ⊙ b
+private func multiply(_ a: Tensor, _ b: Tensor, into target: GradientTarget) {
+    let (x, z, result) = (a.floats, b.floats, target.tensor.floats)
+    let adds: Int32 = target.accumulates ? 1 : 0
+    parallelRanges(a.count, grain: 1 << 15) { range in
+        let at = range.lowerBound
+        uspi_multiply(x + at, z + at, result + at, range.count, adds)
+    }
 }
 
 /// target += addend, f32, same count.

@@ -1,0 +1,24 @@
+/* Losses over rows: f64 sums in row order. */
+#ifndef USPI_LOSS_H
+#define USPI_LOSS_H
+#include <stddef.h>
+#include <stdint.h>
+
+/* -sum_k target[k] log softmax(logits)[k]; `gradient`[k] = softmax[k] * sum(target) - target[k]. */
+double uspi_cross_entropy_row(
+    const float *logits, const float *target, ptrdiff_t classes, float *gradient);
+
+/* sum of (a - b)^2, or of |a - b| */
+double uspi_squared_difference(const float *a, const float *b, ptrdiff_t n);
+double uspi_absolute_difference(const float *a, const float *b, ptrdiff_t n);
+
+/* d (+)= factor (a - b), or factor sign(a - b) */
+void uspi_squared_difference_backward(
+    const float *a, const float *b, float factor, float *d, ptrdiff_t n, int32_t accumulate);
+void uspi_absolute_difference_backward(
+    const float *a, const float *b, float factor, float *d, ptrdiff_t n, int32_t accumulate);
+
+/* y = (x - mean) / sqrt(unbiased variance + epsilon) over all n elements */
+void uspi_standardise(const float *x, float *y, ptrdiff_t n, double epsilon);
+
+#endif

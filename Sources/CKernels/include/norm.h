@@ -1,0 +1,26 @@
+/* Layer and batch normalisation: rows are tokens or samples, statistics and sums are f32 or f64. */
+#ifndef USPI_NORM_H
+#define USPI_NORM_H
+#include <stddef.h>
+#include <stdint.h>
+
+/* y = ((x - mean) / sqrt(variance + epsilon) * weight + bias) * (1 + scale) + shift for each row.
+ * weight, bias, shift, scale: [width] or NULL. `output` is a uspi_type. `statistics` receives mean
+ * and 1 / sqrt(variance + epsilon) of each row, unless it is NULL. */
+void uspi_layer_norm_forward(
+    const float *x, ptrdiff_t rows, ptrdiff_t width, float epsilon, const float *weight,
+    const float *bias, const float *shift, const float *scale, void *y, int32_t output,
+    float *statistics);
+
+/* dx = gradient for rows that share one scale, plus `addend` (NULL, or dx itself).
+ * `sums` [2, width]: += sum of dy, += sum of dy * normalised x; NULL if nobody needs them. */
+void uspi_layer_norm_backward(
+    const float *x, const float *dy, const float *statistics, ptrdiff_t rows, ptrdiff_t width,
+    const float *weight, const float *scale, const float *addend, float *dx, float *sums);
+
+/* mean[j], variance[j] (biased) of columns first..<last of x [rows, width]. */
+void uspi_column_moments(
+    const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t first, ptrdiff_t last, double *mean,
+    double *variance);
+
+#endif

@@ -1,0 +1,155 @@
+/* Layer and batch normalisation. Sums run over sixteen lanes that are folded in a fixed order, so
+ * all instruction sets add in the same order. */
+#include "norm.h"
+#include "dispatch.h"
+#include "gemm.h"
+#include <math.h>
+#include <string.h>
+
+typedef float lanes __attribute__((ext_vector_type(16)));
+typedef float lanes_at __attribute__((ext_vector_type(16), aligned(4), may_alias));
+#define LOAD(p) (*(const lanes_at *)(p))
+
+/* The sum of lanes `v`, in an order that does not depend on the instruction set. */
+#define FOLD(v)                                                                    \
+    ((((v)[0] + (v)[8]) + ((v)[4] + (v)[12])) + (((v)[2] + (v)[10]) + ((v)[6] + (v)[14])) + \
+     (((v)[1] + (v)[9]) + ((v)[5] + (v)[13])) + (((v)[3] + (v)[11]) + ((v)[7] + (v)[15])))
+
+#define BF16(target, value)                                                                     \
+    do {                                                                                        \
+        float bf16_value = (value);                                                             \
+        uint32_t bf16_bits;                                                                     \
+        memcpy(&bf16_bits, &bf16_value, 4);                                                     \
+        uint32_t bf16_nan = (bf16_bits & 0x7fffffff) > 0x7f800000;                              \
+        uint32_t bf16_round = (bf16_bits + 0x7fff + ((bf16_bits >> 16) & 1)) >> 16;             \
+        (target) = (uint16_t)(bf16_nan ? ((bf16_bits >> 16) | 0x40) : bf16_round);              \
+    } while (0)
+
+USPI_DISPATCH(
+    void, uspi_layer_norm_forward,
+    (const float *x, ptrdiff_t rows, ptrdiff_t width, float epsilon, const float *weight,
+     const float *bias, const float *shift, const float *scale, void *y, int32_t output,
+     float *statistics),
+    (x, rows, width, epsilon, weight, bias, shift, scale, y, output, statistics), {
+        const ptrdiff_t whole = width & ~(ptrdiff_t)15;
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const float *row = x + i * width;
+            lanes sum = 0;
+            for (ptrdiff_t j = 0; j < whole; j += 16) sum += LOAD(row + j);
+            float total = FOLD(sum);
+            for (ptrdiff_t j = whole; j < width; j++) total += row[j];
+            const float mean = total / (float)width;
+            lanes squares = 0;
+            for (ptrdiff_t j = 0; j < whole; j += 16) {
+                lanes d = LOAD(row + j) - mean;
+                squares += d * d;
+            }
+            float spread = FOLD(squares);
+            for (ptrdiff_t j = whole; j < width; j++) spread += (row[j] - mean) * (row[j] - mean);
+            const float inverse = 1.0f / sqrtf(spread / (float)width + epsilon);
+            if (statistics) {
+                statistics[2 * i] = mean;
+                statistics[2 * i + 1] = inverse;
+            }
+            float *out = (float *)y + i * width;
+            uint16_t *half = (uint16_t *)y + i * width;
+            /* a strip at a time through a buffer, so that each option is a plain loop */
+            for (ptrdiff_t start = 0; start < width; start += 256) {
+                const ptrdiff_t n = width - start < 256 ? width - start : 256;
+                float part[256];
+                for (ptrdiff_t j = 0; j < n; j++) part[j] = (row[start + j] - mean) * inverse;
+                if (weight)
+                    for (ptrdiff_t j = 0; j < n; j++) part[j] *= weight[start + j];
+                if (bias)
+                    for (ptrdiff_t j = 0; j < n; j++) part[j] += bias[start + j];
+                if (scale)
+                    for (ptrdiff_t j = 0; j < n; j++) part[j] *= 1.0f + scale[start + j];
+                if (shift)
+                    for (ptrdiff_t j = 0; j < n; j++) part[j] += shift[start + j];
+                if (output == USPI_F32)
+                    memcpy(out + start, part, (size_t)n * sizeof(float));
+                else
+                    for (ptrdiff_t j = 0; j < n; j++) BF16(half[start + j], part[j]);
+            }
+        }
+    })
+
+/* With h = dy (1 + scale) weight and z the normalised x:
+ * dx = inverse (h - mean(h) - z mean(h z)). */
+USPI_DISPATCH(
+    void, uspi_layer_norm_backward,
+    (const float *x, const float *dy, const float *statistics, ptrdiff_t rows, ptrdiff_t width,
+     const float *weight, const float *scale, const float *addend, float *dx, float *sums),
+    (x, dy, statistics, rows, width, weight, scale, addend, dx, sums), {
+        const ptrdiff_t whole = width & ~(ptrdiff_t)15;
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const float *row = x + i * width;
+            const float *in = dy + i * width;
+            const float mean = statistics[2 * i];
+            const float inverse = statistics[2 * i + 1];
+            if (sums) {
+                float *plain = sums;
+                float *along = sums + width;
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    plain[j] += in[j];
+                    along[j] += in[j] * ((row[j] - mean) * inverse);
+                }
+            }
+            if (!dx) continue;
+            lanes sum = 0;
+            lanes product = 0;
+            for (ptrdiff_t j = 0; j < whole; j += 16) {
+                lanes h = LOAD(in + j);
+                if (scale) h *= 1.0f + LOAD(scale + j);
+                if (weight) h *= LOAD(weight + j);
+                sum += h;
+                product += h * ((LOAD(row + j) - mean) * inverse);
+            }
+            float m1 = FOLD(sum);
+            float m2 = FOLD(product);
+            for (ptrdiff_t j = whole; j < width; j++) {
+                float h = in[j];
+                if (scale) h *= 1.0f + scale[j];
+                if (weight) h *= weight[j];
+                m1 += h;
+                m2 += h * ((row[j] - mean) * inverse);
+            }
+            m1 /= (float)width;
+            m2 /= (float)width;
+            float *out = dx + i * width;
+            const float *more = addend ? addend + i * width : 0;
+            for (ptrdiff_t start = 0; start < width; start += 256) {
+                const ptrdiff_t n = width - start < 256 ? width - start : 256;
+                float part[256];
+                memcpy(part, in + start, (size_t)n * sizeof(float));
+                if (scale)
+                    for (ptrdiff_t j = 0; j < n; j++) part[j] *= 1.0f + scale[start + j];
+                if (weight)
+                    for (ptrdiff_t j = 0; j < n; j++) part[j] *= weight[start + j];
+                for (ptrdiff_t j = 0; j < n; j++) {
+                    float z = (row[start + j] - mean) * inverse;
+                    part[j] = inverse * (part[j] - m1 - z * m2);
+                }
+                if (more)
+                    for (ptrdiff_t j = 0; j < n; j++) part[j] += more[start + j];
+                memcpy(out + start, part, (size_t)n * sizeof(float));
+            }
+        }
+    })
+
+USPI_DISPATCH(
+    void, uspi_column_moments,
+    (const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t first, ptrdiff_t last,
+     double *restrict mean, double *restrict variance),
+    (x, rows, width, first, last, mean, variance), {
+        for (ptrdiff_t j = first; j < last; j++) mean[j] = variance[j] = 0;
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t j = first; j < last; j++) mean[j] += (double)x[i * width + j];
+        for (ptrdiff_t j = first; j < last; j++) mean[j] /= (double)rows;
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t j = first; j < last; j++) {
+                double d = (double)x[i * width + j] - mean[j];
+                variance[j] += d * d;
+            }
+        for (ptrdiff_t j = first; j < last; j++) variance[j] /= (double)rows;
+    })

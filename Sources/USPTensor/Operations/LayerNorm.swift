@@ -1,0 +1,172 @@
+// Layer normalisation with everything that follows it in a transformer block, in one pass.
+
+import CKernels
+import USPBase
+
+extension Context {
+    /// y = (LN(x)·γ + β)·(1 + scale) + shift over the last axis (Ba, Kiros, Hinton 2016; the
+    /// modulation is adaLN of Peebles and Xie 2023).
+    ///
+    /// - x: `[.., D]`, f32; with a modulation its rows are B equal groups
+    /// - weight, bias: γ, β `[D]`; nil leaves them out
+    /// - shift, scale: chunks of width D of `[B, n·D]` tensors
+    /// - output: f32, or bf16 for a product that reads bf16
+    /// - Throws: `.shape`, `.memory`
+    /// - Complexity: two passes over a row in cache; 8 bytes an element of memory traffic.
+    package func layerNorm(
+        _ x: Tensor, weight: Tensor? = nil, bias: Tensor? = nil, epsilon: Float = 1e-6,
+        shift: Chunk? = nil, scale: Chunk? = nil, output: DType = .float32
+    ) throws(USPError) -> Tensor {
+        let call = try LayerNormCall(
+            x, weight: weight, bias: bias, epsilon: epsilon, shift: shift, scale: scale)
+        let inputs = [x, weight, bias, shift?.tensor, scale?.tensor]
+        let records = tape != nil && inputs.contains { $0?.node.requiresGradient == true }
+        let y = try call.forward(output, keepsStatistics: records)
+        tape?.record(y, inputs: inputs) { [tape] gradient throws(USPError) in
+            if let tape { try call.backward(gradient, tape) }
+        }
+        return y
+    }
+}
+
+/// One application of layer norm: its rows, and their statistics for the gradient.
+private final class LayerNormCall {
+    let x: Tensor
+    let weight: Tensor?
+    let bias: Tensor?
+    let epsilon: Float
+    let shift: Chunk?
+    let scale: Chunk?
+    let rows: Int
+    let width: Int
+    /// Groups of rows that share one shift and scale.
+    let samples: Int
+    /// Mean and 1/deviation of each row: `[rows, 2]`.
+    var statistics: Tensor?
+
+    init(
+        _ x: Tensor, weight: Tensor?, bias: Tensor?, epsilon: Float, shift: Chunk?, scale: Chunk?
+    ) throws(USPError) {
+        (self.x, self.weight, self.bias) = (x, weight, bias)
+        (self.epsilon, self.shift, self.scale) = (epsilon, shift, scale)
+        try require(x.shape.rank > 0 && x.dtype == .float32, .shape, "layer norm: input \(x.shape)")
+        width = x.shape[-1]
+        rows = x.shape.rows
+        samples = max((shift ?? scale)?.tensor.shape.rows ?? 1, 1)
+        if let weight { try expect(weight, [width], "layer norm: weight") }
+        if let bias { try expect(bias, [width], "layer norm: bias") }
+        for chunk in [shift, scale] {
+            guard let chunk else { continue }
+            try require(
+                chunk.width == width && chunk.tensor.shape.rows == samples && rows % samples == 0,
+                .shape,
+                "layer norm: modulation of width \(chunk.width) in \(chunk.tensor.shape), input \(x.shape)")
+        }
+    }
+
+    var period: Int { rows / samples }
+    /// Rows of one part; parts never cross samples.
+    var block: Int { min(max(period, 1), 64) }
+    var blocksPerSample: Int { (period + block - 1) / block }
+
+    /// Calls the body for each part: its sample and its rows.
+    private func forEachPart(_ body: (_ part: Int, _ sample: Int, _ rows: Range<Int>) -> Void) {
+        if rows == 0 || width == 0 { return }
+        let (blocks, block, period) = (blocksPerSample, block, period)
+        // Small parts would cost more in hand-offs than they share: one part does them all.
+        if rows * width < 1 << 14 {
+            for part in 0..<samples * blocks {
+                let first = part % blocks * block
+                let start = part / blocks * period
+                body(part, part / blocks, start + first..<start + min(period, first + block))
+            }
+            return
+        }
+        ThreadPool.shared.run(parts: samples * blocks) { part in
+            let first = part % blocks * block
+            let start = part / blocks * period
+            body(part, part / blocks, start + first..<start + min(period, first + block))
+        }
+    }
+
+    func forward(_ output: DType, keepsStatistics: Bool) throws(USPError) -> Tensor {
+        let y = try Tensor(x.shape, output)
+        if keepsStatistics { statistics = try Tensor([rows, 2]) }
+        let (source, result, kept) = (x.floats, y.raw, statistics?.floats)
+        let (gamma, beta) = (weight?.floats, bias?.floats)
+        let (width, epsilon, shift, scale) = (width, epsilon, shift, scale)
+        forEachPart { _, sample, rows in
+            uspi_layer_norm_forward(
+                source + rows.lowerBound * width, rows.count, width, epsilon, gamma, beta,
+                shift.map { $0.pointer + sample * $0.rowStride },
+                scale.map { $0.pointer + sample * $0.rowStride },
+                result + rows.lowerBound * width * output.size, output.kernel,
+                kept.map { $0 + 2 * rows.lowerBound })
+        }
+        return y
+    }
+
+    func backward(_ gradient: Tensor, _ tape: Tape) throws(USPError) {
+        guard let statistics, rows > 0, width > 0 else { return }
+        let targets = (
+            weight: try tape.target(for: weight), bias: try tape.target(for: bias),
+            shift: try shift.flatMap { chunk throws(USPError) in try chunkTarget(chunk, tape) },
+            scale: try scale.flatMap { chunk throws(USPError) in try chunkTarget(chunk, tape) }
+        )
+        let needsSums =
+            targets.weight != nil || targets.bias != nil || targets.shift != nil
+            || targets.scale != nil
+        let parts = samples * blocksPerSample
+        let sums = needsSums ? try Tensor.zeros([parts, 2, width]) : nil
+        let replaced = try tape.replacement(for: x)
+        let (source, dy, kept) = (x.floats, gradient.floats, statistics.floats)
+        let (dx, addend) = (replaced?.fresh.floats, replaced?.present?.floats)
+        let (gamma, partial) = (weight?.floats, sums?.floats)
+        let (width, scale) = (width, scale)
+        forEachPart { part, sample, rows in
+            let offset = rows.lowerBound * width
+            uspi_layer_norm_backward(
+                source + offset, dy + offset, kept + 2 * rows.lowerBound, rows.count, width, gamma,
+                scale.map { $0.pointer + sample * $0.rowStride }, addend.map { $0 + offset },
+                dx.map { $0 + offset }, partial.map { $0 + part * 2 * width })
+        }
+        if let sums { fold(sums, targets.weight, targets.bias, targets.shift, targets.scale) }
+    }
+
+    /// Adds the parts' sums in order: with S₀ = Σdy and S₁ = Σdy·z of a sample,
+    /// dshift = S₀, dscale = γS₁ + βS₀, dγ = Σ(1 + scale)S₁, dβ = Σ(1 + scale)S₀.
+    private func fold(
+        _ sums: Tensor, _ weightTarget: GradientTarget?, _ biasTarget: GradientTarget?,
+        _ shiftTarget: Tensor?, _ scaleTarget: Tensor?
+    ) {
+        let partial = sums.floats
+        let (gamma, beta) = (weight?.floats, bias?.floats)
+        let (dGamma, dBeta) = (weightTarget?.tensor.floats, biasTarget?.tensor.floats)
+        let (width, samples, blocks) = (width, samples, blocksPerSample)
+        let dShift = shift.flatMap { chunk in shiftTarget.map { $0.floats + chunk.index * width } }
+        let dScale = scale.flatMap { chunk in scaleTarget.map { $0.floats + chunk.index * width } }
+        let (keepsWeight, keepsBias) = (weightTarget?.accumulates, biasTarget?.accumulates)
+        parallelRanges(width, grain: max(16, (1 << 16) / (samples * blocks) / 16 * 16)) { columns in
+            for j in columns {
+                var (g, b): (Float, Float) = (0, 0)
+                for sample in 0..<samples {
+                    var (plain, along): (Float, Float) = (0, 0)
+                    for part in sample * blocks..<(sample + 1) * blocks {
+                        plain += partial[part * 2 * width + j]
+                        along += partial[(part * 2 + 1) * width + j]
+                    }
+                    let factor = scale.map { 1 + $0.pointer[sample * $0.rowStride + j] } ?? 1
+                    g += factor * along
+                    b += factor * plain
+                    if let dShift, let shift { dShift[sample * shift.rowStride + j] += plain }
+                    if let dScale, let scale {
+                        dScale[sample * scale.rowStride + j] +=
+                            along * (gamma?[j] ?? 1) + plain * (beta?[j] ?? 0)
+                    }
+                }
+                if let dGamma { dGamma[j] = (keepsWeight == true ? dGamma[j] : 0) + g }
+                if let dBeta { dBeta[j] = (keepsBias == true ? dBeta[j] : 0) + b }
+            }
+        }
+    }
+}
