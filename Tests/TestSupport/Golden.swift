@@ -1,0 +1,107 @@
+// The golden tensors of Tests/Golden, read without the library's own readers.
+
+import Foundation
+import USPBase
+import USPTensor
+
+/// One golden case: its tensors by key, and its line of the manifest.
+package struct GoldenCase {
+    package let floats: [String: (shape: [Int], values: [Float])]
+    package let integers: [String: [Int]]
+    package let line: [String: Any]
+
+    /// The case of this name, such as `operations/linear_none`; parameters of its `params` file are
+    /// included under `param.`, unless the case has values of its own.
+    package init(_ name: String) throws {
+        let manifest = try goldenManifest()
+        guard let line = manifest[name] as? [String: Any], let file = line["file"] as? String else {
+            throw USPError(.io, "no golden case \(name)")
+        }
+        var (floats, integers) = try readSafetensors(file)
+        if let params = line["params"] as? String {
+            let dropped = line["params_without"] as? [String] ?? []
+            for (key, value) in try readSafetensors(params).floats
+            where floats["param.\(key)"] == nil && !dropped.contains(where: key.contains) {
+                floats["param.\(key)"] = value
+            }
+        }
+        self.floats = floats
+        self.integers = integers
+        self.line = line
+    }
+
+    package var config: [String: Any] { line["config"] as? [String: Any] ?? [:] }
+
+    package func tensor(_ key: String) throws -> Tensor {
+        guard let found = floats[key] else { throw USPError(.io, "the golden case lacks \(key)") }
+        return try Tensor(Shape(found.shape), found.values)
+    }
+
+    package func values(_ key: String) throws -> [Float] {
+        guard let found = floats[key] else { throw USPError(.io, "the golden case lacks \(key)") }
+        return found.values
+    }
+
+    package func indices(_ key: String) throws -> [Int] {
+        guard let found = integers[key] else { throw USPError(.io, "the golden case lacks \(key)") }
+        return found
+    }
+
+    /// Keys after a prefix: `names("param.")`.
+    package func names(_ prefix: String) -> [String] {
+        floats.keys.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }.sorted()
+    }
+}
+
+/// Tests/Golden, found from this file.
+package let goldenFolder = URL(filePath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Golden")
+
+private func goldenManifest() throws -> [String: Any] {
+    let data = try Data(contentsOf: goldenFolder.appending(path: "MANIFEST.json"))
+    return try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
+}
+
+private func readSafetensors(
+    _ file: String
+) throws -> (floats: [String: (shape: [Int], values: [Float])], integers: [String: [Int]]) {
+    let data = [UInt8](try Data(contentsOf: goldenFolder.appending(path: file)))
+    let length = (0..<8).reduce(0) { $0 | Int(data[$1]) << (8 * $1) }
+    let header = try JSONSerialization.jsonObject(with: Data(data[8..<8 + length]))
+    var floats: [String: (shape: [Int], values: [Float])] = [:]
+    var integers: [String: [Int]] = [:]
+    for (key, value) in header as? [String: Any] ?? [:] {
+        guard let entry = value as? [String: Any], let type = entry["dtype"] as? String,
+            let shape = entry["shape"] as? [Int], let range = entry["data_offsets"] as? [Int]
+        else { continue }
+        let bytes = Array(data[8 + length + range[0]..<8 + length + range[1]])
+        switch type {
+        case "F32": floats[key] = (shape, elements(bytes, Float.self))
+        case "F16": floats[key] = (shape, elements(bytes, UInt16.self).map(floatFromHalf))
+        case "F64": floats[key] = (shape, elements(bytes, Double.self).map { Float($0) })
+        case "I64": integers[key] = elements(bytes, Int64.self).map { Int($0) }
+        case "I32": integers[key] = elements(bytes, Int32.self).map { Int($0) }
+        default: continue
+        }
+    }
+    return (floats, integers)
+}
+
+private func elements<Element: BitwiseCopyable>(_ bytes: [UInt8], _: Element.Type) -> [Element] {
+    bytes.withUnsafeBytes { raw in
+        (0..<raw.count / MemoryLayout<Element>.stride).map {
+            raw.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Element>.stride, as: Element.self)
+        }
+    }
+}
+
+/// IEEE binary16 to f32.
+private func floatFromHalf(_ bits: UInt16) -> Float {
+    let sign: Float = bits >> 15 == 0 ? 1 : -1
+    let (exponent, fraction) = (Int(bits >> 10 & 31), Float(bits & 1023))
+    switch exponent {
+    case 0: return sign * fraction * 0x1p-24
+    case 31: return fraction == 0 ? sign * .infinity : .nan
+    default: return sign * (1 + fraction / 1024) * Float(sign: .plus, exponent: exponent - 15, significand: 1)
+    }
+}

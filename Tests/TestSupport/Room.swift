@@ -1,1 +1,0 @@
-// helpers of the tests
