@@ -12,10 +12,12 @@ from reference_vae import Autoencoder, decode, diffusers_name, encode, shapes, t
 
 KINDS = {
     "vae": Autoencoder(),
-    "vae_encoder_attention": Autoencoder(mult=(1, 1), latent=16, encoder_attention=True),
     "vae_both_attention": Autoencoder(
-        mult=(1, 1), latent=8, encoder_attention=True, decoder_attention=True),
+        mult=(1, 1), latent=16, encoder_attention=True, decoder_attention=True),
+    "vae_encoder_attention": Autoencoder(mult=(1, 1), latent=16, encoder_attention=True),
 }
+# The kind without attention in the decoder uses the other's parameters less these.
+WITHOUT = {"vae_encoder_attention": ("vae_both_attention", "decoder.up.1.attn.")}
 SMALL, STRIDE = 512, 61
 
 
@@ -35,23 +37,36 @@ def autoencode(p, sizes, given):
             "loss": reconstruction + 1e-2 * divergence}
 
 
+def parameters(name, sizes):
+    """Seeded values as F16 holds them, by the kind's own name or from the kind it shares with."""
+    base, prefix = WITHOUT.get(name, (name, None))
+    values = {key: value.half() for key, value in draw(base, shapes(KINDS[base])).items()}
+    if prefix is None:
+        save_params(f"models/{name}_params", values, "seeded values in F16, CompVis names", half=True)
+        return values
+    return {key: value for key, value in values.items() if not key.startswith(prefix)}
+
+
 def make_kind(name, sizes):
-    params = {key: value.half() for key, value in draw(name, shapes(sizes)).items()}
-    save_params(f"models/{name}_params", params, "seeded values in F16, CompVis names", half=True)
+    params = parameters(name, sizes)
     params = {key: value.float() for key, value in params.items()}
     factor = 1 << (len(sizes.mult) - 1)
     height, width = (16, 24) if factor == 4 else (8, 12)
     images = normal(f"{name}/images", 2, 3, height, width, scale=0.5)
     latent = (2, sizes.latent, height // factor, width // factor)
-    settings = (sizes.describe(), 1e-5, f"models/{name}_params")
-    finish(Case(f"models/{name}_encode", "KL autoencoder, arXiv 2112.10752", *settings),
+
+    def case(what, source="KL autoencoder, arXiv 2112.10752"):
+        base, prefix = WITHOUT.get(name, (name, None))
+        made = Case(f"models/{name}_{what}", source, sizes.describe(), 1e-5, f"models/{base}_params")
+        return made.note("params_without", [prefix]) if prefix else made
+    finish(case("encode"),
            lambda p, g: squared(encode(p, sizes, g["images"])), params, {"images": images},
            ("y", "loss"), SMALL, STRIDE)
-    finish(Case(f"models/{name}_decode", "KL autoencoder, arXiv 2112.10752", *settings),
+    finish(case("decode"),
            lambda p, g: squared(decode(p, sizes, g["x"])), params,
            {"x": normal(f"{name}/z", *latent)}, ("y", "loss"), SMALL, STRIDE)
     if name == "vae":
-        finish(Case(f"models/{name}_autoencode", "mean squared error + 0.01 * mean KL", *settings),
+        finish(case("autoencode", "mean squared error + 0.01 * mean KL"),
                lambda p, g: autoencode(p, sizes, g), params,
                {"images": images, "noise": normal(f"{name}/noise", *latent)},
                ("image", "reconstruction", "divergence", "loss"), SMALL, STRIDE)

@@ -10,7 +10,7 @@ from common import HERE, MANIFEST
 
 TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers",
           "positions", "transfer", "containers", "random", "diffusion",
-          "transport")
+          "transport", "training")
 
 
 def main():

@@ -109,12 +109,12 @@ def check_transformer(folder, package, class_name, affine, times):
 
 
 def check_vae(folder):
-    from make_autoencoders import KINDS
+    from make_autoencoders import KINDS, parameters
     from reference_vae import decode, encode
     sys.path.insert(0, str(folder / "USP/pretrain"))
     original = importlib.import_module("vae")
     for name, sizes in KINDS.items():
-        params = {k: v.float() for k, v in load_params(f"models/{name}_params").items()}
+        params = {key: value.float() for key, value in parameters(name, sizes).items()}
         arguments = {"ch": sizes.base, "ch_mult": sizes.mult, "num_res_blocks": sizes.blocks,
                      "z_channels": sizes.latent, "resolution": 64}
         lowest = 64 >> (len(sizes.mult) - 1)
@@ -134,7 +134,26 @@ def check_vae(folder):
                    model.decoder(model.post_quant_conv(z)))
 
 
+def check_lars(folder):
+    from make_training import lars_step
+    sys.path.insert(0, str(folder / "USP/pretrain"))
+    original = importlib.import_module("util.lars").LARS
+    start = {"w": normal("lars/w", 10, 24), "b": normal("lars/b", 10), "z": torch.zeros(3, 3)}
+    theirs = {key: torch.nn.Parameter(value.clone()) for key, value in start.items()}
+    ours = {key: torch.nn.Parameter(value.clone()) for key, value in start.items()}
+    optimizer, momenta = original(theirs.values(), lr=6.4, weight_decay=0.01), {}
+    for step in range(4):
+        for key in start:
+            theirs[key].grad = normal(f"lars/{key}/{step}", *start[key].shape)
+            ours[key].grad = theirs[key].grad.clone()
+        optimizer.step()
+        lars_step(ours, momenta, 6.4, 0.01)
+    for key in start:
+        report(f"lars {key}", ours[key].detach(), theirs[key].detach())
+
+
 CHECKS = {
+    "lars": check_lars,
     "mae": check_mae,
     "vae": check_vae,
     "dit": lambda folder: check_transformer(
