@@ -36,13 +36,13 @@ let package = Package(
         // floor 0: the contract, the kernels, the borrowed libraries
         .systemLibrary(name: "CUSP", path: "include"),
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
-        .systemLibrary(name: "CImage", providers: [.apt(["libpng-dev", "libjpeg62-turbo-dev", "zlib1g-dev"])]),
+        .target(name: "CFiles", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("z")]),
         .target(name: "CKernels", cSettings: kernelFlags),
         // floor 1: shapes, errors, random numbers, threads
         room("USPBase"),
         // floor 2: tensors and operations; formats without meaning
         room("USPTensor", ["USPBase", "CKernels"]),
-        room("USPFiles", ["USPBase", "CImage"]),
+        room("USPFiles", ["USPBase", "CFiles"]),
         // floor 3: models; noise processes and solvers; data sets
         room("USPModels", ["USPBase", "USPTensor", "USPFiles"]),
         room("USPDiffusion", ["USPBase", "USPTensor"]),

@@ -1,0 +1,163 @@
+// Files that appear complete or not at all: written beside their place, flushed, then renamed.
+
+import CFiles
+import Glibc
+import USPBase
+
+/// A file under construction. Until `commit` nothing is visible at `path`; without it nothing stays.
+package final class AtomicFile {
+    package let path: String
+    /// Bytes written so far.
+    package private(set) var position = 0
+
+    /// CRC-32 of what has been written since it was last set; nil computes none.
+    var checksum: UInt32?
+
+    private let temporaryPath: String
+    private var descriptor: Int32
+    private let buffer: UnsafeMutableRawBufferPointer
+    private var buffered = 0
+
+    /// Opens a temporary file in the folder of `path`.
+    ///
+    /// - Throws: `.io` if the folder cannot be written or `path` is something else than a file.
+    package init(_ path: String) throws(USPError) {
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw USPError(.io, "\(path): exists and is not a regular file")
+        }
+        (descriptor, temporaryPath) = try AtomicFile.openTemporary(beside: path)
+        self.path = path
+        buffer = .allocate(byteCount: 1 << 18, alignment: 64)
+    }
+
+    private static func openTemporary(beside path: String) throws(USPError) -> (Int32, String) {
+        var generator = SystemRandomNumberGenerator()
+        for _ in 0..<16 {
+            let suffix = String(UInt32.random(in: 0...UInt32.max, using: &generator), radix: 36)
+            let candidate = "\(path).\(suffix).tmp"
+            let descriptor = open(candidate, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+            if descriptor >= 0 { return (descriptor, candidate) }
+            guard errno == EEXIST else { throw systemError("cannot write", path) }
+        }
+        throw USPError(.io, "\(path): no free name for a temporary file beside it")
+    }
+
+    deinit {
+        if descriptor >= 0 {
+            close(descriptor)
+            unlink(temporaryPath)
+        }
+        buffer.deallocate()
+    }
+
+    /// Appends the bytes.
+    package func write(_ bytes: UnsafeRawBufferPointer) throws(USPError) {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+        if let start = checksum { checksum = Inflate.checksum(bytes, from: start) }
+        if bytes.count > buffer.count - buffered { try flush() }
+        if bytes.count >= buffer.count {
+            try writeThrough(base, bytes.count, at: position)
+        } else if let target = buffer.baseAddress {
+            (target + buffered).copyMemory(from: base, byteCount: bytes.count)
+            buffered += bytes.count
+        }
+        position += bytes.count
+    }
+
+    package func write(_ bytes: [UInt8]) throws(USPError) {
+        try withRawBytes(of: bytes) { (raw) throws(USPError) in try write(raw) }
+    }
+
+    package func write(_ text: String) throws(USPError) { try write(Array(text.utf8)) }
+
+    /// Appends the view. What lies in a mapped file is copied inside the kernel, or piece by piece
+    /// while a checksum is computed: it takes no memory of ours either way.
+    package func write(_ view: ByteView) throws(USPError) {
+        guard let source = view.owner as? MappedFile, view.count >= 1 << 16 else {
+            try write(view.bytes)
+            withExtendedLifetime(view.owner) {}
+            return
+        }
+        var done = 0
+        if checksum == nil {
+            try flush()
+            done = copyInKernel(source.descriptor, source.offset(of: view) ?? 0, view.count)
+        }
+        while done < view.count {
+            let piece = try view.part(done, min(view.count - done, 4 << 20), path)
+            try write(piece.bytes)
+            source.release(piece)
+            done += piece.count
+        }
+    }
+
+    /// Copies as much as the kernel is ready to copy by itself, and returns how much that was.
+    private func copyInKernel(_ source: Int32, _ offset: Int, _ count: Int) -> Int {
+        var done = 0
+        while done < count {
+            let copied = uspi_copy_file_range(
+                source, Int64(offset + done), descriptor, Int64(position), count - done)
+            guard copied > 0 else { break }
+            done += copied
+            position += copied
+        }
+        return done
+    }
+
+    /// Replaces bytes written before.
+    package func patch(_ bytes: [UInt8], at offset: Int) throws(USPError) {
+        try flush()
+        try withRawBytes(of: bytes) { (raw) throws(USPError) in
+            if let base = raw.baseAddress { try writeThrough(base, raw.count, at: offset) }
+        }
+    }
+
+    /// Zeros up to the next multiple of `alignment`.
+    package func pad(to alignment: Int) throws(USPError) {
+        try write([UInt8](repeating: 0, count: (alignment - position % alignment) % alignment))
+    }
+
+    private func flush() throws(USPError) {
+        guard buffered > 0, let base = buffer.baseAddress else { return }
+        try writeThrough(base, buffered, at: position - buffered)
+        buffered = 0
+    }
+
+    private func writeThrough(
+        _ base: UnsafeRawPointer, _ count: Int, at offset: Int
+    ) throws(USPError) {
+        var done = 0
+        while done < count {
+            let written = pwrite(descriptor, base + done, min(count - done, 1 << 30), off_t(offset + done))
+            if written < 0 && errno == EINTR { continue }
+            guard written > 0 else { throw systemError("cannot write", path) }
+            done += written
+        }
+    }
+
+    /// Flushes everything to the disk and gives the file its name, replacing what had it.
+    ///
+    /// - Throws: `.io`; then nothing changed at `path`.
+    package func commit() throws(USPError) {
+        try flush()
+        guard fsync(descriptor) == 0 else { throw systemError("cannot flush", path) }
+        let closed = close(descriptor)
+        descriptor = -1
+        guard closed == 0, rename(temporaryPath, path) == 0 else {
+            let error = systemError("cannot rename into place", path)
+            unlink(temporaryPath)
+            throw error
+        }
+        flushFolder()
+    }
+
+    /// Makes the new name itself durable; a file system that cannot is no reason to fail.
+    private func flushFolder() {
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        fsync(descriptor)
+        close(descriptor)
+    }
+}

@@ -1,0 +1,128 @@
+// zlib's deflate, both ways, with bounds on what a stream may grow to.
+
+import CFiles
+import USPBase
+
+enum Inflate {
+    /// Deflate cannot shrink by more than this factor: no stream holds more than `factor` times
+    /// its size (zlib's technical notes: 1032).
+    static let factor = 1032
+
+    /// Throws unless `compressed` bytes can hold `size` bytes: refuses bombs before allocating.
+    static func expectPlausible(
+        _ size: Int, from compressed: Int, _ what: String
+    ) throws(USPError) {
+        guard size / factor <= compressed else {
+            throw USPError(
+                .format, "\(what): \(compressed) compressed bytes cannot hold the claimed \(size)")
+        }
+    }
+
+    /// Inflates a raw deflate stream, as in zip files; the bytes after `skip` go into `target`.
+    static func raw(
+        _ view: ByteView, skip: Int = 0, into target: UnsafeMutableRawBufferPointer, _ what: String
+    ) throws(USPError) {
+        var stream = try InflateStream(view, windowBits: -15, what)
+        defer { stream.end() }
+        try stream.skip(skip)
+        try stream.fill(target)
+    }
+
+    /// Inflates a zlib stream (as in PNG) or a gzip file, of known size.
+    static func zlib(
+        _ view: ByteView, into target: UnsafeMutableRawBufferPointer, _ what: String
+    ) throws(USPError) {
+        var stream = try InflateStream(view, windowBits: 15 + 32, what)
+        defer { stream.end() }
+        try stream.fill(target)
+    }
+
+    /// The first `length` bytes of a stream.
+    static func head(
+        _ view: ByteView, _ length: Int, windowBits: Int32, _ what: String
+    ) throws(USPError) -> ByteView {
+        try expectPlausible(length, from: view.count, what)
+        let buffer = try ByteBuffer(count: length)
+        var stream = try InflateStream(view, windowBits: windowBits, what)
+        defer { stream.end() }
+        try stream.fill(buffer.bytes)
+        return buffer.view
+    }
+
+    /// Compresses in zlib's format.
+    ///
+    /// - level: 1 (fast) ... 9 (small)
+    static func compress(_ bytes: UnsafeRawBufferPointer, level: Int32) throws(USPError) -> [UInt8] {
+        var size = compressBound(uLong(bytes.count))
+        var result = [UInt8](repeating: 0, count: Int(size))
+        let source = bytes.bindMemory(to: UInt8.self).baseAddress
+        let status = result.withUnsafeMutableBufferPointer {
+            compress2($0.baseAddress, &size, source, uLong(bytes.count), level)
+        }
+        try require(status == Z_OK, .memory, "zlib cannot compress \(bytes.count) bytes")
+        result.removeLast(result.count - Int(size))
+        return result
+    }
+
+    /// CRC-32 of the bytes, continuing `start`.
+    static func checksum(_ bytes: UnsafeRawBufferPointer, from start: UInt32 = 0) -> UInt32 {
+        let base = bytes.bindMemory(to: UInt8.self).baseAddress
+        // A null pointer would ask zlib for its initial value, which is what no bytes give.
+        return base == nil ? start : UInt32(crc32_z(uLong(start), base, bytes.count))
+    }
+}
+
+/// An inflating stream over a view.
+private struct InflateStream {
+    private var stream = z_stream()
+    private let view: ByteView
+    private let what: String
+    private var consumed = 0
+
+    init(_ view: ByteView, windowBits: Int32, _ what: String) throws(USPError) {
+        self.view = view
+        self.what = what
+        let status = inflateInit2_(
+            &stream, windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        try require(status == Z_OK, .memory, "\(what): zlib cannot start")
+    }
+
+    mutating func end() { inflateEnd(&stream) }
+
+    mutating func skip(_ count: Int) throws(USPError) {
+        guard count > 0 else { return }
+        let scratch = try ByteBuffer(count: min(count, 1 << 16))
+        var left = count
+        while left > 0 {
+            let step = min(left, scratch.count)
+            try fill(UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<step]))
+            left -= step
+        }
+    }
+
+    /// Inflates exactly as many bytes as `target` has.
+    mutating func fill(_ target: UnsafeMutableRawBufferPointer) throws(USPError) {
+        guard let base = target.bindMemory(to: UInt8.self).baseAddress else { return }
+        var done = 0
+        while done < target.count {
+            let input = min(view.count - consumed, 1 << 30)
+            let output = min(target.count - done, 1 << 30)
+            let next = view.bytes.bindMemory(to: UInt8.self).baseAddress.map { $0 + consumed }
+            stream.next_in = UnsafeMutablePointer(mutating: next)
+            stream.avail_in = uInt(input)
+            stream.next_out = base + done
+            stream.avail_out = uInt(output)
+            let status = inflate(&stream, Z_NO_FLUSH)
+            consumed += input - Int(stream.avail_in)
+            let produced = output - Int(stream.avail_out)
+            done += produced
+            let goesOn = status == Z_OK || (status == Z_STREAM_END && done == target.count)
+            guard goesOn, produced > 0 || input > Int(stream.avail_in) else {
+                throw USPError(
+                    .format,
+                    "\(what): compressed data is damaged or ends early (byte \(consumed) of "
+                        + "\(view.count), \(done) of \(target.count) bytes out)")
+            }
+        }
+    }
+}

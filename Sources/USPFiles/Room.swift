@@ -1,1 +1,0 @@
-// USPFiles: rooms are filled one by one; see CONTRIBUTING.md.

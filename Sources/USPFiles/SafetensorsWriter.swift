@@ -1,0 +1,59 @@
+// Writing safetensors: one pass, atomically, from arrays that are produced one at a time.
+
+import USPBase
+
+extension Safetensors {
+    /// Writes the arrays to `path`, which appears complete or not at all.
+    ///
+    /// Wider element types come first, so that every array is aligned.
+    /// - metadata: free texts; Hugging Face's readers want `format: pt` among them
+    /// - Throws: `.argument` if two arrays have one name, `.io`
+    package static func write(
+        _ path: String, _ outputs: [ArrayOutput], metadata: [(key: String, value: String)] = []
+    ) throws(USPError) {
+        let ordered = DType.sizesDescending.flatMap { size in outputs.filter { $0.dtype.size == size } }
+        let header = try header(ordered, metadata)
+        let file = try AtomicFile(path)
+        try file.write(header)
+        for output in ordered { try output.write(to: file) }
+        try file.commit()
+    }
+
+    private static func header(
+        _ outputs: [ArrayOutput], _ metadata: [(key: String, value: String)]
+    ) throws(USPError) -> [UInt8] {
+        var members: [JSON.Member] = []
+        if !metadata.isEmpty {
+            let texts = metadata.map { JSON.Member($0.key, .string($0.value)) }
+            members.append(JSON.Member("__metadata__", .object(texts)))
+        }
+        var names: Set<String> = ["__metadata__"]
+        var end = 0
+        for output in outputs {
+            try require(
+                names.insert(output.name).inserted, .argument, "two arrays are called \(output.name)")
+            let start = end
+            end = try CheckedMath.add(end, output.byteCount, output.name)
+            members.append(
+                JSON.Member(
+                    output.name,
+                    .object([
+                        JSON.Member("dtype", .string(typeName(output.dtype))),
+                        JSON.Member("shape", .array(output.shape.extents.map(JSON.integer))),
+                        JSON.Member("data_offsets", .array([.integer(start), .integer(end)])),
+                    ])))
+        }
+        var text = Array(JSON.object(members).compact.utf8)
+        text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
+        return littleEndian(UInt64(text.count)) + text
+    }
+}
+
+extension DType {
+    static let sizesDescending = [8, 4, 2, 1]
+}
+
+/// The bytes of an integer, least significant first.
+func littleEndian<Number: FixedWidthInteger>(_ value: Number) -> [UInt8] {
+    withUnsafeBytes(of: value.littleEndian) { Array($0) }
+}

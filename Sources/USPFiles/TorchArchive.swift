@@ -1,0 +1,53 @@
+// PyTorch's zip archives (since 1.6): a pickle that describes, and one stored file for each storage.
+// Source: torch/serialization.py, caffe2/serialize/inline_container.cc (layout only).
+
+import USPBase
+
+package enum TorchArchive {
+    private static let largestPickle = 1 << 28
+
+    static func read(_ zip: ZipReader, path: String) throws(USPError) -> Archive {
+        guard
+            let description = zip.entries.first(where: {
+                $0.name == "data.pkl" || $0.name.hasSuffix("/data.pkl")
+            })
+        else { throw USPError(.format, "no data.pkl") }
+        let top = String(description.name.dropLast("data.pkl".count))
+        try require(
+            description.size <= largestPickle, .format,
+            "\(description.name): \(description.size) bytes is too long for a description")
+        var reader = PickleReader(try description.content(), description.name)
+        let root = try reader.read()
+        var files: [String: ZipEntry] = [:]
+        for entry in zip.entries where entry.name.hasPrefix(top) {
+            files[String(entry.name.dropFirst(top.count))] = entry
+        }
+        let byteOrder = try files["byteorder"]?.content().text ?? "little"
+        let contents = StorageContents(files)
+        var tables = TorchTables(
+            reader.arena, fileSize: zip.byteCount, isBigEndian: byteOrder == "big"
+        ) { (key) throws(USPError) in try contents[key] }
+        return try tables.archive(root, path: path, .torch)
+    }
+}
+
+/// The storages of a zip archive, inflated at most once each.
+private final class StorageContents {
+    private let files: [String: ZipEntry]
+    private var inflated: [String: ByteView] = [:]
+
+    init(_ files: [String: ZipEntry]) { self.files = files }
+
+    subscript(key: String) -> ByteView {
+        get throws(USPError) {
+            guard let file = files["data/\(key)"] else {
+                throw USPError(.format, "its storage data/\(key) is missing")
+            }
+            guard file.isDeflated else { return file.stored }
+            if let present = inflated[key] { return present }
+            let content = try file.content()
+            inflated[key] = content
+            return content
+        }
+    }
+}
