@@ -17,7 +17,11 @@ package struct ByteView: @unchecked Sendable {
         self.owner = owner
     }
 
+    /// Valid as long as the view itself: never of a temporary view.
     package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+
+    /// A copy of the bytes.
+    package var array: [UInt8] { withExtendedLifetime(owner) { Array(bytes) } }
 
     /// `length` bytes from `offset` on.
     ///
@@ -41,7 +45,9 @@ package struct ByteView: @unchecked Sendable {
     }
 
     /// The bytes as text; what is not UTF-8 becomes U+FFFD.
-    package var text: String { String(decoding: bytes, as: UTF8.self) }
+    package var text: String {
+        withExtendedLifetime(owner) { String(decoding: bytes, as: UTF8.self) }
+    }
 }
 
 /// A block of memory that is filled once and then only read.

@@ -22,8 +22,7 @@ enum Inflate {
     static func raw(
         _ view: ByteView, skip: Int = 0, into target: UnsafeMutableRawBufferPointer, _ what: String
     ) throws(USPError) {
-        var stream = try InflateStream(view, windowBits: -15, what)
-        defer { stream.end() }
+        let stream = try InflateStream(view, windowBits: -15, what)
         try stream.skip(skip)
         try stream.fill(target)
     }
@@ -32,8 +31,7 @@ enum Inflate {
     static func zlib(
         _ view: ByteView, into target: UnsafeMutableRawBufferPointer, _ what: String
     ) throws(USPError) {
-        var stream = try InflateStream(view, windowBits: 15 + 32, what)
-        defer { stream.end() }
+        let stream = try InflateStream(view, windowBits: 15 + 32, what)
         try stream.fill(target)
     }
 
@@ -43,8 +41,7 @@ enum Inflate {
     ) throws(USPError) -> ByteView {
         try expectPlausible(length, from: view.count, what)
         let buffer = try ByteBuffer(count: length)
-        var stream = try InflateStream(view, windowBits: windowBits, what)
-        defer { stream.end() }
+        let stream = try InflateStream(view, windowBits: windowBits, what)
         try stream.fill(buffer.bytes)
         return buffer.view
     }
@@ -73,8 +70,9 @@ enum Inflate {
 }
 
 /// An inflating stream over a view.
-private struct InflateStream {
-    private var stream = z_stream()
+private final class InflateStream {
+    /// On the heap, as zlib keeps a pointer to it.
+    private let stream: UnsafeMutablePointer<z_stream>
     private let view: ByteView
     private let what: String
     private var consumed = 0
@@ -82,16 +80,22 @@ private struct InflateStream {
     init(_ view: ByteView, windowBits: Int32, _ what: String) throws(USPError) {
         self.view = view
         self.what = what
+        stream = .allocate(capacity: 1)
+        stream.initialize(to: z_stream())
         let status = inflateInit2_(
-            &stream, windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+            stream, windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
         try require(status == Z_OK, .memory, "\(what): zlib cannot start")
     }
 
-    mutating func end() { inflateEnd(&stream) }
+    deinit {
+        inflateEnd(stream)
+        stream.deallocate()
+    }
 
-    mutating func skip(_ count: Int) throws(USPError) {
+    func skip(_ count: Int) throws(USPError) {
         guard count > 0 else { return }
         let scratch = try ByteBuffer(count: min(count, 1 << 16))
+        defer { withExtendedLifetime(scratch) {} }
         var left = count
         while left > 0 {
             let step = min(left, scratch.count)
@@ -101,23 +105,24 @@ private struct InflateStream {
     }
 
     /// Inflates exactly as many bytes as `target` has.
-    mutating func fill(_ target: UnsafeMutableRawBufferPointer) throws(USPError) {
+    func fill(_ target: UnsafeMutableRawBufferPointer) throws(USPError) {
         guard let base = target.bindMemory(to: UInt8.self).baseAddress else { return }
         var done = 0
         while done < target.count {
             let input = min(view.count - consumed, 1 << 30)
             let output = min(target.count - done, 1 << 30)
             let next = view.bytes.bindMemory(to: UInt8.self).baseAddress.map { $0 + consumed }
-            stream.next_in = UnsafeMutablePointer(mutating: next)
-            stream.avail_in = uInt(input)
-            stream.next_out = base + done
-            stream.avail_out = uInt(output)
-            let status = inflate(&stream, Z_NO_FLUSH)
-            consumed += input - Int(stream.avail_in)
-            let produced = output - Int(stream.avail_out)
+            stream.pointee.next_in = UnsafeMutablePointer(mutating: next)
+            stream.pointee.avail_in = uInt(input)
+            stream.pointee.next_out = base + done
+            stream.pointee.avail_out = uInt(output)
+            let status = inflate(stream, Z_NO_FLUSH)
+            let used = input - Int(stream.pointee.avail_in)
+            let produced = output - Int(stream.pointee.avail_out)
+            consumed += used
             done += produced
             let goesOn = status == Z_OK || (status == Z_STREAM_END && done == target.count)
-            guard goesOn, produced > 0 || input > Int(stream.avail_in) else {
+            guard goesOn, produced > 0 || used > 0 else {
                 throw USPError(
                     .format,
                     "\(what): compressed data is damaged or ends early (byte \(consumed) of "

@@ -49,6 +49,7 @@ struct PNGDecoder {
 
     func image(_ data: ByteView) throws(USPError) -> PixelImage {
         let buffer = try inflated(data)
+        defer { withExtendedLifetime(buffer) {} }
         let channels = channels
         let size = header.width * header.height * channels
         var isIntact = true

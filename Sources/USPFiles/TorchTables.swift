@@ -80,6 +80,7 @@ struct TorchTables {
         switch key {
         case .text(let text): text
         case .integer(let number): String(number)
+        case .global(let name): String(name.split(separator: ".").last ?? "")
         default: "(\(key.kind))"
         }
     }

@@ -1,0 +1,124 @@
+// What we write we read back; files appear complete or not at all.
+
+import Glibc
+import Testing
+import USPBase
+import USPFiles
+
+private func everyType() throws -> [ArrayOutput] {
+    var outputs: [ArrayOutput] = []
+    for (index, dtype) in DType.allCases.enumerated() {
+        let bytes = (0..<6 * dtype.size).map { UInt8(truncatingIfNeeded: $0 * 7 + index) }
+        outputs.append(
+            ArrayOutput("layer.\(dtype.name)", dtype, [2, 3], bytes: try ByteBuffer(bytes).view))
+    }
+    outputs.append(ArrayOutput("empty", .float32, [0, 4], bytes: try ByteBuffer([]).view))
+    outputs.append(ArrayOutput("scalar", .int64, [], bytes: try ByteBuffer([UInt8](1...8)).view))
+    return outputs
+}
+
+private func expectSame(_ archive: Archive, _ outputs: [ArrayOutput]) throws {
+    let found = try contents(archive)
+    #expect(found.count == outputs.count)
+    for output in outputs {
+        #expect(found[output.name]?.dtype == output.dtype)
+        #expect(found[output.name]?.shape == output.shape)
+    }
+}
+
+@Test func safetensorsRoundTrip() throws {
+    let scratch = ScratchFolder()
+    let path = scratch.file("a.bin")
+    let outputs = try everyType()
+    try Safetensors.write(path, outputs, metadata: [("format", "pt"), ("note", "\"caf\u{e9}\"\n")])
+    let archive = try Archive.open(path)
+    #expect(archive.format == .safetensors)
+    #expect(archive.metadataValue("note") == "\"caf\u{e9}\"\n")
+    try expectSame(archive, outputs)
+    for entry in archive.entries { #expect(entry.plainBytes?.isAligned(to: entry.dtype.size) == true) }
+    let again = scratch.file("b.bin")
+    try Safetensors.write(again, archive.entries.map { ArrayOutput($0) }, metadata: archive.metadata)
+    #expect(try readFile(path) == readFile(again))
+    #expect(scratch.names == ["a.bin", "b.bin"])
+}
+
+@Test func torchRoundTrip() throws {
+    let scratch = ScratchFolder()
+    let path = scratch.file("0400000.pt")
+    let outputs = try everyType()
+    let table = TorchArchive.table(outputs)
+    let root = TorchObject.dictionary([
+        ("model", table), ("ema", table), ("steps", .integer(400_000)), ("big", .integer(1 << 40)),
+        ("lr", .number(1e-4)), ("name", .text("DiT-B/2")), ("done", .bool(true)), ("opt", .none),
+    ])
+    try TorchArchive.write(path, root: root, outputs)
+    let archive = try Archive.open(path)
+    #expect(archive.format == .torch)
+    #expect(archive.tables.map(\.name) == ["model", "ema"])
+    let found = try contents(archive)
+    for output in outputs {
+        #expect(found["model.\(output.name)"]?.shape == output.shape)
+        #expect(found["ema.\(output.name)"] == found["model.\(output.name)"])
+    }
+    #expect(archive.metadataValue("steps") == "400000")
+    #expect(archive.metadataValue("lr") == "0.0001")
+}
+
+@Test func npzRoundTrip() throws {
+    let scratch = ScratchFolder()
+    let outputs = try everyType().filter { $0.dtype != .bfloat16 }
+    try Npz.write(scratch.file("a.npz"), outputs)
+    try expectSame(try Archive.open(scratch.file("a.npz")), outputs)
+    try Npy.write(scratch.file("a.npy"), outputs[0])
+    #expect(try Archive.open(scratch.file("a.npy")).entry("array").shape == [2, 3])
+    #expect(throws: USPError.self) { try Npz.write(scratch.file("b.npz"), everyType()) }
+    #expect(scratch.names == ["a.npy", "a.npz"])
+}
+
+@Test func failedWritesLeaveNothing() throws {
+    let scratch = ScratchFolder()
+    let path = scratch.file("a.safetensors")
+    try writeFile(path, [1, 2, 3])
+    let failing = ArrayOutput("x", .float32, [4]) { (file) throws(USPError) in
+        try file.write([1, 2, 3, 4])
+        throw USPError(.format, "no more")
+    }
+    #expect(throws: USPError(.format, "no more")) { try Safetensors.write(path, [failing]) }
+    let short = ArrayOutput("x", .float32, [4]) { (file) throws(USPError) in try file.write([1]) }
+    #expect(throws: USPError.self) { try TorchArchive.write(path, [short]) }
+    let twice = try output("x", [1], [1])
+    #expect(throws: USPError.self) { try Safetensors.write(path, [twice, twice]) }
+    #expect(try readFile(path) == [1, 2, 3])
+    #expect(scratch.names == ["a.safetensors"])
+    #expect(throws: USPError.self) { try AtomicFile("/nowhere/at/all") }
+    #expect(throws: USPError.self) { try AtomicFile("/dev/null") }
+}
+
+@Test func largeCopiesKeepBytesInEveryFormat() throws {
+    let scratch = ScratchFolder()
+    let values = (0..<3_000_001).map { Float($0) * 0.5 }
+    try Safetensors.write(scratch.file("a"), [try output("x", [3_000_001], values)])
+    let source = try Archive.open(scratch.file("a"))
+    try TorchArchive.write(scratch.file("b.pt"), source.entries.map { ArrayOutput($0) })
+    try Npz.write(scratch.file("c.npz"), try Archive.open(scratch.file("b.pt")).entries.map { ArrayOutput($0) })
+    try Safetensors.write(
+        scratch.file("d"), try Archive.open(scratch.file("c.npz")).entries.map { ArrayOutput($0) })
+    #expect(try readFile(scratch.file("a")) == readFile(scratch.file("d")))
+}
+
+/// A file of 5 GiB that takes no disk: only its ends are written.
+@Test func offsetsBeyondFourGigabytes() throws {
+    let scratch = ScratchFolder()
+    let path = scratch.file("big")
+    let count = 5 << 30
+    let header = #"{"a":{"dtype":"U8","shape":[\#(count)],"data_offsets":[0,\#(count)]},"#
+        + #""b":{"dtype":"U8","shape":[3],"data_offsets":[\#(count),\#(count + 3)]}}"#
+    let file = open(path, O_RDWR | O_CREAT, 0o600)
+    let start = [UInt8(header.utf8.count), 0, 0, 0, 0, 0, 0, 0] + Array(header.utf8)
+    #expect(pwrite(file, start, start.count, 0) == start.count)
+    #expect(pwrite(file, [7, 8, 9] as [UInt8], 3, off_t(start.count + count)) == 3)
+    close(file)
+    let archive = try Archive.open(path)
+    #expect(try EntryContent(archive.entry("b")).bytes == [7, 8, 9])
+    #expect(try archive.entry("a").count == count)
+}
