@@ -49,6 +49,27 @@ extension Context {
         }
         return y
     }
+
+    /// y[.., c] = x[.., c]·factors[c] + offsets[c] with constant factors; x: `[.., C]`, f32.
+    package func scaleChannels(
+        _ x: Tensor, by factors: [Float], offsets: [Float]
+    ) throws(USPError) -> Tensor {
+        let width = factors.count
+        try require(
+            x.shape.rank > 0 && x.shape[-1] == width && offsets.count == width, .shape,
+            "scaleChannels: \(x.shape) by \(width) factors and \(offsets.count) offsets")
+        let y = try Tensor(x.shape)
+        uspi_normalize(x.floats, factors, offsets, x.shape.rows, width, 0, x.dtype.kernel, y.raw)
+        tape?.record(y, inputs: [x]) { [tape] gradient throws(USPError) in
+            guard let tape else { return }
+            let product = try Tensor(x.shape)
+            let zeros = [Float](repeating: 0, count: width)
+            uspi_normalize(
+                gradient.floats, factors, zeros, x.shape.rows, width, 0, x.dtype.kernel, product.raw)
+            try tape.pass(product, to: x)
+        }
+        return y
+    }
 }
 
 /// y[b, j, i] (+)= x[b, i, j]

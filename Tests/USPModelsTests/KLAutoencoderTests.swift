@@ -1,0 +1,183 @@
+// The autoencoder against PyTorch's results, its presets, tiling and training.
+
+import Testing
+import TestSupport
+import USPBase
+import USPModels
+import USPTensor
+
+/// The sizes and parameters of a golden case.
+private func autoencoder(_ golden: GoldenCase) throws -> KLAutoencoder {
+    var sizes = KLAutoencoderConfiguration()
+    sizes.baseWidth = golden.config["base"] as? Int ?? 0
+    sizes.multipliers = golden.config["mult"] as? [Int] ?? []
+    sizes.blocksPerLevel = golden.config["blocks"] as? Int ?? 0
+    sizes.latentChannels = golden.config["latent"] as? Int ?? 0
+    let last = sizes.multipliers.count - 1
+    if golden.config["encoder_attention"] as? Bool == true { sizes.encoderAttentionLevels = [last] }
+    if golden.config["decoder_attention"] as? Bool == true { sizes.decoderAttentionLevels = [last] }
+    let parameters = try Parameters(KLAutoencoderConfiguration.specs(sizes))
+    #expect(Set(parameters.specs.map(\.name)) == Set(golden.names("param.")))
+    for spec in parameters.specs {
+        try parameters.tensor(spec.name).copy(from: golden.tensor("param.\(spec.name)"))
+    }
+    return try KLAutoencoder(sizes, parameters)
+}
+
+/// The largest error of the parameters' gradients, relative to each one's largest element but no
+/// less than a hundredth of the largest of all (before a norm a bias has a gradient of zero).
+private func worstGradient(_ parameters: Parameters, _ golden: GoldenCase) throws -> Double {
+    var pairs: [([Float], [Float])] = []
+    for (position, spec) in parameters.specs.enumerated() {
+        guard let gradient = parameters.gradient(position)?.values else { continue }
+        if golden.floats["grad.\(spec.name)"] != nil {
+            pairs.append((gradient, try golden.values("grad.\(spec.name)")))
+        }
+        let sampled = golden.floats.keys.first {
+            $0.hasPrefix("grad_every") && $0.hasSuffix(".\(spec.name)")
+        }
+        if let key = sampled, let step = Int(key.dropFirst(10).prefix { $0.isNumber }) {
+            let some = stride(from: 0, to: gradient.count, by: step).map { gradient[$0] }
+            pairs.append((some, try golden.values(key)))
+        }
+    }
+    #expect(pairs.count > 20)
+    func largest(_ values: [Float]) -> Float { values.reduce(0) { max($0, abs($1)) } }
+    let floor = 1e-2 * (pairs.map { largest($0.1) }.max() ?? 0)
+    return pairs.reduce(0.0) { worst, pair in
+        let difference = largest(zip(pair.0, pair.1).map { $0 - $1 })
+        return max(worst, Double(difference / max(largest(pair.1), floor)))
+    }
+}
+
+@Test(arguments: ["vae", "vae_encoder_attention", "vae_both_attention"])
+func autoencoderAgreesWithPyTorch(_ name: String) throws {
+    for side in ["encode", "decode"] {
+        let golden = try GoldenCase("models/\(name)_\(side)")
+        let model = try autoencoder(golden)
+        try model.parameters.makeTrainable()
+        let tape = Tape()
+        let context = Context(tape: tape)
+        func run(_ context: Context) throws -> Tensor {
+            side == "encode"
+                ? try model.moments(golden.tensor("in.images"), in: context)
+                : try model.decode(golden.tensor("in.x"), in: context)
+        }
+        let y = try run(context)
+        let expected = try golden.values("out.y")
+        #expect(relativeError(y, expected) < 1e-5)
+        let loss = try context.meanSquaredError(y, Tensor.zeros(y.shape))
+        try tape.backward(from: loss)
+        #expect(try worstGradient(model.parameters, golden) < 1e-4)
+        #expect(relativeError(try run(Context()), expected) < 1e-5)
+        let half = relativeError(try run(Context(compute: .bfloat16)), expected)
+        let peer = relativeError(try golden.values("bf16.y"), expected)
+        #expect(half < 3e-2 && half < 1.5 * peer)
+    }
+}
+
+@Test func autoencoderTrainsAsPyTorch() throws {
+    let golden = try GoldenCase("models/vae_autoencode")
+    let model = try autoencoder(golden)
+    try model.parameters.makeTrainable()
+    let tape = Tape()
+    let loss = try model.loss(
+        golden.tensor("in.images"), noise: golden.tensor("in.noise"), error: .squared,
+        divergenceWeight: 1e-2, in: Context(tape: tape))
+    #expect(relativeError(loss.image, try golden.values("out.image")) < 1e-5)
+    #expect(relativeError(loss.total, try golden.values("out.loss")) < 1e-5)
+    #expect(relativeError(loss.reconstruction, try golden.values("out.reconstruction")) < 1e-5)
+    #expect(relativeError(loss.divergence?.values ?? [], try golden.values("out.divergence")) < 1e-5)
+    try tape.backward(from: loss.total)
+    #expect(try worstGradient(model.parameters, golden) < 1e-4)
+}
+
+@Test func presetsHaveThePublishedSizes() throws {
+    func count(_ sizes: KLAutoencoderConfiguration) -> Int {
+        KLAutoencoderConfiguration.specs(sizes).reduce(0) { $0 + $1.shape.count }
+    }
+    #expect(count(.f8) == 83_653_863)
+    let mar = KLAutoencoderConfiguration.specs(.mar)
+    #expect(mar.contains { $0.name == "encoder.down.4.attn.1.proj_out.weight" })
+    #expect(!mar.contains { $0.name.hasPrefix("decoder.up.4.attn") })
+    #expect(mar.first { $0.name == "quant_conv.weight" }?.shape == [32, 32, 1, 1])
+    let vavae = KLAutoencoderConfiguration.specs(.vavae)
+    #expect(vavae.contains { $0.name == "decoder.up.4.attn.2.q.weight" })
+    for sizes in [KLAutoencoderConfiguration.f8, .mar, .vavae] { try sizes.validate() }
+}
+
+/// A small autoencoder with everything switched on.
+private func small() throws -> KLAutoencoder {
+    var sizes = KLAutoencoderConfiguration()
+    (sizes.imageChannels, sizes.baseWidth, sizes.groups, sizes.latentChannels) = (1, 8, 4, 3)
+    (sizes.multipliers, sizes.blocksPerLevel) = ([1, 2], 1)
+    sizes.normalization = LatentNormalization(shift: [0.5, -1, 0], scale: [2, 0.5, 1])
+    return try KLAutoencoder(sizes, key: RandomKey(seed: 3))
+}
+
+@Test func latentsAreNormalisedUnlessAskedOtherwise() throws {
+    let model = try small()
+    let images = try randomTensor([2, 1, 8, 12], "images")
+    let context = Context()
+    let raw = try model.encode(images, normalizes: false, in: context)
+    let latents = try model.encode(images, in: context)
+    #expect(latents.shape == [2, 3, 4, 6])
+    for index in 0..<24 {
+        #expect(abs(latents.values[index] - (raw.values[index] - 0.5) * 2) < 1e-5)
+        #expect(abs(latents.values[24 + index] - (raw.values[24 + index] + 1) * 0.5) < 1e-5)
+    }
+    let decoded = try model.decode(latents, in: context).values
+    #expect(relativeError(decoded, try model.decode(raw, normalized: false, in: context).values) < 1e-5)
+    let moments = try model.moments(images, in: context)
+    let again = try model.latents(model.posterior(moments: moments, in: context), in: context)
+    #expect(again.values == latents.values)
+}
+
+@Test func autoencoderRefusesWhatDoesNotFit() throws {
+    let model = try small()
+    #expect(throws: USPError.self) { try model.encode(randomTensor([1, 1, 7, 8], "x"), in: Context()) }
+    #expect(throws: USPError.self) { try model.encode(randomTensor([1, 3, 8, 8], "x"), in: Context()) }
+    #expect(throws: USPError.self) { try model.encode(randomTensor([1, 8, 8], "x"), in: Context()) }
+    #expect(throws: USPError.self) { try model.decode(randomTensor([1, 4, 8, 8], "x"), in: Context()) }
+    var sizes = KLAutoencoderConfiguration.f8
+    sizes.groups = 48
+    #expect(throws: USPError.self) { try sizes.validate() }
+}
+
+@Test func tilesCoverEveryPositionOnce() throws {
+    for (extent, tile, overlap) in [(5, 8, 2), (8, 8, 3), (9, 8, 2), (30, 8, 2), (31, 8, 7), (64, 16, 0), (17, 16, 15)] {
+        let axis = TileAxis(extent: extent, tile: tile, overlap: overlap)
+        for factor in [1, 2] {
+            var sum = [Float](repeating: 0, count: extent * factor)
+            for (index, start) in axis.starts.enumerated() {
+                for (offset, weight) in axis.weights(index, factor: factor).enumerated() {
+                    #expect(weight > 0)
+                    sum[start * factor + offset] += weight
+                }
+            }
+            #expect(sum.allSatisfy { abs($0 - 1) < 1e-5 })
+        }
+        if let last = axis.starts.last { #expect(last + axis.length == extent) }
+        for (a, b) in zip(axis.starts, axis.starts.dropFirst()) { #expect(a + tile - b >= overlap) }
+    }
+}
+
+@Test func tilesStayCloseToTheWhole() throws {
+    let model = try small()
+    let context = Context()
+    let latents = try randomTensor([2, 3, 24, 19], "z")
+    let whole = try model.decode(latents, in: context)
+    let tiled = try model.decodeTiled(latents, Tiling(tile: 12, overlap: 4), in: context)
+    #expect(tiled.shape == whole.shape)
+    let mean = zip(tiled.values, whole.values).reduce(Float(0)) { $0 + abs($1.0 - $1.1) } / Float(whole.count)
+    let size = whole.values.reduce(Float(0)) { $0 + abs($1) } / Float(whole.count)
+    #expect(mean < 0.3 * size)
+    let one = try model.decodeTiled(latents, Tiling(tile: 24, overlap: 4), in: context)
+    #expect(one.values == whole.values)
+    let images = try randomTensor([1, 1, 40, 32], "images")
+    let moments = try model.momentsTiled(images, Tiling(tile: 8, overlap: 2), in: context)
+    #expect(moments.shape == [1, 6, 20, 16])
+    #expect(throws: USPError.self) {
+        try model.decodeTiled(latents, Tiling(tile: 4, overlap: 4), in: context)
+    }
+}
