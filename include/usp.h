@@ -207,6 +207,146 @@ typedef enum usp_choice {
     USP_NO = 2
 } usp_choice;
 
+/* ---- model: -------------------------------------------------------------------------------- */
+typedef struct usp_model usp_model;
+
+/* ---- denoiser: what a sampler or a loss asks; a model of the library, or your function ---- */
+
+/* Predict from noisy latents.
+ *   x    [B, C, H, W]  f32  view
+ *   t    [B]           f32  one time a sample, on the model's scale: 0 ... 999 or 0 ... 1
+ *   y    [B]           i64  labels; NULL if the run has none
+ *   out  [B, O, H, W]  f32  to be filled; O = out_channels
+ * With guidance B is twice the run's: conditional samples first, then the same with the null class.
+ * Return 0; anything else ends the run with USP_ERROR_CALLBACK. */
+typedef int32_t (*usp_denoise_fn)(const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+                                  usp_tensor *out, void *user);
+
+typedef struct usp_denoiser {
+    uint32_t struct_size;
+    int32_t out_channels;      /* of function: O above; 0 = what the process needs (C, or 2C where
+                                  variances are learned) */
+    const usp_model *model;    /* a DiT or SiT, borrowed for the call; or NULL, and then: */
+    usp_denoise_fn function;
+    void *user;
+    float guidance;            /* classifier-free scale; 0 or 1 = off */
+    int32_t guidance_channels; /* leading channels that guidance moves; 0 = 3, as the originals do;
+                                  C or more = all */
+    float guidance_begin;      /* guide only from this to that fraction of the run; */
+    float guidance_end;        /* 0 and 0 = always */
+    int64_t null_class;        /* of function, with guidance; a model knows its own */
+    const usp_tensor *guidance_scales; /* [B] f32: a scale for each sample, in place of guidance */
+} usp_denoiser;
+
+#define USP_DENOISER_INIT \
+    {USP_OPTIONS_SIZE(usp_denoiser), 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, NULL}
+
+/* How a sampler runs; shared by all of them. */
+typedef struct usp_sample_options {
+    uint32_t struct_size;
+    int32_t steps;             /* 0 = the sampler's own number; see each sampler */
+    const char *method;        /* NULL = the sampler's own; see each sampler */
+    uint64_t seed;             /* of the noise that is drawn between steps, without `noise` */
+    const char *generator;     /* NULL = one counter-based stream a sample; "torch", "torch-cuda" =
+                                  the numbers and the order of the original scripts */
+    const usp_tensor *noise;   /* [S, B, C, H, W] f32: consumed in order, one entry a draw */
+    usp_progress_fn progress;  /* after each step; NULL = none */
+    void *progress_user;
+    usp_progress_fn preview;   /* every preview_interval steps, with usp_progress.latents set */
+    void *preview_user;
+    int32_t preview_interval;  /* 0 = 10 */
+    int32_t clip;              /* 1 = clip predicted clean latents to [-1, 1] (diffusion) */
+    float eta;                 /* DDIM: 0 is deterministic, 1 as noisy as ancestral sampling */
+    float atol;                /* adaptive solvers; 0 = 1e-6 */
+    float rtol;                /* adaptive solvers; 0 = 1e-3 */
+    float timestep_shift;      /* 0 or 1 = none; LightningDiT uses 0.3 (transport) */
+    const char *form;          /* SDE diffusion form (transport); NULL = "sigma" */
+    float norm;                /* SDE diffusion norm; 0 = 1 */
+    const char *last_step;     /* SDE: "Mean", "Tweedie", "Euler", "None"; NULL = "Mean" */
+    float last_step_size;      /* SDE; 0 = 0.04 */
+    int32_t reserved;
+} usp_sample_options;
+
+#define USP_SAMPLE_OPTIONS_INIT                                                              \
+    {USP_OPTIONS_SIZE(usp_sample_options), 0, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, \
+     0, 0, 0, 0, NULL, 0, NULL, 0, 0}
+
+/* ---- diffusion: DiT's Gaussian process ---------------------------------------------------- */
+
+/* Schedules, losses and samplers of one process. Immutable: any thread. */
+typedef struct usp_diffusion usp_diffusion;
+
+typedef struct usp_diffusion_options {
+    uint32_t struct_size;
+    int32_t training_steps;  /* 0 = 1000 */
+    const char *schedule;    /* "linear", "cosine"; NULL = "linear" */
+    const char *respacing;   /* "250", "10,10,20", "ddim50"; NULL or "" = every step */
+    const char *prediction;  /* "epsilon", "start", "previous"; NULL = "epsilon" */
+    const char *variance;    /* "learned-range", "learned", "fixed-small", "fixed-large";
+                                NULL = "learned-range" */
+    const char *loss;        /* "mse", "rescaled-mse", "kl", "rescaled-kl"; NULL = "mse" */
+} usp_diffusion_options;
+
+#define USP_DIFFUSION_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_diffusion_options), 0, NULL, NULL, NULL, NULL, NULL}
+
+/* out: owned. Errors: ARGUMENT naming the choices for an unknown one. */
+USP_API USP_CHECK usp_status usp_diffusion_create(const usp_diffusion_options *options,
+                                                  usp_diffusion **out);
+USP_API void usp_diffusion_free(usp_diffusion *diffusion);
+
+/* Steps of a run, after respacing. */
+USP_API int64_t usp_diffusion_steps(const usp_diffusion *diffusion);
+
+/* One of the process's tables.
+ *   name  "betas", "alphas_cumprod", "alphas_cumprod_prev", "alphas_cumprod_next",
+ *         "posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1",
+ *         "posterior_mean_coef2", "timestep_map"
+ *   out   [steps]  f64 */
+USP_API USP_CHECK usp_status usp_diffusion_table(const usp_diffusion *diffusion, const char *name,
+                                                 usp_tensor *out);
+
+/* Noise clean latents to the level of a step.
+ *   start, noise  [B, C, H, W]  f32      out  the same
+ *   t             [B]           i64      0 ... steps - 1 */
+USP_API USP_CHECK usp_status usp_diffusion_noise(const usp_diffusion *diffusion,
+                                                 const usp_tensor *start, const usp_tensor *t,
+                                                 const usp_tensor *noise, usp_tensor *out);
+
+/* Latents from noise.
+ *   z    [B, C, H, W]  f32  standard normal
+ *   y    [B]           i64  labels, or NULL
+ *   out  [B, C, H, W]  f32
+ * options.method: "ddpm" (NULL), "ddim", "dpm++" (2M) or "dpm++sde"; options.steps must be 0 or
+ * usp_diffusion_steps for the first two.
+ * Errors: ARGUMENT naming the step at which the model returned a value that is not finite. */
+USP_API USP_CHECK usp_status usp_diffusion_sample(const usp_diffusion *diffusion,
+                                                  const usp_denoiser *denoiser,
+                                                  const usp_tensor *z, const usp_tensor *y,
+                                                  const usp_sample_options *options,
+                                                  usp_tensor *out);
+
+/* Noise from latents: DDIM run backwards. Arguments as usp_diffusion_sample. */
+USP_API USP_CHECK usp_status usp_diffusion_invert(const usp_diffusion *diffusion,
+                                                  const usp_denoiser *denoiser,
+                                                  const usp_tensor *x, const usp_tensor *y,
+                                                  const usp_sample_options *options,
+                                                  usp_tensor *out);
+
+/* Training losses of a denoiser, per sample.
+ *   start       [B, C, H, W]  f32  clean latents
+ *   t           [B]           i64  0 ... steps - 1; NULL draws them from seed
+ *   y           [B]           i64  labels, or NULL
+ *   noise       [B, C, H, W]  f32  NULL draws it from seed
+ *   out_losses  [B]           f32
+ *   out_mse, out_vb  [B]      f32  the loss's parts, or NULL */
+USP_API USP_CHECK usp_status usp_diffusion_losses(const usp_diffusion *diffusion,
+                                                  const usp_denoiser *denoiser,
+                                                  const usp_tensor *start, const usp_tensor *t,
+                                                  const usp_tensor *y, const usp_tensor *noise,
+                                                  uint64_t seed, usp_tensor *out_losses,
+                                                  usp_tensor *out_mse, usp_tensor *out_vb);
+
 /* ---- evaluate: numbers that say how good images or predictions are ------------------------ */
 
 /* Frechet distance between two sets of features: FID, over Inception's.

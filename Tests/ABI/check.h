@@ -47,5 +47,6 @@ static inline usp_tensor tensor(void *data, usp_dtype dtype, int rank, const int
 
 void test_tensor(void);
 void test_threads(void);
+void test_diffusion(void);
 
 #endif

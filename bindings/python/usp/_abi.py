@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "b8b5bfa37734ce77419f2fa4c6e66cb6e2fba70fb23b3dd93b76c50782ca06e3"
+HEADER_SHA256 = "2157ade4807d4ef4781b83aa7a89e136450efebd732ea4bc82d54cfa2d79cb02"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -77,6 +77,80 @@ class usp_choice(IntEnum):
     USP_NO = 2
 
 
+class usp_model(Structure):
+    """Opaque."""
+
+
+usp_denoise_fn = CFUNCTYPE(c_int32, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_void_p)
+
+
+class usp_denoiser(Structure):
+    pass
+
+
+usp_denoiser._fields_ = [
+    ("struct_size", c_uint32),
+    ("out_channels", c_int32),
+    ("model", POINTER(usp_model)),
+    ("function", usp_denoise_fn),
+    ("user", c_void_p),
+    ("guidance", c_float),
+    ("guidance_channels", c_int32),
+    ("guidance_begin", c_float),
+    ("guidance_end", c_float),
+    ("null_class", c_int64),
+    ("guidance_scales", POINTER(usp_tensor)),
+]
+
+
+class usp_sample_options(Structure):
+    pass
+
+
+usp_sample_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("steps", c_int32),
+    ("method", c_char_p),
+    ("seed", c_uint64),
+    ("generator", c_char_p),
+    ("noise", POINTER(usp_tensor)),
+    ("progress", usp_progress_fn),
+    ("progress_user", c_void_p),
+    ("preview", usp_progress_fn),
+    ("preview_user", c_void_p),
+    ("preview_interval", c_int32),
+    ("clip", c_int32),
+    ("eta", c_float),
+    ("atol", c_float),
+    ("rtol", c_float),
+    ("timestep_shift", c_float),
+    ("form", c_char_p),
+    ("norm", c_float),
+    ("last_step", c_char_p),
+    ("last_step_size", c_float),
+    ("reserved", c_int32),
+]
+
+
+class usp_diffusion(Structure):
+    """Opaque."""
+
+
+class usp_diffusion_options(Structure):
+    pass
+
+
+usp_diffusion_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("training_steps", c_int32),
+    ("schedule", c_char_p),
+    ("respacing", c_char_p),
+    ("prediction", c_char_p),
+    ("variance", c_char_p),
+    ("loss", c_char_p),
+]
+
+
 #: name -> (result, arguments)
 PROTOTYPES = {
     "usp_version": (
@@ -122,6 +196,38 @@ PROTOTYPES = {
     "usp_threads": (
         c_int32,
         [],
+    ),
+    "usp_diffusion_create": (
+        c_int,
+        [POINTER(usp_diffusion_options), POINTER(POINTER(usp_diffusion))],
+    ),
+    "usp_diffusion_free": (
+        None,
+        [POINTER(usp_diffusion)],
+    ),
+    "usp_diffusion_steps": (
+        c_int64,
+        [POINTER(usp_diffusion)],
+    ),
+    "usp_diffusion_table": (
+        c_int,
+        [POINTER(usp_diffusion), c_char_p, POINTER(usp_tensor)],
+    ),
+    "usp_diffusion_noise": (
+        c_int,
+        [POINTER(usp_diffusion), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_diffusion_sample": (
+        c_int,
+        [POINTER(usp_diffusion), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_sample_options), POINTER(usp_tensor)],
+    ),
+    "usp_diffusion_invert": (
+        c_int,
+        [POINTER(usp_diffusion), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_sample_options), POINTER(usp_tensor)],
+    ),
+    "usp_diffusion_losses": (
+        c_int,
+        [POINTER(usp_diffusion), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
     "usp_evaluate_frechet": (
         c_int,

@@ -1,0 +1,106 @@
+// Header section "denoiser": a model or a C function as the samplers see it, and how they run.
+
+import CUSP
+import USPBase
+import USPKit
+import USPTensor
+
+/// The denoiser that the caller describes.
+///
+/// - channels: of a function's output for latents of so many channels, where it does not say
+func denoiser(
+    _ pointer: UnsafePointer<usp_denoiser>?, channels: @escaping (Int) -> Int
+) throws(USPError) -> Denoiser {
+    guard pointer != nil else { throw USPError(.argument, "denoiser: is NULL") }
+    let options = try options(pointer, zeros: usp_denoiser(), "denoiser")
+    guard let function = options.function else {
+        throw USPError(.argument, "denoiser: neither model nor function is set")
+    }
+    let call = DenoiserCall(
+        function: function, user: options.user, channels: Int(options.out_channels),
+        defaultChannels: channels)
+    return Denoiser(nullClass: Int(options.null_class)) { x, times, labels throws(USPError) in
+        try call.predict(x, times, labels)
+    }
+}
+
+/// A C function that denoises.
+private struct DenoiserCall {
+    let function: usp_denoise_fn
+    let user: UnsafeMutableRawPointer?
+    let channels: Int
+    let defaultChannels: (Int) -> Int
+
+    func predict(_ x: Tensor, _ times: [Float], _ labels: [Int]?) throws(USPError) -> Tensor {
+        let outChannels = channels > 0 ? channels : defaultChannels(x.shape[1])
+        let out = try Tensor([x.shape[0], outChannels, x.shape[2], x.shape[3]])
+        let t = try Tensor([times.count], times)
+        let y = try labels.map { (values) throws(USPError) in try integerTensor(values) }
+        var (xs, ts, ys, outs) = (usp_tensor(), usp_tensor(), usp_tensor(), usp_tensor())
+        describe(x, in: &xs)
+        describe(t, in: &ts)
+        describe(out, in: &outs)
+        var status: Int32
+        if let y {
+            describe(y, in: &ys)
+            status = function(&xs, &ts, &ys, &outs, user)
+        } else {
+            status = function(&xs, &ts, nil, &outs, user)
+        }
+        withExtendedLifetime((x, t, y)) {}
+        guard status == 0 else {
+            throw USPError(.callback, "denoiser: the function returned \(status)")
+        }
+        return out
+    }
+}
+
+private func integerTensor(_ values: [Int]) throws(USPError) -> Tensor {
+    let result = try Tensor([values.count], .int64)
+    let words = result.raw.assumingMemoryBound(to: Int64.self)
+    for (i, value) in values.enumerated() { words[i] = Int64(value) }
+    return result
+}
+
+/// A C progress callback as a Swift one; non-zero ends the call as cancelled.
+func progressFunction(
+    _ function: usp_progress_fn?, _ user: UnsafeMutableRawPointer?, _ name: String
+) -> ProgressFunction? {
+    guard let function else { return nil }
+    return { progress throws(USPError) in
+        var latents = usp_tensor()
+        if let tensor = progress.latents { describe(tensor, in: &latents) }
+        let status = progress.stage.withCString { stage in
+            withUnsafePointer(to: latents) { latents in
+                var state = usp_progress(
+                    stage: stage, step: Int64(progress.step), steps: Int64(progress.steps),
+                    seconds: progress.seconds,
+                    latents: progress.latents == nil ? nil : latents)
+                return function(&state, user)
+            }
+        }
+        guard status == 0 else {
+            throw USPError(.cancelled, "\(name): the callback returned \(status)")
+        }
+    }
+}
+
+/// The settings of one run.
+func sampleOptions(
+    _ pointer: UnsafePointer<usp_sample_options>?, latents: Shape
+) throws(USPError) -> SampleOptions {
+    let given = try options(pointer, zeros: usp_sample_options())
+    var result = SampleOptions()
+    let steps = try count(given.steps, else: 0, "steps")
+    result.steps = steps == 0 ? nil : steps
+    result.method = try optionalText(given.method, "method")
+    result.seed = given.seed
+    result.generator = try optionalText(given.generator, "generator")
+    result.noise = try optionalTensor(given.noise, "noise", ["S"] + axes(latents))
+    result.clipsStart = given.clip != 0
+    result.eta = try real(given.eta, else: 0, "eta")
+    result.progress = progressFunction(given.progress, given.progress_user, "progress")
+    result.preview = progressFunction(given.preview, given.preview_user, "preview")
+    result.previewInterval = try count(given.preview_interval, else: 10, "preview_interval")
+    return result
+}

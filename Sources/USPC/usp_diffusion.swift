@@ -1,0 +1,155 @@
+// Header section "diffusion".
+
+import CUSP
+import USPBase
+import USPKit
+import USPTensor
+
+extension Diffusion: Handled {
+    static var handleName: String { "usp_diffusion" }
+}
+
+@_cdecl("usp_diffusion_create") @implementation public func usp_diffusion_create(
+    _ options: UnsafePointer<usp_diffusion_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> usp_status {
+    guarded("usp_diffusion_create") { () throws(USPError) in
+        try checkOut(out)
+        let given = try USPC.options(options, zeros: usp_diffusion_options())
+        var wanted = Diffusion.Options()
+        wanted.trainingSteps = try count(
+            given.training_steps, else: wanted.trainingSteps, "training_steps")
+        wanted.schedule = try text(given.schedule, else: wanted.schedule, "schedule")
+        wanted.respacing = try text(given.respacing, else: wanted.respacing, "respacing")
+        wanted.prediction = try text(given.prediction, else: wanted.prediction, "prediction")
+        wanted.variance = try text(given.variance, else: wanted.variance, "variance")
+        wanted.loss = try text(given.loss, else: wanted.loss, "loss")
+        try store(Diffusion(wanted), in: out)
+    }
+}
+
+@_cdecl("usp_diffusion_free") @implementation public func usp_diffusion_free(
+    _ diffusion: OpaquePointer?
+) {
+    freeHandle(diffusion, Diffusion.self)
+}
+
+@_cdecl("usp_diffusion_steps") @implementation public func usp_diffusion_steps(
+    _ diffusion: OpaquePointer?
+) -> Int64 {
+    guarded("usp_diffusion_steps", else: 0) { () throws(USPError) in
+        Int64(try handle(diffusion, Diffusion.self, "diffusion").steps)
+    }
+}
+
+@_cdecl("usp_diffusion_table") @implementation public func usp_diffusion_table(
+    _ diffusion: OpaquePointer?, _ name: UnsafePointer<CChar>?,
+    _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_diffusion_table") { () throws(USPError) in
+        let diffusion = try handle(diffusion, Diffusion.self, "diffusion")
+        let values = try diffusion.table(text(name, "name"))
+        let target = try output(out, "out", [.extent(values.count)], .float64)
+        let tensor = try Tensor([values.count], .float64)
+        let words = tensor.raw.assumingMemoryBound(to: Double.self)
+        for (i, value) in values.enumerated() { words[i] = value }
+        try target.write(tensor)
+    }
+}
+
+@_cdecl("usp_diffusion_noise") @implementation public func usp_diffusion_noise(
+    _ diffusion: OpaquePointer?, _ start: UnsafePointer<usp_tensor>?,
+    _ t: UnsafePointer<usp_tensor>?, _ noise: UnsafePointer<usp_tensor>?,
+    _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_diffusion_noise") { () throws(USPError) in
+        let diffusion = try handle(diffusion, Diffusion.self, "diffusion")
+        let start = try tensor(start, "start", latentAxes)
+        let target = try output(out, "out", axes(start.shape))
+        try target.write(
+            diffusion.noised(
+                start, steps: integers(t, "t", [.extent(start.shape[0])]),
+                noise: tensor(noise, "noise", axes(start.shape))))
+    }
+}
+
+/// `[B, C, H, W]`.
+let latentAxes: [Axis] = ["B", "C", "H", "W"]
+
+@_cdecl("usp_diffusion_sample") @implementation public func usp_diffusion_sample(
+    _ diffusion: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
+    _ z: UnsafePointer<usp_tensor>?, _ y: UnsafePointer<usp_tensor>?,
+    _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_diffusion_sample") { () throws(USPError) in
+        let run = try DiffusionRun(diffusion, denoiser, z, "z", y, options, out)
+        try run.target.write(
+            run.diffusion.sample(run.denoiser, from: run.start, labels: run.labels, run.options))
+    }
+}
+
+@_cdecl("usp_diffusion_invert") @implementation public func usp_diffusion_invert(
+    _ diffusion: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
+    _ x: UnsafePointer<usp_tensor>?, _ y: UnsafePointer<usp_tensor>?,
+    _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_diffusion_invert") { () throws(USPError) in
+        let run = try DiffusionRun(diffusion, denoiser, x, "x", y, options, out)
+        try run.target.write(
+            run.diffusion.invert(run.denoiser, from: run.start, labels: run.labels, run.options))
+    }
+}
+
+/// The arguments of a run of the process, checked.
+private struct DiffusionRun {
+    let diffusion: Diffusion
+    let denoiser: Denoiser
+    let start: Tensor
+    let labels: [Int]?
+    let options: SampleOptions
+    let target: StridedView
+
+    init(
+        _ handle: OpaquePointer?, _ model: UnsafePointer<usp_denoiser>?,
+        _ latents: UnsafePointer<usp_tensor>?, _ name: String, _ y: UnsafePointer<usp_tensor>?,
+        _ given: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
+    ) throws(USPError) {
+        let process = try USPC.handle(handle, Diffusion.self, "diffusion")
+        diffusion = process
+        denoiser = try USPC.denoiser(model) { process.learnsVariance ? 2 * $0 : $0 }
+        start = try tensor(latents, name, latentAxes)
+        labels = try optionalIntegers(y, "y", [.extent(start.shape[0])])
+        options = try sampleOptions(given, latents: start.shape)
+        target = try output(out, "out", axes(start.shape))
+    }
+}
+
+@_cdecl("usp_diffusion_losses") @implementation public func usp_diffusion_losses(
+    _ diffusion: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
+    _ start: UnsafePointer<usp_tensor>?, _ t: UnsafePointer<usp_tensor>?,
+    _ y: UnsafePointer<usp_tensor>?, _ noise: UnsafePointer<usp_tensor>?, _ seed: UInt64,
+    _ outLosses: UnsafeMutablePointer<usp_tensor>?, _ outMse: UnsafeMutablePointer<usp_tensor>?,
+    _ outVb: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_diffusion_losses") { () throws(USPError) in
+        let diffusion = try handle(diffusion, Diffusion.self, "diffusion")
+        let denoiser = try USPC.denoiser(denoiser) { diffusion.learnsVariance ? 2 * $0 : $0 }
+        let start = try tensor(start, "start", latentAxes)
+        let batch = [Axis.extent(start.shape[0])]
+        let losses = try output(outLosses, "out_losses", batch)
+        let parts = [
+            ("mse", try optionalOutput(outMse, "out_mse", batch)),
+            ("vb", try optionalOutput(outVb, "out_vb", batch)),
+        ]
+        let result = try diffusion.losses(
+            denoiser, start: start, steps: optionalIntegers(t, "t", batch),
+            labels: optionalIntegers(y, "y", batch),
+            noise: optionalTensor(noise, "noise", axes(start.shape)), seed: seed)
+        try losses.write(Tensor([result.losses.count], result.losses))
+        for case (let name, let target?) in parts {
+            guard let values = result.terms[name] else {
+                throw USPError(.unsupported, "out_\(name): the loss has no such part; pass NULL")
+            }
+            try target.write(Tensor([values.count], values))
+        }
+    }
+}

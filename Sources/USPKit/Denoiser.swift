@@ -1,0 +1,35 @@
+// What samplers and losses ask: a model of the library, or any function.
+
+import USPBase
+import USPDiffusion
+import USPTensor
+
+/// Predicts noise, velocity or whatever the process is about from noisy latents.
+public struct Denoiser {
+    /// - x: `[B, C, H, W]` f32, not to be kept
+    /// - times: one a sample, on the model's scale (0 … 999 for DiT, 0 … 1 for SiT)
+    /// - labels: one a sample; nil if the run has none
+    /// - Returns: `[B, C, H, W]`, or `[B, 2C, H, W]` with variances
+    public typealias Predict = (
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?
+    ) throws(USPError) -> Tensor
+
+    package let predict: Predict
+    /// The label that stands for no label, which guidance needs.
+    public let nullClass: Int?
+
+    public init(nullClass: Int? = nil, _ predict: @escaping Predict) {
+        self.predict = predict
+        self.nullClass = nullClass
+    }
+
+    /// The denoiser with its labels bound, as samplers take it.
+    func bound(to labels: [Int]?, batch: Int) throws(USPError) -> USPDiffusion.Denoiser {
+        if let labels {
+            try require(
+                labels.count == batch, .shape, "labels: \(labels.count), expected \(batch)")
+        }
+        let predict = predict
+        return { x, times throws(USPError) in try predict(x, times, labels) }
+    }
+}

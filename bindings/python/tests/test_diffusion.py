@@ -1,0 +1,203 @@
+"""The Gaussian process through ctypes against the published code's numbers; callbacks."""
+
+import os
+import signal
+import threading
+
+import golden
+import numpy as np
+import pytest
+
+import usp
+
+
+def network(x, t, y):
+    """The network of the golden loops: prediction and variances."""
+    wave = np.sin(0.01 * t)[:, None, None, None].astype(np.float32)
+    return np.concatenate([0.4 * x + 0.1 * wave, np.tanh(0.5 * x)], axis=1)
+
+
+@pytest.mark.parametrize("respacing", ["1", "7", "250", "10,10,20", "ddim50"])
+def test_respaced_tables(respacing):
+    case = golden.load("diffusion/respaced_" + respacing.replace(",", "_"))
+    process = usp.Diffusion(respacing)
+    assert np.array_equal(process.table("timestep_map"), case["out.timestep_map"])
+    for name in ("betas", "alphas_cumprod", "posterior_mean_coef1"):
+        if f"out.{name}" not in case:
+            continue
+        value = process.table(name)[case["in.indices"]]
+        assert golden.difference(value, case[f"out.{name}"]) < 1e-6
+
+
+def test_q_sample():
+    case = golden.load("diffusion/forward")
+    value = usp.Diffusion().q_sample(case["in.x"], case["in.t"], case["in.noise"])
+    assert golden.difference(value, case["out.sample"]) < 1e-5
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_loops_with_given_noise(clip):
+    case = golden.load("diffusion/loops")
+    start, noises = case["in.start"], case["in.noises"]
+    process = usp.Diffusion("10")
+    kind = "clip" if clip else "free"
+    value = process.p_sample_loop(network, start, noise=noises, clip_denoised=clip)
+    assert golden.difference(value, case[f"out.ddpm.learned.{kind}"][-1]) < 1e-4
+    for eta in (0.0, 0.5, 1.0):
+        value = process.ddim_sample_loop(
+            network, start, noise=noises, clip_denoised=clip, eta=eta)
+        assert golden.difference(value, case[f"out.ddim_{eta}.learned.{kind}"][-1]) < 1e-4
+
+
+def test_reverse_loop():
+    case = golden.load("diffusion/loops")
+    value = usp.Diffusion("10").ddim_reverse_loop(network, case["in.start"])
+    assert golden.difference(value, case["out.ddim_reverse"][-1]) < 1e-4
+
+
+@pytest.mark.parametrize("kind, options", [
+    ("MSE.EPSILON.LEARNED_RANGE", {}),
+    ("MSE.EPSILON.FIXED_LARGE", {"learn_sigma": False}),
+    ("MSE.START_X.FIXED_LARGE", {"learn_sigma": False, "predict_xstart": True}),
+])
+def test_losses(kind, options):
+    # The golden process has other betas, so only what does not depend on them is compared here.
+    case = golden.load("diffusion/losses")
+    process = usp.Diffusion("250", **options)
+    output = case["in.model_output"][:, : 2 if "FIXED" in kind else 4]
+    losses = process.training_losses(
+        lambda x, t, y: output, case["in.x"], case["in.t"], noise=case["in.noise"])
+    assert golden.difference(losses["mse"], case[f"out.{kind}.mse"]) < 1e-4
+    assert set(losses) == ({"loss", "mse"} if "FIXED" in kind else {"loss", "mse", "vb"})
+    total = losses["mse"] + losses.get("vb", 0)
+    assert np.allclose(losses["loss"], total, rtol=1e-6)
+
+
+def test_seeded_noise_does_not_depend_on_the_batch():
+    process = usp.Diffusion("5")
+    z = usp.random.normal((4, 2, 3, 3), 1)
+    whole = process.p_sample_loop(network, z, seed=9)
+    assert np.array_equal(whole[:2], process.p_sample_loop(network, z[:2], seed=9))
+    assert not np.array_equal(whole, process.p_sample_loop(network, z, seed=10))
+
+
+def test_progress_and_previews():
+    seen, shown = [], []
+    process = usp.Diffusion("6")
+    z = usp.random.normal((1, 2, 3, 3), 1)
+    process.p_sample_loop(
+        network, z, progress=lambda p: seen.append((p.stage, p.step, p.steps)),
+        preview=lambda p, latents: shown.append((p.step, latents.shape)), preview_interval=3)
+    assert seen == [("sample", step, 6) for step in range(1, 7)]
+    assert shown == [(3, (1, 2, 3, 3)), (6, (1, 2, 3, 3))]
+
+
+def test_progress_may_stop_the_run():
+    process = usp.Diffusion("6")
+    z = usp.random.normal((1, 2, 3, 3), 1)
+    with pytest.raises(usp.Cancelled):
+        process.p_sample_loop(network, z, progress=lambda p: p.step < 2)
+
+
+def test_exceptions_of_callbacks_come_back():
+    process = usp.Diffusion("6")
+    z = usp.random.normal((1, 2, 3, 3), 1)
+
+    def broken(x, t, y):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        process.p_sample_loop(broken, z)
+    with pytest.raises(usp.ShapeError, match="model output"):
+        process.p_sample_loop(lambda x, t, y: x[:, :1], z)
+    assert process.p_sample_loop(network, z).shape == z.shape
+
+
+def test_interrupt_stops_the_run():
+    process = usp.Diffusion()
+    z = usp.random.normal((1, 2, 3, 3), 1)
+    steps = []
+
+    def interrupting(x, t, y):
+        steps.append(t[0])
+        if len(steps) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return network(x, t, y)
+
+    with pytest.raises(KeyboardInterrupt):
+        process.p_sample_loop(interrupting, z)
+    assert len(steps) < 10
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_nan_names_the_step():
+    process = usp.Diffusion("6")
+    z = usp.random.normal((1, 2, 3, 3), 1)
+    with pytest.raises(usp.ArgumentError, match="step 1 of 6.*not finite"):
+        process.p_sample_loop(lambda x, t, y: network(x * np.nan, t, y), z)
+
+
+def test_unknown_names_are_told_with_the_known_ones():
+    with pytest.raises(usp.ArgumentError, match="linear, cosine"):
+        usp.Diffusion(schedule="linaer")
+    with pytest.raises(usp.ArgumentError, match="respacing"):
+        usp.Diffusion("ddim78")
+    with pytest.raises(usp.ArgumentError, match="torch-cuda"):
+        usp.Diffusion("2").p_sample_loop(
+            network, np.zeros((1, 2, 3, 3), np.float32), generator="tensorflow")
+    with pytest.raises(TypeError, match="stepz"):
+        usp.Diffusion("2").p_sample_loop(network, np.zeros((1, 2, 3, 3), np.float32), stepz=3)
+
+
+def test_wrong_arrays():
+    process = usp.Diffusion("2")
+    z = np.zeros((2, 2, 3, 3), np.float32)
+    with pytest.raises(usp.ShapeError, match="y: shape"):
+        process.p_sample_loop(network, z, [1, 2, 3])
+    with pytest.raises(usp.ShapeError, match="noise: shape"):
+        process.p_sample_loop(network, z, noise=np.zeros((2, 1, 2, 3, 3), np.float32))
+    with pytest.raises(usp.ShapeError, match="used up"):
+        process.p_sample_loop(network, z, noise=np.zeros((1, 2, 2, 3, 3), np.float32))
+    with pytest.raises(usp.ArgumentError, match="neither a model nor callable"):
+        process.p_sample_loop(3, z)
+
+
+def test_handles_are_freed_once_and_refused_afterwards():
+    process = usp.Diffusion("2")
+    process.close()
+    process.close()
+    with pytest.raises(usp.ArgumentError, match="is closed"):
+        process.steps
+    with usp.Diffusion("3") as other:
+        assert other.steps == 3
+    with pytest.raises(TypeError, match="pickled"):
+        __import__("pickle").dumps(usp.Diffusion("2"))
+
+
+def test_a_thousand_handles_leave_nothing_behind():
+    def resident():
+        return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+    def cycle(count):
+        for _ in range(count):
+            usp.Diffusion("250").close()
+
+    cycle(200)
+    before = resident()
+    cycle(1000)
+    assert resident() - before < 4 << 20
+
+
+def test_many_threads_share_one_process():
+    process = usp.Diffusion("8")
+    z = usp.random.normal((2, 2, 3, 3), 1)
+    expected = process.p_sample_loop(network, z, seed=1)
+    results = [None] * 8
+
+    def work(index):
+        results[index] = process.p_sample_loop(network, z, seed=1)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert all(np.array_equal(result, expected) for result in results)

@@ -1,0 +1,150 @@
+"""DiT's Gaussian process: samplers, losses, tables."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from . import _abi
+from ._arrays import as_tensor, result
+from ._call import call, options
+from ._handles import Handle
+from ._library import lib
+from ._sampling import Run
+
+
+class Diffusion(Handle):
+    """One Gaussian diffusion process; any thread may use it.
+
+    Parameters
+    ----------
+    respacing : steps that a run uses: "250", "10,10,20", "ddim50"; None = all
+    schedule : "linear" or "cosine"
+    learn_sigma : whether the model's output has a second half for the variances
+    prediction : "epsilon", "start" or "previous" (predict_xstart is the original's word for "start")
+    variance : "learned-range", "learned", "fixed-small", "fixed-large"; None = by learn_sigma and
+        sigma_small, as the original
+    loss : "mse", "rescaled-mse", "kl", "rescaled-kl"; None = by use_kl and rescale_learned_sigmas
+    diffusion_steps : steps that the model was trained with
+
+    A `model` below is a library model or any callable (x, t, y) -> array of numpy arrays.
+    """
+
+    kind = "usp_diffusion"
+
+    def __init__(
+        self, respacing: Optional[Any] = None, schedule: str = "linear", learn_sigma: bool = True,
+        *, prediction: Optional[str] = None, variance: Optional[str] = None,
+        loss: Optional[str] = None, diffusion_steps: int = 1000, predict_xstart: bool = False,
+        sigma_small: bool = False, use_kl: bool = False, rescale_learned_sigmas: bool = False,
+    ):
+        fixed = "fixed-small" if sigma_small else "fixed-large"
+        rescaled = "rescaled-kl" if use_kl else "rescaled-mse" if rescale_learned_sigmas else "mse"
+        if isinstance(respacing, (list, tuple)):
+            respacing = ",".join(str(count) for count in respacing)
+        variance = variance or ("learned-range" if learn_sigma else fixed)
+        loss = loss or rescaled
+        given = options(
+            _abi.usp_diffusion_options, training_steps=diffusion_steps, schedule=schedule,
+            respacing=None if respacing is None else str(respacing),
+            prediction=prediction or ("start" if predict_xstart else "epsilon"),
+            variance=variance, loss=loss)
+        bound = ("vb",) if "kl" in loss or variance.startswith("learned") else ()
+        self._parts = bound if "kl" in loss else ("mse", *bound)
+        self._adopt(lib.usp_diffusion_create, ctypes.byref(given))
+
+    @property
+    def steps(self) -> int:
+        """Steps of a run, after respacing."""
+        return int(lib.usp_diffusion_steps(self.handle))
+
+    num_timesteps = steps
+
+    def table(self, name: str) -> np.ndarray:
+        """A table of the process, [steps] float64: "betas", "alphas_cumprod", "timestep_map", …"""
+        tensor, array = result(None, (self.steps,), dtype=np.float64)
+        call(lib.usp_diffusion_table, self.handle, name.encode(), ctypes.byref(tensor))
+        return array
+
+    def q_sample(self, x0: Any, t: Any, noise: Any) -> np.ndarray:
+        """Clean latents [B, C, H, W] noised to the level of a step each."""
+        run = Run()
+        start, shape = run.latents(x0, "x0")
+        out, array = run.output(None, shape)
+        call(
+            lib.usp_diffusion_noise, self.handle, start, run.numbers(t, "t", np.int64, shape[0]),
+            run.array(noise, "noise", shape=shape), out)
+        return array
+
+    def p_sample_loop(
+        self, model: Any, z: Any, y: Any = None, noise: Any = None, clip_denoised: bool = False,
+        cfg_scale: Any = None, *, cfg_channels: Optional[int] = None,
+        cfg_interval: Optional[Tuple[float, float]] = None, null_class: Optional[int] = None,
+        out: Any = None, **common: Any,
+    ) -> np.ndarray:
+        """Latents from noise z [B, C, H, W] by ancestral sampling.
+
+        `noise` [steps, B, C, H, W] is consumed in order; without it, it is drawn from `seed`
+        (one stream a sample; generator="torch" or "torch-cuda" draws as the original scripts).
+        Further keywords: seed, generator, progress, preview, preview_interval.
+        """
+        return self._sample(
+            lib.usp_diffusion_sample, model, z, y, out, dict(common, noise=noise),
+            (cfg_scale, cfg_channels, cfg_interval, null_class), method="ddpm", clip=clip_denoised)
+
+    def ddim_sample_loop(
+        self, model: Any, z: Any, y: Any = None, noise: Any = None, clip_denoised: bool = False,
+        cfg_scale: Any = None, eta: float = 0.0, *, cfg_channels: Optional[int] = None,
+        cfg_interval: Optional[Tuple[float, float]] = None, null_class: Optional[int] = None,
+        out: Any = None, **common: Any,
+    ) -> np.ndarray:
+        """As p_sample_loop by DDIM; eta 0 is deterministic, 1 as noisy as ancestral sampling."""
+        return self._sample(
+            lib.usp_diffusion_sample, model, z, y, out, dict(common, noise=noise),
+            (cfg_scale, cfg_channels, cfg_interval, null_class), method="ddim",
+            clip=clip_denoised, eta=eta)
+
+    def ddim_reverse_loop(
+        self, model: Any, x: Any, y: Any = None, clip_denoised: bool = False, cfg_scale: Any = None,
+        *, cfg_channels: Optional[int] = None, cfg_interval: Optional[Tuple[float, float]] = None,
+        null_class: Optional[int] = None, out: Any = None, **common: Any,
+    ) -> np.ndarray:
+        """Noise from latents: DDIM run backwards."""
+        return self._sample(
+            lib.usp_diffusion_invert, model, x, y, out, common,
+            (cfg_scale, cfg_channels, cfg_interval, null_class), clip=clip_denoised)
+
+    def _sample(
+        self, function: Any, model: Any, z: Any, y: Any, out: Any, common: Dict[str, Any],
+        guidance: Tuple[Any, ...], **own: Any,
+    ) -> np.ndarray:
+        run = Run()
+        latents, shape = run.latents(z, "z")
+        target, array = run.output(out, shape)
+        run.callbacks.call(
+            function, self.handle, run.denoiser(model, shape[0], *guidance), latents,
+            run.numbers(y, "y", np.int64, shape[0]),
+            run.sampling(shape, common, **own), target)
+        return array
+
+    def training_losses(
+        self, model: Any, x0: Any, t: Any = None, y: Any = None, noise: Any = None, seed: int = 0
+    ) -> Dict[str, np.ndarray]:
+        """Losses per sample: "loss", and its parts "mse" and "vb" where it has them.
+
+        x0 [B, C, H, W] clean latents; t [B] steps 0 … steps - 1 and noise are drawn from seed
+        where they are not given.
+        """
+        run = Run()
+        start, shape = run.latents(x0, "x0")
+        denoiser = run.denoiser(model, shape[0])
+        loss, losses = run.output(None, shape[:1])
+        parts = {name: run.output(None, shape[:1]) for name in self._parts}
+        run.callbacks.call(
+            lib.usp_diffusion_losses, self.handle, denoiser, start,
+            run.numbers(t, "t", np.int64, shape[0]), run.numbers(y, "y", np.int64, shape[0]),
+            run.array(noise, "noise", shape=shape), seed, loss,
+            *(parts[name][0] if name in parts else None for name in ("mse", "vb")))
+        return {"loss": losses, **{name: part[1] for name, part in parts.items()}}
