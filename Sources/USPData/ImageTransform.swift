@@ -1,0 +1,97 @@
+// From a decoded image to the numbers that a model sees.
+
+import USPBase
+import USPFiles
+import USPTensor
+
+/// One step of geometry.
+package enum ImageStep: Sendable, Equatable {
+    /// ADM's centre crop to a square of this side.
+    case centreCropADM(Int)
+    /// Shorter side to this, bicubically.
+    case resizeShorter(Int)
+    /// The middle square of this side.
+    case centreCrop(Int)
+    /// A random crop, resized bicubically.
+    case randomCrop(RandomCrop)
+    /// Flip left to right with this probability.
+    case mirror(Float)
+}
+
+/// Geometry, then (byte / 255 − mean) / deviation for each channel.
+package struct ImageTransform: Sendable, Equatable {
+    package var steps: [ImageStep]
+    /// One for each channel: 1 entry = grey images, 3 = RGB.
+    package var mean: [Float]
+    package var deviation: [Float]
+
+    package init(_ steps: [ImageStep], mean: [Float], deviation: [Float]) {
+        self.steps = steps
+        self.mean = mean
+        self.deviation = deviation
+    }
+
+    /// What DiT and SiT are trained on: [−1, 1].
+    package static func generation(_ size: Int) -> ImageTransform {
+        ImageTransform([.centreCropADM(size), .mirror(0.5)], mean: half, deviation: half)
+    }
+
+    /// What USP is pretrained on.
+    package static func pretraining(_ size: Int) -> ImageTransform {
+        var crop = RandomCrop(size: size)
+        crop.scale = 0.2...1
+        return ImageTransform([.randomCrop(crop), .mirror(0.5)], mean: half, deviation: half)
+    }
+
+    /// What classifiers are evaluated on: 256 to 224, or in that proportion.
+    package static func evaluation(_ size: Int) -> ImageTransform {
+        ImageTransform(
+            [.resizeShorter(size * 256 / 224), .centreCrop(size)], mean: half, deviation: half)
+    }
+
+    /// What linear probes are trained on: one draw without retry.
+    package static func probe(_ size: Int) -> ImageTransform {
+        var crop = RandomCrop(size: size)
+        crop.retries = false
+        return ImageTransform([.randomCrop(crop), .mirror(0.5)], mean: half, deviation: half)
+    }
+
+    private static let half: [Float] = [0.5, 0.5, 0.5]
+
+    /// ImageNet's statistics, for models of pixels.
+    package static let imageNetMean: [Float] = [0.485, 0.456, 0.406]
+    package static let imageNetDeviation: [Float] = [0.229, 0.224, 0.225]
+
+    /// The geometry alone.
+    package func geometry(_ image: PixelImage, _ key: RandomKey) throws(USPError) -> PixelImage {
+        var stream = RandomStream(key)
+        var result = mean.count == 3 ? try image.rgb() : image
+        for step in steps {
+            switch step {
+            case .centreCropADM(let size): result = try result.centreCropADM(size)
+            case .resizeShorter(let size): result = try result.resizedShorter(size, .bicubic)
+            case .centreCrop(let size): result = try result.centreCrop(size)
+            case .mirror(let share):
+                if stream.uniform() < share { result = try result.mirrored() }
+            case .randomCrop(let crop):
+                let box = crop.box(width: result.width, height: result.height, &stream)
+                result = try result.cropped(
+                    left: box.left, top: box.top, width: box.width, height: box.height
+                ).resized(width: crop.size, height: crop.size, .bicubic)
+            }
+        }
+        return result
+    }
+
+    /// Writes the normalised image `[C, H, W]`.
+    func normalise(_ image: PixelImage, into target: UnsafeMutablePointer<Float>) {
+        let plane = image.width * image.height
+        for channel in 0..<image.channels {
+            let (centre, spread) = (mean[channel], deviation[channel])
+            for i in 0..<plane {
+                let value = Float(image.pixels[i * image.channels + channel]) / 255
+                target[channel * plane + i] = (value - centre) / spread
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+// Latent caches as files: one safetensors or npz for a set, or the original's npz for each image.
+
+import USPBase
+import USPFiles
+import USPTensor
+
+extension LatentSet {
+    /// Writes `moments`, `moments_flip` and `labels` to one safetensors file.
+    ///
+    /// - metadata: free texts beside them, such as which autoencoder made the latents.
+    package func save(
+        _ path: String, metadata: [(key: String, value: String)] = []
+    ) throws(USPError) {
+        var outputs = [LatentSet.output("moments", moments)]
+        if let mirroredMoments { outputs.append(LatentSet.output("moments_flip", mirroredMoments)) }
+        let numbers = labels.map { Int64($0) }
+        outputs.append(
+            ArrayOutput("labels", .int64, [labels.count]) { file throws(USPError) in
+                let bytes = numbers.withUnsafeBytes { Array($0) }
+                try file.write(bytes)
+            })
+        let channelNote = (key: "latent_channels", value: String(channels))
+        try Safetensors.write(path, outputs, metadata: [channelNote] + metadata)
+    }
+
+    private static func output(_ name: String, _ tensor: Tensor) -> ArrayOutput {
+        ArrayOutput(name, .float32, tensor.shape) { file throws(USPError) in
+            try file.write(UnsafeRawBufferPointer(start: tensor.raw, count: tensor.byteCount))
+        }
+    }
+
+    /// Reads what `save` wrote, or an npz with the same names.
+    ///
+    /// - channels: C; nil takes the file's note, or half of the moments' channels.
+    package static func load(_ path: String, channels: Int? = nil) throws(USPError) -> LatentSet {
+        let archive = try Archive.open(path)
+        return try locating(path) { () throws(USPError) in
+            let moments = try tensor(try archive.entry("moments"))
+            try require(
+                moments.shape.rank == 4, .format, "moments: expected 4 axes, got \(moments.shape)")
+            let table = archive.entries.map(\.name)
+            let mirrored = table.contains("moments_flip")
+                ? try tensor(try archive.entry("moments_flip")) : nil
+            let noted = archive.metadataValue("latent_channels").flatMap { Int($0) }
+            return try LatentSet(
+                moments: moments, mirroredMoments: mirrored,
+                labels: try integers(try archive.entry("labels")),
+                channels: channels ?? noted ?? moments.shape[1] / 2)
+        }
+    }
+
+    /// Reads the original's cache: a subfolder for each class, in it one npz for each image with
+    /// `moments` `[2C, h, w]` and `moments_flip`.
+    package static func load(folder path: String) throws(USPError) -> LatentSet {
+        let classes = try FolderListing.names(path).filter { FolderListing.isFolder("\(path)/\($0)") }
+        var files: [(path: String, label: Int)] = []
+        for (label, name) in classes.enumerated() {
+            for file in try FolderListing.names("\(path)/\(name)") where file.hasSuffix(".npz") {
+                files.append(("\(path)/\(name)/\(file)", label))
+            }
+        }
+        guard let first = files.first else {
+            throw USPError(.format, "\(path): no npz file in its subfolders")
+        }
+        let shape = try Archive.open(first.path).entry("moments").shape
+        try require(
+            shape.rank == 3 && shape[0] % 2 == 0, .format,
+            "\(first.path): moments: expected [2C, h, w], got \(shape)")
+        let whole = Shape([files.count] + shape.extents)
+        let (plain, mirrored) = (try Tensor(whole), try Tensor(whole))
+        for (index, file) in files.enumerated() {
+            let archive = try Archive.open(file.path)
+            for (name, target) in [("moments", plain), ("moments_flip", mirrored)] {
+                try locating(file.path) { () throws(USPError) in
+                    let values = try tensor(try archive.entry(name))
+                    try expect(values, shape, name)
+                    let row = try target.detachedRows(index..<index + 1)
+                    try row.copy(from: values.reshaped(row.shape))
+                }
+            }
+        }
+        return try LatentSet(
+            moments: plain, mirroredMoments: mirrored, labels: files.map(\.label),
+            channels: shape[0] / 2)
+    }
+
+    /// An array of floating-point numbers as f32.
+    static func tensor(_ entry: ArchiveEntry) throws(USPError) -> Tensor {
+        let result = try Tensor(entry.shape)
+        let view = try entry.bytes()
+        defer { withExtendedLifetime(view) {} }
+        let bytes = view.bytes
+        let target = result.floats
+        for i in 0..<entry.count {
+            switch entry.dtype {
+            case .float32: target[i] = bytes.loadUnaligned(fromByteOffset: 4 * i, as: Float.self)
+            case .float64:
+                target[i] = Float(bytes.loadUnaligned(fromByteOffset: 8 * i, as: Double.self))
+            case .float16:
+                target[i] = Float(bytes.loadUnaligned(fromByteOffset: 2 * i, as: Float16.self))
+            default:
+                throw USPError(
+                    .dtype, "\(entry.name): expected f16, f32 or f64, got \(entry.dtype.name)")
+            }
+        }
+        return result
+    }
+
+    private static func integers(_ entry: ArchiveEntry) throws(USPError) -> [Int] {
+        let view = try entry.bytes()
+        defer { withExtendedLifetime(view) {} }
+        let bytes = view.bytes
+        var result: [Int] = []
+        for i in 0..<entry.count {
+            switch entry.dtype {
+            case .int64:
+                result.append(Int(bytes.loadUnaligned(fromByteOffset: 8 * i, as: Int64.self)))
+            case .int32:
+                result.append(Int(bytes.loadUnaligned(fromByteOffset: 4 * i, as: Int32.self)))
+            case .uint8: result.append(Int(bytes[i]))
+            default:
+                throw USPError(
+                    .dtype, "\(entry.name): expected i64, i32 or u8, got \(entry.dtype.name)")
+            }
+        }
+        return result
+    }
+}

@@ -1,1 +1,0 @@
-// USPData: rooms are filled one by one; see CONTRIBUTING.md.

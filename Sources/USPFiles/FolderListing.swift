@@ -1,0 +1,30 @@
+// What a folder holds.
+
+import Glibc
+import USPBase
+
+package enum FolderListing {
+    /// The names in a folder, in byte order, without those that start with a dot.
+    ///
+    /// - Throws: `.io` with the path
+    package static func names(_ path: String) throws(USPError) -> [String] {
+        guard let folder = opendir(path) else {
+            throw USPError(.io, "\(path): \(String(cString: strerror(errno)))")
+        }
+        defer { closedir(folder) }
+        var result: [String] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
+                field.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if !name.hasPrefix(".") { result.append(name) }
+        }
+        return result.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    /// Whether the path names a folder (or a link to one).
+    package static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+}
