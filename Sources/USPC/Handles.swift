@@ -93,3 +93,17 @@ func freeHandle<Object: Handled>(_ pointer: OpaquePointer?, _ type: Object.Type)
     }
     _ = freed
 }
+
+/// An item of an object's list of strings, as a view; NULL past the end.
+func lentItem<Object: Handled>(
+    _ function: StaticString, _ pointer: OpaquePointer?, _ index: Int, _ type: Object.Type,
+    _ name: String, _ item: (Object, Int) -> String?
+) -> UnsafePointer<CChar>? {
+    guarded(function, else: nil) { () throws(USPError) in
+        let object = try handle(pointer, type, name)
+        guard let text = item(object, index) else {
+            throw USPError(.argument, "index: \(index) is past the end")
+        }
+        return try lend(text, of: pointer, name)
+    }
+}

@@ -31,6 +31,12 @@ package struct ArchiveEntry: Sendable {
         self.isBigEndian = isBigEndian && dtype.size > 1
     }
 
+    /// An array in memory: `bytes` are row-major and as many as the shape says.
+    package init(_ name: String, _ dtype: DType, _ shape: Shape, bytes: ByteView) {
+        precondition(bytes.count == shape.count * dtype.size)
+        self.init(name, dtype, shape, .plain(bytes))
+    }
+
     package var count: Int { shape.count }
     package var byteCount: Int { shape.count * dtype.size }
 

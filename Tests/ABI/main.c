@@ -6,6 +6,7 @@ int checks, failures;
 int main(void) {
     test_tensor();
     test_threads();
+    test_checkpoint();
     test_diffusion();
     printf("C: %d expectations, %d failed\n", checks, failures);
     return failures != 0;

@@ -29,6 +29,6 @@ if ldd "$library/libusp.so" | grep -i swift; then
     exit 1
 fi
 
-${CC:-cc} -std=c11 $strict -O1 -g -pthread Tests/ABI/main.c Tests/ABI/test_*.c \
+${CC:-cc} -std=c11 -D_DEFAULT_SOURCE $strict -O1 -g -pthread Tests/ABI/main.c Tests/ABI/test_*.c \
     -L"$library" -lusp -lm -Wl,-rpath,"$PWD/$library" -o "$built/tests"
 "$built/tests"

@@ -22,6 +22,7 @@ from ._errors import (
     USPError,
 )
 from ._library import lib as _lib
+from .checkpoint import Checkpoint
 from .diffusion import Diffusion
 
 __version__: str = _lib.usp_version().decode()
@@ -43,7 +44,7 @@ def threads() -> int:
 
 
 __all__ = [
-    "ArgumentError", "CallbackError", "Cancelled", "DTypeError", "Diffusion", "FileError", "FormatError",
+    "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "Diffusion", "FileError", "FormatError",
     "InternalError", "MissingWeightError", "OutOfMemory", "ShapeError", "USPError",
     "UnsupportedError", "build_info", "evaluate", "random", "set_threads", "threads",
 ]

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "2157ade4807d4ef4781b83aa7a89e136450efebd732ea4bc82d54cfa2d79cb02"
+HEADER_SHA256 = "f6bb0da804151ba7203619f15abf5016cb7b40e9d915cbd312be6c11cfaf115c"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -75,6 +75,34 @@ class usp_choice(IntEnum):
     USP_DEFAULT = 0
     USP_YES = 1
     USP_NO = 2
+
+
+class usp_checkpoint(Structure):
+    """Opaque."""
+
+
+class usp_checkpoint_options(Structure):
+    pass
+
+
+usp_checkpoint_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("table", c_char_p),
+]
+
+
+class usp_save_options(Structure):
+    pass
+
+
+usp_save_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("format", c_char_p),
+    ("dtype", c_char_p),
+    ("tables", c_char_p),
+]
 
 
 class usp_model(Structure):
@@ -196,6 +224,62 @@ PROTOTYPES = {
     "usp_threads": (
         c_int32,
         [],
+    ),
+    "usp_checkpoint_open": (
+        c_int,
+        [c_char_p, POINTER(usp_checkpoint_options), POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_checkpoint_create": (
+        c_int,
+        [POINTER(c_char_p), POINTER(usp_tensor), c_size_t, POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_checkpoint_free": (
+        None,
+        [POINTER(usp_checkpoint)],
+    ),
+    "usp_checkpoint_count": (
+        c_size_t,
+        [POINTER(usp_checkpoint)],
+    ),
+    "usp_checkpoint_name": (
+        c_char_p,
+        [POINTER(usp_checkpoint), c_size_t],
+    ),
+    "usp_checkpoint_tensor": (
+        c_int,
+        [POINTER(usp_checkpoint), c_char_p, POINTER(usp_tensor)],
+    ),
+    "usp_checkpoint_shape": (
+        c_int,
+        [POINTER(usp_checkpoint), c_char_p, POINTER(usp_tensor)],
+    ),
+    "usp_checkpoint_metadata_count": (
+        c_size_t,
+        [POINTER(usp_checkpoint)],
+    ),
+    "usp_checkpoint_metadata_key": (
+        c_char_p,
+        [POINTER(usp_checkpoint), c_size_t],
+    ),
+    "usp_checkpoint_metadata_value": (
+        c_char_p,
+        [POINTER(usp_checkpoint), c_size_t],
+    ),
+    "usp_checkpoint_table_count": (
+        c_size_t,
+        [POINTER(usp_checkpoint)],
+    ),
+    "usp_checkpoint_table_name": (
+        c_char_p,
+        [POINTER(usp_checkpoint), c_size_t],
+    ),
+    "usp_checkpoint_report": (
+        c_int,
+        [POINTER(usp_checkpoint), c_char_p, c_size_t, POINTER(c_size_t)],
+    ),
+    "usp_checkpoint_save": (
+        c_int,
+        [POINTER(usp_checkpoint), c_char_p, POINTER(usp_save_options)],
     ),
     "usp_diffusion_create": (
         c_int,

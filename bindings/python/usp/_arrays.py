@@ -50,7 +50,7 @@ def as_numpy(value: Any, name: str) -> Tuple[np.ndarray, bool]:
             return np.from_dlpack(value), is_bfloat16
         except Exception as error:
             raise ArgumentError(f"{name}: {error} (pass x.detach().cpu())") from error
-    if isinstance(value, (int, float, list, tuple)):
+    if isinstance(value, (int, float, list, tuple, np.generic)):
         return np.asarray(value), False
     raise DTypeError(f"{name}: {type(value).__name__} is neither a numpy array nor speaks DLPack")
 

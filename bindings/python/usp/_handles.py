@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Optional, TypeVar
 
 from . import _abi
 from ._call import call
@@ -15,13 +15,22 @@ from ._library import lib
 Self = TypeVar("Self", bound="Handle")
 
 
+class Owner:
+    """Frees a handle when nothing refers to it any more: neither its object nor an array's view."""
+
+    def __init__(self, pointer: Any, free: Any):
+        self.pointer = pointer
+        weakref.finalize(self, free, pointer)
+
+
 class Handle:
     """Base of everything that holds a handle. Not picklable, not usable in a forked child."""
 
     #: the C type's name, such as `usp_model`; `<kind>_free` frees it
     kind: ClassVar[str]
 
-    _pointer: Any = None
+    #: of views: keep it to keep the memory
+    _owner: Optional[Owner] = None
     _pid: int = 0
 
     @classmethod
@@ -34,28 +43,25 @@ class Handle:
     def _adopt(self, function: Any, *arguments: Any) -> None:
         pointer = ctypes.POINTER(getattr(_abi, self.kind))()
         call(function, *arguments, ctypes.byref(pointer))
-        self._finalizer = weakref.finalize(self, getattr(lib, f"{self.kind}_free"), pointer)
         self._pid = os.getpid()
-        self._pointer = pointer
+        self._owner = Owner(pointer, getattr(lib, f"{self.kind}_free"))
 
     @property
     def handle(self) -> Any:
         """The C handle, for further calls; raises once closed."""
-        if self._pointer is None:
+        if self._owner is None:
             raise ArgumentError(f"{type(self).__name__}: is closed")
         if self._pid != os.getpid():
             raise ArgumentError(f"{type(self).__name__}: belongs to the process that made it, not to its fork")
-        return self._pointer
+        return self._owner.pointer
 
     @property
     def closed(self) -> bool:
-        return self._pointer is None
+        return self._owner is None
 
     def close(self) -> None:
         """Frees the handle; arrays that view its memory keep that alive by themselves."""
-        if self._pointer is not None:
-            self._pointer = None
-            self._finalizer()
+        self._owner = None
 
     def __enter__(self: Self) -> Self:
         return self

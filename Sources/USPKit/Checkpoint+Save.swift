@@ -1,0 +1,71 @@
+// Writing checkpoints.
+
+import USPBase
+import USPFiles
+import USPTensor
+
+extension Checkpoint {
+    /// How arrays are written.
+    public struct SaveOptions: Sendable {
+        /// `safetensors` or `torch`; nil goes by the name's ending.
+        public var format: String?
+        /// Of floating arrays; nil keeps theirs.
+        public var dtype: DType?
+        /// `torch`: the keys that the table is nested under; the arrays are written once.
+        public var tables: [String] = []
+
+        public init() {}
+    }
+
+    /// Writes the arrays to a file, which appears complete or not at all.
+    public func save(_ path: String, _ options: SaveOptions = SaveOptions()) throws(USPError) {
+        let outputs = table.entries.map { Checkpoint.output($0, as: options.dtype) }
+        switch try Checkpoint.isTorch(path, options.format) {
+        case true:
+            let table = TorchArchive.table(outputs)
+            let root = options.tables.isEmpty
+                ? table : TorchObject.dictionary(options.tables.map { (key: $0, value: table) })
+            try TorchArchive.write(path, root: root, outputs)
+        case false:
+            try require(
+                options.tables.isEmpty, .argument, "tables: safetensors has none; use torch")
+            var metadata = archive.metadata.filter { $0.key != "format" }
+            metadata.append((key: "format", value: "pt"))
+            try Safetensors.write(path, outputs, metadata: metadata)
+        }
+    }
+
+    private static func isTorch(_ path: String, _ format: String?) throws(USPError) -> Bool {
+        switch format {
+        case "torch": true
+        case "safetensors": false
+        case nil: [".pt", ".pth", ".ckpt", ".bin"].contains { path.hasSuffix($0) }
+        case let other?:
+            throw unknownName(other, what: "format", known: ["safetensors", "torch"])
+        }
+    }
+
+    /// An entry on its way into a file, converted where it is floating.
+    private static func output(_ entry: ArchiveEntry, as dtype: DType?) -> ArrayOutput {
+        guard let dtype, dtype != entry.dtype, entry.dtype.isFloating else { return ArrayOutput(entry) }
+        return ArrayOutput(entry.name, dtype, entry.shape) { file throws(USPError) in
+            let view = try entry.bytes()
+            let source = try StridedView(
+                UnsafeMutableRawPointer(mutating: view.base), entry.shape.extents, strides: [],
+                entry.dtype, entry.name)
+            let converted = try source.gathered(as: dtype)
+            try file.write(
+                ByteView(base: converted.raw, count: converted.byteCount, owner: converted))
+        }
+    }
+}
+
+extension DType {
+    /// Whether it is a floating type.
+    package var isFloating: Bool {
+        switch self {
+        case .float32, .bfloat16, .float16, .float64: true
+        case .int64, .int32, .int16, .int8, .uint8, .bool: false
+        }
+    }
+}

@@ -1,0 +1,132 @@
+// Named arrays, from any file of arrays or from memory.
+
+import Synchronization
+import USPBase
+import USPFiles
+import USPTensor
+
+/// A table of named arrays. Files are mapped, and an array is read when it is asked for.
+/// Immutable: any thread.
+public final class Checkpoint: Sendable {
+    /// One array: its name and its geometry.
+    public struct Entry: Sendable, Equatable {
+        public let name: String
+        public let dtype: DType
+        public let shape: Shape
+    }
+
+    package let archive: Archive
+    package let table: ArchiveTable
+    private let unpacked = Mutex<[String: ByteView]>([:])
+
+    /// Opens a file, or a folder that holds one under a usual name; reads headers only.
+    ///
+    /// - table: a nested table or prefix; nil prefers averaged weights, then the model's, then the
+    ///   top level; `*` is everything under its full name.
+    /// - Throws: saying what was found instead, or which tables there are.
+    public static func open(_ path: String, table: String? = nil) throws(USPError) -> Checkpoint {
+        let archive = try Archive.open(path)
+        return Checkpoint(archive, try select(table, in: archive))
+    }
+
+    package init(_ archive: Archive, _ table: ArchiveTable) {
+        self.archive = archive
+        self.table = table
+    }
+
+    /// From tensors, whose memory it keeps.
+    ///
+    /// - Throws: if two have one name.
+    public convenience init(_ tensors: [(name: String, tensor: Tensor)]) throws(USPError) {
+        let entries = tensors.map { name, tensor in
+            ArchiveEntry(
+                name, tensor.dtype, tensor.shape,
+                bytes: ByteView(base: tensor.raw, count: tensor.byteCount, owner: tensor))
+        }
+        try self.init(entries: entries)
+    }
+
+    /// From entries of files or memory.
+    package convenience init(
+        entries: [ArchiveEntry], metadata: [(key: String, value: String)] = []
+    ) throws(USPError) {
+        let table = try ArchiveTable("", entries)
+        let archive = Archive(
+            path: "memory", format: .safetensors, tables: [table], metadata: metadata)
+        self.init(archive, table)
+    }
+
+    private static let preferred = ["ema", "model_ema", "model", "state_dict", "module", ""]
+
+    private static func select(_ name: String?, in archive: Archive) throws(USPError) -> ArchiveTable {
+        if let name {
+            return name == "*" ? try ArchiveTable("", archive.entries) : try archive.table(name)
+        }
+        for wanted in preferred {
+            if let table = archive.tables.first(where: { $0.name == wanted }), !table.entries.isEmpty {
+                return table
+            }
+        }
+        let largest = archive.tables.max { $0.entries.count < $1.entries.count }
+        if let largest { return largest }
+        return try ArchiveTable("", [])
+    }
+
+    /// The arrays in the file's order.
+    public var entries: [Entry] {
+        table.entries.map { Entry(name: $0.name, dtype: $0.dtype, shape: $0.shape) }
+    }
+
+    /// Where it came from; `memory` if from no file.
+    public var path: String { archive.path }
+    /// Such as `safetensors`.
+    public var format: String { archive.format.rawValue }
+    /// The table that was opened; empty for the top level.
+    public var tableName: String { table.name }
+    public var tableNames: [String] { archive.tables.map(\.name) }
+    public var metadata: [(key: String, value: String)] { archive.metadata }
+
+    /// What of the file was not read, and why.
+    public var skipped: [(name: String, reason: String)] {
+        archive.skipped.map { ($0.name, $0.reason) }
+    }
+
+    package func entry(_ name: String) throws(USPError) -> ArchiveEntry {
+        guard let entry = table[name] else {
+            let names = table.entries.map(\.name)
+            throw unknownArray(name, names)
+        }
+        return entry
+    }
+
+    private func unknownArray(_ name: String, _ names: [String]) -> USPError {
+        guard names.count <= 4096 else {
+            return USPError(.missingWeight, "\(path): no array '\(name)'")
+        }
+        let nearest = names.min { editDistance($0, name) < editDistance($1, name) }
+        let hint = nearest.map { "; did you mean '\($0)'?" } ?? ""
+        return USPError(.missingWeight, "\(path): no array '\(name)'\(hint)")
+    }
+
+    /// The array's row-major bytes: the file's own, or unpacked once and kept.
+    package func bytes(_ name: String) throws(USPError) -> ByteView {
+        let entry = try entry(name)
+        if let plain = entry.plainBytes, plain.isAligned(to: entry.dtype.size) { return plain }
+        if let kept = unpacked.withLock({ $0[name] }) { return kept }
+        let buffer = try ByteBuffer(count: entry.byteCount)
+        try entry.copy(into: buffer.bytes)
+        unpacked.withLock { $0[name] = buffer.view }
+        return buffer.view
+    }
+
+    /// The array in its own element type, read-only: a view of the file where that is possible.
+    public func tensor(_ name: String) throws(USPError) -> Tensor {
+        let entry = try entry(name)
+        let view = try bytes(name)
+        // SAFETY: the storage keeps the view's owner; tensors of a checkpoint are only read.
+        let storage = Storage(
+            base: UnsafeMutableRawPointer(mutating: view.base), byteCount: view.count,
+            owner: view.owner)
+        return Tensor(entry.shape, entry.dtype, storage: storage)
+    }
+}

@@ -1,0 +1,101 @@
+"""Files of arrays through ctypes: every golden container, views, saving, errors."""
+
+import gc
+
+import golden
+import numpy as np
+import pytest
+
+import usp
+
+CONTAINERS = golden.FOLDER / "containers"
+
+
+def test_a_mapping_of_read_only_views():
+    checkpoint = usp.Checkpoint.open(CONTAINERS / "types.safetensors")
+    expected = usp.Checkpoint.open(CONTAINERS / "types.expected.safetensors")
+    assert len(checkpoint) > 3 and set(checkpoint) == set(expected)
+    for name, array in checkpoint.items():
+        assert not checkpoint.raw(name).flags.writeable
+        assert np.array_equal(array, expected[name], equal_nan=array.dtype.kind == "f")
+        assert array.shape == checkpoint.shape(name)
+    name = next(iter(checkpoint))
+    assert checkpoint[name].ctypes.data == checkpoint[name].ctypes.data
+
+
+def test_views_outlive_their_checkpoint():
+    checkpoint = usp.Checkpoint.open(CONTAINERS / "arrays_deflated.npz")
+    name = next(iter(checkpoint))
+    array = checkpoint[name]
+    before = array.copy()
+    checkpoint.close()
+    gc.collect()
+    assert np.array_equal(array, before, equal_nan=True)
+    with pytest.raises(usp.ArgumentError, match="is closed"):
+        len(checkpoint)
+
+
+def test_tables_and_metadata():
+    path = CONTAINERS / "training.pth"
+    everything = usp.Checkpoint.open(path, table="*")
+    assert len(everything.tables) > 1
+    assert "model" in everything.tables
+    model = usp.Checkpoint.open(path, table="model")
+    assert all(f"model.{name}" in everything for name in model)
+    with pytest.raises(usp.MissingWeightError, match="model"):
+        usp.Checkpoint.open(path, table="nothing")
+    assert "tables:" in model.report
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+def test_save_and_open_again(tmp_path, ending):
+    arrays = {
+        "f32": usp.random.normal((3, 4), 1), "f64": np.arange(3.0), "i64": np.arange(4),
+        "u8": np.arange(5, dtype=np.uint8), "strided": usp.random.normal((4, 6), 2)[:, ::2],
+        "scalar": np.float32(3).reshape(()), "empty": np.zeros((0, 3), np.float32),
+    }
+    made = usp.Checkpoint(arrays)
+    path = tmp_path / f"made{ending}"
+    made.save(path)
+    again = usp.Checkpoint.open(path)
+    assert set(again) == set(arrays)
+    for name, array in arrays.items():
+        assert again[name].dtype == array.dtype and np.array_equal(again[name], array)
+
+
+def test_save_converts_and_nests(tmp_path):
+    x = usp.random.normal((16, 16), 1)
+    made = usp.Checkpoint({"x": x, "n": np.arange(3)})
+    made.save(tmp_path / "half.safetensors", dtype="bf16")
+    half = usp.Checkpoint.open(tmp_path / "half.safetensors")
+    assert half.dtype("x") == "bf16" and half.dtype("n") == "i64"
+    assert golden.difference(half["x"], x) < 2**-8
+    assert half.raw("x").dtype == np.uint16
+    made.save(tmp_path / "nested.pt", tables=["model", "ema"])
+    assert usp.Checkpoint.open(tmp_path / "nested.pt").tables == ("model", "ema")
+    with pytest.raises(usp.ArgumentError, match="tables"):
+        made.save(tmp_path / "nested.safetensors", tables=["model"])
+    with pytest.raises(usp.ArgumentError, match="safetensors, torch"):
+        made.save(tmp_path / "x", format="gguf")
+
+
+def test_torch_reads_what_we_write(tmp_path):
+    torch = pytest.importorskip("torch")
+    x = usp.random.normal((3, 4), 1)
+    usp.Checkpoint({"x": x}).save(tmp_path / "a.pt", tables=["model", "ema"])
+    loaded = torch.load(tmp_path / "a.pt", weights_only=True)
+    assert np.array_equal(loaded["ema"]["x"].numpy(), x)
+
+
+def test_errors(tmp_path):
+    with pytest.raises(OSError, match="nowhere"):
+        usp.Checkpoint.open(tmp_path / "nowhere")
+    (tmp_path / "page.pt").write_bytes(b"<html>not a checkpoint</html>")
+    with pytest.raises(usp.FormatError, match="web page"):
+        usp.Checkpoint.open(tmp_path / "page.pt")
+    checkpoint = usp.Checkpoint({"blocks.0.weight": np.zeros(3, np.float32)})
+    with pytest.raises(KeyError, match="did you mean 'blocks.0.weight'"):
+        checkpoint["block.0.weight"]
+    assert "x" not in checkpoint and 3 not in checkpoint
+    with pytest.raises(OSError):
+        checkpoint.save(tmp_path / "no folder" / "x.safetensors")
