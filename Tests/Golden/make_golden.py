@@ -9,7 +9,7 @@ from pathlib import Path
 from common import HERE, MANIFEST
 
 TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers",
-          "positions", "transfer", "containers", "random", "diffusion",
+          "positions", "transfer", "containers", "images", "random", "diffusion",
           "transport", "training")
 
 
