@@ -75,6 +75,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["USPBase", "USPTensor", "USPFiles"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("USPBaseTests", ["USPBase"]),
         tests("USPTensorTests", ["USPBase", "USPTensor", "CKernels"]),
+        .executableTarget(name: "usp-fuzz", dependencies: ["USPBase", "USPFiles"], path: "Tests/Fuzz", swiftSettings: strict),
         tests("USPFilesTests", ["USPBase", "USPFiles"]),
         tests("USPModelsTests", ["USPBase", "USPTensor", "USPFiles", "USPModels"]),
         tests("USPDiffusionTests", ["USPBase", "USPTensor", "USPFiles", "USPDiffusion"]),

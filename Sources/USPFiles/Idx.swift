@@ -14,9 +14,9 @@ enum Idx {
             && file.bytes[3] > 0
     }
 
-    static func read(_ file: MappedFile) throws(USPError) -> Archive {
-        let bytes = try content(file.view)
-        var reader = ByteReader(bytes, "idx header")
+    static func read(_ bytes: ByteView, path: String) throws(USPError) -> Archive {
+        let content = try content(bytes)
+        var reader = ByteReader(content, "idx header")
         let zeros = try reader.integer(UInt16.self)
         guard zeros == 0, let dtype = types[try reader.byte()] else {
             throw USPError(.format, "gzip without an IDX file in it")
@@ -32,7 +32,7 @@ enum Idx {
                 + "\(reader.remaining)")
         let entry = ArchiveEntry(
             "array", dtype, checked, .plain(try reader.bytes(reader.remaining)), isBigEndian: true)
-        return Archive(path: file.path, format: .idx, tables: [try ArchiveTable("", [entry])])
+        return Archive(path: path, format: .idx, tables: [try ArchiveTable("", [entry])])
     }
 
     /// The file itself, or what a gzip file inflates to (its last four bytes tell how much).

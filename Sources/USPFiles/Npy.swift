@@ -4,9 +4,9 @@
 import USPBase
 
 package enum Npy {
-    static func read(_ file: MappedFile) throws(USPError) -> Archive {
-        let entry = try entry("array", file.view)
-        return Archive(path: file.path, format: .npy, tables: [try ArchiveTable("", [entry])])
+    static func read(_ bytes: ByteView, path: String) throws(USPError) -> Archive {
+        let entry = try entry("array", bytes)
+        return Archive(path: path, format: .npy, tables: [try ArchiveTable("", [entry])])
     }
 
     /// The array in the bytes of one file.

@@ -10,36 +10,41 @@ extension Archive {
     /// - Throws: `.io`, or `.format` saying what was found instead, with the path in front
     package static func open(_ path: String) throws(USPError) -> Archive {
         let path = try fileInside(path)
-        let file = try MappedFile(path)
-        return try locating(path) { () throws(USPError) in try read(file) }
+        return try read(try MappedFile(path).view, path: path)
+    }
+
+    /// The archive in the bytes of a file; shards of an index are looked for beside `path`.
+    package static func read(_ bytes: ByteView, path: String) throws(USPError) -> Archive {
+        try locating(path) { () throws(USPError) in try read(bytes, path, isShard: false) }
     }
 
     /// Opens one file of several; it may not be an index itself.
     static func openShard(_ path: String) throws(USPError) -> Archive {
-        let file = try MappedFile(path)
-        return try locating(path) { () throws(USPError) in try read(file, isShard: true) }
+        let bytes = try MappedFile(path).view
+        return try locating(path) { () throws(USPError) in try read(bytes, path, isShard: true) }
     }
 
     private static func read(
-        _ file: MappedFile, isShard: Bool = false
+        _ bytes: ByteView, _ path: String, isShard: Bool
     ) throws(USPError) -> Archive {
-        let bytes = file.view
-        if bytes.starts(with: [0x50, 0x4B]) { return try readZip(file) }
-        if bytes.starts(with: [0x93] + Array("NUMPY".utf8)) { return try Npy.read(file) }
-        if Safetensors.recognises(bytes) { return try Safetensors.read(file) }
-        if TorchStream.recognises(bytes) { return try TorchStream.read(file) }
-        if Idx.recognises(bytes) { return try Idx.read(file) }
-        if !isShard && bytes.starts(with: [UInt8(ascii: "{")]) { return try ShardedIndex.read(file) }
+        if bytes.starts(with: [0x50, 0x4B]) { return try readZip(bytes, path) }
+        if bytes.starts(with: [0x93] + Array("NUMPY".utf8)) { return try Npy.read(bytes, path: path) }
+        if Safetensors.recognises(bytes) { return try Safetensors.read(bytes, path: path) }
+        if TorchStream.recognises(bytes) { return try TorchStream.read(bytes, path: path) }
+        if Idx.recognises(bytes) { return try Idx.read(bytes, path: path) }
+        if !isShard && bytes.starts(with: [UInt8(ascii: "{")]) {
+            return try ShardedIndex.read(bytes, path: path)
+        }
         throw USPError(.format, "not a file of arrays: \(description(of: bytes))")
     }
 
-    private static func readZip(_ file: MappedFile) throws(USPError) -> Archive {
-        let zip = try ZipReader(file.view)
+    private static func readZip(_ bytes: ByteView, _ path: String) throws(USPError) -> Archive {
+        let zip = try ZipReader(bytes)
         if zip.entries.contains(where: { $0.name.hasSuffix("/data.pkl") || $0.name == "data.pkl" }) {
-            return try TorchArchive.read(zip, path: file.path)
+            return try TorchArchive.read(zip, path: path)
         }
         if zip.entries.contains(where: { $0.name.hasSuffix(".npy") }) {
-            return try Npz.read(zip, path: file.path)
+            return try Npz.read(zip, path: path)
         }
         let names = zip.entries.prefix(3).map(\.name).joined(separator: ", ")
         throw USPError(.format, "a zip file without data.pkl and .npy in it (\(names))")
@@ -85,12 +90,12 @@ extension Archive {
 
 /// A checkpoint in several files, with a JSON index that says which array is in which.
 enum ShardedIndex {
-    static func read(_ index: MappedFile) throws(USPError) -> Archive {
-        let json = try JSON(parsing: index.view, "index")
+    static func read(_ index: ByteView, path: String) throws(USPError) -> Archive {
+        let json = try JSON(parsing: index, "index")
         guard let map = json["weight_map"]?.members else {
             throw USPError(.format, "JSON without a weight_map")
         }
-        let folder = index.path.lastIndex(of: "/").map { String(index.path[...$0]) } ?? ""
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
         var shards: [String: Archive] = [:]
         var entries: [ArchiveEntry] = []
         for member in map {
@@ -114,7 +119,7 @@ enum ShardedIndex {
         }
         let format = shards.values.first?.format ?? .safetensors
         return Archive(
-            path: index.path, format: format, tables: [try ArchiveTable("", entries)],
+            path: path, format: format, tables: [try ArchiveTable("", entries)],
             metadata: metadata)
     }
 }

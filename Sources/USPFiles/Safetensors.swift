@@ -18,8 +18,7 @@ package enum Safetensors {
     /// Reads the header; the arrays stay in the file.
     ///
     /// - Throws: `.format` for overlaps, gaps, bytes outside, sizes that do not match
-    static func read(_ file: MappedFile) throws(USPError) -> Archive {
-        let bytes = file.view
+    static func read(_ bytes: ByteView, path: String) throws(USPError) -> Archive {
         var reader = ByteReader(bytes, "safetensors header")
         let length = try reader.size(UInt64.self)
         try require(
@@ -49,7 +48,7 @@ package enum Safetensors {
             }
         }
         return Archive(
-            path: file.path, format: .safetensors, tables: [try ArchiveTable("", entries)],
+            path: path, format: .safetensors, tables: [try ArchiveTable("", entries)],
             metadata: metadata, skipped: skipped)
     }
 

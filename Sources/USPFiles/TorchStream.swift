@@ -13,8 +13,7 @@ enum TorchStream {
         file.starts(with: [0x80]) && file.starts(with: magic, at: 2)
     }
 
-    static func read(_ file: MappedFile) throws(USPError) -> Archive {
-        let bytes = file.view
+    static func read(_ bytes: ByteView, path: String) throws(USPError) -> Archive {
         var offset = 0
         var values: [PickleValue] = []
         var arena = PickleArena()
@@ -40,7 +39,7 @@ enum TorchStream {
             }
             return view
         }
-        return try tables.archive(values[3], path: file.path, .torchStream)
+        return try tables.archive(values[3], path: path, .torchStream)
     }
 
     private static func isBigEndian(

@@ -92,9 +92,9 @@ func output(_ name: String, _ shape: Shape, _ values: [Float]) throws -> ArrayOu
 }
 
 func writeFile(_ path: String, _ bytes: [UInt8]) throws {
-    let file = try AtomicFile(path)
-    try file.write(bytes)
-    try file.commit()
+    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    defer { close(file) }
+    guard write(file, bytes, bytes.count) == bytes.count else { throw USPError(.io, path) }
 }
 
 func readFile(_ path: String) throws -> [UInt8] { try MappedFile(path).view.array }
