@@ -24,6 +24,7 @@ stage "build the library and the tool" swift build -c release
 stage "Swift tests" swift test -c release --skip-build
 [ ! -x Tests/ABI/run.sh ] || stage "header, symbols and a C program" Tests/ABI/run.sh
 [ ! -d bindings/python/tests ] || stage "Python" python_tests
+[ ! -x Tests/CLI/run.sh ] || stage "command line" Tests/CLI/run.sh
 [ ! -x examples/run.sh ] || stage "examples" examples/run.sh
 echo "usp: $passed stages"
 echo "$passed passed, 0 failed"

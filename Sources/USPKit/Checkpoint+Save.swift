@@ -2,7 +2,6 @@
 
 import USPBase
 import USPFiles
-import USPTensor
 
 extension Checkpoint {
     /// How arrays are written.
@@ -19,7 +18,7 @@ extension Checkpoint {
 
     /// Writes the arrays to a file, which appears complete or not at all.
     public func save(_ path: String, _ options: SaveOptions = SaveOptions()) throws(USPError) {
-        let outputs = table.entries.map { Checkpoint.output($0, as: options.dtype) }
+        let outputs = table.entries.map { $0.output(as: options.dtype) }
         switch try Checkpoint.isTorch(path, options.format) {
         case true:
             let table = TorchArchive.table(outputs)
@@ -42,20 +41,6 @@ extension Checkpoint {
         case nil: [".pt", ".pth", ".ckpt", ".bin"].contains { path.hasSuffix($0) }
         case let other?:
             throw unknownName(other, what: "format", known: ["safetensors", "torch"])
-        }
-    }
-
-    /// An entry on its way into a file, converted where it is floating.
-    private static func output(_ entry: ArchiveEntry, as dtype: DType?) -> ArrayOutput {
-        guard let dtype, dtype != entry.dtype, entry.dtype.isFloating else { return ArrayOutput(entry) }
-        return ArrayOutput(entry.name, dtype, entry.shape) { file throws(USPError) in
-            let view = try entry.bytes()
-            let source = try StridedView(
-                UnsafeMutableRawPointer(mutating: view.base), entry.shape.extents, strides: [],
-                entry.dtype, entry.name)
-            let converted = try source.gathered(as: dtype)
-            try file.write(
-                ByteView(base: converted.raw, count: converted.byteCount, owner: converted))
         }
     }
 }

@@ -1,3 +1,53 @@
-import ArgumentParser
+// The command line tool's root, and what its ends mean: 0 done, 1 an error (one sentence on standard
+// error), 2 a call that cannot be understood, 130 interrupted.
 
-@main struct USP: ParsableCommand {}
+import ArgumentParser
+import Glibc
+import USPBase
+import USPKit
+
+struct USP: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "usp",
+        abstract: "Vision transformers for images, latents, classes and diffusion, on a CPU.",
+        discussion: """
+            Files are recognised by their content: safetensors, PyTorch archives, npy, npz, idx. \
+            Ends with 0, or 1 after an error, 2 after a call that cannot be understood, 130 when \
+            interrupted.
+            """,
+        version: USPKit.version,
+        subcommands: [Inspect.self, Convert.self, Evaluate.self, Version.self])
+}
+
+@main
+enum Tool {
+    static func main() {
+        do {
+            var command = try USP.parseAsRoot()
+            try command.run()
+        } catch let error as USPError {
+            complain("usp: \(error.message)")
+            exit(error.kind == .cancelled ? 130 : 1)
+        } catch {
+            end(error)
+        }
+    }
+
+    /// Help, version and errors of parsing, as ArgumentParser words them.
+    private static func end(_ error: any Error) -> Never {
+        let code = USP.exitCode(for: error)
+        let message = USP.fullMessage(for: error)
+        if code.isSuccess {
+            print(message)
+            exit(0)
+        }
+        complain(message)
+        exit(code == .validationFailure ? 2 : code.rawValue)
+    }
+}
+
+/// One line on standard error.
+func complain(_ message: String) {
+    let bytes = Array((message + "\n").utf8)
+    _ = write(2, bytes, bytes.count)
+}

@@ -1,0 +1,58 @@
+// `usp convert IN -o OUT`: the same arrays in another format or element type.
+
+import ArgumentParser
+import USPBase
+import USPFiles
+import USPKit
+
+struct Convert: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Write the arrays of a file in another format, type or dialect.",
+        discussion: """
+            The ending of OUT decides the format: .safetensors, .pt .pth .ckpt .bin (PyTorch), \
+            .npz, .npy. Memory stays small however large the file is.
+            """)
+
+    @Argument(help: "A file, a folder of a diffusers model, or the index of a sharded one.")
+    var input: String
+
+    @Option(name: [.short, .long], help: "The file to write.")
+    var output: String
+
+    @Option(
+        help: "The table to write, such as ema, which is preferred; all = every one, names in front.")
+    var table: String?
+
+    @Option(help: "Type of floating-point arrays: f32, f16, bf16.")
+    var dtype: FloatType?
+
+    func run() throws {
+        let writer = try ArrayWriter(output)
+        let checkpoint = try Checkpoint.open(input, table: table == "all" ? "*" : table)
+        tellChoice(checkpoint)
+        let outputs = checkpoint.table.entries.map { $0.output(as: dtype?.dtype) }
+        try writer.write(outputs, metadata: metadata(of: checkpoint))
+        let bytes = outputs.reduce(0) { $0 + $1.byteCount }
+        print("\(output): \(grouped(outputs.count)) arrays, \(byteText(bytes))")
+    }
+
+    /// Says what stays behind: the other tables, and what could not be read.
+    private func tellChoice(_ checkpoint: Checkpoint) {
+        let others = checkpoint.tableNames.filter { $0 != checkpoint.tableName }
+        if table == nil && !others.isEmpty {
+            complain(
+                "note: writing the table \(checkpoint.tableName); also there: "
+                    + others.joined(separator: ", "))
+        }
+        if table == "all" {
+            for item in checkpoint.skipped { complain("note: \(item.name): \(item.reason)") }
+        }
+    }
+
+    /// Safetensors' own texts travel; `format: pt` is what Hugging Face's readers expect.
+    private func metadata(of checkpoint: Checkpoint) -> [(key: String, value: String)] {
+        let kept = checkpoint.metadata.filter { $0.key != "format" }
+        return [(key: "format", value: "pt")]
+            + (checkpoint.archive.format == .safetensors ? kept : [])
+    }
+}

@@ -1,0 +1,33 @@
+# inspect, convert, version, and how calls that cannot be understood end.
+
+expect 0 'SUBCOMMANDS' --help
+expect 0 '^usp [0-9.]* .* threads$' version
+expect 2 'Unexpected argument' nonsense
+expect 2 "Missing expected argument '<file>'" inspect
+expect 2 "--output <output>" convert "$golden/containers/training.pth"
+expect 1 'nofile: cannot open' inspect "$work/nofile"
+
+expect 0 'table ema *2 arrays, 33 elements, 132 B, f32' inspect "$golden/containers/training.pth"
+expect 0 'argparse.Namespace is not read' inspect "$golden/containers/training.pth"
+expect 0 '"dtype": "f32"' inspect "$golden/containers/training.pth" --json --table model
+expect 1 "no table 'none'; there is 'model'" inspect "$golden/containers/training.pth" --table none
+expect 0 '^format *npz' inspect "$golden/containers/arrays.npz" --summary
+
+input="$golden/containers/training.pth"
+expect 0 'writing the table ema; also there: model' convert "$input" -o "$work/a.safetensors"
+expect 0 '2 arrays, 132 B' convert "$work/a.safetensors" -o "$work/a.pt"
+expect 0 '2 arrays' convert "$work/a.pt" -o "$work/b.npz"
+expect 0 '2 arrays' convert "$work/b.npz" -o "$work/b.safetensors"
+same "$work/a.safetensors" "$work/b.safetensors"
+expect 0 '2 arrays, 66 B' convert "$input" --table model --dtype f16 -o "$work/h.safetensors"
+expect 0 'f16' inspect "$work/h.safetensors"
+expect 0 '9 arrays' convert "$input" --table all -o "$work/all.safetensors"
+expect 0 '^ema.blocks.0.norm1.weight' inspect "$work/all.safetensors"
+expect 1 'NumPy has no bf16' convert "$input" --dtype bf16 -o "$work/c.npz"
+absent "$work/c.npz"
+expect 1 'the ending names the format' convert "$input" -o "$work/c.xyz"
+expect 1 'npy holds one array' convert "$input" -o "$work/c.npy"
+expect 1 'cannot write' convert "$input" -o "$work/no/folder/c.pt"
+expect 2 'dtype' convert "$input" -o "$work/c.pt" --dtype f8
+head -c 300 "$input" >"$work/cut.pth"
+expect 1 'cut.pth' inspect "$work/cut.pth"
