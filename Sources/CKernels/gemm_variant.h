@@ -8,6 +8,8 @@
 #include "gemm_finish.h"
 #include "gemm_tile.h"
 #include "pack_lanes.h"
+#include "segment_tile.h"
+#include "winograd_transform.h"
 
 #include "attention_panel.h"
 
@@ -15,6 +17,10 @@ const kernel_variant VARIANT = {
     .most_rows = MOST,
     .tile_f32 = tiles_f32,
     .tile_bf16 = tiles_bf16,
+    .segments_f32 = all_segments_f32,
+    .winograd_input = winograd_input,
+    .winograd_output = winograd_output,
+    .winograd_kernel = winograd_kernel,
     .pack = pack_lanes,
     .finish = finish,
     .softmax_columns = softmax_columns,

@@ -4,9 +4,10 @@
 #include "activation.h"
 #include "gemm.h"
 #include "isa.h"
+#include "winograd.h"
 
 /* Columns of a packed B panel, and of the accumulated tile. */
-enum { PANEL = 32, LANES = 16, MOST_ROWS = 14 };
+enum { PANEL = 32, LANES = 16, MOST_ROWS = 14, SEGMENT = USPI_WINOGRAD_BLOCK };
 
 /* A packed factor is made of 32-bit words: one f32, or two bf16 with consecutive k (the lower
  * half first). `steps` counts words along k. */
@@ -17,6 +18,11 @@ static inline int64_t steps_of(int64_t k, int32_t compute) {
 /* tile[rows][PANEL] = (add ? tile : 0) + A B over `steps` words; a is [steps][rows] words,
  * b is [steps][PANEL] words. */
 typedef void (*tile_function)(int64_t steps, const void *a, const void *b, float *tile, int add);
+
+/* tile[rows][PANEL] = (add ? tile : 0) + A B over segments of SEGMENT steps; row i of segment s of A
+ * is at a + offset[s] + i * SEGMENT, b is [segments * SEGMENT][PANEL]. */
+typedef void (*segment_function)(int64_t segments, const ptrdiff_t *offset, const float *a,
+                                 const float *b, float *tile, int add);
 
 /* Up to LANES vectors along k to be packed side by side: lane l has its elements at
  * lane[l] + p * k_stride (a NULL lane is zeros), of `type`. With k_stride != 1 all lanes must be
@@ -46,6 +52,11 @@ typedef struct softmax_result {
 typedef struct kernel_variant {
     int most_rows; /* rows of the largest tile */
     const tile_function *tile_f32, *tile_bf16; /* [rows - 1] */
+    const segment_function *segments_f32;         /* [rows - 1] */
+    void (*winograd_input)(const uspi_winograd *, ptrdiff_t block, float *stage);
+    void (*winograd_output)(const uspi_winograd *, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end);
+    void (*winograd_kernel)(const float *, ptrdiff_t outputs, ptrdiff_t channels, ptrdiff_t block,
+                            ptrdiff_t panel, float *, ptrdiff_t kernel_row);
     pack_function pack;
     finish_function finish;
     /* attention (see attention_panel.h) */

@@ -13,15 +13,23 @@ package struct Context {
     /// Streams for dropout and drop path; nil switches them off (evaluation).
     package let random: RandomKey?
 
-    package init(tape: Tape? = nil, compute: DType = .float32, random: RandomKey? = nil) {
+    /// Whether convolutions without a tape sum plainly instead of by Winograd's method.
+    package let exactConvolution: Bool
+
+    package init(
+        tape: Tape? = nil, compute: DType = .float32, random: RandomKey? = nil,
+        exactConvolution: Bool = false
+    ) {
         self.tape = tape
         self.compute = compute
         self.random = random
+        self.exactConvolution = exactConvolution
     }
 
     /// The same surroundings with another stream of random numbers.
     package func with(random: RandomKey?) -> Context {
-        Context(tape: tape, compute: compute, random: random)
+        Context(
+            tape: tape, compute: compute, random: random, exactConvolution: exactConvolution)
     }
 
     /// Type for an activation that only a product will read: `compute` itself.

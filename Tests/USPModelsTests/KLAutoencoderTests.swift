@@ -181,3 +181,30 @@ private func small() throws -> KLAutoencoder {
         try model.decodeTiled(latents, Tiling(tile: 4, overlap: 4), in: context)
     }
 }
+
+@Test func fastConvolutionsStayCloseToExactOnes() throws {
+    var sizes = KLAutoencoderConfiguration.f8
+    (sizes.baseWidth, sizes.blocksPerLevel) = (32, 1)
+    let model = try KLAutoencoder(sizes, key: RandomKey(seed: 5))
+    let latents = try randomTensor([2, 4, 9, 7], "z")
+    let images = try model.decode(latents, in: Context())
+    let exact = Context(exactConvolution: true)
+    #expect(relativeError(images, try model.decode(latents, in: exact).values) < 5e-5)
+    let moments = try model.moments(images, in: Context())
+    #expect(relativeError(moments, try model.moments(images, in: exact).values) < 5e-5)
+}
+
+@Test func autoencoderIsTheSameForAnyNumberOfThreadsAndBatch() throws {
+    var sizes = KLAutoencoderConfiguration.f8
+    (sizes.baseWidth, sizes.blocksPerLevel, sizes.multipliers) = (32, 1, [1, 2])
+    let model = try KLAutoencoder(sizes, key: RandomKey(seed: 5))
+    let latents = try randomTensor([3, 4, 6, 5], "z")
+    let together = try model.decode(latents, in: Context()).values
+    let before = ThreadPool.shared.threads
+    ThreadPool.shared.threads = 1
+    defer { ThreadPool.shared.threads = before }
+    let alone = try (0..<3).flatMap { index throws in
+        try model.decode(latents.detachedRows(index..<index + 1), in: Context()).values
+    }
+    #expect(together == alone)
+}

@@ -129,3 +129,24 @@ func convolutionGradientsFollowDifferences(_ c: ConvolutionCase) throws {
     #expect(throws: USPError.self) { try Context().convolution(x, weight: large) }
     #expect(throws: USPError.self) { try Context().convolution(x, weight: large, stride: 0, padding: Padding(2)) }
 }
+
+@Test(arguments: [(1, 8, 8, 32, 32, 1), (3, 9, 7, 48, 40, 1), (1, 70, 75, 32, 3, 1), (2, 11, 13, 64, 96, 2), (9, 4, 4, 288, 33, 1)])
+func winogradStaysCloseToThePlainSum(_ sizes: (Int, Int, Int, Int, Int, Int)) throws {
+    let (batch, height, width, inputs, outputs, upsample) = sizes
+    let x = try randomTensor([batch, height, width, inputs], "x")
+    let weight = try randomTensor([outputs, inputs, 3, 3], "w", scale: 0.1)
+    let bias = try randomTensor([outputs], "b")
+    let norm = ImageNorm(
+        weight: try randomTensor([inputs], "g"), bias: try randomTensor([inputs], "h"), groups: 8,
+        epsilon: 1e-6, activation: .silu)
+    for padding in [Padding(1), Padding(top: 0, left: 2, bottom: 1, right: 0)] {
+        let (fast, exact) = (Context(), Context(exactConvolution: true))
+        let a = try fast.convolution(x, weight: weight, bias: bias, padding: padding, upsample: upsample)
+        let b = try exact.convolution(x, weight: weight, bias: bias, padding: padding, upsample: upsample)
+        #expect(relativeError(a, b.values) < 3e-5)
+        if upsample == 2 { continue }
+        let c = try fast.convolution(x, after: norm, weight: weight, bias: bias, padding: padding, residual: a)
+        let d = try exact.convolution(x, after: norm, weight: weight, bias: bias, padding: padding, residual: a)
+        #expect(relativeError(c, d.values) < 3e-5)
+    }
+}

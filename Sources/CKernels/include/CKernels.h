@@ -15,5 +15,6 @@
 #include "optimizer.h"
 #include "softmax.h"
 #include "token.h"
+#include "winograd.h"
 
 #endif

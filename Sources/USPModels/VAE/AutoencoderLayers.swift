@@ -19,27 +19,35 @@ struct AutoencoderLayers {
             padding: weight.shape[2] == 1 ? Padding(0) : padding, upsample: upsample, residual: residual)
     }
 
-    /// What follows a norm is always a product, so it may be bf16.
-    func norm(_ name: String, _ x: Tensor, _ activation: Activation = .silu) throws(USPError) -> Tensor {
-        try context.groupNorm(
-            x, weight: parameters.tensor("\(name).weight"), bias: parameters.tensor("\(name).bias"),
-            groups: groups, epsilon: 1e-6, activation: activation, output: context.activationType)
+    /// A 3x3 convolution of norm and SiLU.
+    func convolution(
+        _ name: String, after norm: String, _ x: Tensor, residual: Tensor? = nil
+    ) throws(USPError) -> Tensor {
+        let before = ImageNorm(
+            weight: try parameters.tensor("\(norm).weight"), bias: try parameters.tensor("\(norm).bias"),
+            groups: groups, epsilon: 1e-6, activation: .silu)
+        return try context.convolution(
+            x, after: before, weight: parameters.tensor("\(name).weight"),
+            bias: parameters.tensor("\(name).bias"), padding: Padding(1), residual: residual)
     }
 
     /// x, projected where the width changes, plus two convolutions, each after norm and SiLU.
     func block(_ name: String, _ x: Tensor) throws(USPError) -> Tensor {
-        let inner = try convolution("\(name).conv1", norm("\(name).norm1", x))
+        let inner = try convolution("\(name).conv1", after: "\(name).norm1", x)
         let shortcut =
             parameters.contains("\(name).nin_shortcut.weight")
             ? try convolution("\(name).nin_shortcut", x) : x
-        return try convolution("\(name).conv2", norm("\(name).norm2", inner), residual: shortcut)
+        return try convolution("\(name).conv2", after: "\(name).norm2", inner, residual: shortcut)
     }
 
     /// x plus single-head self-attention over all pixels of an image.
     func attention(_ name: String, _ x: Tensor) throws(USPError) -> Tensor {
         let (batch, width) = (x.shape[0], x.shape[3])
         let tokens: Shape = [batch, x.shape[1] * x.shape[2], width]
-        let normed = try norm("\(name).norm", x, .none).reshaped(tokens)
+        let normed = try context.groupNorm(
+            x, weight: parameters.tensor("\(name).norm.weight"), bias: parameters.tensor("\(name).norm.bias"),
+            groups: groups, epsilon: 1e-6, output: context.activationType
+        ).reshaped(tokens)
         func project(_ part: String) throws(USPError) -> Tensor {
             try context.linear(
                 normed, parameters.tensor("\(name).\(part).weight"), parameters.tensor("\(name).\(part).bias"),
@@ -71,6 +79,6 @@ struct AutoencoderLayers {
     }
 
     func end(_ side: String, _ x: Tensor) throws(USPError) -> Tensor {
-        try convolution("\(side).conv_out", norm("\(side).norm_out", x))
+        try convolution("\(side).conv_out", after: "\(side).norm_out", x)
     }
 }

@@ -29,6 +29,12 @@ extension Context {
             try expect(residual, shape.result, "convolution: residual")
             try require(upsample == 1, .unsupported, "convolution: a residual after doubling")
         }
+        if usesWinograd(shape, x, [x, weight, bias, residual]) {
+            return try WinogradConvolution(
+                shape: shape, x: x, weight: weight, bias: bias, residual: residual, statistics: nil,
+                silu: false
+            ).run()
+        }
         if shape.isLinear { return try linear(x, weight, bias, LinearOptions(residual: residual)) }
         let y = try Tensor(shape.result)
         for pass in shape.forward {
@@ -55,5 +61,49 @@ extension Context {
             }
         }
         return y
+    }
+
+    /// A convolution of a group norm: `convolution(groupNorm(x))`, in one pass over x where Winograd's
+    /// method applies.
+    package func convolution(
+        _ x: Tensor, after norm: ImageNorm, weight: Tensor, bias: Tensor? = nil,
+        padding: Padding = Padding(0), residual: Tensor? = nil
+    ) throws(USPError) -> Tensor {
+        let shape = try ConvolutionShape(
+            x.shape, weight: weight.shape, stride: 1, padding: padding, upsample: 1)
+        guard usesWinograd(shape, x, [x, norm.weight, norm.bias, weight, bias, residual]) else {
+            let y = try groupNorm(
+                x, weight: norm.weight, bias: norm.bias, groups: norm.groups, epsilon: norm.epsilon,
+                activation: norm.activation, output: activationType)
+            return try convolution(y, weight: weight, bias: bias, padding: padding, residual: residual)
+        }
+        if let bias { try expect(bias, [shape.outputs], "convolution: bias") }
+        if let residual { try expect(residual, shape.result, "convolution: residual") }
+        let call = try GroupNormCall(
+            x, norm.weight, norm.bias, norm.groups, norm.epsilon, norm.activation)
+        return try WinogradConvolution(
+            shape: shape, x: x, weight: weight, bias: bias, residual: residual,
+            statistics: call.statistics(), silu: norm.activation == .silu
+        ).run()
+    }
+
+    /// Winograd's method is for inference: its gradient would need the plain sum's inputs anyway.
+    private func usesWinograd(_ shape: ConvolutionShape, _ x: Tensor, _ inputs: [Tensor?]) -> Bool {
+        let records = tape != nil && inputs.contains { $0?.node.requiresGradient == true }
+        return !exactConvolution && !records && WinogradConvolution.suits(shape, x: x)
+    }
+}
+
+/// A group normalisation with what follows it, to be done on the way into a convolution.
+package struct ImageNorm {
+    package let weight: Tensor
+    package let bias: Tensor
+    package let groups: Int
+    package let epsilon: Float
+    package let activation: Activation
+
+    package init(weight: Tensor, bias: Tensor, groups: Int, epsilon: Float, activation: Activation) {
+        (self.weight, self.bias, self.groups) = (weight, bias, groups)
+        (self.epsilon, self.activation) = (epsilon, activation)
     }
 }

@@ -1,0 +1,181 @@
+/* The transforms of winograd.h, compiled once for each instruction set. */
+
+/* x / (1 + exp(-x)) */
+INLINE vf stage_silu(vf x) {
+    const vf most = 87.0f, t = -x;
+    vf bounded = t > most ? most : t;
+    bounded = bounded < -most ? -most : bounded;
+    const vf n = __builtin_elementwise_roundeven(bounded * 1.44269504088896341f);
+    vf r = bounded - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    return x / (1.0f + exp_small(r) * power_of_two(n));
+}
+
+/* One row of the stage: pixels left ..< left + count of image row `row` (of the doubled image). */
+INLINE void stage_row(const uspi_winograd *w, const float *image, const float *scale,
+                      const float *shift, ptrdiff_t y, ptrdiff_t left, ptrdiff_t count, float *out) {
+    const ptrdiff_t height = w->height * w->upsample, width = w->width * w->upsample;
+    if (y < 0 || y >= height) {
+        memset(out, 0, (size_t)(count * SEGMENT) * sizeof(float));
+        return;
+    }
+    const float *row = image + y / w->upsample * w->width * w->channels;
+    for (ptrdiff_t i = 0; i < count; i++, out += SEGMENT) {
+        const ptrdiff_t x = left + i;
+        const int inside = x >= 0 && x < width;
+        const float *pixel = row + (inside ? x / w->upsample : 0) * w->channels;
+        for (int j = 0; j < SEGMENT; j += VECTOR) {
+            vf value = inside ? load(pixel + j) : (vf)0.0f;
+            if (scale && inside) {
+                value = value * load(scale + j) + load(shift + j);
+                if (w->silu) value = stage_silu(value);
+            }
+            store(out + j, value);
+        }
+    }
+}
+
+/* Six inputs to six points (0, 1, -1, 2, -2, infinity). */
+INLINE void to_points(const vf d[6], vf t[6]) {
+    const vf a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1];
+    const vf c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
+    t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+    t[1] = a + b;
+    t[2] = a - b;
+    t[3] = c + e;
+    t[4] = c - e;
+    t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+}
+
+/* Six points to four outputs. */
+INLINE void from_points(const vf s[6], vf y[4]) {
+    const vf p = s[1] + s[2], q = s[1] - s[2], r = s[3] + s[4], u = s[3] - s[4];
+    y[0] = s[0] + p + r;
+    y[1] = q + 2.0f * u;
+    y[2] = p + 4.0f * r;
+    y[3] = q + 8.0f * u + s[5];
+}
+
+/* The 6x6 pixels at `stage`, rows `row` floats apart, to 36 places v_row apart. */
+INLINE void transform_tile(const float *stage, ptrdiff_t row, float *v, ptrdiff_t v_row) {
+    for (int j = 0; j < SEGMENT; j += VECTOR) {
+        vf half[6][6];
+        for (int x = 0; x < 6; x++) {
+            vf column[6], points[6];
+            for (int y = 0; y < 6; y++) column[y] = load(stage + y * row + x * SEGMENT + j);
+            to_points(column, points);
+            for (int y = 0; y < 6; y++) half[y][x] = points[y];
+        }
+        for (int y = 0; y < 6; y++) {
+            vf points[6];
+            to_points(half[y], points);
+            for (int x = 0; x < 6; x++) store(v + (y * 6 + x) * v_row + j, points[x]);
+        }
+    }
+}
+
+static void winograd_input(const uspi_winograd *w, ptrdiff_t block, float *stage) {
+    const ptrdiff_t tiles = w->images * w->tiles_y * w->tiles_x;
+    const ptrdiff_t rows = 4 * w->tiles_y + 2, columns = 4 * w->tiles_x + 2;
+    float *v = w->v + block * tiles * SEGMENT;
+    for (ptrdiff_t i = w->image; i < w->image + w->images; i++) {
+        const float *image = w->x + i * w->height * w->width * w->channels + block * SEGMENT;
+        const ptrdiff_t map = i * w->map_row + block * SEGMENT;
+        const float *scale = w->scale ? w->scale + map : NULL, *shift = w->shift ? w->shift + map : NULL;
+        for (ptrdiff_t y = 0; y < rows; y++) {
+            stage_row(w, image, scale, shift, 4 * w->tile_y - w->pad_top + y,
+                      4 * w->tile_x - w->pad_left, columns, stage + y * columns * SEGMENT);
+        }
+        for (ptrdiff_t ty = 0; ty < w->tiles_y; ty++) {
+            for (ptrdiff_t tx = 0; tx < w->tiles_x; tx++, v += SEGMENT) {
+                transform_tile(stage + (4 * ty * columns + 4 * tx) * SEGMENT, columns * SEGMENT, v,
+                               w->v_row);
+            }
+        }
+    }
+}
+
+/* One vector of `count` outputs from `o` of the 4x4 pixels at (y, x). */
+INLINE void finish_tile(const uspi_winograd *w, const float *m, ptrdiff_t image, ptrdiff_t y,
+                        ptrdiff_t x, ptrdiff_t o, int count) {
+    vf half[4][6];
+    for (int i = 0; i < 6; i++) {
+        vf points[6], values[4];
+        for (int k = 0; k < 6; k++) points[k] = load(m + (k * 6 + i) * w->m_row);
+        from_points(points, values);
+        for (int k = 0; k < 4; k++) half[k][i] = values[k];
+    }
+    const int whole = count == VECTOR;
+    const vf bias = !w->bias ? (vf)0.0f : whole ? load(w->bias + o) : load_some(w->bias + o, count);
+    for (int k = 0; k < 4 && y + k < w->out_height; k++) {
+        vf values[4];
+        from_points(half[k], values);
+        for (int i = 0; i < 4 && x + i < w->out_width; i++) {
+            const ptrdiff_t at =
+                ((image * w->out_height + y + k) * w->out_width + x + i) * w->outputs + o;
+            vf value = values[i] + bias;
+            if (whole) {
+                if (w->residual) value += load(w->residual + at);
+                store(w->y + at, value);
+            } else {
+                if (w->residual) value += load_some(w->residual + at, count);
+                store_some(w->y + at, value, count);
+            }
+        }
+    }
+}
+
+static void winograd_output(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end) {
+    const ptrdiff_t tiles = w->images * w->tiles_y * w->tiles_x;
+    for (ptrdiff_t row = begin; row < end; row++) {
+        const ptrdiff_t image = w->image + row / w->tiles_y;
+        const ptrdiff_t y = 4 * (w->tile_y + row % w->tiles_y);
+        for (ptrdiff_t tx = 0; tx < w->tiles_x; tx++) {
+            const float *m = w->m + (panel * tiles + row * w->tiles_x + tx) * PANEL;
+            for (int j = 0; j < PANEL; j += VECTOR) {
+                const ptrdiff_t o = panel * PANEL + j, left = w->outputs - o;
+                if (left <= 0) break;
+                finish_tile(w, m + j, image, y, 4 * (w->tile_x + tx), o,
+                            left < VECTOR ? (int)left : VECTOR);
+            }
+        }
+    }
+}
+
+/* Three elements of a kernel to the six points. */
+INLINE void kernel_points(const vf g[3], vf t[6]) {
+    const vf even = g[0] + g[2], far = g[0] * (1.0f / 24) + g[2] * (1.0f / 6), odd = g[1] * (1.0f / 12);
+    t[0] = g[0] * 0.25f;
+    t[1] = (even + g[1]) * (-1.0f / 6);
+    t[2] = (even - g[1]) * (-1.0f / 6);
+    t[3] = far + odd;
+    t[4] = far - odd;
+    t[5] = g[2];
+}
+
+static void winograd_kernel(const float *weight, ptrdiff_t outputs, ptrdiff_t channels,
+                            ptrdiff_t block, ptrdiff_t panel, float *kernels, ptrdiff_t kernel_row) {
+    float elements[SEGMENT * 9][PANEL];
+    for (ptrdiff_t o = 0; o < PANEL; o++) {
+        const ptrdiff_t output = panel * PANEL + o;
+        const float *source = weight + (output * channels + block * SEGMENT) * 9;
+        for (ptrdiff_t e = 0; e < SEGMENT * 9; e++) elements[e][o] = output < outputs ? source[e] : 0;
+    }
+    float *out = kernels + (panel * channels + block * SEGMENT) * PANEL;
+    for (ptrdiff_t c = 0; c < SEGMENT; c++) {
+        for (int j = 0; j < PANEL; j += VECTOR) {
+            vf half[6][3];
+            for (int x = 0; x < 3; x++) {
+                vf column[3], points[6];
+                for (int y = 0; y < 3; y++) column[y] = load(&elements[c * 9 + y * 3 + x][j]);
+                kernel_points(column, points);
+                for (int y = 0; y < 6; y++) half[y][x] = points[y];
+            }
+            for (int y = 0; y < 6; y++) {
+                vf points[6];
+                kernel_points(half[y], points);
+                for (int x = 0; x < 6; x++) store(out + (y * 6 + x) * kernel_row + c * PANEL + j, points[x]);
+            }
+        }
+    }
+}
