@@ -27,11 +27,12 @@ USPI_DISPATCH(
         for (ptrdiff_t i = 0; i < n; i++) y[i] = a[i] + b[i];
     })
 
-void uspi_timestep_embedding(float t, float period, ptrdiff_t width, float *row) {
+void uspi_timestep_embedding(
+    float t, float period, ptrdiff_t width, ptrdiff_t shift, float *row) {
     const ptrdiff_t half = width / 2;
     const float exponent = -logf(period);
     for (ptrdiff_t i = 0; i < half; i++) {
-        const float angle = t * expf(exponent * (float)i / (float)half);
+        const float angle = t * expf(exponent * (float)i / (float)(half - shift));
         row[i] = cosf(angle);
         row[half + i] = sinf(angle);
     }

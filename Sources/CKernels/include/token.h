@@ -13,8 +13,8 @@ void uspi_multiply(const float *a, const float *b, float *y, ptrdiff_t n, int32_
 /* y = a + b */
 void uspi_sum(const float *a, const float *b, float *y, ptrdiff_t n);
 
-/* row[0 ..< half] = cos(t f_i), row[half ..< 2 half] = sin(t f_i), f_i = period^(-i / half), in the
- * f32 steps of the original; an odd width ends in a zero. */
-void uspi_timestep_embedding(float t, float period, ptrdiff_t width, float *row);
+/* row[0 ..< half] = cos(t f_i), row[half ..< 2 half] = sin(t f_i),
+ * f_i = period^(-i / (half - shift)), in the f32 steps of the original; an odd width ends in 0. */
+void uspi_timestep_embedding(float t, float period, ptrdiff_t width, ptrdiff_t shift, float *row);
 
 #endif

@@ -1,0 +1,115 @@
+// The diffusion transformer of Peebles and Xie (2023); SiT (Ma et al. 2024) is a preset of it.
+
+import USPBase
+import USPTensor
+
+package final class DiT {
+    package let configuration: DiTConfiguration
+    package let parameters: Parameters
+    /// Keep only each block's input for the gradient and run the block again for it.
+    package var recomputes = false
+
+    let patchEmbedding: PatchEmbedding
+    let positions: Tensor
+    let timestep: (first: LinearLayer, second: LinearLayer)
+    let labelTable: Tensor
+    let blocks: [TransformerBlock]
+    let finalNorm: NormLayer
+    let finalLinear: LinearLayer
+    let finalModulation: LinearLayer
+
+    /// - parameters: with the names of `specs(configuration)`
+    /// - Throws: `.missingWeight`, `.argument`
+    package init(
+        _ configuration: DiTConfiguration, _ parameters: Parameters
+    ) throws(USPError) {
+        try configuration.check()
+        self.configuration = configuration
+        self.parameters = parameters
+        patchEmbedding = try PatchEmbedding(
+            parameters, "x_embedder", channels: configuration.channels, patch: configuration.patch)
+        positions = try parameters.tensor("pos_embed")
+        timestep = (
+            try LinearLayer(parameters, "t_embedder.mlp.0"),
+            try LinearLayer(parameters, "t_embedder.mlp.2")
+        )
+        labelTable = try parameters.tensor("y_embedder.embedding_table.weight")
+        var blocks: [TransformerBlock] = []
+        for index in 0..<configuration.depth {
+            blocks.append(
+                try TransformerBlock(configuration.block, parameters, "blocks.\(index)"))
+        }
+        self.blocks = blocks
+        finalNorm = try NormLayer(
+            parameters, "final_layer.norm_final", epsilon: configuration.epsilon)
+        finalLinear = try LinearLayer(parameters, "final_layer.linear")
+        finalModulation = try LinearLayer(parameters, "final_layer.adaLN_modulation.1")
+    }
+
+    /// Fresh parameters from a key.
+    package convenience init(
+        _ configuration: DiTConfiguration, key: RandomKey
+    ) throws(USPError) {
+        let parameters = try Parameters(try Self.specs(configuration))
+        parameters.initialize(key)
+        try self.init(configuration, parameters)
+    }
+
+    /// The network's prediction for latents at times t with labels y.
+    ///
+    /// - x: `[B, C, H, W]`, f32
+    /// - t: B times: DiT's integer timesteps as floats, SiT's in 0 ... 1
+    /// - y: B labels; `classes` is the null class. Training drops labels before it calls.
+    /// - Returns: `[B, C, H, W]`, or 2·C channels with a returned sigma; f32
+    /// - Throws: `.shape`, `.argument` for a label outside the table
+    package func forward(
+        _ x: Tensor, t: [Float], y: [Int], in context: Context
+    ) throws(USPError) -> Tensor {
+        try forward(x, try conditioning(t: t, y: y, in: context), in: context)
+    }
+
+    /// The same with a conditioning that was computed before.
+    package func forward(
+        _ x: Tensor, _ conditioning: DiTConditioning, in context: Context
+    ) throws(USPError) -> Tensor {
+        let tokens = try features(x, conditioning, depth: blocks.count, in: context)
+        let (width, patch) = (configuration.width, configuration.patch)
+        let final = conditioning.final
+        let h = try finalNorm.forward(
+            tokens, shift: Chunk(final, 0, width: width), scale: Chunk(final, 1, width: width),
+            output: context.activationType, in: context)
+        let patches = try finalLinear.forward(h, in: context)
+        let (height, columns) = (
+            configuration.grid.height * patch, configuration.grid.width * patch
+        )
+        let all = try context.unpatchify(
+            patches, patch: patch, channels: configuration.predictedChannels, height: height,
+            width: columns)
+        guard configuration.outputChannels < configuration.predictedChannels else { return all }
+        let planes = try all.reshaped(
+            [all.shape[0], configuration.predictedChannels, height * columns])
+        return try context.sliceTokens(planes, 0..<configuration.outputChannels)
+            .reshaped([all.shape[0], configuration.outputChannels, height, columns])
+    }
+
+    /// Tokens `[B, T, D]` after the first `depth` blocks, before any norm: DiT as a feature
+    /// extractor (USP probes t = 0 and the null class, averaged over tokens).
+    package func features(
+        _ x: Tensor, _ conditioning: DiTConditioning, depth: Int, in context: Context
+    ) throws(USPError) -> Tensor {
+        let batch = x.shape.rank == 4 ? x.shape[0] : 0
+        try expect(x, configuration.latentShape(batch), "latents")
+        try require(
+            conditioning.batch == batch, .shape,
+            "conditioning of \(conditioning.batch) samples for \(batch) latents")
+        try require(
+            depth >= 0 && depth <= blocks.count, .argument,
+            "block \(depth), expected 0 to \(blocks.count)")
+        let patches = try patchEmbedding.patches(x, in: context)
+        let embedded = try patchEmbedding.projection.forward(patches, in: context)
+        let tokens = try context.addTable(embedded, positions, rows: 0..<configuration.tokens)
+        return try runBlocks(
+            blocks[..<depth], tokens, modulations: Array(conditioning.blocks.prefix(depth)),
+            recomputes: recomputes, in: context)
+    }
+}

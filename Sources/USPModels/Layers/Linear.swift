@@ -1,0 +1,92 @@
+// Linear layers and norms as named parameters of a model.
+
+import USPBase
+import USPTensor
+
+/// How the linear layers of a model start.
+package enum LinearStart: Sendable, Equatable {
+    /// Xavier uniform weights and zero biases: masked autoencoders and diffusion transformers.
+    case xavier
+    /// Truncated normal weights and zero biases: timm's classifiers use 0.02.
+    case truncatedNormal(Float)
+    /// Normal weights and zero biases.
+    case normal(Float)
+    /// Zero weights and biases: what adaLN-Zero starts from.
+    case zeros
+
+    func initializer(inputs: Int, outputs: Int) -> Initializer {
+        switch self {
+        case .xavier: .xavierUniform(fanIn: inputs, fanOut: outputs)
+        case .truncatedNormal(let deviation): .truncatedNormal(deviation: deviation)
+        case .normal(let deviation): .normal(deviation: deviation)
+        case .zeros: .zeros
+        }
+    }
+}
+
+/// y = x·Wᵀ + b with the parameters `NAME.weight` [outputs, inputs] and `NAME.bias` [outputs].
+package struct LinearLayer {
+    package let weight: Tensor
+    package let bias: Tensor?
+
+    package static func specs(
+        _ name: String, inputs: Int, outputs: Int, _ start: LinearStart
+    ) -> [ParameterSpec] {
+        [
+            ParameterSpec(
+                "\(name).weight", [outputs, inputs],
+                start.initializer(inputs: inputs, outputs: outputs)),
+            ParameterSpec("\(name).bias", [outputs], .zeros),
+        ]
+    }
+
+    /// - Throws: `.missingWeight`
+    package init(_ parameters: Parameters, _ name: String) throws(USPError) {
+        weight = try parameters.tensor("\(name).weight")
+        bias = parameters.contains("\(name).bias") ? try parameters.tensor("\(name).bias") : nil
+    }
+
+    package func forward(
+        _ x: Tensor, _ options: LinearOptions = LinearOptions(), in context: Context
+    ) throws(USPError) -> Tensor {
+        try context.linear(x, weight, bias, options)
+    }
+
+    package var tensors: [Tensor] { [weight] + (bias.map { [$0] } ?? []) }
+}
+
+/// Layer norm with the parameters `NAME.weight` and `NAME.bias` [D], or with none.
+package struct NormLayer {
+    package let weight: Tensor?
+    package let bias: Tensor?
+    package let epsilon: Float
+
+    package static func specs(_ name: String, width: Int) -> [ParameterSpec] {
+        [
+            ParameterSpec("\(name).weight", [width], .ones),
+            ParameterSpec("\(name).bias", [width], .zeros),
+        ]
+    }
+
+    /// Affine if the parameters of that name exist.
+    package init(
+        _ parameters: Parameters, _ name: String, epsilon: Float
+    ) throws(USPError) {
+        let affine = parameters.contains("\(name).weight")
+        weight = affine ? try parameters.tensor("\(name).weight") : nil
+        bias = affine ? try parameters.tensor("\(name).bias") : nil
+        self.epsilon = epsilon
+    }
+
+    /// (LN(x)·γ + β)·(1 + scale) + shift
+    package func forward(
+        _ x: Tensor, shift: Chunk? = nil, scale: Chunk? = nil, output: DType = .float32,
+        in context: Context
+    ) throws(USPError) -> Tensor {
+        try context.layerNorm(
+            x, weight: weight, bias: bias, epsilon: epsilon, shift: shift, scale: scale,
+            output: output)
+    }
+
+    package var tensors: [Tensor] { [weight, bias].compactMap { $0 } }
+}

@@ -1,0 +1,163 @@
+// Position tables of transformers: sines and cosines, and bicubic resampling between grids.
+
+import Glibc
+import USPBase
+
+/// Rows and columns of a grid of tokens.
+package struct Grid: Sendable, Hashable, CustomStringConvertible {
+    package let height: Int
+    package let width: Int
+
+    package init(_ height: Int, _ width: Int) {
+        (self.height, self.width) = (height, width)
+    }
+
+    package var count: Int { height &* width }
+    package var description: String { "\(height)x\(width)" }
+
+    /// The square grid of this many tokens.
+    package static func square(_ count: Int) -> Grid? {
+        let side = Int(Double(max(count, 0)).squareRoot().rounded())
+        return side * side == count ? Grid(side, side) : nil
+    }
+}
+
+package enum PositionTable {
+    /// Fixed two-dimensional table `[leading + h·w, width]`, rows of the grid one after another.
+    ///
+    /// The first half of the width encodes the column and the second the row, as MAE's and DiT's
+    /// tables do; in each half sines of position·10000^(−i/(width/4)) come before the cosines.
+    /// - leading: rows of zeros in front, one for a class token
+    /// - Throws: `.argument` unless 4 divides the width
+    package static func sincos(
+        width: Int, grid: Grid, leading: Int = 0
+    ) throws(USPError) -> [Float] {
+        try require(
+            width > 0 && width % 4 == 0, .argument,
+            "position table: width \(width), expected a multiple of 4")
+        let cells = try CheckedMath.multiply(grid.height, grid.width, "position table")
+        let rows = try CheckedMath.add(cells, leading, "position table")
+        let count = try CheckedMath.multiply(rows, width, "position table")
+        try require(
+            grid.height >= 0 && grid.width >= 0 && leading >= 0 && count <= 1 << 40, .argument,
+            "position table: grid \(grid), width \(width)")
+        let half = width / 2
+        let waves = waves(max(grid.height, grid.width), half: half)
+        var table = [Float](repeating: 0, count: leading * width)
+        table.reserveCapacity(count)
+        for y in 0..<grid.height {
+            for x in 0..<grid.width {
+                table += waves[x * half..<(x + 1) * half]
+                table += waves[y * half..<(y + 1) * half]
+            }
+        }
+        return table
+    }
+
+    /// Sines, then cosines, of positions 0 ..< count: rows of `half`.
+    private static func waves(_ count: Int, half: Int) -> [Float] {
+        let quarter = half / 2
+        let rates = (0..<quarter).map { pow(10_000, -Double($0) / Double(quarter)) }
+        return (0..<count).flatMap { position in
+            rates.map { Float(sin(Double(position) * $0)) }
+                + rates.map { Float(cos(Double(position) * $0)) }
+        }
+    }
+
+    /// How a table is resampled.
+    package enum Resampling: Sendable, Equatable {
+        /// PyTorch's `interpolate(mode: bicubic, align_corners: false)`: a = −0.75, no antialiasing.
+        case bicubic
+        /// The same with `antialias: true`, as timm resamples: a = −0.5, wider when shrinking.
+        case antialiased
+    }
+
+    /// A table `[leading + h·w, width]` for another grid; leading rows are kept.
+    ///
+    /// - Throws: `.shape` if the table is not of that grid, `.argument` for empty grids
+    package static func resize(
+        _ table: [Float], width: Int, from old: Grid, to new: Grid, leading: Int = 0,
+        _ resampling: Resampling = .bicubic
+    ) throws(USPError) -> [Float] {
+        try require(
+            old.height > 0 && old.width > 0 && new.height > 0 && new.width > 0 && width > 0
+                && leading >= 0, .argument, "position table: \(old) to \(new), width \(width)")
+        let oldCells = try CheckedMath.multiply(old.height, old.width, "position table")
+        let rows = try CheckedMath.add(oldCells, leading, "position table")
+        let newCells = try CheckedMath.multiply(new.height, new.width, "position table")
+        _ = try CheckedMath.multiply(
+            try CheckedMath.add(newCells, leading, "position table"), width, "position table")
+        try require(
+            table.count == (try CheckedMath.multiply(rows, width, "position table")), .shape,
+            "position table of \(table.count) values, expected \(rows) rows of \(width) for \(old)")
+        if old == new { return table }
+        let taps = (
+            rows: weights(old.height, new.height, resampling),
+            columns: weights(old.width, new.width, resampling)
+        )
+        // Columns first, then rows, both in f64.
+        var middle = [Double](repeating: 0, count: old.height * new.width * width)
+        for y in 0..<old.height {
+            for (x, taps) in taps.columns.enumerated() {
+                for (source, weight) in taps {
+                    let from = (leading + y * old.width + source) * width
+                    let to = (y * new.width + x) * width
+                    for i in 0..<width { middle[to + i] += weight * Double(table[from + i]) }
+                }
+            }
+        }
+        var result = Array(table.prefix(leading * width))
+        result.reserveCapacity((leading + new.count) * width)
+        var row = [Double](repeating: 0, count: new.width * width)
+        for taps in taps.rows {
+            for i in row.indices { row[i] = 0 }
+            for (source, weight) in taps {
+                let from = source * new.width * width
+                for i in row.indices { row[i] += weight * middle[from + i] }
+            }
+            result.append(contentsOf: row.map { Float($0) })
+        }
+        return result
+    }
+
+    /// For each new position the old ones it is made of, and their weights.
+    private static func weights(
+        _ old: Int, _ new: Int, _ resampling: Resampling
+    ) -> [[(source: Int, weight: Double)]] {
+        let ratio = Double(old) / Double(new)
+        switch resampling {
+        case .bicubic:
+            return (0..<new).map { position in
+                let centre = ratio * (Double(position) + 0.5) - 0.5
+                let first = Int(centre.rounded(.down))
+                let fraction = centre - Double(first)
+                return (-1...2).map { tap in
+                    (
+                        source: min(max(first + tap, 0), old - 1),
+                        weight: cubic(Double(tap) - fraction, a: -0.75)
+                    )
+                }
+            }
+        case .antialiased:
+            let stretch = max(ratio, 1)
+            return (0..<new).map { position in
+                let centre = ratio * (Double(position) + 0.5)
+                let first = max(Int(centre - 2 * stretch + 0.5), 0)
+                let last = min(Int(centre + 2 * stretch + 0.5), old)
+                let raw = (first..<last).map {
+                    cubic((Double($0) - centre + 0.5) / stretch, a: -0.5)
+                }
+                let sum = raw.reduce(0, +)
+                return raw.enumerated().map { (source: first + $0, weight: $1 / sum) }
+            }
+        }
+    }
+
+    /// Keys' cubic convolution kernel (1981).
+    private static func cubic(_ x: Double, a: Double) -> Double {
+        let d = abs(x)
+        if d <= 1 { return ((a + 2) * d - (a + 3)) * d * d + 1 }
+        if d < 2 { return ((d - 5) * d + 8) * d * a - 4 * a }
+        return 0
+    }
+}
