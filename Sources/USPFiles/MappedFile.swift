@@ -79,3 +79,8 @@ func systemError(_ action: String, _ path: String) -> USPError {
     let reason = String(cString: strerror(errno))
     return USPError(.io, "\(path): \(action): \(reason)")
 }
+
+extension ByteView {
+    /// Lets go of the view's pages, if it is part of a mapped file; touched again they are read again.
+    package func release() { (owner as? MappedFile)?.release(self) }
+}

@@ -40,8 +40,8 @@ package final class DiT {
                 try TransformerBlock(configuration.block, parameters, "blocks.\(index)"))
         }
         self.blocks = blocks
-        finalNorm = try NormLayer(
-            parameters, "final_layer.norm_final", epsilon: configuration.epsilon)
+        // 1e-6 in every layout: diffusers' `norm_eps` is of the blocks only.
+        finalNorm = try NormLayer(parameters, "final_layer.norm_final", epsilon: 1e-6)
         finalLinear = try LinearLayer(parameters, "final_layer.linear")
         finalModulation = try LinearLayer(parameters, "final_layer.adaLN_modulation.1")
     }

@@ -1,0 +1,89 @@
+// Where a parameter's values come from in a file, and how they become f32.
+
+import USPBase
+import USPFiles
+import USPTensor
+
+/// The arrays of a file that together are one parameter: stacked along the first axis, with rows
+/// scaled if the file keeps factors apart.
+package struct TensorSource: Sendable {
+    package internal(set) var parts: [ArchiveEntry]
+    package internal(set) var rowScale: ArchiveEntry?
+    /// Whether the same values may be seen in another shape (1x1 convolutions as matrices).
+    let reshapes: Bool
+
+    /// The shape of the stacked parts.
+    package var shape: Shape {
+        guard parts.count > 1, let first = parts.first, first.shape.rank > 0 else {
+            return parts.first?.shape ?? []
+        }
+        let rows = parts.reduce(0) { $0 + ($1.shape.extents.first ?? 0) }
+        return Shape([rows] + first.shape.extents.dropFirst())
+    }
+
+    package var dtype: DType { parts.first?.dtype ?? .float32 }
+    package var names: [String] { parts.map(\.name) + (rowScale.map { [$0.name] } ?? []) }
+
+    func fits(_ shape: Shape) -> Bool {
+        self.shape == shape || (reshapes && self.shape.count == shape.count)
+    }
+
+    /// A view of the file itself, if it holds the parameter as we use it.
+    package func borrowed(_ shape: Shape) -> Tensor? {
+        guard parts.count == 1, rowScale == nil, dtype == .float32,
+            let view = parts[0].plainBytes, view.isAligned(to: 4)
+        else { return nil }
+        // SAFETY: mapped read-only; parameters without a slab are never written. The view's owner
+        // keeps the file mapped for as long as the storage lives.
+        let base = UnsafeMutableRawPointer(mutating: view.base)
+        return Tensor(
+            shape, .float32, storage: Storage(base: base, byteCount: view.count, owner: view.owner))
+    }
+
+    /// Writes the values to `target` as f32, and lets go of the file's pages.
+    package func fill(_ target: UnsafeMutablePointer<Float>) throws(USPError) {
+        var start = target
+        for part in parts {
+            try part.fill(start)
+            start += part.count
+        }
+        guard let rowScale else { return }
+        var factors = [Float](repeating: 0, count: rowScale.count)
+        try factors.fillAsFloats(rowScale)
+        let width = (start - target) / max(factors.count, 1)
+        for (row, factor) in factors.enumerated() {
+            for i in row * width..<(row + 1) * width { target[i] *= factor }
+        }
+    }
+}
+
+extension ArchiveEntry {
+    /// Writes the elements to `target` as f32.
+    package func fill(_ target: UnsafeMutablePointer<Float>) throws(USPError) {
+        guard count > 0 else { return }
+        if dtype == .float32 {
+            try copy(into: UnsafeMutableRawBufferPointer(start: target, count: byteCount))
+            plainBytes?.release()
+            return
+        }
+        var view = try bytes()
+        if !view.isAligned(to: dtype.size) { view = try ByteBuffer(view.bytes).view }
+        defer { withExtendedLifetime(view.owner) {} }
+        // SAFETY: both views cover `count` elements; the source is only read.
+        let source = try StridedView(
+            UnsafeMutableRawPointer(mutating: view.base), [count], strides: [], dtype, name)
+        let result = try StridedView(target, [count], strides: [], .float32, name)
+        try result.copy(from: source)
+        view.release()
+    }
+}
+
+extension Array where Element == Float {
+    /// Replaces the values by an entry's, of which there are as many.
+    package mutating func fillAsFloats(_ entry: ArchiveEntry) throws(USPError) {
+        try require(entry.count == count, .shape, "\(entry.name): \(entry.shape), \(count) values expected")
+        let tensor = try Tensor([count])
+        try entry.fill(tensor.floats)
+        self = tensor.values
+    }
+}

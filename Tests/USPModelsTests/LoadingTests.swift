@@ -1,0 +1,230 @@
+// Models from files: every dialect, sizes inferred, strictness, and the way back out.
+
+import Glibc
+import TestSupport
+import Testing
+import USPBase
+import USPFiles
+import USPModels
+import USPTensor
+
+private let golden: String = {
+    "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Golden"
+}()
+
+private func open(_ name: String) throws -> Archive { try Archive.open("\(golden)/\(name)") }
+
+private func options(heads: Int? = nil, decoderHeads: Int? = nil, grid: Grid? = nil) -> LoadOptions {
+    var options = LoadOptions()
+    options.inference.heads = heads
+    options.inference.decoderHeads = decoderHeads
+    options.inference.grid = grid
+    return options
+}
+
+/// The archive with its entries under other names, and some left out or added.
+private func renamed(
+    _ archive: Archive, adding: [ArchiveEntry] = [], _ name: (String) -> String?
+) throws -> Archive {
+    let entries = archive.entries.compactMap { entry in name(entry.name).map { entry.renamed($0) } }
+    return Archive(
+        path: "test", format: .safetensors, tables: [try ArchiveTable("", entries + adding)])
+}
+
+private func entry(_ name: String, _ shape: Shape, _ value: Float = 1) throws -> ArchiveEntry {
+    let values = [Float](repeating: value, count: shape.count)
+    let bytes = values.withUnsafeBytes { Array($0) }
+    return ArchiveEntry(name, .float32, shape, bytes: try ByteBuffer(bytes).view)
+}
+
+private func message(_ body: () throws -> Void) -> String {
+    do {
+        try body()
+        return "no error"
+    } catch {
+        return "\(error)"
+    }
+}
+
+@Test func uspPretrainingFile() throws {
+    let archive = try open("transfer/checkpoint-3.pth")
+    let (model, report) = try MaskedAutoencoder.load(archive, options(heads: 2, decoderHeads: 2))
+    #expect(report.table == "model" && report.fits && report.ignored.contains { $0.name == "args" })
+    #expect(model.configuration.encoder.grid == Grid(7, 7) && model.configuration.encoder.depth == 2)
+    #expect(model.configuration.decoderWidth == 16 && model.configuration.decoderDepth == 1)
+    #expect(report.loaded.allSatisfy { $0.action == "viewed" && !$0.isRenamed })
+    let table = try archive.table("model")
+    for spec in model.parameters.specs {
+        let bytes = try #require(table[spec.name]).bytes().array
+        let tensor = try model.parameters.tensor(spec.name)
+        #expect(bytes == Array(UnsafeRawBufferPointer(start: tensor.raw, count: tensor.byteCount)))
+    }
+    #expect(message { _ = try MaskedAutoencoder.load(archive) }.contains("24 wide"))
+    var owned = options(heads: 2, decoderHeads: 2)
+    owned.borrows = false
+    #expect(try MaskedAutoencoder.load(archive, owned).model.parameters.slab != nil)
+}
+
+@Test func encoderOnlyFile() throws {
+    let archive = try renamed(open("models/mae_params.safetensors")) {
+        $0.hasPrefix("decoder_") || $0 == "mask_token" ? nil : "module.\($0)"
+    }
+    let (model, report) = try MaskedAutoencoder.load(archive, options(heads: 3))
+    #expect(!model.configuration.hasDecoder && report.table == "module")
+    let images = try Tensor.zeros([1, 4, 16, 16])
+    let masking = try Masking(key: RandomKey(seed: 1), batch: 1, tokens: 64, ratio: 0.75)
+    #expect(
+        message { _ = try model.forward(images, masking: masking, in: Context()) }
+            .contains("cannot reconstruct"))
+}
+
+@Test func classifierFromPretraining() throws {
+    let archive = try open("models/mae_params.safetensors")
+    let (model, report) = try VisionTransformer.load(archive, options(heads: 3))
+    #expect(model.configuration.pool == .token && report.fits)
+    #expect(report.ignored.contains { $0.name == "mask_token" })
+    let (average, told) = try VisionTransformer.load(archive, pool: .average, options(heads: 3))
+    #expect(average.configuration.pool == .average)
+    #expect(told.initialized.map(\.name) == ["fc_norm.weight", "fc_norm.bias"])
+    #expect(told.ignored.contains { $0.name == "norm.weight" })
+    let probe = try renamed(
+        archive, adding: [
+            entry("head.0.running_mean", [48]), entry("head.0.running_var", [48]),
+            entry("head.0.num_batches_tracked", []), entry("head.1.weight", [7, 48]), entry("head.1.bias", [7]),
+        ]) { $0 }
+    let probed = try VisionTransformer.load(probe, options(heads: 3)).model
+    #expect(probed.configuration.head == .probe && probed.configuration.classes == 7)
+}
+
+@Test func diffusersTransformer() throws {
+    let golden = try GoldenCase("models/dit_diffusers")
+    let archive = try open("models/dit_diffusers_params.safetensors")
+    for (epsilon, key) in [(nil, "out.eps_1e-05"), (1e-6, "out.eps_1e-06")] as [(Float?, String)] {
+        var options = options(heads: 3, grid: Grid(8, 8))
+        options.inference.epsilon = epsilon
+        let (model, report) = try DiT.load(archive, options)
+        #expect(report.dialect == "diffusers DiT" && model.configuration.classes == 10)
+        #expect(report.initialized.map(\.name) == ["pos_embed"])
+        #expect(report.ignored.contains { $0.reason == "repeats t_embedder.mlp.0.weight" })
+        let y = try model.forward(
+            golden.tensor("in.x"), t: golden.indices("in.t").map { Float($0) },
+            y: golden.indices("in.labels"), in: Context())
+        #expect(relativeError(y.values, try golden.values(key)) < 1e-5)
+        let file = try FileModel(archive)
+        let out = try file.exported(model.parameters.named)
+        let names = Set(archive.entries.map(\.name))
+        #expect(Set(out.map(\.name)).subtracting(["pos_embed"]) == names)
+        for (name, tensor) in out where name != "pos_embed" {
+            let entry = try archive.entry(name)
+            #expect(tensor.shape == entry.shape)
+            #expect(try Array(UnsafeRawBufferPointer(start: tensor.raw, count: tensor.byteCount)) == entry.bytes().array)
+        }
+    }
+}
+
+@Test func repeatedEmbeddersMustAgree() throws {
+    let name = "transformer_blocks.1.norm1.emb.timestep_embedder.linear_1.bias"
+    let archive = try renamed(
+        open("models/dit_diffusers_params.safetensors"), adding: [entry(name, [48])]
+    ) { $0 == name ? nil : $0 }
+    #expect(message { _ = try DiT.load(archive, options(heads: 3, grid: Grid(8, 8))) }.contains("differs"))
+}
+
+@Test func diffusionFiles() throws {
+    let archive = try open("models/dit_affine_params.safetensors")
+    let model = try DiT.load(archive, returnsSigma: false, options(heads: 3)).model
+    #expect(model.configuration.affineNorms && model.configuration.learnsSigma)
+    #expect(!model.configuration.returnsSigma && model.configuration.labels == 11)
+    let repa = try renamed(archive, adding: [entry("projectors.0.0.weight", [2, 2])]) {
+        $0.replacing("blocks.1.", with: "decoder_blocks.0.")
+    }
+    let (merged, report) = try DiT.load(repa, options(heads: 3))
+    #expect(merged.configuration.depth == 2 && report.ignored.first?.reason.contains("REPA") == true)
+    let lightning = try renamed(archive, adding: [entry("feat_rope.freqs_cos", [2, 2])]) { $0 }
+    #expect(message { _ = try DiT.load(lightning, options(heads: 3)) }.contains("LightningDiT"))
+    let normed = try renamed(archive, adding: [entry("blocks.0.attn.q_norm.weight", [16])]) { $0 }
+    #expect(message { _ = try DiT.load(normed, options(heads: 3)) }.contains("normalised queries"))
+}
+
+@Test func everythingThatDoesNotFitInOneError() throws {
+    let archive = try renamed(
+        open("models/dit_affine_params.safetensors"),
+        adding: [entry("blocks.0.norm1.bias", [5]), entry("stranger", [1])]
+    ) { ["t_embedder.mlp.2.bias", "blocks.0.norm1.bias", "blocks.1.mlp.fc2.weight"].contains($0) ? nil : $0 }
+    let text = message { _ = try DiT.load(archive, options(heads: 3)) }
+    for part in ["missing 2", "t_embedder.mlp.2.bias", "blocks.1.mlp.fc2.weight", "expected [48], got [5]", "unexpected 1: stranger"] {
+        #expect(text.contains(part), "\(text)")
+    }
+    var lenient = options(heads: 3)
+    lenient.isStrict = false
+    let report = try DiT.load(archive, lenient).report
+    #expect(report.missing.count == 2 && report.mismatched.count == 1 && report.unexpected == ["stranger"])
+    #expect(report.text.contains("missing  t_embedder.mlp.2.bias"))
+    #expect(try JSON(parsing: report.json.indented)["missing"]?.elements?.count == 2)
+    #expect(message { _ = try KLAutoencoder.load(archive) }.contains("no autoencoder in it, but a diffusion transformer"))
+    let other = try open("containers/training.pth")
+    #expect(message { _ = try DiT.load(other) }.contains("no diffusion transformer in it"))
+}
+
+private func autoencoderNames(_ kind: String, _ column: Int) throws -> [String: String] {
+    let file = try MappedFile("\(golden)/models/\(kind)_names.json")
+    var names: [String: String] = [:]
+    for member in try JSON(parsing: file.view, "names").members ?? [] {
+        names[member.key] = member.value.elements?[column].text
+    }
+    return names
+}
+
+@Test(arguments: ["vae", "vae_both_attention"], 0...1)
+func diffusersAutoencoder(_ kind: String, _ generation: Int) throws {
+    let native = try open("models/\(kind)_params.safetensors")
+    let names = try autoencoderNames(kind, generation)
+    var entries: [ArchiveEntry] = []
+    for entry in native.entries {
+        let name = try #require(names[entry.name])
+        let isMatrix = entry.name.contains("attn") && entry.shape.rank == 4
+        entries.append(
+            try (isMatrix ? entry.reshaped(Shape(Array(entry.shape.extents.prefix(2)))) : entry).renamed(name))
+    }
+    let archive = Archive(path: "test", format: .safetensors, tables: [try ArchiveTable("", entries)])
+    let (model, report) = try KLAutoencoder.load(archive)
+    let (reference, _) = try KLAutoencoder.load(native)
+    #expect(model.configuration == reference.configuration && report.dialect == "diffusers autoencoder")
+    #expect(report.loaded.allSatisfy { $0.action == "converted" })
+    for spec in reference.parameters.specs {
+        #expect(try model.parameters.tensor(spec.name).values == reference.parameters.tensor(spec.name).values)
+    }
+    let exported = try FileModel(archive).exported(model.parameters.named)
+    for (name, tensor) in exported { #expect(try archive.entry(name).shape == tensor.shape) }
+    #expect(exported.count == entries.count)
+}
+
+@Test func compVisAutoencoder() throws {
+    let native = try open("models/vae_params.safetensors")
+    let archive = try renamed(native, adding: [entry("first_stage_model.loss.logvar", [])]) {
+        "first_stage_model.\($0)"
+    }
+    let (model, report) = try KLAutoencoder.load(archive)
+    #expect(report.table == "first_stage_model" && report.ignored.first?.reason.contains("loss") == true)
+    #expect(model.configuration.multipliers == [1, 2, 2] && model.configuration.blocksPerLevel == 1)
+    #expect(model.configuration.normalization.scale == [0.18215])
+    let both = try KLAutoencoder.load(open("models/vae_both_attention_params.safetensors")).model
+    #expect(both.configuration.encoderAttentionLevels == [1] && both.configuration.decoderAttentionLevels == [1])
+}
+
+@Test func layerScaleIsFolded() throws {
+    let archive = try open("models/mae_params.safetensors")
+    let scaled = try renamed(
+        archive, adding: [
+            entry("blocks.0.ls1.gamma", [48], 0.5), entry("blocks.0.ls2.gamma", [48], -2),
+            entry("mask_token", [1, 48]),
+        ]) { $0.hasPrefix("decoder_") || $0 == "mask_token" ? nil : $0 }
+    let (model, report) = try VisionTransformer.load(scaled, options(heads: 3))
+    #expect(report.dialect == "DINOv2" && report.fits)
+    for (name, factor) in [("blocks.0.attn.proj.weight", 0.5), ("blocks.0.mlp.fc2.bias", -2)] as [(String, Float)] {
+        let original = try VisionTransformer.load(archive, options(heads: 3)).model.parameters.tensor(name).values
+        #expect(try model.parameters.tensor(name).values == original.map { $0 * factor })
+    }
+    let registers = try renamed(archive, adding: [entry("register_tokens", [1, 4, 48])]) { $0 }
+    #expect(message { _ = try VisionTransformer.load(registers, options(heads: 3)) }.contains("register tokens"))
+}
