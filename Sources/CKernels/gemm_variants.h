@@ -55,8 +55,12 @@ typedef struct kernel_variant {
     const segment_function *segments_f32;         /* [rows - 1] */
     void (*winograd_input)(const uspi_winograd *, ptrdiff_t block, float *stage);
     void (*winograd_output)(const uspi_winograd *, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end);
-    void (*winograd_kernel)(const float *, ptrdiff_t outputs, ptrdiff_t channels, ptrdiff_t block,
+    void (*winograd_kernel)(const uspi_winograd_weight *, const float *, ptrdiff_t block,
                             ptrdiff_t panel, float *, ptrdiff_t kernel_row);
+    void (*winograd_spread)(const uspi_winograd *, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end);
+    void (*outer_f32)(int64_t steps, const float *a, const float *b, float *tile);
+    void (*winograd_kernel_gradient)(const uspi_winograd_weight *, const float *, ptrdiff_t kernel_row,
+                                     ptrdiff_t block, ptrdiff_t panel, float *);
     pack_function pack;
     finish_function finish;
     /* attention (see attention_panel.h) */

@@ -55,3 +55,32 @@ SEGMENTS(13)
 SEGMENTS(14)
 #endif
 static const segment_function all_segments_f32[MOST] = {TILES(segments_f32)};
+
+/* tile[SEGMENT][PANEL] += sum over t of a[t][SEGMENT] times b[t][PANEL]. */
+static void outer_f32(int64_t steps, const float *a, const float *b, float *tile) {
+    enum { ROWS = MOST > 6 ? 8 : 4 };
+    for (int i0 = 0; i0 < SEGMENT; i0 += ROWS) {
+        for (int j0 = 0; j0 < PANEL; j0 += WIDE * VECTOR) {
+            vf sum[ROWS][WIDE];
+            for (int i = 0; i < ROWS; i++) {
+                for (int j = 0; j < WIDE; j++) {
+                    sum[i][j] = load(tile + (i0 + i) * PANEL + j0 + j * VECTOR);
+                }
+            }
+#pragma clang loop unroll_count(2)
+            for (int64_t t = 0; t < steps; t++) {
+                vf row[WIDE];
+                for (int j = 0; j < WIDE; j++) row[j] = load(b + t * PANEL + j0 + j * VECTOR);
+                for (int i = 0; i < ROWS; i++) {
+                    const vf value = a[t * SEGMENT + i0 + i];
+                    for (int j = 0; j < WIDE; j++) sum[i][j] = value * row[j] + sum[i][j];
+                }
+            }
+            for (int i = 0; i < ROWS; i++) {
+                for (int j = 0; j < WIDE; j++) {
+                    store(tile + (i0 + i) * PANEL + j0 + j * VECTOR, sum[i][j]);
+                }
+            }
+        }
+    }
+}

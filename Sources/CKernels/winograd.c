@@ -55,7 +55,28 @@ void uspi_winograd_product(const uspi_winograd *w, ptrdiff_t point) {
     }
 }
 
-void uspi_winograd_kernel(const float *weight, ptrdiff_t outputs, ptrdiff_t channels, ptrdiff_t block,
+void uspi_winograd_kernel(const uspi_winograd_weight *k, const float *weight, ptrdiff_t block,
                           ptrdiff_t panel, float *kernels, ptrdiff_t kernel_row) {
-    uspi_variant()->winograd_kernel(weight, outputs, channels, block, panel, kernels, kernel_row);
+    uspi_variant()->winograd_kernel(k, weight, block, panel, kernels, kernel_row);
+}
+
+void uspi_winograd_spread(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end) {
+    uspi_variant()->winograd_spread(w, panel, begin, end);
+}
+
+void uspi_winograd_outer(const uspi_winograd *w, ptrdiff_t point, float *sums) {
+    const kernel_variant *variant = uspi_variant();
+    const ptrdiff_t tiles = w->images * w->tiles_y * w->tiles_x;
+    const float *m = w->m + point * w->m_row, *v = w->v + point * w->v_row;
+    sums += point * w->kernel_row;
+    for (ptrdiff_t o = 0; o < w->outputs; o += PANEL, m += tiles * PANEL) {
+        for (ptrdiff_t c = 0; c < w->channels; c += SEGMENT, sums += SEGMENT * PANEL) {
+            variant->outer_f32(tiles, v + c * tiles, m, sums);
+        }
+    }
+}
+
+void uspi_winograd_kernel_gradient(const uspi_winograd_weight *k, const float *sums, ptrdiff_t kernel_row,
+                                   ptrdiff_t block, ptrdiff_t panel, float *weight) {
+    uspi_variant()->winograd_kernel_gradient(k, sums, kernel_row, block, panel, weight);
 }

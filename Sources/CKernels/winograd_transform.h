@@ -153,15 +153,24 @@ INLINE void kernel_points(const vf g[3], vf t[6]) {
     t[5] = g[2];
 }
 
-static void winograd_kernel(const float *weight, ptrdiff_t outputs, ptrdiff_t channels,
-                            ptrdiff_t block, ptrdiff_t panel, float *kernels, ptrdiff_t kernel_row) {
+/* Where element `e` of a kernel of 9 lies. */
+INLINE ptrdiff_t kernel_element(const uspi_winograd_weight *k, ptrdiff_t o, ptrdiff_t c, ptrdiff_t e) {
+    return o * k->output_row + c * k->channel_row + (k->flipped ? 8 - e : e);
+}
+
+static void winograd_kernel(const uspi_winograd_weight *k, const float *weight, ptrdiff_t block,
+                            ptrdiff_t panel, float *kernels, ptrdiff_t kernel_row) {
     float elements[SEGMENT * 9][PANEL];
     for (ptrdiff_t o = 0; o < PANEL; o++) {
         const ptrdiff_t output = panel * PANEL + o;
-        const float *source = weight + (output * channels + block * SEGMENT) * 9;
-        for (ptrdiff_t e = 0; e < SEGMENT * 9; e++) elements[e][o] = output < outputs ? source[e] : 0;
+        for (ptrdiff_t c = 0; c < SEGMENT; c++) {
+            for (ptrdiff_t e = 0; e < 9; e++) {
+                elements[c * 9 + e][o] =
+                    output < k->outputs ? weight[kernel_element(k, output, block * SEGMENT + c, e)] : 0;
+            }
+        }
     }
-    float *out = kernels + (panel * channels + block * SEGMENT) * PANEL;
+    float *out = kernels + (panel * k->channels + block * SEGMENT) * PANEL;
     for (ptrdiff_t c = 0; c < SEGMENT; c++) {
         for (int j = 0; j < PANEL; j += VECTOR) {
             vf half[6][3];
@@ -175,6 +184,94 @@ static void winograd_kernel(const float *weight, ptrdiff_t outputs, ptrdiff_t ch
                 vf points[6];
                 kernel_points(half[y], points);
                 for (int x = 0; x < 6; x++) store(out + (y * 6 + x) * kernel_row + c * PANEL + j, points[x]);
+            }
+        }
+    }
+}
+
+/* The adjoint of from_points. */
+INLINE void spread_points(const vf y[4], vf s[6]) {
+    const vf even = y[0] + y[2], odd = y[1] + y[3];
+    const vf far = y[0] + 4.0f * y[2], odd_far = 2.0f * y[1] + 8.0f * y[3];
+    s[0] = y[0];
+    s[1] = even + odd;
+    s[2] = even - odd;
+    s[3] = far + odd_far;
+    s[4] = far - odd_far;
+    s[5] = y[3];
+}
+
+/* One vector of `count` outputs from `o` of the 4x4 gradients at (y, x) to 36 points at m. */
+INLINE void spread_tile(const uspi_winograd *w, float *m, ptrdiff_t image, ptrdiff_t y, ptrdiff_t x,
+                        ptrdiff_t o, int count) {
+    vf half[6][4];
+    for (int i = 0; i < 4; i++) {
+        vf column[4], points[6];
+        for (int k = 0; k < 4; k++) {
+            const int inside = y + k < w->out_height && x + i < w->out_width;
+            const float *at =
+                w->y + ((image * w->out_height + y + k) * w->out_width + x + i) * w->outputs + o;
+            column[k] = !inside ? (vf)0.0f : count == VECTOR ? load(at) : load_some(at, count);
+        }
+        spread_points(column, points);
+        for (int k = 0; k < 6; k++) half[k][i] = points[k];
+    }
+    for (int k = 0; k < 6; k++) {
+        vf points[6];
+        spread_points(half[k], points);
+        for (int i = 0; i < 6; i++) store(m + (k * 6 + i) * w->m_row, points[i]);
+    }
+}
+
+static void winograd_spread(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end) {
+    const ptrdiff_t tiles = w->images * w->tiles_y * w->tiles_x;
+    for (ptrdiff_t row = begin; row < end; row++) {
+        const ptrdiff_t image = w->image + row / w->tiles_y;
+        const ptrdiff_t y = 4 * (w->tile_y + row % w->tiles_y);
+        for (ptrdiff_t tx = 0; tx < w->tiles_x; tx++) {
+            float *m = w->m + (panel * tiles + row * w->tiles_x + tx) * PANEL;
+            for (int j = 0; j < PANEL; j += VECTOR) {
+                const ptrdiff_t o = panel * PANEL + j, left = w->outputs - o;
+                spread_tile(w, m + j, image, y, 4 * (w->tile_x + tx), o,
+                            left <= 0 ? 0 : left < VECTOR ? (int)left : VECTOR);
+            }
+        }
+    }
+}
+
+/* The adjoint of kernel_points. */
+INLINE void gather_points(const vf t[6], vf g[3]) {
+    const vf near = (t[1] + t[2]) * (-1.0f / 6), far = t[3] + t[4];
+    g[0] = t[0] * 0.25f + near + far * (1.0f / 24);
+    g[1] = (t[2] - t[1]) * (1.0f / 6) + (t[3] - t[4]) * (1.0f / 12);
+    g[2] = near + far * (1.0f / 6) + t[5];
+}
+
+static void winograd_kernel_gradient(const uspi_winograd_weight *k, const float *sums,
+                                     ptrdiff_t kernel_row, ptrdiff_t block, ptrdiff_t panel,
+                                     float *weight) {
+    float elements[SEGMENT * 9][PANEL];
+    sums += (panel * k->channels + block * SEGMENT) * PANEL;
+    for (ptrdiff_t c = 0; c < SEGMENT; c++) {
+        for (int j = 0; j < PANEL; j += VECTOR) {
+            vf half[3][6];
+            for (int x = 0; x < 6; x++) {
+                vf column[6], g[3];
+                for (int y = 0; y < 6; y++) column[y] = load(sums + (y * 6 + x) * kernel_row + c * PANEL + j);
+                gather_points(column, g);
+                for (int y = 0; y < 3; y++) half[y][x] = g[y];
+            }
+            for (int y = 0; y < 3; y++) {
+                vf g[3];
+                gather_points(half[y], g);
+                for (int x = 0; x < 3; x++) store(&elements[c * 9 + y * 3 + x][j], g[x]);
+            }
+        }
+    }
+    for (ptrdiff_t o = 0; o < PANEL && panel * PANEL + o < k->outputs; o++) {
+        for (ptrdiff_t c = 0; c < SEGMENT; c++) {
+            for (ptrdiff_t e = 0; e < 9; e++) {
+                weight[kernel_element(k, panel * PANEL + o, block * SEGMENT + c, e)] += elements[c * 9 + e][o];
             }
         }
     }

@@ -57,7 +57,7 @@ func autoencoderAgreesWithPyTorch(_ name: String) throws {
         let model = try autoencoder(golden)
         try model.parameters.makeTrainable()
         let tape = Tape()
-        let context = Context(tape: tape)
+        let context = Context(tape: tape, exactConvolution: true)
         func run(_ context: Context) throws -> Tensor {
             side == "encode"
                 ? try model.moments(golden.tensor("in.images"), in: context)
@@ -69,25 +69,27 @@ func autoencoderAgreesWithPyTorch(_ name: String) throws {
         let loss = try context.meanSquaredError(y, Tensor.zeros(y.shape))
         try tape.backward(from: loss)
         #expect(try worstGradient(model.parameters, golden) < 1e-4)
-        #expect(relativeError(try run(Context()), expected) < 1e-5)
+        #expect(relativeError(try run(Context()), expected) < 5e-5)
         let half = relativeError(try run(Context(compute: .bfloat16)), expected)
         let peer = relativeError(try golden.values("bf16.y"), expected)
         #expect(half < 3e-2 && half < 1.5 * peer)
     }
 }
 
-@Test func autoencoderTrainsAsPyTorch() throws {
+@Test(arguments: [false, true])
+func autoencoderTrainsAsPyTorch(_ exact: Bool) throws {
     let golden = try GoldenCase("models/vae_autoencode")
     let model = try autoencoder(golden)
     try model.parameters.makeTrainable()
     let tape = Tape()
     let loss = try model.loss(
         golden.tensor("in.images"), noise: golden.tensor("in.noise"), error: .squared,
-        divergenceWeight: 1e-2, in: Context(tape: tape))
-    #expect(relativeError(loss.image, try golden.values("out.image")) < 1e-5)
-    #expect(relativeError(loss.total, try golden.values("out.loss")) < 1e-5)
-    #expect(relativeError(loss.reconstruction, try golden.values("out.reconstruction")) < 1e-5)
-    #expect(relativeError(loss.divergence?.values ?? [], try golden.values("out.divergence")) < 1e-5)
+        divergenceWeight: 1e-2, in: Context(tape: tape, exactConvolution: exact))
+    let tolerance = exact ? 1e-5 : 5e-5
+    #expect(relativeError(loss.image, try golden.values("out.image")) < tolerance)
+    #expect(relativeError(loss.total, try golden.values("out.loss")) < tolerance)
+    #expect(relativeError(loss.reconstruction, try golden.values("out.reconstruction")) < tolerance)
+    #expect(relativeError(loss.divergence?.values ?? [], try golden.values("out.divergence")) < tolerance)
     try tape.backward(from: loss.total)
     #expect(try worstGradient(model.parameters, golden) < 1e-4)
 }

@@ -22,7 +22,7 @@ typedef struct uspi_winograd {
     const float *scale, *shift;     /* [images, map_row ..]: x becomes x * scale[c] + shift[c]; or NULL */
     ptrdiff_t map_row;              /* elements from one image's map to the next's */
     int32_t silu;                   /* then x * sigmoid(x) */
-    float *y;                       /* [images, out_height, out_width, outputs] */
+    float *y;                       /* [images, out_height, out_width, outputs] (read by the adjoint) */
     ptrdiff_t out_height, out_width, outputs;
     const float *bias;              /* [outputs] or NULL */
     const float *residual;          /* like y, or NULL */
@@ -52,10 +52,32 @@ void uspi_winograd_product(const uspi_winograd *w, ptrdiff_t point);
 /* Step 3: outputs 32 panel ..< 32 (panel + 1) of tile rows begin ..< end (of images * tiles_y). */
 void uspi_winograd_output(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end);
 
+/* Where the kernels of a convolution lie: element (ky, kx) of output o and channel c is
+ * weight[o * output_row + c * channel_row + 3 ky + kx], or 8 minus that when flipped. */
+typedef struct uspi_winograd_weight {
+    ptrdiff_t outputs, channels;
+    ptrdiff_t output_row, channel_row;
+    int32_t flipped;
+} uspi_winograd_weight;
+
 /* Step 0, once for all chunks: the transformed kernels of channels 16 block ..< 16 (block + 1) and
- * outputs 32 panel ..< 32 (panel + 1), from weight [outputs, channels, 3, 3], to
- * kernels [36][panels][channels][32], a point's rows kernel_row apart. */
-void uspi_winograd_kernel(const float *weight, ptrdiff_t outputs, ptrdiff_t channels, ptrdiff_t block,
+ * outputs 32 panel ..< 32 (panel + 1) to kernels [36][panels][channels][32], a point's rows
+ * kernel_row apart. */
+void uspi_winograd_kernel(const uspi_winograd_weight *k, const float *weight, ptrdiff_t block,
                           ptrdiff_t panel, float *kernels, ptrdiff_t kernel_row);
+
+/* The gradient of the kernels is the adjoint of these steps; v is that of step 1. With y holding
+ * the gradient of the results: */
+
+/* Adjoint of step 3: outputs of one panel of tile rows begin ..< end to m. */
+void uspi_winograd_spread(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end);
+
+/* Adjoint of step 2: the transformed kernels' gradient of one point += v times m, the chunk's tiles
+ * in order; sums is laid out like kernels, kernel_row apart. */
+void uspi_winograd_outer(const uspi_winograd *w, ptrdiff_t point, float *sums);
+
+/* Adjoint of step 0, at the end: weight += of one block and panel. */
+void uspi_winograd_kernel_gradient(const uspi_winograd_weight *k, const float *sums, ptrdiff_t kernel_row,
+                                   ptrdiff_t block, ptrdiff_t panel, float *weight);
 
 #endif

@@ -1,126 +1,94 @@
-// 3x3 convolutions for inference by Winograd's F(4x4, 3x3) over blocks of tiles, with the
-// normalisation and activation that come before and the residual that comes after.
+// 3x3 convolutions by Winograd's F(4x4, 3x3) over chunks of tiles, with the normalisation and
+// activation that come before and the residual that comes after.
 
 import CKernels
 import USPBase
 
-/// A Winograd convolution of one tensor. Nothing is kept: kernels are transformed anew at each call,
-/// so that weights exist once.
-struct WinogradConvolution {
-    let shape: ConvolutionShape
-    let x: Tensor
-    let weight: Tensor
-    let bias: Tensor?
-    let residual: Tensor?
-    /// `[B, 4, C]` maps of a group norm that comes first.
-    let statistics: GroupNormStatistics?
-    let silu: Bool
+/// Sizes of one application of the method: a convolution, or its input gradient, which is one too.
+struct WinogradShape {
+    let batch, height, width, channels: Int
+    let outHeight, outWidth, outputs: Int
+    let upsample, padTop, padLeft: Int
+    /// Whether the weight's first axis is the channels, and its taps run backwards.
+    let isTransposed: Bool
 
-    /// Whether the sizes suit it: 3x3 at stride 1 over whole blocks of channels.
-    static func suits(_ shape: ConvolutionShape, x: Tensor) -> Bool {
-        shape.kernelHeight == 3 && shape.kernelWidth == 3 && shape.stride == 1
-            && shape.inputs % USPI_WINOGRAD_BLOCK == 0 && shape.inputs >= 32
-            && x.dtype == .float32
+    /// The convolution itself; nil if the method does not apply or does not pay.
+    init?(_ shape: ConvolutionShape) {
+        guard shape.kernelHeight == 3, shape.kernelWidth == 3, shape.stride == 1 else { return nil }
+        self.init(
+            batch: shape.batch, source: (shape.height, shape.width, shape.inputs),
+            result: (shape.outHeight, shape.outWidth, shape.outputs), upsample: shape.upsample,
+            padTop: shape.padding.top, padLeft: shape.padding.left, isTransposed: false)
     }
 
-    private var tilesY: Int { (shape.outHeight + 3) / 4 }
-    private var tilesX: Int { (shape.outWidth + 3) / 4 }
-    private var panels: Int { (shape.outputs + 31) / 32 }
-    private var blocks: Int { shape.inputs / USPI_WINOGRAD_BLOCK }
-
-    /// Tiles of a chunk: enough that reading the kernels costs less than the tiles themselves.
-    private var wantedTiles: Int {
-        let (c, o) = (shape.inputs, shape.outputs)
-        return min(256, max(96, c * o / (2 * (c + o))))
+    /// The input gradient of a convolution without doubling: kernels turned round, the rest of the
+    /// kernel's width as padding.
+    init?(inputGradient shape: ConvolutionShape) {
+        guard shape.kernelHeight == 3, shape.kernelWidth == 3, shape.stride == 1, shape.upsample == 1
+        else { return nil }
+        self.init(
+            batch: shape.batch, source: (shape.outHeight, shape.outWidth, shape.outputs),
+            result: (shape.height, shape.width, shape.inputs), upsample: 1,
+            padTop: 2 - shape.padding.top, padLeft: 2 - shape.padding.left, isTransposed: true)
     }
 
-    /// - Returns: `[B, H', W', O]`
-    /// - Complexity: 36/144 of the multiplications of the plain sum.
-    func run() throws(USPError) -> Tensor {
-        let y = try Tensor(shape.result)
-        if y.count == 0 { return y }
-        let chunks = ChunkGrid(
-            images: shape.batch, tilesY: tilesY, tilesX: tilesX, wanted: wantedTiles)
-        let most = chunks.images * chunks.rows * chunks.columns
-        let (c, o) = (shape.inputs, shape.outputs)
-        let kernelRow = uspi_winograd_kernel_row(c, o)
-        let kernels = try Storage(byteCount: 36 * kernelRow * 4)
-        transformKernels(kernels.base.assumingMemoryBound(to: Float.self), kernelRow)
-        let v = try Storage(byteCount: 36 * uspi_winograd_v_row(c, most) * 4)
-        let m = try Storage(byteCount: 36 * uspi_winograd_m_row(o, most) * 4)
-        let stageBytes = (uspi_winograd_stage(chunks.rows, chunks.columns) * 4 + 127) / 64 * 64
-        let cuts = min(blocks, 2 * ThreadPool.shared.threads)
-        let stages = try Storage(byteCount: stageBytes * cuts)
-        var job = job(into: y)
-        job.kernels = UnsafePointer(kernels.base.assumingMemoryBound(to: Float.self))
-        job.kernel_row = kernelRow
-        job.v = v.base.assumingMemoryBound(to: Float.self)
-        job.m = m.base.assumingMemoryBound(to: Float.self)
-        for index in 0..<chunks.count {
-            chunks.place(index, in: &job)
-            let tiles = job.images * job.tiles_y * job.tiles_x
-            job.v_row = uspi_winograd_v_row(c, tiles)
-            job.m_row = uspi_winograd_m_row(o, tiles)
-            run(job, stages: stages.base, stageBytes, parts: cuts)
-        }
-        return y
-    }
-
-    /// One chunk: input transform by blocks of channels, products by points, output transform.
-    private func run(
-        _ job: uspi_winograd, stages: UnsafeMutableRawPointer, _ stageBytes: Int, parts: Int
+    private init?(
+        batch: Int, source: (Int, Int, Int), result: (Int, Int, Int), upsample: Int, padTop: Int,
+        padLeft: Int, isTransposed: Bool
     ) {
-        let rows = job.images * job.tiles_y
-        let (panels, blocks) = (panels, blocks)
-        withUnsafePointer(to: job) { job in
-            ThreadPool.shared.run(parts: parts) { part in
-                let stage = stages + part * stageBytes
-                for block in blocks * part / parts..<blocks * (part + 1) / parts {
-                    uspi_winograd_input(job, block, stage.assumingMemoryBound(to: Float.self))
-                }
-            }
-            ThreadPool.shared.run(parts: 36) { uspi_winograd_product(job, $0) }
-            let cuts = min(rows, 4)
-            ThreadPool.shared.run(parts: panels * cuts) { part in
-                let (panel, cut) = part.quotientAndRemainder(dividingBy: cuts)
-                uspi_winograd_output(job, panel, rows * cut / cuts, rows * (cut + 1) / cuts)
-            }
-        }
+        self.batch = batch
+        (height, width, channels) = source
+        (outHeight, outWidth, outputs) = result
+        (self.upsample, self.padTop, self.padLeft) = (upsample, padTop, padLeft)
+        self.isTransposed = isTransposed
+        // Products of whole tiles against those of the plain sum.
+        let products = 36 * tilesY * tilesX
+        guard channels % USPI_WINOGRAD_BLOCK == 0, batch > 0, products * 5 <= 27 * outHeight * outWidth
+        else { return nil }
     }
 
-    private func transformKernels(_ kernels: UnsafeMutablePointer<Float>, _ row: Int) {
-        let (weight, c, o) = (weight.floats, shape.inputs, shape.outputs)
-        let panels = panels
-        parallelRanges(blocks * panels, grain: 4) { range in
-            for index in range {
-                let (panel, block) = index.quotientAndRemainder(dividingBy: blocks)
-                uspi_winograd_kernel(weight, o, c, block, panel, kernels, row)
-            }
-        }
+    var tilesY: Int { (outHeight + 3) / 4 }
+    var tilesX: Int { (outWidth + 3) / 4 }
+    var panels: Int { (outputs + 31) / 32 }
+    var blocks: Int { channels / USPI_WINOGRAD_BLOCK }
+    var kernelRow: Int { uspi_winograd_kernel_row(channels, outputs) }
+
+    /// Enough tiles that reading the kernels costs less than the tiles themselves.
+    var chunks: WinogradChunks {
+        let wanted = min(256, max(96, channels * outputs / (2 * (channels + outputs))))
+        return WinogradChunks(images: batch, tilesY: tilesY, tilesX: tilesX, wanted: wanted)
     }
 
-    private func job(into y: Tensor) -> uspi_winograd {
+    var weight: uspi_winograd_weight {
+        let (outer, inner) = (9 * (isTransposed ? outputs : channels), 9)
+        return uspi_winograd_weight(
+            outputs: outputs, channels: channels, output_row: isTransposed ? inner : outer,
+            channel_row: isTransposed ? outer : inner, flipped: isTransposed ? 1 : 0)
+    }
+
+    /// The kernels' description of x (normalised on the way in, perhaps) and y.
+    func job(
+        _ x: Tensor, _ norm: (statistics: GroupNormStatistics, silu: Bool)?, _ y: Tensor
+    ) -> uspi_winograd {
         var job = uspi_winograd()
         job.x = UnsafePointer(x.floats)
-        (job.height, job.width, job.channels) = (shape.height, shape.width, shape.inputs)
-        job.upsample = shape.upsample
-        (job.pad_top, job.pad_left) = (shape.padding.top, shape.padding.left)
-        if let statistics {
-            job.scale = UnsafePointer(statistics.map(0, 0, channels: shape.inputs))
-            job.shift = UnsafePointer(statistics.map(0, 1, channels: shape.inputs))
-            job.map_row = 4 * shape.inputs
+        (job.height, job.width, job.channels) = (height, width, channels)
+        (job.upsample, job.pad_top, job.pad_left) = (upsample, padTop, padLeft)
+        if let norm {
+            job.scale = UnsafePointer(norm.statistics.map(0, 0, channels: channels))
+            job.shift = UnsafePointer(norm.statistics.map(0, 1, channels: channels))
+            job.map_row = 4 * channels
+            job.silu = norm.silu ? 1 : 0
         }
-        job.silu = silu ? 1 : 0
         job.y = y.floats
-        (job.out_height, job.out_width, job.outputs) = (shape.outHeight, shape.outWidth, shape.outputs)
-        job.bias = bias.map { UnsafePointer($0.floats) }
-        job.residual = residual.map { UnsafePointer($0.floats) }
+        (job.out_height, job.out_width, job.outputs) = (outHeight, outWidth, outputs)
+        job.kernel_row = kernelRow
         return job
     }
 }
 
 /// How all tiles are cut into chunks: rectangles of one image, or several whole small images.
-private struct ChunkGrid {
+struct WinogradChunks {
     let images, rows, columns: Int
     private let allImages, tilesY, tilesX: Int
 
@@ -136,6 +104,8 @@ private struct ChunkGrid {
     private var down: Int { (tilesY + rows - 1) / rows }
     private var across: Int { (tilesX + columns - 1) / columns }
     var count: Int { (allImages + images - 1) / images * down * across }
+    /// Tiles of the largest chunk.
+    var tiles: Int { images * rows * columns }
 
     func place(_ index: Int, in job: inout uspi_winograd) {
         let (rest, column) = index.quotientAndRemainder(dividingBy: across)
@@ -143,5 +113,56 @@ private struct ChunkGrid {
         (job.image, job.images) = (group * images, min(images, allImages - group * images))
         (job.tile_y, job.tiles_y) = (row * rows, min(rows, tilesY - row * rows))
         (job.tile_x, job.tiles_x) = (column * columns, min(columns, tilesX - column * columns))
+        let tiles = job.images * job.tiles_y * job.tiles_x
+        job.v_row = uspi_winograd_v_row(job.channels, tiles)
+        job.m_row = uspi_winograd_m_row(job.outputs, tiles)
+    }
+}
+
+/// Transformed tiles of one chunk, and the stages of the threads.
+struct WinogradWorkspace {
+    let shape: WinogradShape
+    let chunks: WinogradChunks
+    private let v, m, stages: Storage
+    private let stageBytes: Int
+    /// Parts of the input transform; no result depends on it.
+    private let inputParts: Int
+
+    init(_ shape: WinogradShape) throws(USPError) {
+        self.shape = shape
+        chunks = shape.chunks
+        v = try Storage(byteCount: 36 * 4 * uspi_winograd_v_row(shape.channels, chunks.tiles))
+        m = try Storage(byteCount: 36 * 4 * uspi_winograd_m_row(shape.outputs, chunks.tiles))
+        stageBytes = (uspi_winograd_stage(chunks.rows, chunks.columns) * 4 + 127) / 64 * 64
+        inputParts = min(shape.blocks, 2 * ThreadPool.shared.threads)
+        stages = try Storage(byteCount: stageBytes * inputParts)
+    }
+
+    func attach(to job: inout uspi_winograd) {
+        job.v = v.base.assumingMemoryBound(to: Float.self)
+        job.m = m.base.assumingMemoryBound(to: Float.self)
+    }
+
+    /// Step 1, by blocks of channels.
+    func transformInput(_ job: UnsafePointer<uspi_winograd>) {
+        let (blocks, parts) = (shape.blocks, inputParts)
+        ThreadPool.shared.run(parts: parts) { part in
+            let stage = (stages.base + part * stageBytes).assumingMemoryBound(to: Float.self)
+            for block in blocks * part / parts..<blocks * (part + 1) / parts {
+                uspi_winograd_input(job, block, stage)
+            }
+        }
+    }
+
+    /// Calls the body for panels and ranges of tile rows, for all of them.
+    func forOutputs(
+        _ job: UnsafePointer<uspi_winograd>, _ body: (_ panel: Int, _ rows: Range<Int>) -> Void
+    ) {
+        let rows = job.pointee.images * job.pointee.tiles_y
+        let cuts = min(rows, 4)
+        ThreadPool.shared.run(parts: shape.panels * cuts) { part in
+            let (panel, cut) = part.quotientAndRemainder(dividingBy: cuts)
+            body(panel, rows * cut / cuts..<rows * (cut + 1) / cuts)
+        }
     }
 }
