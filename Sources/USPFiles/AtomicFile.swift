@@ -92,6 +92,24 @@ package final class AtomicFile {
         }
     }
 
+    /// Appends zeros; where no checksum is wanted they take no room on the disk.
+    package func writeZeros(_ count: Int) throws(USPError) {
+        guard checksum == nil, count >= 1 << 16 else {
+            var left = count
+            let zeros = [UInt8](repeating: 0, count: min(count, 1 << 20))
+            while left > 0 {
+                try withRawBytes(of: zeros) { (raw) throws(USPError) in
+                    try write(UnsafeRawBufferPointer(rebasing: raw[..<min(left, raw.count)]))
+                }
+                left -= min(left, zeros.count)
+            }
+            return
+        }
+        try flush()
+        position += count
+        guard ftruncate(descriptor, off_t(position)) == 0 else { throw systemError("cannot write", path) }
+    }
+
     /// Copies as much as the kernel is ready to copy by itself, and returns how much that was.
     private func copyInKernel(_ source: Int32, _ offset: Int, _ count: Int) -> Int {
         var done = 0

@@ -28,11 +28,23 @@ extension FileModel {
         _ width: Int, _ argument: Int?, _ folder: FolderConfiguration?, _ name: String
     ) throws(USPError) -> Int {
         if let argument { return argument }
+        if name == "num_heads", let heads = told("usp.heads").flatMap({ Int($0) }) { return heads }
         if let heads = folder?.heads { return heads }
         if let heads = Presets.heads(width: width) { return heads }
         throw USPError(
             .argument,
             "\(path): no published model is \(width) wide, and shapes do not tell the heads; give \(name)")
+    }
+
+    /// What our own writer tells beside the tensors.
+    private func told(_ key: String) -> String? { metadata.first { $0.key == key }?.value }
+
+    private func activation(_ usual: Activation) -> Activation {
+        switch told("usp.activation") {
+        case "gelu_tanh": .geluTanh
+        case "gelu_erf": .geluErf
+        default: usual
+        }
     }
 
     private func grid(_ rows: Int, _ given: Grid?, _ name: String) throws(USPError) -> Grid {
@@ -41,6 +53,10 @@ extension FileModel {
                 given.count == rows, .argument,
                 "\(path): \(name) has \(rows) rows, which is not the grid \(given)")
             return given
+        }
+        let sides = told("usp.grid")?.split(separator: "x").compactMap { Int($0) } ?? []
+        if sides.count == 2, sides[0] > 0, rows % sides[0] == 0, rows / sides[0] == sides[1] {
+            return Grid(sides[0], sides[1])
         }
         guard let square = Grid.square(rows) else {
             throw USPError(
@@ -91,7 +107,7 @@ extension FileModel {
             grid: grid, channels: channels, patch: patch, width: width, depth: depth("blocks"),
             heads: try heads(width, options.heads, nil, "num_heads"),
             mlpRatio: try mlpRatio("blocks.0", width), classToken: hasClassToken,
-            epsilon: options.epsilon ?? 1e-6)
+            activation: activation(.geluErf), epsilon: options.epsilon ?? 1e-6)
         try locating(path) { () throws(USPError) in try configuration.check() }
         return configuration
     }
@@ -157,6 +173,7 @@ extension FileModel {
             mlpRatio: try mlpRatio("blocks.0", width), classes: max(labels[0] - 1, 1),
             hasNullClass: labels[0] > 1, learnsSigma: final[0] == 2 * outputs,
             returnsSigma: returnsSigma, affineNorms: sources["blocks.0.norm1.weight"] != nil,
+            activation: activation(.geluTanh),
             epsilon: options.epsilon ?? (isDiffusers ? folder?.epsilon ?? 1e-5 : 1e-6),
             frequencies: frequencies[1], frequencyShift: isDiffusers ? 1 : 0)
         try locating(path) { () throws(USPError) in try configuration.check() }

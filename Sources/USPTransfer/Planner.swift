@@ -1,0 +1,245 @@
+// Decides where each tensor of the target comes from.
+
+import USPBase
+import USPFiles
+import USPModels
+import USPTensor
+
+struct Planner {
+    private let source: TransferSource
+    private let target: Sizes
+    private let configuration: ModelConfiguration
+    private let options: TransferOptions
+    private(set) var entries: [TransferEntry] = []
+    private(set) var left: [SkippedItem] = []
+    private(set) var notes: [String] = []
+    private var used: Set<String> = []
+
+    init(_ source: TransferSource, _ configuration: ModelConfiguration, _ options: TransferOptions) {
+        self.source = source
+        self.configuration = configuration
+        self.options = options
+        target = Sizes(configuration)
+    }
+
+    mutating func run(_ specs: [ParameterSpec]) throws(USPError) {
+        for spec in specs { try add(spec) }
+        for name in source.file.names where !used.contains(name) {
+            let names = source.file.sources[name]?.names.joined(separator: " + ") ?? name
+            left.append(SkippedItem(name: names, reason: reasonToLeave(name)))
+        }
+        left += source.file.ignored
+        left += source.file.unexpected.map { SkippedItem(name: $0, reason: "of no model that we know") }
+        if source.activation != target.activation {
+            notes.append(
+                "the source's MLPs were trained with \(label(source.activation)), the target's use "
+                    + "\(label(target.activation)), as published")
+        }
+        if source.heads != target.heads {
+            notes.append("the source has \(source.heads) attention heads, the target \(target.heads)")
+        }
+    }
+
+    private func label(_ activation: Activation) -> String {
+        activation == .geluTanh ? "the tanh form of GELU" : "the exact GELU"
+    }
+
+    private mutating func add(_ spec: ParameterSpec) throws(USPError) {
+        let parts = spec.name.split(separator: ".", maxSplits: 2).map(String.init)
+        switch parts[0] {
+        case "blocks": try addBlock(spec, Int(parts[1]) ?? 0, parts[2])
+        case "pos_embed", "decoder_pos_embed": addPositions(spec)
+        case "patch_embed", "x_embedder": addPatches(spec)
+        default: addPlain(spec)
+        }
+    }
+
+    // MARK: the four kinds of tensors
+
+    private mutating func addBlock(
+        _ spec: ParameterSpec, _ block: Int, _ rest: String
+    ) throws(USPError) {
+        guard let origin = origin(of: block) else { return addFresh(spec, "block beyond the transferred ones") }
+        let name = "blocks.\(origin).\(rest)"
+        if source.isDiffusion && target.family != "DiT" && target.family != "SiT" {
+            return try addFolded(spec, origin, rest, name)
+        }
+        guard source.file.sources[name] != nil else { return addFresh(spec) }
+        let moved = origin == block ? [] : ["from block \(origin)"]
+        try addCopy(spec, name, moved)
+    }
+
+    /// The source's block for one of the target's.
+    private func origin(of block: Int) -> Int? {
+        guard block < options.layers ?? .max else { return nil }
+        switch options.depthAdaptation {
+        case .prefix: return block < source.depth ? block : nil
+        case .stride: return block * source.depth / max(target.depth, 1)
+        case .repeat: return block % source.depth
+        }
+    }
+
+    /// A modulated block as a plain one, at a fixed time and label.
+    private mutating func addFolded(
+        _ spec: ParameterSpec, _ origin: Int, _ rest: String, _ name: String
+    ) throws(USPError) {
+        let modulation = "blocks.\(origin).adaLN_modulation.1"
+        used.formUnion(["\(modulation).weight", "\(modulation).bias"])
+        let at = "t = \(options.timestep), label \(options.label.map(String.init) ?? "null")"
+        switch rest {
+        case "norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias":
+            if source.file.sources[name] != nil { used.insert(name) }
+            let chunk = rest.hasPrefix("norm1") ? 0 : 3
+            append(
+                spec, .modulatedNorm(block: origin, chunk: chunk, isBias: rest.hasSuffix("bias")), name,
+                ["modulation at \(at) folded in"], extra: "\(modulation).weight")
+        case "attn.proj.weight", "attn.proj.bias", "mlp.fc2.weight", "mlp.fc2.bias":
+            try expectShape(spec, name)
+            append(
+                spec, .gatedRows(block: origin, chunk: rest.hasPrefix("attn") ? 2 : 5), name,
+                ["gate at \(at) folded in"], extra: "\(modulation).weight")
+        default: try addCopy(spec, name, [])
+        }
+    }
+
+    private mutating func addPositions(_ spec: ParameterSpec) {
+        guard let shape = source.file.sources[spec.name]?.shape, shape.rank == 3,
+            shape[2] == spec.shape[2], shape[1] == source.leading + source.grid.count
+        else { return addFresh(spec) }
+        let change = PositionChange(
+            from: source.grid, to: target.grid, leadingBefore: source.leading,
+            leadingAfter: target.leading)
+        var steps: [String] = []
+        if change.leadingBefore > change.leadingAfter { steps.append("class row dropped") }
+        if change.leadingBefore < change.leadingAfter { steps.append("row of zeros for the class token") }
+        if change.from != change.to {
+            let how = options.resampling == .bicubic ? "bicubically" : "bicubically, antialiased,"
+            steps.append("resampled \(how) \(change.from) -> \(change.to)")
+        }
+        append(spec, steps.isEmpty ? .copy : .positions(change), spec.name, steps)
+    }
+
+    private mutating func addPatches(_ spec: ParameterSpec) {
+        let name = source.patchEmbedding + spec.name.drop { $0 != "." }
+        guard source.file.sources[name] != nil else { return addFresh(spec) }
+        let change = PatchChange(
+            patchBefore: source.patch, patchAfter: target.patch, channelsBefore: source.channels,
+            channelsAfter: target.channels)
+        let hasOtherChannels = change.channelsBefore != change.channelsAfter
+        if hasOtherChannels && options.channelAdaptation == .fresh {
+            return addFresh(spec, "the source has \(source.channels) channels, not \(target.channels)")
+        }
+        guard spec.shape.rank == 4, hasOtherChannels || change.patchBefore != change.patchAfter else {
+            return append(spec, .copy, name, [])
+        }
+        var steps: [String] = []
+        if change.patchBefore != change.patchAfter {
+            steps.append("patch \(change.patchBefore) -> \(change.patchAfter) by the pseudo-inverse of resizing")
+        }
+        if hasOtherChannels {
+            let how = options.channelAdaptation == .copy ? "copied, the rest zero" : "repeated and scaled"
+            steps.append("channels \(change.channelsBefore) -> \(change.channelsAfter), \(how)")
+        }
+        append(spec, .patches(change), name, steps)
+    }
+
+    private mutating func addPlain(_ spec: ParameterSpec) {
+        // A plain encoder's final norm is over tokens; average pooling has one of its own.
+        guard let shape = source.file.sources[spec.name]?.shape else { return addFresh(spec) }
+        guard shape == spec.shape else { return addFresh(spec, "the source's is \(shape)") }
+        append(spec, .copy, spec.name, [])
+    }
+
+    private mutating func addCopy(
+        _ spec: ParameterSpec, _ name: String, _ steps: [String]
+    ) throws(USPError) {
+        try expectShape(spec, name)
+        append(spec, .copy, name, steps)
+    }
+
+    private func expectShape(_ spec: ParameterSpec, _ name: String) throws(USPError) {
+        guard let shape = source.file.sources[name]?.shape else {
+            throw USPError(.missingWeight, "\(source.archive.path): no \(name) in it")
+        }
+        try require(
+            shape == spec.shape, .shape,
+            "\(source.archive.path): \(name) is \(shape), the target's \(spec.name) \(spec.shape)")
+    }
+
+    // MARK: entries
+
+    private mutating func append(
+        _ spec: ParameterSpec, _ operation: TransferOperation, _ name: String, _ steps: [String],
+        extra: String? = nil
+    ) {
+        let found = source.file.sources[name]
+        if found != nil { used.insert(name) }
+        var steps = steps
+        if let found {
+            if found.parts.count > 1 { steps.insert("\(found.parts.count) parts stacked", at: 0) }
+            if found.rowScale != nil { steps.append("layer scale folded in") }
+            if found.dtype != .float32 { steps.append("\(found.dtype.name) -> f32") }
+        }
+        let names = (found?.names ?? []) + (extra.map { source.file.sources[$0]?.names ?? [] } ?? [])
+        let isRenamed = operation == .copy && found?.names != [spec.name]
+        let verb = operation == .copy ? (isRenamed ? "renamed" : "copied") : ""
+        let what = ([verb] + steps).filter { !$0.isEmpty }.joined(separator: ", ")
+        entries.append(
+            TransferEntry(
+                name: spec.name, shape: spec.shape, operation: operation, sources: names, what: what,
+                initializer: spec.initializer, sourceName: name))
+    }
+
+    private mutating func addFresh(_ spec: ParameterSpec, _ reason: String? = nil) {
+        let isModulation = spec.name.hasPrefix("blocks.") && spec.name.hasSuffix("adaLN_modulation.1.bias")
+        let hasGates = isModulation && options.gateBias != 0
+        var what = "initialised \(spec.initializer.label(seed: options.seed))"
+        if hasGates { what += ", gates \(options.gateBias)" }
+        if let reason { what += "; \(reason)" }
+        entries.append(
+            TransferEntry(
+                name: spec.name, shape: spec.shape,
+                operation: hasGates ? .gates(options.gateBias) : .initialize, sources: [], what: what,
+                initializer: spec.initializer, sourceName: ""))
+    }
+
+    private func reasonToLeave(_ name: String) -> String {
+        let parts = name.split(separator: ".").map(String.init)
+        switch parts[0] {
+        case "blocks":
+            if parts.count > 2, parts[2].hasPrefix("norm"), used.contains("blocks.\(parts[1]).attn.qkv.weight") {
+                return "the target's norms have no beta and gamma"
+            }
+            return parts.contains("adaLN_modulation") ? "the target is not modulated" : "the target's blocks do not use it"
+        case "cls_token": return "the target has no class token"
+        case "pos_embed": return "the target's position table is its own"
+        case "patch_embed", "x_embedder":
+            return "for \(source.channels) channels; the target has \(target.channels)"
+        case "mask_token", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred", "decoder_pos_embed":
+            return "the decoder of pretraining"
+        case "norm", "fc_norm": return "the target has no such final norm"
+        case "head": return "the classifier's head"
+        case "t_embedder", "y_embedder":
+            return target.family == "DiT" || target.family == "SiT"
+                ? "for other classes" : "time and label are folded into the blocks"
+        case "final_layer": return "predicts noise, not features"
+        default: return "the target has no place for it"
+        }
+    }
+}
+
+extension Initializer {
+    /// The rule in words.
+    func label(seed: UInt64) -> String {
+        switch self {
+        case .zeros: "zeros"
+        case .ones: "ones"
+        case .constant(let value): "\(value)"
+        case .normal(let deviation): "normal \(deviation) seed \(seed)"
+        case .truncatedNormal(let deviation): "truncated normal \(deviation) seed \(seed)"
+        case .uniform(let bound): "uniform within \(bound) seed \(seed)"
+        case .xavierUniform: "Xavier uniform seed \(seed)"
+        case .table: "sine-cosine table"
+        }
+    }
+}

@@ -1,1 +1,0 @@
-// USPTransfer: rooms are filled one by one; see CONTRIBUTING.md.

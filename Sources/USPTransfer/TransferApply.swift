@@ -1,0 +1,205 @@
+// Carrying a plan out: one tensor at a time, into memory or into a file.
+
+import USPBase
+import USPFiles
+import USPModels
+import USPTensor
+
+/// Makes the tensors of a plan. What a fixed time and label need is computed once, when first asked.
+final class TransferRun {
+    private let plan: TransferPlan
+    private var modulations: [Tensor]?
+
+    init(_ plan: TransferPlan) { self.plan = plan }
+
+    private var key: RandomKey { RandomKey(seed: plan.options.seed) }
+
+    /// The source's own array, if the entry is exactly that.
+    func untouched(_ entry: TransferEntry) -> ArchiveEntry? {
+        guard entry.operation == .copy, let source = plan.source.file.sources[entry.sourceName],
+            source.parts.count == 1, source.rowScale == nil
+        else { return nil }
+        return source.parts[0]
+    }
+
+    /// Whether the entry is nothing but zeros.
+    func isZero(_ entry: TransferEntry) -> Bool {
+        entry.operation == .initialize && entry.initializer == .zeros
+    }
+
+    /// The entry's values, f32.
+    func values(_ entry: TransferEntry) throws(USPError) -> Tensor {
+        let tensor = try Tensor(entry.shape)
+        let target = UnsafeMutableBufferPointer(start: tensor.floats, count: tensor.count)
+        switch entry.operation {
+        case .copy: try source(entry).fill(tensor.floats)
+        case .initialize: entry.initializer.fill(target, key.stream(entry.name))
+        case .gates(let bias):
+            entry.initializer.fill(target, key.stream(entry.name))
+            let width = entry.shape.count / 6
+            for chunk in [2, 5] { for i in 0..<width { target[chunk * width + i] = bias } }
+        case .positions(let change):
+            try write(try positions(entry, change), to: target, entry)
+        case .patches(let change):
+            let kernel = try floats(entry)
+            try write(
+                try PatchResize.kernel(
+                    kernel, width: entry.shape[0], change, plan.options.channelAdaptation),
+                to: target, entry)
+        case .modulatedNorm(let block, let chunk, let isBias):
+            try write(try norm(entry, block, chunk, isBias), to: target, entry)
+        case .gatedRows(let block, let chunk):
+            try source(entry).fill(tensor.floats)
+            let gates = try modulation(block, chunk)
+            let width = tensor.count / max(gates.count, 1)
+            for (row, gate) in gates.enumerated() {
+                for i in row * width..<(row + 1) * width { target[i] *= gate }
+            }
+        }
+        return tensor
+    }
+
+    private func write(
+        _ values: [Float], to target: UnsafeMutableBufferPointer<Float>, _ entry: TransferEntry
+    ) throws(USPError) {
+        try require(
+            values.count == target.count, .internal, "\(entry.name): \(values.count) values for \(entry.shape)")
+        _ = target.update(fromContentsOf: values)
+    }
+
+    private func source(_ entry: TransferEntry) throws(USPError) -> TensorSource {
+        guard let source = plan.source.file.sources[entry.sourceName] else {
+            throw USPError(.internal, "\(entry.name): no source \(entry.sourceName)")
+        }
+        return source
+    }
+
+    private func floats(_ entry: TransferEntry) throws(USPError) -> [Float] {
+        let source = try source(entry)
+        let tensor = try Tensor([source.shape.count])
+        try source.fill(tensor.floats)
+        return tensor.values
+    }
+
+    private func positions(
+        _ entry: TransferEntry, _ change: PositionChange
+    ) throws(USPError) -> [Float] {
+        let width = entry.shape[2]
+        var table = try floats(entry)
+        var leading = change.leadingBefore
+        if leading > change.leadingAfter {
+            table.removeFirst((leading - change.leadingAfter) * width)
+            leading = change.leadingAfter
+        }
+        table = try PositionTable.resize(
+            table, width: width, from: change.from, to: change.to, leading: leading,
+            plan.options.resampling)
+        let added = change.leadingAfter - leading
+        return added > 0 ? [Float](repeating: 0, count: added * width) + table : table
+    }
+
+    /// (LN(x)·γ + β)·(1 + s) + m = LN(x)·γ(1 + s) + (β(1 + s) + m)
+    private func norm(
+        _ entry: TransferEntry, _ block: Int, _ chunk: Int, _ isBias: Bool
+    ) throws(USPError) -> [Float] {
+        let (shift, scale) = (try modulation(block, chunk), try modulation(block, chunk + 1))
+        let isPlain = plan.source.file.sources[entry.sourceName] == nil
+        let own = isPlain
+            ? [Float](repeating: isBias ? 0 : 1, count: scale.count) : try floats(entry)
+        return scale.indices.map { own[$0] * (1 + scale[$0]) + (isBias ? shift[$0] : 0) }
+    }
+
+    /// One of the six chunks of a block's modulation at the plan's time and label.
+    private func modulation(_ block: Int, _ chunk: Int) throws(USPError) -> [Float] {
+        let all: [Tensor]
+        if let present = modulations {
+            all = present
+        } else {
+            var options = LoadOptions()
+            options.inference = plan.options.source
+            let model = try DiT.load(plan.source.archive, options).model
+            let label = plan.options.label ?? model.configuration.classes
+            all = try model.conditioning(t: [plan.options.timestep], y: [label], in: Context()).blocks
+            modulations = all
+        }
+        let width = all[block].count / 6
+        return Array(all[block].values[chunk * width..<(chunk + 1) * width])
+    }
+}
+
+extension TransferPlan {
+    /// The target's arrays in memory, those that are copied still in the source's file.
+    package func apply() throws(USPError) -> [ArchiveEntry] {
+        let run = TransferRun(self)
+        var result: [ArchiveEntry] = []
+        for entry in entries {
+            if let original = run.untouched(entry), original.dtype == .float32 {
+                result.append(original.renamed(entry.name))
+                continue
+            }
+            let tensor = try run.values(entry)
+            let bytes = ByteView(base: tensor.raw, count: tensor.byteCount, owner: tensor)
+            result.append(ArchiveEntry(entry.name, .float32, entry.shape, bytes: bytes))
+        }
+        return result
+    }
+
+    /// Facts that a reader of the file cannot tell from shapes.
+    package var metadata: [(key: String, value: String)] {
+        let sizes = Sizes(configuration)
+        return [
+            ("format", "pt"), ("usp.family", sizes.family), ("usp.heads", String(sizes.heads)),
+            ("usp.grid", sizes.grid.description),
+            ("usp.activation", sizes.activation == .geluTanh ? "gelu_tanh" : "gelu_erf"),
+            ("usp.seed", String(options.seed)), ("usp.source", sourcePath),
+        ]
+    }
+
+    /// Writes the target's file: safetensors, or for names that end in `.pt`, `.pth` or `.ckpt`
+    /// PyTorch's training layout (`{"model": …, "ema": …}`; `{"model": …}` for vision transformers).
+    ///
+    /// One tensor is in memory at a time; copies go from file to file inside the kernel. The file
+    /// appears complete or not at all.
+    /// - dtype: of the arrays: f32, f16 or bf16
+    /// - Throws: `.io`, `.dtype`
+    package func write(_ path: String, dtype: DType = .float32) throws(USPError) {
+        try require(
+            [.float32, .float16, .bfloat16].contains(dtype), .dtype,
+            "\(dtype.name): weights are written as f32, f16 or bf16")
+        let run = TransferRun(self)
+        let outputs = entries.map { entry in
+            ArrayOutput(entry.name, dtype, entry.shape) { file throws(USPError) in
+                try write(entry, run, dtype, file)
+            }
+        }
+        guard [".pt", ".pth", ".ckpt", ".bin"].contains(where: path.hasSuffix) else {
+            return try Safetensors.write(path, outputs, metadata: metadata)
+        }
+        let table = TorchArchive.table(outputs)
+        var root: [(key: String, value: TorchObject)] = [("model", table)]
+        if case .diffusion = configuration { root.append(("ema", table)) }
+        root += metadata.dropFirst().map { ($0.key, .text($0.value)) }
+        try TorchArchive.write(path, root: .dictionary(root), outputs)
+    }
+
+    private func write(
+        _ entry: TransferEntry, _ run: TransferRun, _ dtype: DType, _ file: AtomicFile
+    ) throws(USPError) {
+        if run.isZero(entry) { return try file.writeZeros(entry.shape.count * dtype.size) }
+        if let original = run.untouched(entry), original.dtype == dtype {
+            return try file.write(try original.bytes())
+        }
+        let tensor = try run.values(entry)
+        guard dtype != .float32 else {
+            return try file.write(ByteView(base: tensor.raw, count: tensor.byteCount, owner: tensor))
+        }
+        // Converted a piece at a time.
+        for first in stride(from: 0, to: tensor.count, by: 1 << 20) {
+            let length = min(1 << 20, tensor.count - first)
+            let part = Tensor(
+                [length], .float32, storage: tensor.storage, byteOffset: tensor.byteOffset + first * 4)
+            let piece = try StridedView(part, entry.name).gathered(as: dtype)
+            try file.write(ByteView(base: piece.raw, count: piece.byteCount, owner: piece))
+        }
+    }
+}
