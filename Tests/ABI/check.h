@@ -48,6 +48,7 @@ static inline usp_tensor tensor(void *data, usp_dtype dtype, int rank, const int
 void test_tensor(void);
 void test_threads(void);
 void test_checkpoint(void);
+void test_transfer(void);
 void test_diffusion(void);
 
 #endif

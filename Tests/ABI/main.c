@@ -7,6 +7,7 @@ int main(void) {
     test_tensor();
     test_threads();
     test_checkpoint();
+    test_transfer();
     test_diffusion();
     printf("C: %d expectations, %d failed\n", checks, failures);
     return failures != 0;

@@ -24,6 +24,7 @@ from ._errors import (
 from ._library import lib as _lib
 from .checkpoint import Checkpoint
 from .diffusion import Diffusion
+from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan
 
 __version__: str = _lib.usp_version().decode()
 
@@ -45,6 +46,8 @@ def threads() -> int:
 
 __all__ = [
     "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "Diffusion", "FileError", "FormatError",
-    "InternalError", "MissingWeightError", "OutOfMemory", "ShapeError", "USPError",
+    "InternalError", "MissingWeightError", "OutOfMemory", "ShapeError", "TransferEntry",
+    "TransferPlan", "TransferReport", "USPError",
     "UnsupportedError", "build_info", "evaluate", "random", "set_threads", "threads",
+    "transfer", "transfer_plan",
 ]

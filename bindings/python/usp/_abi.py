@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "f6bb0da804151ba7203619f15abf5016cb7b40e9d915cbd312be6c11cfaf115c"
+HEADER_SHA256 = "29f8a8f2b662fa475fdfe0725eb42a519464c79bdedb30276944a28fdc657006"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -179,6 +179,40 @@ usp_diffusion_options._fields_ = [
 ]
 
 
+class usp_transfer_plan(Structure):
+    """Opaque."""
+
+
+class usp_transfer_options(Structure):
+    pass
+
+
+usp_transfer_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("grid_height", c_int32),
+    ("grid_width", c_int32),
+    ("classes", c_int32),
+    ("patch", c_int32),
+    ("channels", c_int32),
+    ("use_layers", c_int32),
+    ("layers", c_int32),
+    ("seed", c_uint64),
+    ("plain_norms", c_int32),
+    ("keep_activation", c_int32),
+    ("channel_rule", c_char_p),
+    ("depth_rule", c_char_p),
+    ("pool", c_char_p),
+    ("head", c_char_p),
+    ("gate_bias", c_float),
+    ("timestep", c_float),
+    ("block", c_int32),
+    ("use_label", c_int32),
+    ("label", c_int32),
+    ("heads", c_int32),
+    ("table", c_char_p),
+]
+
+
 #: name -> (result, arguments)
 PROTOTYPES = {
     "usp_version": (
@@ -312,6 +346,82 @@ PROTOTYPES = {
     "usp_diffusion_losses": (
         c_int,
         [POINTER(usp_diffusion), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_transfer_plan_open": (
+        c_int,
+        [c_char_p, c_char_p, POINTER(usp_transfer_options), POINTER(POINTER(usp_transfer_plan))],
+    ),
+    "usp_transfer_plan_create": (
+        c_int,
+        [POINTER(usp_checkpoint), c_char_p, POINTER(usp_transfer_options), POINTER(POINTER(usp_transfer_plan))],
+    ),
+    "usp_transfer_plan_free": (
+        None,
+        [POINTER(usp_transfer_plan)],
+    ),
+    "usp_transfer_plan_count": (
+        c_size_t,
+        [POINTER(usp_transfer_plan)],
+    ),
+    "usp_transfer_plan_name": (
+        c_char_p,
+        [POINTER(usp_transfer_plan), c_size_t],
+    ),
+    "usp_transfer_plan_source": (
+        c_char_p,
+        [POINTER(usp_transfer_plan), c_size_t],
+    ),
+    "usp_transfer_plan_action": (
+        c_char_p,
+        [POINTER(usp_transfer_plan), c_size_t],
+    ),
+    "usp_transfer_plan_shape": (
+        c_int,
+        [POINTER(usp_transfer_plan), c_size_t, POINTER(usp_tensor)],
+    ),
+    "usp_transfer_plan_left_count": (
+        c_size_t,
+        [POINTER(usp_transfer_plan)],
+    ),
+    "usp_transfer_plan_left_name": (
+        c_char_p,
+        [POINTER(usp_transfer_plan), c_size_t],
+    ),
+    "usp_transfer_plan_left_reason": (
+        c_char_p,
+        [POINTER(usp_transfer_plan), c_size_t],
+    ),
+    "usp_transfer_plan_note_count": (
+        c_size_t,
+        [POINTER(usp_transfer_plan)],
+    ),
+    "usp_transfer_plan_note": (
+        c_char_p,
+        [POINTER(usp_transfer_plan), c_size_t],
+    ),
+    "usp_transfer_plan_parameters": (
+        c_int64,
+        [POINTER(usp_transfer_plan)],
+    ),
+    "usp_transfer_plan_transferred": (
+        c_int64,
+        [POINTER(usp_transfer_plan)],
+    ),
+    "usp_transfer_plan_report": (
+        c_int,
+        [POINTER(usp_transfer_plan), c_char_p, c_size_t, POINTER(c_size_t)],
+    ),
+    "usp_transfer_plan_json": (
+        c_int,
+        [POINTER(usp_transfer_plan), c_char_p, c_size_t, POINTER(c_size_t)],
+    ),
+    "usp_transfer_plan_apply": (
+        c_int,
+        [POINTER(usp_transfer_plan), POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_transfer_plan_write": (
+        c_int,
+        [POINTER(usp_transfer_plan), c_char_p, c_char_p],
     ),
     "usp_evaluate_frechet": (
         c_int,

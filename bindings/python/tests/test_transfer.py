@@ -1,0 +1,80 @@
+"""Transfer: plans, reports, results in memory and in files, refusals."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+import usp
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[3] / "Tests" / "Golden"
+SOURCE = GOLDEN / "transfer" / "checkpoint-3.pth"
+
+
+def test_result_and_report_agree():
+    weights, report = usp.transfer(
+        SOURCE, to="DiT", grid=8, classes=10, layers=1, seed=3, num_heads=2)
+    source = usp.Checkpoint.open(SOURCE, table="model")
+    assert set(weights) == {entry.name for entry in report.entries}
+    for entry in report.entries:
+        assert weights[entry.name].shape == entry.shape
+        if entry.action in ("copied", "renamed"):
+            np.testing.assert_array_equal(weights[entry.name], source[entry.source])
+    assert not any(e.transferred for e in report.entries if e.name.startswith("blocks.1."))
+    assert ("cls_token", "the target has no class token") in report.left
+    assert report.parameters == sum(array.size for array in weights.values())
+    assert report.transferred_parameters == sum(
+        weights[e.name].size for e in report.entries if e.transferred)
+    assert 0 < report.share < 1 and "come from pretraining" in str(report)
+    assert json.loads(report.json)["parameters"] == report.parameters
+    again, _ = usp.transfer(SOURCE, to="DiT", grid=8, classes=10, layers=1, seed=3, num_heads=2)
+    for name in weights:
+        np.testing.assert_array_equal(weights[name], again[name])
+
+
+def test_matches_the_published_procedure():
+    golden = usp.Checkpoint.open(GOLDEN / "transfer" / "full.safetensors")
+    weights, _ = usp.transfer(SOURCE, to="SiT", grid=8, num_heads=2)
+    for key in golden:
+        name = key[len("out."):]
+        if name == "pos_embed":
+            np.testing.assert_allclose(weights[name], golden[key], atol=1e-6)
+        else:
+            np.testing.assert_array_equal(weights[name], golden[key])
+
+
+def test_from_a_mapping_and_into_files(tmp_path):
+    with usp.Checkpoint.open(SOURCE, table="model") as source:
+        plan = usp.transfer_plan(source, "DiT", num_heads=2)
+        plan.save(tmp_path / "init.safetensors", dtype="bf16")
+        plan.save(tmp_path / "init.pt")
+    found = usp.Checkpoint.open(tmp_path / "init.pt", table="ema")
+    half = usp.Checkpoint.open(tmp_path / "init.safetensors")
+    assert set(found) == set(half) and half.dtype("pos_embed") == "bf16"
+    assert found.tables == ("model", "ema")
+
+
+def test_torch_opens_the_training_layout(tmp_path):
+    torch = pytest.importorskip("torch")
+    usp.transfer_plan(SOURCE, "DiT", num_heads=2).save(tmp_path / "init.pt")
+    loaded = torch.load(tmp_path / "init.pt", weights_only=True)
+    weights, _ = usp.transfer(SOURCE, "DiT", num_heads=2)
+    for table in ("model", "ema"):
+        assert set(loaded[table]) == set(weights)
+        for name, tensor in loaded[table].items():
+            np.testing.assert_array_equal(tensor.numpy(), weights[name])
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(usp.ShapeError, match="24 wide, the target 1152"):
+        usp.transfer(SOURCE, "DiT-XL/2", num_heads=2)
+    with pytest.raises(usp.ArgumentError, match="did you mean"):
+        usp.transfer(SOURCE, "DiT-XXL/2", num_heads=2)
+    with pytest.raises(usp.ArgumentError, match="channel rule"):
+        usp.transfer(SOURCE, "DiT", num_heads=2, channel_rule="mirror")
+    with pytest.raises(usp.UnsupportedError, match="an autoencoder"):
+        usp.transfer(GOLDEN / "models" / "vae_params.safetensors", "DiT")
+    with pytest.raises(usp.FileError, match="cannot write"):
+        usp.transfer_plan(SOURCE, "DiT", num_heads=2).save("/nowhere/init.pt")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,144 @@
+"""Weight transfer: from one pretrained transformer to every model that can use it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Tuple, Union
+
+from . import _abi
+from ._call import call, composed, encoded, options, view_text
+from ._handles import Handle
+from ._library import lib
+from .checkpoint import Checkpoint
+
+Source = Union[str, "os.PathLike[str]", Checkpoint]
+
+
+@dataclass(frozen=True)
+class TransferEntry:
+    """One tensor of the target: where it comes from, and what happens on the way."""
+
+    name: str
+    shape: Tuple[int, ...]
+    #: names in the source, joined by " + "; "" for a fresh tensor
+    source: str
+    action: str
+
+    @property
+    def transferred(self) -> bool:
+        return self.source != ""
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """What became of every tensor of the target and of the source. `str()` is an aligned table."""
+
+    entries: Tuple[TransferEntry, ...]
+    #: (name, reason) of the source's tensors that stayed behind
+    left: Tuple[Tuple[str, str], ...]
+    notes: Tuple[str, ...]
+    parameters: int
+    transferred_parameters: int
+    text: str
+    json: str
+
+    @property
+    def share(self) -> float:
+        """Share of the target's parameters that come from the source."""
+        return self.transferred_parameters / self.parameters if self.parameters else 0.0
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class TransferPlan(Handle):
+    """A transfer before it is carried out: made from names and shapes only."""
+
+    kind = "usp_transfer_plan"
+
+    @property
+    def report(self) -> TransferReport:
+        plan = self.handle
+        entries = []
+        for index in range(lib.usp_transfer_plan_count(plan)):
+            tensor = _abi.usp_tensor()
+            call(lib.usp_transfer_plan_shape, plan, index, ctypes.byref(tensor))
+            entries.append(TransferEntry(
+                view_text(lib.usp_transfer_plan_name(plan, index)),
+                tuple(tensor.shape[: tensor.rank]),
+                view_text(lib.usp_transfer_plan_source(plan, index)),
+                view_text(lib.usp_transfer_plan_action(plan, index))))
+        left = tuple(
+            (view_text(lib.usp_transfer_plan_left_name(plan, index)),
+             view_text(lib.usp_transfer_plan_left_reason(plan, index)))
+            for index in range(lib.usp_transfer_plan_left_count(plan)))
+        notes = tuple(
+            view_text(lib.usp_transfer_plan_note(plan, index))
+            for index in range(lib.usp_transfer_plan_note_count(plan)))
+        return TransferReport(
+            tuple(entries), left, notes, int(lib.usp_transfer_plan_parameters(plan)),
+            int(lib.usp_transfer_plan_transferred(plan)),
+            composed(lib.usp_transfer_plan_report, plan), composed(lib.usp_transfer_plan_json, plan))
+
+    def apply(self) -> Checkpoint:
+        """Carries the plan out in memory; arrays that are copied stay in the source's file."""
+        return Checkpoint._made(lib.usp_transfer_plan_apply, self.handle)
+
+    def save(self, path: "Union[str, os.PathLike[str]]", *, dtype: Optional[str] = None) -> None:
+        """Carries the plan out into a file, one tensor in memory at a time.
+
+        safetensors, or for names that end in .pt .pth .ckpt .bin PyTorch's training layout
+        {"model": ..., "ema": ...}; the file appears complete or not at all.
+        """
+        call(lib.usp_transfer_plan_write, self.handle, encoded(path), encoded(dtype))
+
+
+def _grid(grid: "Union[int, Tuple[int, int], None]") -> Tuple[Optional[int], Optional[int]]:
+    if grid is None:
+        return None, None
+    return (grid, grid) if isinstance(grid, int) else (int(grid[0]), int(grid[1]))
+
+
+def transfer_plan(
+    source: "Union[Source, Mapping[str, Any]]", to: str, *,
+    grid: "Union[int, Tuple[int, int], None]" = None, classes: Optional[int] = None,
+    patch: Optional[int] = None, channels: Optional[int] = None, layers: Optional[int] = None,
+    seed: int = 0, affine: bool = True, keep_activation: bool = False,
+    channel_rule: Optional[str] = None, depth_rule: Optional[str] = None,
+    pool: Optional[str] = None, head: Optional[str] = None, gate_bias: Optional[float] = None,
+    block: Optional[int] = None, timestep: Optional[float] = None, label: Optional[int] = None,
+    table: Optional[str] = None, num_heads: Optional[int] = None,
+) -> TransferPlan:
+    """Plans a transfer from a file or a checkpoint.
+
+    `to` is a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE") whose
+    sizes are the source's. `layers` lets only the first blocks come from the source. Where channels
+    differ, `channel_rule` is "fresh", "copy" or "repeat"; where depths differ, `depth_rule` is
+    "prefix", "stride" or "repeat". Classifiers take `pool` ("token", "average") and `head`
+    ("fine-tune", "probe"). A diffusion source becomes a feature extractor after `block`, at
+    `timestep` and `label` (None: the null class).
+    """
+    height, width = _grid(grid)
+    given = options(
+        _abi.usp_transfer_options, grid_height=height, grid_width=width, classes=classes,
+        patch=patch, channels=channels, use_layers=int(layers is not None), layers=layers,
+        seed=seed, plain_norms=int(not affine), keep_activation=int(keep_activation),
+        channel_rule=channel_rule, depth_rule=depth_rule, pool=pool, head=head,
+        gate_bias=gate_bias, timestep=timestep, block=block, use_label=int(label is not None),
+        label=label, heads=num_heads, table=table)
+    if isinstance(source, Checkpoint) or isinstance(source, Mapping):
+        checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
+        return TransferPlan._made(
+            lib.usp_transfer_plan_create, checkpoint.handle, encoded(to), ctypes.byref(given))
+    return TransferPlan._made(
+        lib.usp_transfer_plan_open, encoded(source), encoded(to), ctypes.byref(given))
+
+
+def transfer(
+    source: "Union[Source, Mapping[str, Any]]", to: str, **settings: Any
+) -> Tuple[Checkpoint, TransferReport]:
+    """The target's weights and the report of every tensor; settings as in `transfer_plan`."""
+    plan = transfer_plan(source, to, **settings)
+    return plan.apply(), plan.report
