@@ -11,28 +11,54 @@ INLINE vf stage_silu(vf x) {
     return x / (1.0f + exp_small(r) * power_of_two(n));
 }
 
-/* One row of the stage: pixels left ..< left + count of image row `row` (of the doubled image). */
-INLINE void stage_row(const uspi_winograd *w, const float *image, const float *scale,
-                      const float *shift, ptrdiff_t y, ptrdiff_t left, ptrdiff_t count, float *out) {
-    const ptrdiff_t height = w->height * w->upsample, width = w->width * w->upsample;
-    if (y < 0 || y >= height) {
-        memset(out, 0, (size_t)(count * SEGMENT) * sizeof(float));
-        return;
+/* One pixel's block of channels, normalised and activated where asked. */
+INLINE void stage_pixel(const float *pixel, const float *scale, const float *shift, const int silu,
+                        float *out) {
+    for (int j = 0; j < SEGMENT; j += VECTOR) {
+        vf value = load(pixel + j);
+        if (scale) value = value * load(scale + j) + load(shift + j);
+        if (silu) value = stage_silu(value);
+        store(out + j, value);
     }
-    const float *row = image + y / w->upsample * w->width * w->channels;
-    for (ptrdiff_t i = 0; i < count; i++, out += SEGMENT) {
-        const ptrdiff_t x = left + i;
-        const int inside = x >= 0 && x < width;
-        const float *pixel = row + (inside ? x / w->upsample : 0) * w->channels;
-        for (int j = 0; j < SEGMENT; j += VECTOR) {
-            vf value = inside ? load(pixel + j) : (vf)0.0f;
-            if (scale && inside) {
-                value = value * load(scale + j) + load(shift + j);
-                if (w->silu) value = stage_silu(value);
-            }
-            store(out + j, value);
+}
+
+/* Pixels x ..< x + count of an image row; of the doubled row if `doubled`. */
+INLINE void stage_pixels(const float *row, ptrdiff_t channels, ptrdiff_t x, ptrdiff_t count,
+                         const int doubled, const float *scale, const float *shift, const int silu,
+                         float *out) {
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const ptrdiff_t source = doubled ? (x + i) >> 1 : x + i;
+        if (doubled && i > 0 && ((x + i) & 1)) {
+            memcpy(out + i * SEGMENT, out + (i - 1) * SEGMENT, SEGMENT * sizeof(float));
+        } else {
+            stage_pixel(row + source * channels, scale, shift, silu, out + i * SEGMENT);
         }
     }
+}
+
+/* One row of the stage: pixels left ..< left + count of row y, of the doubled image perhaps. */
+static void stage_row(const uspi_winograd *w, const float *image, const float *scale,
+                      const float *shift, ptrdiff_t y, ptrdiff_t left, ptrdiff_t count, float *out) {
+    const ptrdiff_t height = w->height * w->upsample, width = w->width * w->upsample;
+    const size_t pixel = SEGMENT * sizeof(float);
+    ptrdiff_t before = left < 0 ? -left : 0, inside = width - left - before;
+    if (before > count) before = count;
+    if (inside > count - before) inside = count - before;
+    if (inside < 0 || y < 0 || y >= height) inside = 0;
+    if (inside == 0) before = count;
+    memset(out, 0, (size_t)before * pixel);
+    const int doubled = w->upsample == 2;
+    const float *row = image + (doubled ? y >> 1 : y) * w->width * w->channels;
+    float *first = out + before * SEGMENT;
+    const ptrdiff_t x = left + before;
+    if (doubled) {
+        stage_pixels(row, w->channels, x, inside, 1, scale, shift, w->silu, first);
+    } else if (w->silu) {
+        stage_pixels(row, w->channels, x, inside, 0, scale, shift, 1, first);
+    } else {
+        stage_pixels(row, w->channels, x, inside, 0, scale, shift, 0, first);
+    }
+    memset(first + inside * SEGMENT, 0, (size_t)(count - before - inside) * pixel);
 }
 
 /* Six inputs to six points (0, 1, -1, 2, -2, infinity). */
@@ -153,30 +179,41 @@ INLINE void kernel_points(const vf g[3], vf t[6]) {
     t[5] = g[2];
 }
 
-/* Where element `e` of a kernel of 9 lies. */
-INLINE ptrdiff_t kernel_element(const uspi_winograd_weight *k, ptrdiff_t o, ptrdiff_t c, ptrdiff_t e) {
-    return o * k->output_row + c * k->channel_row + (k->flipped ? 8 - e : e);
+/* Where the kernel of an output and a channel lies. */
+INLINE ptrdiff_t kernel_place(const uspi_winograd_weight *k, ptrdiff_t o, ptrdiff_t c) {
+    return o * k->output_row + c * k->channel_row;
+}
+
+/* Elements (c, e) of a block's kernels with the outputs of a panel side by side. */
+static void load_kernels(const uspi_winograd_weight *k, const float *weight, ptrdiff_t block,
+                         ptrdiff_t panel, float elements[SEGMENT * 9][PANEL]) {
+    const int together = k->channel_row == 9;
+    for (ptrdiff_t j = 0; j < PANEL; j += LANES) {
+        for (ptrdiff_t c = 0; c < SEGMENT; c += together ? SEGMENT : 1) {
+            lanes_source source = {.lane_stride = 0, .k_stride = 1, .type = USPI_F32, .count = LANES};
+            for (ptrdiff_t l = 0; l < LANES; l++) {
+                const ptrdiff_t o = panel * PANEL + j + l;
+                source.lane[l] =
+                    o < k->outputs ? weight + kernel_place(k, o, block * SEGMENT + c) : NULL;
+            }
+            pack_lanes(&source, together ? SEGMENT * 9 : 9, LANES, USPI_F32,
+                       (uint32_t *)&elements[c * 9][j], PANEL);
+        }
+    }
 }
 
 static void winograd_kernel(const uspi_winograd_weight *k, const float *weight, ptrdiff_t block,
                             ptrdiff_t panel, float *kernels, ptrdiff_t kernel_row) {
     float elements[SEGMENT * 9][PANEL];
-    for (ptrdiff_t o = 0; o < PANEL; o++) {
-        const ptrdiff_t output = panel * PANEL + o;
-        for (ptrdiff_t c = 0; c < SEGMENT; c++) {
-            for (ptrdiff_t e = 0; e < 9; e++) {
-                elements[c * 9 + e][o] =
-                    output < k->outputs ? weight[kernel_element(k, output, block * SEGMENT + c, e)] : 0;
-            }
-        }
-    }
+    load_kernels(k, weight, block, panel, elements);
+    const int last = k->flipped ? 8 : 0, step = k->flipped ? -1 : 1;
     float *out = kernels + (panel * k->channels + block * SEGMENT) * PANEL;
     for (ptrdiff_t c = 0; c < SEGMENT; c++) {
         for (int j = 0; j < PANEL; j += VECTOR) {
             vf half[6][3];
             for (int x = 0; x < 3; x++) {
                 vf column[3], points[6];
-                for (int y = 0; y < 3; y++) column[y] = load(&elements[c * 9 + y * 3 + x][j]);
+                for (int y = 0; y < 3; y++) column[y] = load(&elements[c * 9 + last + step * (y * 3 + x)][j]);
                 kernel_points(column, points);
                 for (int y = 0; y < 6; y++) half[y][x] = points[y];
             }
@@ -270,8 +307,9 @@ static void winograd_kernel_gradient(const uspi_winograd_weight *k, const float 
     }
     for (ptrdiff_t o = 0; o < PANEL && panel * PANEL + o < k->outputs; o++) {
         for (ptrdiff_t c = 0; c < SEGMENT; c++) {
+            float *kernel = weight + kernel_place(k, panel * PANEL + o, block * SEGMENT + c);
             for (ptrdiff_t e = 0; e < 9; e++) {
-                weight[kernel_element(k, panel * PANEL + o, block * SEGMENT + c, e)] += elements[c * 9 + e][o];
+                kernel[k->flipped ? 8 - e : e] += elements[c * 9 + e][o];
             }
         }
     }

@@ -71,7 +71,7 @@ struct ConvolutionPass {
         }
     }
 
-    /// Images of `result` (+)= the pass. Rows are cut by sizes alone, sums are never cut.
+    /// Images of `result` (+)= the pass. Rows are cut freely, sums are never cut.
     /// - Complexity: 2·m·k·N flops, and k elements gathered for each of the m windows.
     func run(
         _ images: Tensor, _ matrix: PackedMatrix, into y: Tensor, bias: Tensor?, residual: Tensor?,
@@ -122,7 +122,8 @@ struct ConvolutionPass {
     }
 }
 
-/// How the rows of a pass are cut: blocks that stay in cache, parts of several blocks.
+/// How the rows of a pass are cut: blocks that stay in cache, parts of several blocks. Each row is
+/// computed alike wherever it falls, so the number of parts may follow that of the threads.
 struct PassBlock {
     let m: Int
     let rows: Int
@@ -133,7 +134,8 @@ struct PassBlock {
         rows = min(224, max(28, (768 << 10) / (4 * max(k, 1)) / 14 * 14))
         let blocks = (m + rows - 1) / rows
         let blockWork = 2 * rows * k * n
-        let perPart = max(1, max((1 << 22) / max(blockWork, 1), (blocks + 255) / 256))
+        let most = 4 * ThreadPool.shared.threads
+        let perPart = max(1, max((1 << 22) / max(blockWork, 1), (blocks + most - 1) / most))
         partRows = rows * perPart
     }
 
