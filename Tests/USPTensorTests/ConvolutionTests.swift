@@ -104,9 +104,10 @@ func convolutionGradientsFollowDifferences(_ c: ConvolutionCase) throws {
     #expect(error < 2e-3)
 }
 
-@Test func convolutionIsTheSameForAnyNumberOfThreads() throws {
-    let x = try randomTensor([5, 30, 31, 24], "x")
-    let weight = try randomTensor([48, 24, 3, 3], "w", scale: 0.3)
+@Test(arguments: [24, 32])
+func convolutionIsTheSameForAnyNumberOfThreads(_ inputs: Int) throws {
+    let x = try randomTensor([5, 30, 31, inputs], "x")
+    let weight = try randomTensor([48, inputs, 3, 3], "w", scale: 0.3)
     func run(_ threads: Int) throws -> ([Float], [Float], [Float]) {
         let before = ThreadPool.shared.threads
         ThreadPool.shared.threads = threads
@@ -117,8 +118,10 @@ func convolutionGradientsFollowDifferences(_ c: ConvolutionCase) throws {
         try tape.backward(from: y, gradient: try randomTensor(y.shape, "g"))
         return (y.values, dx.values, dw.values)
     }
-    let (one, three) = (try run(1), try run(3))
-    #expect(one == three)
+    try alone {
+        let (one, three) = (try run(1), try run(3))
+        #expect(one == three)
+    }
 }
 
 @Test func convolutionRefusesShapesThatDoNotMeet() throws {

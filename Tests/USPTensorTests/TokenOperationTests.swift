@@ -93,6 +93,10 @@ import USPTensor
     }
 
     @Test func threadsAndInstructionSetsAgree() throws {
+        try alone { try compareThreadsAndInstructionSets() }
+    }
+
+    private func compareThreadsAndInstructionSets() throws {
         let pool = ThreadPool.shared
         let kept = pool.threads
         defer { pool.threads = kept }
