@@ -35,7 +35,7 @@ struct TransferSource {
         _ file: FileModel, _ options: InferenceOptions
     ) throws(USPError) -> MaskedAutoencoderConfiguration {
         var options = options
-        if options.decoderHeads == nil, let width = file.sources["decoder_embed.weight"]?.shape[0] {
+        if options.decoderHeads == nil, let width = file.sources["decoder_embed.weight"]?.shape.extents.first {
             options.decoderHeads = Presets.heads(width: width) ?? 1
         }
         return try file.maskedAutoencoderConfiguration(options)

@@ -228,3 +228,15 @@ func diffusersAutoencoder(_ kind: String, _ generation: Int) throws {
     let registers = try renamed(archive, adding: [entry("register_tokens", [1, 4, 48])]) { $0 }
     #expect(message { _ = try VisionTransformer.load(registers, options(heads: 3)) }.contains("register tokens"))
 }
+
+@Test func everyHalfPrecisionValueIsExact() throws {
+    let words = (0...UInt16.max).map { $0 }
+    let bytes = words.withUnsafeBytes { Array($0) }
+    let entry = ArchiveEntry("x", .float16, [65536], bytes: try ByteBuffer(bytes).view)
+    let tensor = try Tensor([65536])
+    try entry.fill(tensor.floats)
+    for (word, value) in zip(words, tensor.values) {
+        let expected = Float(Float16(bitPattern: word))
+        #expect(value.bitPattern == expected.bitPattern || (value.isNaN && expected.isNaN))
+    }
+}

@@ -221,6 +221,27 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
     #expect(Array(repeated[16..<32]) == kernel[0..<16].map { $0 / 4 })
 }
 
+/// DINOv2's LayerScale goes into the projections; its unused mask token stays.
+@Test func layerScaleIsFolded() throws {
+    func ones(_ name: String, _ shape: Shape, _ value: Float) throws -> ArchiveEntry {
+        let bytes = [Float](repeating: value, count: shape.count).withUnsafeBytes { Array($0) }
+        return ArchiveEntry(name, .float32, shape, bytes: try ByteBuffer(bytes).view)
+    }
+    let encoder = try pretrained().table("model").entries.filter {
+        !$0.name.hasPrefix("decoder_") && $0.name != "mask_token"
+    }
+    let scales = try [ones("blocks.0.ls1.gamma", [24], 0.25), ones("mask_token", [1, 24], 1)]
+    let table = try ArchiveTable("", encoder + scales)
+    let source = Archive(path: "dino", format: .safetensors, tables: [table])
+    let plan = try TransferPlan(source, transferOptions(.named("DiT")))
+    let entry = try #require(plan.entries.first { $0.name == "blocks.0.attn.proj.weight" })
+    #expect(entry.sources == ["blocks.0.attn.proj.weight", "blocks.0.ls1.gamma"])
+    #expect(entry.what.contains("layer scale folded in"))
+    let made = try #require(try plan.apply().first { $0.name == entry.name })
+    #expect(try floats(made) == floats(try #require(table[entry.name])).map { $0 * 0.25 })
+    #expect(plan.left.contains { $0.name == "mask_token" })
+}
+
 @Test func refusals() throws {
     #expect(
         message { _ = try TransferPlan(try pretrained(), transferOptions(.named("DiT-XL/2"))) }

@@ -82,7 +82,9 @@ extension FileModel {
 
     private func mlpRatio(_ block: String, _ width: Int) throws(USPError) -> Float {
         guard let shape = sources["\(block).mlp.fc1.weight"]?.shape, shape.rank == 2 else { return 4 }
-        return Float(shape[0]) / Float(width)
+        let ratio = Float(shape[0]) / Float(width)
+        // The quotient may lie just below the number that gives the hidden width again.
+        return Int(Float(width) * ratio) < shape[0] ? ratio.nextUp : ratio
     }
 
     /// Sizes of a vision transformer's encoder.

@@ -66,16 +66,46 @@ extension ArchiveEntry {
             plainBytes?.release()
             return
         }
-        var view = try bytes()
-        if !view.isAligned(to: dtype.size) { view = try ByteBuffer(view.bytes).view }
-        defer { withExtendedLifetime(view.owner) {} }
-        // SAFETY: both views cover `count` elements; the source is only read.
-        let source = try StridedView(
-            UnsafeMutableRawPointer(mutating: view.base), [count], strides: [], dtype, name)
-        let result = try StridedView(target, [count], strides: [], .float32, name)
-        try result.copy(from: source)
+        let view = try bytes()
+        // SAFETY: the view has `count` elements, each range is written by one thread.
+        nonisolated(unsafe) let (source, target) = (view.base, target)
+        let (dtype, count) = (dtype, count)
+        let isFast = dtype == .float16 || dtype == .bfloat16
+        if isFast {
+            parallelRanges(count, grain: 1 << 18) { range in
+                let words = source + range.lowerBound * 2
+                for i in 0..<range.count {
+                    let word = words.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
+                    target[range.lowerBound + i] =
+                        dtype == .bfloat16
+                        ? Float(bitPattern: UInt32(word) << 16) : floatFromHalf(word)
+                }
+            }
+        } else {
+            try convertSlowly(view, target)
+        }
         view.release()
     }
+
+    private func convertSlowly(
+        _ view: ByteView, _ target: UnsafeMutablePointer<Float>
+    ) throws(USPError) {
+        let aligned = view.isAligned(to: dtype.size) ? view : try ByteBuffer(view.bytes).view
+        defer { withExtendedLifetime(aligned.owner) {} }
+        // SAFETY: both views cover `count` elements; the source is only read.
+        let source = try StridedView(
+            UnsafeMutableRawPointer(mutating: aligned.base), [count], strides: [], dtype, name)
+        try StridedView(target, [count], strides: [], .float32, name).copy(from: source)
+    }
+}
+
+/// IEEE half precision to single, without branches that a loop would stumble over.
+@inline(__always)
+private func floatFromHalf(_ word: UInt16) -> Float {
+    // Exponent and fraction moved up are the value times 2⁻¹¹², subnormals included.
+    let scaled = Float(bitPattern: UInt32(word & 0x7FFF) << 13) * 0x1p112
+    let special: UInt32 = word & 0x7C00 == 0x7C00 ? 0x7F80_0000 : 0
+    return Float(bitPattern: scaled.bitPattern | special | UInt32(word & 0x8000) << 16)
 }
 
 extension Array where Element == Float {

@@ -1,0 +1,84 @@
+// Models with wrong names, shapes and types: loading and planning end in an error or in a result,
+// never in a trap.
+
+import Testing
+import USPBase
+import USPFiles
+import USPModels
+import USPTensor
+import USPTransfer
+
+private struct Damage {
+    var stream = RandomStream(RandomKey(seed: 11))
+    private let extents = [0, 1, 2, 3, 4, 7, 8, 16, 24, 48, 96, 4097, 1 << 20]
+
+    mutating func shape() -> Shape {
+        Shape((0..<stream.below(5)).map { _ in extents[stream.below(extents.count)] })
+    }
+
+    /// The entry unchanged, gone, renamed, of another type, or of another shape (with bytes that
+    /// are there, however many it claims to be worth).
+    mutating func damaged(_ entry: ArchiveEntry, _ names: [String]) throws -> ArchiveEntry? {
+        switch stream.below(60) {
+        case 0: return nil
+        case 1: return entry.renamed(names[stream.below(names.count)])
+        case 2, 3, 4:
+            let shape = shape()
+            guard shape.count * 4 <= 1 << 24 else { return entry }
+            let bytes = try ByteBuffer(count: shape.count * 4)
+            bytes.bytes.initializeMemory(as: UInt8.self, repeating: 1)
+            return ArchiveEntry(entry.name, .float32, shape, bytes: bytes.view)
+        case 5:
+            let bytes = try ByteBuffer(count: entry.count * 8)
+            bytes.bytes.initializeMemory(as: UInt8.self, repeating: 2)
+            return ArchiveEntry(entry.name, .float64, entry.shape, bytes: bytes.view)
+        default: return entry
+        }
+    }
+}
+
+@Test(
+    arguments: [
+        "transfer/checkpoint-3.pth", "models/dit_affine_params.safetensors",
+        "models/dit_diffusers_params.safetensors", "models/vae_params.safetensors",
+    ])
+func damagedModels(_ file: String) throws {
+    let archive = try Archive.open("\(goldenPath)/\(file)")
+    let entries = archive.tables.first { $0.name == "model" || $0.name == "" }?.entries ?? []
+    let names = entries.map(\.name)
+    var damage = Damage()
+    var outcomes: [String: Int] = [:]
+    for _ in 0..<300 {
+        var seen: Set<String> = []
+        let damaged = try entries.compactMap { try damage.damaged($0, names) }.filter { seen.insert($0.name).inserted }
+        let broken = Archive(path: "broken", format: .safetensors, tables: [try ArchiveTable("", damaged)])
+        var load = LoadOptions()
+        load.isStrict = damage.stream.below(2) == 0
+        load.inference.heads = [nil, 1, 2, 3, 5, -1][damage.stream.below(6)]
+        load.inference.decoderHeads = [nil, 2][damage.stream.below(2)]
+        load.inference.grid = [nil, Grid(7, 7), Grid(8, 8)][damage.stream.below(3)]
+        func count(_ name: String, _ body: () throws(USPError) -> Void) {
+            do throws(USPError) {
+                try body()
+                outcomes[name, default: 0] += 1
+            } catch {
+                outcomes["error", default: 0] += 1
+                #expect(!error.message.isEmpty && error.kind != .internal, "\(error.message)")
+            }
+        }
+        count("mae") { () throws(USPError) in _ = try MaskedAutoencoder.load(broken, load) }
+        count("vit") { () throws(USPError) in _ = try VisionTransformer.load(broken, pool: .average, load) }
+        count("dit") { () throws(USPError) in _ = try DiT.load(broken, load) }
+        count("vae") { () throws(USPError) in _ = try KLAutoencoder.load(broken, load) }
+        for target in ["DiT", "ViT", "MAE", "SiT"] {
+            count("transfer") { () throws(USPError) in
+                var options = TransferOptions(to: .named(target))
+                options.source = load.inference
+                options.channelAdaptation = .repeat
+                (options.patch, options.depthAdaptation) = (1, .stride)
+                _ = try TransferPlan(broken, options).apply()
+            }
+        }
+    }
+    #expect(outcomes["error", default: 0] > 100 && outcomes.count > 1, "\(outcomes)")
+}
