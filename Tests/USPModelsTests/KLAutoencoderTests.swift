@@ -212,3 +212,16 @@ private func small() throws -> KLAutoencoder {
         #expect(together == single)
     }
 }
+
+@Test func latentStatisticsGiveUnitVariance() throws {
+    let latents = try randomTensor([6, 3, 8, 8], "z", scale: 5)
+    for index in 0..<latents.count where index / 64 % 3 == 1 { latents.floats[index] = latents.floats[index] * 0.1 + 7 }
+    let channels = try LatentNormalization(measuring: latents, perChannel: true)
+    #expect(abs(channels.shift[1] - 7) < 0.2 && abs(channels.scale[1] - 2) < 0.3)
+    #expect(abs(channels.scale[0] - 0.2) < 0.03)
+    let whole = try LatentNormalization(measuring: latents)
+    #expect(whole.shift == [0] && whole.scale.count == 1)
+    #expect(throws: USPError.self) { try LatentNormalization(measuring: Tensor.zeros([1, 2, 2, 2])) }
+    let model = try small()
+    #expect(try model.roundTripError(randomTensor([1, 1, 8, 8], "x"), in: Context()).isFinite)
+}
