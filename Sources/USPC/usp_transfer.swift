@@ -50,7 +50,8 @@ private func settings(
 ) -> usp_status {
     guarded("usp_transfer_plan_open") { () throws(USPError) in
         try checkOut(out)
-        try store(Transfer(path: text(path, "path"), to: text(to, "to"), settings(options)), in: out)
+        try store(
+            Transfer(path: text(path, "path"), to: text(to, "to"), settings(options)), in: out)
     }
 }
 

@@ -1,5 +1,5 @@
-// What a file of arrays gives, whatever its format: tables of entries, plain values beside them, and
-// what was left unread.
+// What a file of arrays gives, whatever its format: tables of entries, plain values beside them,
+// and what was left unread.
 
 import USPBase
 

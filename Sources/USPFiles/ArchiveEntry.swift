@@ -133,7 +133,8 @@ extension ArchiveEntry {
     ) throws(USPError) -> ArchiveEntry {
         let shape = try checkedShape(name, dtype, extents)
         try require(
-            strides.count == extents.count && offset >= 0 && strides.allSatisfy { $0 >= 0 }, .format,
+            strides.count == extents.count && offset >= 0 && strides.allSatisfy { $0 >= 0 },
+            .format,
             "\(name): strides \(strides) and offset \(offset) for the shape \(shape)")
         let start = try CheckedMath.multiply(offset, dtype.size, name)
         if shape.count == 0 {
@@ -141,7 +142,8 @@ extension ArchiveEntry {
         }
         var last = 0
         for (extent, stride) in zip(extents, strides) {
-            last = try CheckedMath.add(last, try CheckedMath.multiply(extent - 1, stride, name), name)
+            last = try CheckedMath.add(
+                last, try CheckedMath.multiply(extent - 1, stride, name), name)
         }
         let span = try CheckedMath.multiply(try CheckedMath.add(last, 1, name), dtype.size, name)
         let view = try storage.part(start, span, name)

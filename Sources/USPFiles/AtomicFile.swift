@@ -4,7 +4,8 @@ import CFiles
 import Glibc
 import USPBase
 
-/// A file under construction. Until `commit` nothing is visible at `path`; without it nothing stays.
+/// A file under construction. Until `commit` nothing is visible at `path`; without it nothing
+/// stays.
 package final class AtomicFile {
     package let path: String
     /// Bytes written so far.
@@ -107,7 +108,9 @@ package final class AtomicFile {
         }
         try flush()
         position += count
-        guard ftruncate(descriptor, off_t(position)) == 0 else { throw systemError("cannot write", path) }
+        guard ftruncate(descriptor, off_t(position)) == 0 else {
+            throw systemError("cannot write", path)
+        }
     }
 
     /// Copies as much as the kernel is ready to copy by itself, and returns how much that was.
@@ -147,7 +150,8 @@ package final class AtomicFile {
     ) throws(USPError) {
         var done = 0
         while done < count {
-            let written = pwrite(descriptor, base + done, min(count - done, 1 << 30), off_t(offset + done))
+            let written = pwrite(
+                descriptor, base + done, min(count - done, 1 << 30), off_t(offset + done))
             if written < 0 && errno == EINTR { continue }
             guard written > 0 else { throw systemError("cannot write", path) }
             done += written

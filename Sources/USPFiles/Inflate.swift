@@ -49,7 +49,8 @@ enum Inflate {
     /// Compresses in zlib's format.
     ///
     /// - level: 1 (fast) ... 9 (small)
-    static func compress(_ bytes: UnsafeRawBufferPointer, level: Int32) throws(USPError) -> [UInt8] {
+    static func compress(_ bytes: UnsafeRawBufferPointer, level: Int32) throws(USPError) -> [UInt8]
+    {
         var size = compressBound(uLong(bytes.count))
         var result = [UInt8](repeating: 0, count: Int(size))
         let source = bytes.bindMemory(to: UInt8.self).baseAddress

@@ -91,7 +91,9 @@ private struct JSONParser {
     private var next: UInt8? { at < bytes.count ? bytes[at] : nil }
 
     private mutating func skipSpace() {
-        while let byte = next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { at += 1 }
+        while let byte = next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 {
+            at += 1
+        }
     }
 
     private mutating func expect(_ character: Unicode.Scalar) throws(USPError) {
@@ -102,8 +104,10 @@ private struct JSONParser {
     private mutating func value() throws(USPError) -> JSON {
         skipSpace()
         switch next {
-        case UInt8(ascii: "{"): return try nested { (parser) throws(USPError) in try parser.object() }
-        case UInt8(ascii: "["): return try nested { (parser) throws(USPError) in try parser.array() }
+        case UInt8(ascii: "{"):
+            return try nested { (parser) throws(USPError) in try parser.object() }
+        case UInt8(ascii: "["):
+            return try nested { (parser) throws(USPError) in try parser.array() }
         case UInt8(ascii: "\""): return .string(try string())
         case UInt8(ascii: "t"): return try word("true", .bool(true))
         case UInt8(ascii: "f"): return try word("false", .bool(false))

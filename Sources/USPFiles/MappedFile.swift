@@ -81,6 +81,7 @@ func systemError(_ action: String, _ path: String) -> USPError {
 }
 
 extension ByteView {
-    /// Lets go of the view's pages, if it is part of a mapped file; touched again they are read again.
+    /// Lets go of the view's pages, if it is part of a mapped file; touched again they are read
+    /// again.
     package func release() { (owner as? MappedFile)?.release(self) }
 }

@@ -63,7 +63,8 @@ package enum Npy {
     /// The type behind `<f4`, `>i8`, `|u1` …; nil if it is not ours.
     static func type(_ text: String) -> (dtype: DType, isBigEndian: Bool)? {
         let known = DType.allCases.filter { $0 != .bfloat16 }
-        guard let dtype = known.first(where: { typeName($0).dropFirst() == text.dropFirst() }) else {
+        guard let dtype = known.first(where: { typeName($0).dropFirst() == text.dropFirst() })
+        else {
             return nil
         }
         return (dtype, text.hasPrefix(">"))
@@ -97,7 +98,9 @@ struct NpyHeader {
         guard let descr = NpyHeader.value("descr", in: text),
             let order = NpyHeader.value("fortran_order", in: text),
             let shape = NpyHeader.value("shape", in: text).flatMap(NpyHeader.integers)
-        else { throw USPError(.format, "\(name): npy header without descr, fortran_order and shape") }
+        else {
+            throw USPError(.format, "\(name): npy header without descr, fortran_order and shape")
+        }
         guard let type = Npy.type(descr.filter { $0 != "'" && $0 != "\"" }) else {
             throw USPError(.dtype, "\(name): element type \(descr)")
         }
@@ -130,7 +133,9 @@ struct NpyHeader {
     private static func firstIndex(of pattern: [UInt8], in text: [UInt8]) -> Int? {
         guard text.count >= pattern.count else { return nil }
         for start in 0...text.count - pattern.count
-        where text[start] == pattern[0] && text[start..<start + pattern.count].elementsEqual(pattern) {
+        where text[start] == pattern[0]
+            && text[start..<start + pattern.count].elementsEqual(pattern)
+        {
             return start + pattern.count
         }
         return nil

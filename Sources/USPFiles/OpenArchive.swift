@@ -28,7 +28,9 @@ extension Archive {
         _ bytes: ByteView, _ path: String, isShard: Bool
     ) throws(USPError) -> Archive {
         if bytes.starts(with: [0x50, 0x4B]) { return try readZip(bytes, path) }
-        if bytes.starts(with: [0x93] + Array("NUMPY".utf8)) { return try Npy.read(bytes, path: path) }
+        if bytes.starts(with: [0x93] + Array("NUMPY".utf8)) {
+            return try Npy.read(bytes, path: path)
+        }
         if Safetensors.recognises(bytes) { return try Safetensors.read(bytes, path: path) }
         if TorchStream.recognises(bytes) { return try TorchStream.read(bytes, path: path) }
         if Idx.recognises(bytes) { return try Idx.read(bytes, path: path) }
@@ -40,7 +42,8 @@ extension Archive {
 
     private static func readZip(_ bytes: ByteView, _ path: String) throws(USPError) -> Archive {
         let zip = try ZipReader(bytes)
-        if zip.entries.contains(where: { $0.name.hasSuffix("/data.pkl") || $0.name == "data.pkl" }) {
+        if zip.entries.contains(where: { $0.name.hasSuffix("/data.pkl") || $0.name == "data.pkl" })
+        {
             return try TorchArchive.read(zip, path: path)
         }
         if zip.entries.contains(where: { $0.name.hasSuffix(".npy") }) {
@@ -82,7 +85,9 @@ extension Archive {
         var status = stat()
         guard stat(path, &status) == 0 else { throw systemError("cannot open", path) }
         guard status.st_mode & S_IFMT == S_IFDIR else { return path }
-        for name in usualNames where access("\(path)/\(name)", F_OK) == 0 { return "\(path)/\(name)" }
+        for name in usualNames where access("\(path)/\(name)", F_OK) == 0 {
+            return "\(path)/\(name)"
+        }
         throw USPError(
             .io, "\(path): a folder with none of \(usualNames.joined(separator: ", ")) in it")
     }
@@ -99,7 +104,8 @@ enum ShardedIndex {
         var shards: [String: Archive] = [:]
         var entries: [ArchiveEntry] = []
         for member in map {
-            guard let name = member.value.text, !name.contains("/"), name != "..", !name.isEmpty else {
+            guard let name = member.value.text, !name.contains("/"), name != "..", !name.isEmpty
+            else {
                 throw USPError(.format, "\(member.key): its shard is not a file beside the index")
             }
             let shard: Archive

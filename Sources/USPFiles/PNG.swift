@@ -52,7 +52,8 @@ package enum PNG {
 
     /// Keyword, zero, text; both in Latin-1.
     private static func text(_ content: ByteView) -> (key: String, value: String) {
-        let parts = content.bytes.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
+        let parts = content.bytes.split(
+            separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
         let texts = parts.map { part in
             String(String.UnicodeScalarView(part.map { Unicode.Scalar($0) }))
         }
@@ -96,7 +97,9 @@ package enum PNG {
         let sizes = bigEndian(UInt32(image.width)) + bigEndian(UInt32(image.height))
         append("IHDR", sizes + [8, colour, 0, 0, 0], to: &result)
         for text in texts {
-            let latin = { (text: String) in text.unicodeScalars.map { UInt8(exactly: $0.value) ?? 0x3F } }
+            let latin = { (text: String) in
+                text.unicodeScalars.map { UInt8(exactly: $0.value) ?? 0x3F }
+            }
             append("tEXt", latin(text.key) + [0] + latin(text.value), to: &result)
         }
         let filtered = PNGFilter.encode(image)

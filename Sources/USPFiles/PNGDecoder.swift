@@ -1,4 +1,5 @@
-// From the compressed data of a PNG to pixels: inflate, undo the filters, unpack samples, interlace.
+// From the compressed data of a PNG to pixels: inflate, undo the filters, unpack samples,
+// interlace.
 
 import USPBase
 
@@ -131,7 +132,9 @@ struct PNGDecoder {
             let index = sample(row, x)
             guard index * 3 + 2 < palette.count else { return false }
             for channel in 0..<3 { target[at + channel] = palette[index * 3 + channel] }
-            if channels == 4 { target[at + 3] = index < transparency.count ? transparency[index] : 255 }
+            if channels == 4 {
+                target[at + 3] = index < transparency.count ? transparency[index] : 255
+            }
             return true
         }
         let samples = header.samples

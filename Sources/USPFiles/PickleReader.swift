@@ -138,7 +138,9 @@ struct PickleReader {
             return .number(Double(bitPattern: bits))
         case "F":
             let line = try reader.line()
-            guard let value = Double(line) else { throw failure("'\(line.prefix(20))' is no number") }
+            guard let value = Double(line) else {
+                throw failure("'\(line.prefix(20))' is no number")
+            }
             return .number(value)
         default: return try oldInteger(code)
         }

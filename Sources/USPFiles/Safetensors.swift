@@ -6,7 +6,8 @@ import USPBase
 package enum Safetensors {
     private static let longestHeader = 100_000_000
 
-    /// Whether the file starts as one of this format: a header length that fits and an opening brace.
+    /// Whether the file starts as one of this format: a header length that fits and an opening
+    /// brace.
     static func recognises(_ file: ByteView) -> Bool {
         var reader = ByteReader(file, "header")
         guard let length = try? reader.size(UInt64.self), let first = try? reader.byte() else {
@@ -57,7 +58,9 @@ package enum Safetensors {
             throw USPError(.format, "safetensors header: __metadata__ is not an object")
         }
         var result: [(key: String, value: String)] = []
-        for member in members { result.append((member.key, member.value.text ?? member.value.compact)) }
+        for member in members {
+            result.append((member.key, member.value.text ?? member.value.compact))
+        }
         return result
     }
 

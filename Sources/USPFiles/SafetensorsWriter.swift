@@ -11,7 +11,9 @@ extension Safetensors {
     package static func write(
         _ path: String, _ outputs: [ArrayOutput], metadata: [(key: String, value: String)] = []
     ) throws(USPError) {
-        let ordered = DType.sizesDescending.flatMap { size in outputs.filter { $0.dtype.size == size } }
+        let ordered = DType.sizesDescending.flatMap { size in
+            outputs.filter { $0.dtype.size == size }
+        }
         let header = try header(ordered, metadata)
         let file = try AtomicFile(path)
         try file.write(header)
@@ -31,7 +33,8 @@ extension Safetensors {
         var end = 0
         for output in outputs {
             try require(
-                names.insert(output.name).inserted, .argument, "two arrays are called \(output.name)")
+                names.insert(output.name).inserted, .argument,
+                "two arrays are called \(output.name)")
             let start = end
             end = try CheckedMath.add(end, output.byteCount, output.name)
             members.append(

@@ -1,5 +1,5 @@
-// PyTorch's zip archives (since 1.6): a pickle that describes, and one stored file for each storage.
-// Source: torch/serialization.py, caffe2/serialize/inline_container.cc (layout only).
+// PyTorch's zip archives (since 1.6): a pickle that describes, and one stored file for each
+// storage. Source: torch/serialization.py, caffe2/serialize/inline_container.cc (layout only).
 
 import USPBase
 

@@ -37,7 +37,9 @@ struct TorchTables {
             try add(index, table: "", name: "tensor")
         case .dictionary, .list, .tuple:
             for (key, value) in items(root) {
-                try visit(value, table: isContainer(value) ? key : "", name: isContainer(value) ? "" : key, depth: 1)
+                try visit(
+                    value, table: isContainer(value) ? key : "",
+                    name: isContainer(value) ? "" : key, depth: 1)
             }
         default:
             throw USPError(

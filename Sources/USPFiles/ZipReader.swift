@@ -36,12 +36,14 @@ struct ZipReader {
         var entries: [ZipEntry] = []
         var names: Set<String> = []
         var spans: [(start: Int, end: Int, name: String)] = []
-        var reader = ByteReader(try file.part(directory.start, directory.size, "zip directory"), "zip directory")
+        var reader = ByteReader(
+            try file.part(directory.start, directory.size, "zip directory"), "zip directory")
         for _ in 0..<directory.count {
             let record = try ZipRecord(&reader)
             guard !record.name.hasSuffix("/") else { continue }
             try require(
-                names.insert(record.name).inserted, .format, "zip: two files are called \(record.name)")
+                names.insert(record.name).inserted, .format,
+                "zip: two files are called \(record.name)")
             let stored = try record.locate(file, before: directory.start)
             spans.append((record.offset, stored.base - file.base + stored.count, record.name))
             entries.append(
@@ -177,7 +179,8 @@ private struct ZipRecord {
         try reader.skip(nameLength + extraLength)
         try require(
             reader.offset <= limit && compressedSize <= limit - reader.offset, .format,
-            "zip: \(name): \(compressedSize) bytes at \(reader.offset), the directory is at \(limit)")
+            "zip: \(name): \(compressedSize) bytes at \(reader.offset), the directory is at \(limit)"
+        )
         if method == 0 {
             try require(
                 size == compressedSize, .format,

@@ -71,7 +71,9 @@ struct ZipWriter {
             extra += littleEndian(UInt64(record.size)) + littleEndian(UInt64(record.size))
         }
         if record.offset >= 0xFFFF_FFFF { extra += littleEndian(UInt64(record.offset)) }
-        if !extra.isEmpty { extra = littleEndian(UInt16(1)) + littleEndian(UInt16(extra.count)) + extra }
+        if !extra.isEmpty {
+            extra = littleEndian(UInt16(1)) + littleEndian(UInt16(extra.count)) + extra
+        }
         let short = UInt32(min(record.size, 0xFFFF_FFFF))
         return littleEndian(UInt32(0x0201_4B50)) + littleEndian(UInt16(45))
             + ZipWriter.common(isLarge: !extra.isEmpty)
@@ -98,11 +100,13 @@ struct ZipWriter {
 
     private func zip64End(_ start: Int, _ size: Int) -> [UInt8] {
         let count = UInt64(records.count)
-        let end = littleEndian(UInt32(0x0606_4B50)) + littleEndian(UInt64(44))
+        let end =
+            littleEndian(UInt32(0x0606_4B50)) + littleEndian(UInt64(44))
             + littleEndian(UInt16(45)) + littleEndian(UInt16(45)) + littleEndian(UInt64(0))
             + littleEndian(count) + littleEndian(count) + littleEndian(UInt64(size))
             + littleEndian(UInt64(start))
-        let locator = littleEndian(UInt32(0x0706_4B50)) + littleEndian(UInt32(0))
+        let locator =
+            littleEndian(UInt32(0x0706_4B50)) + littleEndian(UInt32(0))
             + littleEndian(UInt64(start + size)) + littleEndian(UInt32(1))
         return end + locator
     }

@@ -35,7 +35,8 @@ public final class Transfer: Sendable {
         public var head = "fine-tune"
         /// Start of adaLN's gates: 0 as published.
         public var gateBias: Float = 0
-        /// A diffusion transformer as a feature extractor after this block (nil: all), at this time.
+        /// A diffusion transformer as a feature extractor after this block (nil: all), at this
+        /// time.
         public var block: Int?
         public var timestep: Float = 0
         /// Its label; nil: the null class.
@@ -54,7 +55,8 @@ public final class Transfer: Sendable {
         public let shape: Shape
         /// The source's names; empty for fresh tensors.
         public let sources: [String]
-        /// `copied`, `class row dropped, resampled bicubically 14x14 -> 16x16`, `initialised zeros`, …
+        /// Such as `copied`, `initialised zeros`, or
+        /// `class row dropped, resampled bicubically 14x14 -> 16x16`.
         public let what: String
     }
 
@@ -62,8 +64,8 @@ public final class Transfer: Sendable {
 
     /// Plans a transfer.
     ///
-    /// - target: a published name such as `DiT-XL/2`, or a family (`DiT`, `SiT`, `ViT`, `MAE`) whose
-    ///   sizes are the source's
+    /// - target: a published name such as `DiT-XL/2`, or a family (`DiT`, `SiT`, `ViT`, `MAE`)
+    ///   whose sizes are the source's
     /// - Throws: if the source is no transformer, or the target cannot hold it, saying which could
     public init(
         _ source: Checkpoint, to target: String, _ options: Options = Options()
@@ -86,14 +88,20 @@ public final class Transfer: Sendable {
     ) throws(USPError) -> TransferOptions {
         var result = TransferOptions(to: .named(target))
         result.grid = options.grid.map { Grid($0.height, $0.width) }
-        (result.classes, result.patch, result.channels) = (options.classes, options.patch, options.channels)
-        (result.layers, result.seed, result.affineNorms) = (options.layers, options.seed, options.affineNorms)
+        (result.classes, result.patch, result.channels) = (
+            options.classes, options.patch, options.channels
+        )
+        (result.layers, result.seed, result.affineNorms) = (
+            options.layers, options.seed, options.affineNorms
+        )
         (result.keepsActivation, result.gateBias) = (options.keepsActivation, options.gateBias)
         result.channelAdaptation = try named(options.channelRule, "channel rule")
         result.depthAdaptation = try named(options.depthRule, "depth rule")
         result.pool = try options.pool.map { name throws(USPError) in try named(name, "pool") }
         result.head = try named(options.head, "head")
-        (result.block, result.timestep, result.label) = (options.block, options.timestep, options.label)
+        (result.block, result.timestep, result.label) = (
+            options.block, options.timestep, options.label
+        )
         result.source.table = options.table
         (result.source.heads, result.source.decoderHeads) = (options.heads, options.decoderHeads)
         return result
@@ -110,7 +118,9 @@ public final class Transfer: Sendable {
 
     /// In the target's order.
     public var entries: [Entry] {
-        plan.entries.map { Entry(name: $0.name, shape: $0.shape, sources: $0.sources, what: $0.what) }
+        plan.entries.map {
+            Entry(name: $0.name, shape: $0.shape, sources: $0.sources, what: $0.what)
+        }
     }
 
     /// Tensors of the source that have no place in the target, and why.
@@ -138,8 +148,8 @@ public final class Transfer: Sendable {
     }
 
     /// Carries the plan out into a file: safetensors, or PyTorch's training layout for names that
-    /// end in .pt, .pth, .ckpt or .bin. One tensor is in memory at a time; the file appears complete
-    /// or not at all.
+    /// end in .pt, .pth, .ckpt or .bin. One tensor is in memory at a time; the file appears
+    /// complete or not at all.
     public func write(_ path: String, dtype: DType = .float32) throws(USPError) {
         try plan.write(path, dtype: dtype)
     }

@@ -6,8 +6,8 @@ import USPBase
 enum PatchResize {
     /// P with w' = P·w·Pᵀ for each channel's kernel, `[new][old]`.
     ///
-    /// B is separable, so its pseudo-inverse is too: R the resize of one axis, P = R(RᵀR)⁻¹ when the
-    /// patch grows and (RRᵀ)⁻¹R when it shrinks.
+    /// B is separable, so its pseudo-inverse is too: R the resize of one axis, P = R(RᵀR)⁻¹ when
+    /// the patch grows and (RRᵀ)⁻¹R when it shrinks.
     static func matrix(from old: Int, to new: Int) throws(USPError) -> [[Double]] {
         let r = resize(from: old, to: new)
         let t = transposed(r)
@@ -40,7 +40,8 @@ enum PatchResize {
     /// Gauss-Jordan with pivots.
     static func inverse(_ a: [[Double]]) throws(USPError) -> [[Double]] {
         let n = a.count
-        var rows = a.enumerated().map { index, row in row + (0..<n).map { $0 == index ? 1.0 : 0.0 } }
+        var rows = a.enumerated().map { index, row in row + (0..<n).map { $0 == index ? 1.0 : 0.0 }
+        }
         for column in 0..<n {
             let pivot = (column..<n).max { abs(rows[$0][column]) < abs(rows[$1][column]) } ?? column
             rows.swapAt(column, pivot)
@@ -60,7 +61,9 @@ enum PatchResize {
         _ kernel: [Float], width: Int, _ change: PatchChange, _ adaptation: ChannelAdaptation
     ) throws(USPError) -> [Float] {
         let matrix = try matrix(from: change.patchBefore, to: change.patchAfter)
-        let (old, new) = (change.patchBefore * change.patchBefore, change.patchAfter * change.patchAfter)
+        let (old, new) = (
+            change.patchBefore * change.patchBefore, change.patchAfter * change.patchAfter
+        )
         var result = [Float](repeating: 0, count: width * change.channelsAfter * new)
         let scale = Double(change.channelsBefore) / Double(change.channelsAfter)
         for row in 0..<width {
@@ -69,11 +72,15 @@ enum PatchResize {
                 guard isCopied || adaptation == .repeat else { continue }
                 let from = (row * change.channelsBefore + channel % change.channelsBefore) * old
                 let to = (row * change.channelsAfter + channel) * new
-                let isScaled = adaptation == .repeat && change.channelsBefore != change.channelsAfter
-                let values = change.patchBefore == change.patchAfter
+                let isScaled =
+                    adaptation == .repeat && change.channelsBefore != change.channelsAfter
+                let values =
+                    change.patchBefore == change.patchAfter
                     ? kernel[from..<from + old].map { Double($0) }
                     : resized(kernel[from..<from + old].map { Double($0) }, matrix, change)
-                for (i, value) in values.enumerated() { result[to + i] = Float(isScaled ? value * scale : value) }
+                for (i, value) in values.enumerated() {
+                    result[to + i] = Float(isScaled ? value * scale : value)
+                }
             }
         }
         return result

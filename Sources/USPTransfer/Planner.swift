@@ -15,7 +15,8 @@ struct Planner {
     private(set) var notes: [String] = []
     private var used: Set<String> = []
 
-    init(_ source: TransferSource, _ configuration: ModelConfiguration, _ options: TransferOptions) {
+    init(_ source: TransferSource, _ configuration: ModelConfiguration, _ options: TransferOptions)
+    {
         self.source = source
         self.configuration = configuration
         self.options = options
@@ -29,14 +30,17 @@ struct Planner {
             left.append(SkippedItem(name: names, reason: reasonToLeave(name)))
         }
         left += source.file.ignored
-        left += source.file.unexpected.map { SkippedItem(name: $0, reason: "of no model that we know") }
+        left += source.file.unexpected.map {
+            SkippedItem(name: $0, reason: "of no model that we know")
+        }
         if source.activation != target.activation {
             notes.append(
                 "the source's MLPs were trained with \(label(source.activation)), the target's use "
                     + "\(label(target.activation)), as published")
         }
         if source.heads != target.heads {
-            notes.append("the source has \(source.heads) attention heads, the target \(target.heads)")
+            notes.append(
+                "the source has \(source.heads) attention heads, the target \(target.heads)")
         }
     }
 
@@ -59,7 +63,9 @@ struct Planner {
     private mutating func addBlock(
         _ spec: ParameterSpec, _ block: Int, _ rest: String
     ) throws(USPError) {
-        guard let origin = origin(of: block) else { return addFresh(spec, "block beyond the transferred ones") }
+        guard let origin = origin(of: block) else {
+            return addFresh(spec, "block beyond the transferred ones")
+        }
         let name = "blocks.\(origin).\(rest)"
         if source.isDiffusion && target.family != "DiT" && target.family != "SiT" {
             return try addFolded(spec, origin, rest, name)
@@ -91,7 +97,8 @@ struct Planner {
             if source.file.sources[name] != nil { used.insert(name) }
             let chunk = rest.hasPrefix("norm1") ? 0 : 3
             append(
-                spec, .modulatedNorm(block: origin, chunk: chunk, isBias: rest.hasSuffix("bias")), name,
+                spec, .modulatedNorm(block: origin, chunk: chunk, isBias: rest.hasSuffix("bias")),
+                name,
                 ["modulation at \(at) folded in"], extra: "\(modulation).weight")
         case "attn.proj.weight", "attn.proj.bias", "mlp.fc2.weight", "mlp.fc2.bias":
             try expectShape(spec, name)
@@ -111,7 +118,9 @@ struct Planner {
             leadingAfter: target.leading)
         var steps: [String] = []
         if change.leadingBefore > change.leadingAfter { steps.append("class row dropped") }
-        if change.leadingBefore < change.leadingAfter { steps.append("row of zeros for the class token") }
+        if change.leadingBefore < change.leadingAfter {
+            steps.append("row of zeros for the class token")
+        }
         if change.from != change.to {
             let how = options.resampling == .bicubic ? "bicubically" : "bicubically, antialiased,"
             steps.append("resampled \(how) \(change.from) -> \(change.to)")
@@ -127,17 +136,22 @@ struct Planner {
             channelsAfter: target.channels)
         let hasOtherChannels = change.channelsBefore != change.channelsAfter
         if hasOtherChannels && options.channelAdaptation == .fresh {
-            return addFresh(spec, "the source has \(source.channels) channels, not \(target.channels)")
+            return addFresh(
+                spec, "the source has \(source.channels) channels, not \(target.channels)")
         }
-        guard spec.shape.rank == 4, hasOtherChannels || change.patchBefore != change.patchAfter else {
+        guard spec.shape.rank == 4, hasOtherChannels || change.patchBefore != change.patchAfter
+        else {
             return append(spec, .copy, name, [])
         }
         var steps: [String] = []
         if change.patchBefore != change.patchAfter {
-            steps.append("patch \(change.patchBefore) -> \(change.patchAfter) by the pseudo-inverse of resizing")
+            steps.append(
+                "patch \(change.patchBefore) -> \(change.patchAfter) by the pseudo-inverse of resizing"
+            )
         }
         if hasOtherChannels {
-            let how = options.channelAdaptation == .copy ? "copied, the rest zero" : "repeated and scaled"
+            let how =
+                options.channelAdaptation == .copy ? "copied, the rest zero" : "repeated and scaled"
             steps.append("channels \(change.channelsBefore) -> \(change.channelsAfter), \(how)")
         }
         append(spec, .patches(change), name, steps)
@@ -180,18 +194,21 @@ struct Planner {
             if found.rowScale != nil { steps.append("layer scale folded in") }
             if found.dtype != .float32 { steps.append("\(found.dtype.name) -> f32") }
         }
-        let names = (found?.names ?? []) + (extra.map { source.file.sources[$0]?.names ?? [] } ?? [])
+        let names =
+            (found?.names ?? []) + (extra.map { source.file.sources[$0]?.names ?? [] } ?? [])
         let isRenamed = operation == .copy && found?.names != [spec.name]
         let verb = operation == .copy ? (isRenamed ? "renamed" : "copied") : ""
         let what = ([verb] + steps).filter { !$0.isEmpty }.joined(separator: ", ")
         entries.append(
             TransferEntry(
-                name: spec.name, shape: spec.shape, operation: operation, sources: names, what: what,
+                name: spec.name, shape: spec.shape, operation: operation, sources: names,
+                what: what,
                 initializer: spec.initializer, sourceName: name))
     }
 
     private mutating func addFresh(_ spec: ParameterSpec, _ reason: String? = nil) {
-        let isModulation = spec.name.hasPrefix("blocks.") && spec.name.hasSuffix("adaLN_modulation.1.bias")
+        let isModulation =
+            spec.name.hasPrefix("blocks.") && spec.name.hasSuffix("adaLN_modulation.1.bias")
         let hasGates = isModulation && options.gateBias != 0
         var what = "initialised \(spec.initializer.label(seed: options.seed))"
         if hasGates { what += ", gates \(options.gateBias)" }
@@ -199,7 +216,8 @@ struct Planner {
         entries.append(
             TransferEntry(
                 name: spec.name, shape: spec.shape,
-                operation: hasGates ? .gates(options.gateBias) : .initialize, sources: [], what: what,
+                operation: hasGates ? .gates(options.gateBias) : .initialize, sources: [],
+                what: what,
                 initializer: spec.initializer, sourceName: ""))
     }
 
@@ -207,15 +225,19 @@ struct Planner {
         let parts = name.split(separator: ".").map(String.init)
         switch parts[0] {
         case "blocks":
-            if parts.count > 2, parts[2].hasPrefix("norm"), used.contains("blocks.\(parts[1]).attn.qkv.weight") {
+            if parts.count > 2, parts[2].hasPrefix("norm"),
+                used.contains("blocks.\(parts[1]).attn.qkv.weight")
+            {
                 return "the target's norms have no beta and gamma"
             }
-            return parts.contains("adaLN_modulation") ? "the target is not modulated" : "the target's blocks do not use it"
+            return parts.contains("adaLN_modulation")
+                ? "the target is not modulated" : "the target's blocks do not use it"
         case "cls_token": return "the target has no class token"
         case "pos_embed": return "the target's position table is its own"
         case "patch_embed", "x_embedder":
             return "for \(source.channels) channels; the target has \(target.channels)"
-        case "mask_token", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred", "decoder_pos_embed":
+        case "mask_token", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred",
+            "decoder_pos_embed":
             return "the decoder of pretraining"
         case "norm", "fc_norm": return "the target has no such final norm"
         case "head": return "the classifier's head"

@@ -52,7 +52,8 @@ extension TransferOptions {
             return .maskedAutoencoder(sizes)
         }
         return .classifier(
-            VisionTransformerConfiguration(encoder: encoder, pool: .token, head: .linear, classes: 1000))
+            VisionTransformerConfiguration(
+                encoder: encoder, pool: .token, head: .linear, classes: 1000))
     }
 
     private func apply(to configuration: inout ModelConfiguration, _ source: TransferSource) {
@@ -102,14 +103,18 @@ extension TransferOptions {
             let fitting = Presets.names.filter { name in
                 (try? Presets.find(name)).map { Sizes($0).width == source.width } ?? false
             }
-            let wide = fitting.isEmpty ? "none of the published models is" : "as wide are \(fitting.joined(separator: ", "))"
+            let wide =
+                fitting.isEmpty
+                ? "none of the published models is"
+                : "as wide are \(fitting.joined(separator: ", "))"
             throw USPError(
                 .shape,
                 "the source is \(source.width) wide, the target \(target.width): widths cannot be "
                     + "changed; \(wide)")
         }
         try require(
-            Int(Float(target.width) * target.mlpRatio) == Int(Float(source.width) * source.mlpRatio),
+            Int(Float(target.width) * target.mlpRatio)
+                == Int(Float(source.width) * source.mlpRatio),
             .shape, "the source's MLP ratio is \(source.mlpRatio), the target's \(target.mlpRatio)")
         try require(
             layers.map { $0 >= 0 } ?? true, .argument, "layers: \(layers ?? 0) is negative")

@@ -5,7 +5,8 @@ import USPFiles
 import USPModels
 import USPTensor
 
-/// Makes the tensors of a plan. What a fixed time and label need is computed once, when first asked.
+/// Makes the tensors of a plan. What a fixed time and label need is computed once, when first
+/// asked.
 final class TransferRun {
     private let plan: TransferPlan
     private var modulations: [Tensor]?
@@ -63,7 +64,8 @@ final class TransferRun {
         _ values: [Float], to target: UnsafeMutableBufferPointer<Float>, _ entry: TransferEntry
     ) throws(USPError) {
         try require(
-            values.count == target.count, .internal, "\(entry.name): \(values.count) values for \(entry.shape)")
+            values.count == target.count, .internal,
+            "\(entry.name): \(values.count) values for \(entry.shape)")
         _ = target.update(fromContentsOf: values)
     }
 
@@ -104,7 +106,8 @@ final class TransferRun {
     ) throws(USPError) -> [Float] {
         let (shift, scale) = (try modulation(block, chunk), try modulation(block, chunk + 1))
         let isPlain = plan.source.file.sources[entry.sourceName] == nil
-        let own = isPlain
+        let own =
+            isPlain
             ? [Float](repeating: isBias ? 0 : 1, count: scale.count) : try floats(entry)
         return scale.indices.map { own[$0] * (1 + scale[$0]) + (isBias ? shift[$0] : 0) }
     }
@@ -119,7 +122,8 @@ final class TransferRun {
             options.inference = plan.options.source
             let model = try DiT.load(plan.source.archive, options).model
             let label = plan.options.label ?? model.configuration.classes
-            all = try model.conditioning(t: [plan.options.timestep], y: [label], in: Context()).blocks
+            all = try model.conditioning(t: [plan.options.timestep], y: [label], in: Context())
+                .blocks
             modulations = all
         }
         let width = all[block].count / 6
@@ -156,7 +160,8 @@ extension TransferPlan {
     }
 
     /// Writes the target's file: safetensors, or for names that end in `.pt`, `.pth` or `.ckpt`
-    /// PyTorch's training layout (`{"model": …, "ema": …}`; `{"model": …}` for vision transformers).
+    /// PyTorch's training layout (`{"model": …, "ema": …}`; `{"model": …}` for vision
+    /// transformers).
     ///
     /// One tensor is in memory at a time; copies go from file to file inside the kernel. The file
     /// appears complete or not at all.
@@ -191,13 +196,15 @@ extension TransferPlan {
         }
         let tensor = try run.values(entry)
         guard dtype != .float32 else {
-            return try file.write(ByteView(base: tensor.raw, count: tensor.byteCount, owner: tensor))
+            return try file.write(
+                ByteView(base: tensor.raw, count: tensor.byteCount, owner: tensor))
         }
         // Converted a piece at a time.
         for first in stride(from: 0, to: tensor.count, by: 1 << 20) {
             let length = min(1 << 20, tensor.count - first)
             let part = Tensor(
-                [length], .float32, storage: tensor.storage, byteOffset: tensor.byteOffset + first * 4)
+                [length], .float32, storage: tensor.storage,
+                byteOffset: tensor.byteOffset + first * 4)
             let piece = try StridedView(part, entry.name).gathered(as: dtype)
             try file.write(ByteView(base: piece.raw, count: piece.byteCount, owner: piece))
         }

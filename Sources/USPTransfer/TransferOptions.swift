@@ -7,8 +7,8 @@ import USPTensor
 
 /// What the source's weights shall become.
 package enum TransferTarget: Sendable {
-    /// A published name such as `DiT-XL/2`, or a family (`DiT`, `SiT`, `ViT`, `MAE`) whose sizes are
-    /// the source's.
+    /// A published name such as `DiT-XL/2`, or a family (`DiT`, `SiT`, `ViT`, `MAE`) whose sizes
+    /// are the source's.
     case named(String)
     case configuration(ModelConfiguration)
 }
@@ -64,8 +64,8 @@ package struct TransferOptions: Sendable {
     package var head = HeadRule.fineTune
     /// Start of the gates' biases in adaLN: 0 as published; 1 lets every block act from the start.
     package var gateBias: Float = 0
-    /// A diffusion transformer as a feature extractor: after this block (nil: all), at this time and
-    /// label (nil: the null class), which are folded into the weights exactly.
+    /// A diffusion transformer as a feature extractor: after this block (nil: all), at this time
+    /// and label (nil: the null class), which are folded into the weights exactly.
     package var block: Int?
     package var timestep: Float = 0
     package var label: Int?

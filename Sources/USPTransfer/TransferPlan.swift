@@ -18,7 +18,8 @@ package enum TransferOperation: Sendable, Equatable {
     case initialize
     /// adaLN's projection biases, zero but for the gates.
     case gates(Float)
-    /// A norm with the modulation of a fixed time and label in it: `chunk` shifts, `chunk` + 1 scales.
+    /// A norm with the modulation of a fixed time and label in it: `chunk` shifts, `chunk` + 1
+    /// scales.
     case modulatedNorm(block: Int, chunk: Int, isBias: Bool)
     /// Rows multiplied by the gate of a fixed time and label.
     case gatedRows(block: Int, chunk: Int)
@@ -78,7 +79,9 @@ package struct TransferPlan: Sendable {
     package var sourceDialect: String { source.file.dialect.name }
 
     /// Tensors, parameters, and how many of them come from the source.
-    package var totals: (tensors: Int, parameters: Int, transferredTensors: Int, transferredParameters: Int) {
+    package var totals:
+        (tensors: Int, parameters: Int, transferredTensors: Int, transferredParameters: Int)
+    {
         let transferred = entries.filter(\.isTransferred)
         return (
             entries.count, entries.reduce(0) { $0 + $1.shape.count }, transferred.count,
@@ -89,7 +92,8 @@ package struct TransferPlan: Sendable {
     /// Share of the target's parameters that come from the source, 0 ... 1.
     package var share: Double {
         let totals = totals
-        return totals.parameters == 0 ? 0 : Double(totals.transferredParameters) / Double(totals.parameters)
+        return totals.parameters == 0
+            ? 0 : Double(totals.transferredParameters) / Double(totals.parameters)
     }
 
     /// Looks at the source's names and shapes and decides.

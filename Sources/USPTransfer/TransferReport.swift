@@ -66,8 +66,10 @@ extension TransferPlan {
                 .object([
                     .init("family", .string(sizes.family)), .init("width", .integer(sizes.width)),
                     .init("depth", .integer(sizes.depth)), .init("heads", .integer(sizes.heads)),
-                    .init("patch", .integer(sizes.patch)), .init("channels", .integer(sizes.channels)),
-                    .init("grid", .array([.integer(sizes.grid.height), .integer(sizes.grid.width)])),
+                    .init("patch", .integer(sizes.patch)),
+                    .init("channels", .integer(sizes.channels)),
+                    .init(
+                        "grid", .array([.integer(sizes.grid.height), .integer(sizes.grid.width)])),
                 ])),
             .init(
                 "entries",
@@ -77,14 +79,21 @@ extension TransferPlan {
                             .init("name", .string($0.name)),
                             .init("shape", .array($0.shape.extents.map(JSON.integer))),
                             .init("sources", .array($0.sources.map(JSON.string))),
-                            .init("what", .string($0.what)), .init("transferred", .bool($0.isTransferred)),
+                            .init("what", .string($0.what)),
+                            .init("transferred", .bool($0.isTransferred)),
                         ])
                     })),
             .init(
                 "left",
-                .array(left.map { .object([.init("name", .string($0.name)), .init("reason", .string($0.reason))]) })),
+                .array(
+                    left.map {
+                        .object([
+                            .init("name", .string($0.name)), .init("reason", .string($0.reason)),
+                        ])
+                    })),
             .init("notes", .array(notes.map(JSON.string))),
-            .init("tensors", .integer(totals.tensors)), .init("parameters", .integer(totals.parameters)),
+            .init("tensors", .integer(totals.tensors)),
+            .init("parameters", .integer(totals.parameters)),
             .init("transferred_tensors", .integer(totals.transferredTensors)),
             .init("transferred_parameters", .integer(totals.transferredParameters)),
             .init("share", .number(share)),

@@ -25,7 +25,8 @@ struct TransferSource {
         case .diffusionTransformer: kind = .diffusion(try file.diffusionConfiguration(options))
         case .autoencoder:
             throw USPError(
-                .unsupported, "\(archive.path): an autoencoder; a transfer starts from a transformer")
+                .unsupported,
+                "\(archive.path): an autoencoder; a transfer starts from a transformer")
         }
         try require(depth > 0, .format, "\(archive.path): no blocks in it")
     }
@@ -35,7 +36,9 @@ struct TransferSource {
         _ file: FileModel, _ options: InferenceOptions
     ) throws(USPError) -> MaskedAutoencoderConfiguration {
         var options = options
-        if options.decoderHeads == nil, let width = file.sources["decoder_embed.weight"]?.shape.extents.first {
+        if options.decoderHeads == nil,
+            let width = file.sources["decoder_embed.weight"]?.shape.extents.first
+        {
             options.decoderHeads = Presets.heads(width: width) ?? 1
         }
         return try file.maskedAutoencoderConfiguration(options)

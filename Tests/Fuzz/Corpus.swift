@@ -18,9 +18,14 @@ struct Sample {
 enum Corpus {
     /// The containers and images of Tests/Golden, found from this source file.
     static func golden() -> [Sample] {
-        let root = "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Golden"
+        let root =
+            "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Golden"
         return samples("\(root)/containers") + samples("\(root)/images")
-            + [Sample(name: "IDX", reader: .archive, bytes: [0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4])]
+            + [
+                Sample(
+                    name: "IDX", reader: .archive,
+                    bytes: [0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4])
+            ]
     }
 
     private static func samples(_ folder: String) -> [Sample] {

@@ -48,13 +48,16 @@ struct Mutator {
         let width = 1 << stream.below(4)
         let isBig = stream.below(2) == 1
         for i in 0..<width where at + i < bytes.count {
-            bytes[at + i] = UInt8(truncatingIfNeeded: value >> UInt64(8 * (isBig ? width - 1 - i : i)))
+            bytes[at + i] = UInt8(
+                truncatingIfNeeded: value >> UInt64(8 * (isBig ? width - 1 - i : i)))
         }
     }
 
     /// Another digit where text has one, from `at` on.
     private mutating func changeDigit(_ bytes: inout [UInt8], _ at: Int) {
-        guard let digit = bytes[at...].firstIndex(where: { $0 >= 0x30 && $0 <= 0x39 }) else { return }
+        guard let digit = bytes[at...].firstIndex(where: { $0 >= 0x30 && $0 <= 0x39 }) else {
+            return
+        }
         bytes[digit] = 0x30 + UInt8(stream.below(10))
         if stream.below(3) == 0 { bytes.insert(contentsOf: Array("999999999".utf8), at: digit) }
     }

@@ -1,4 +1,5 @@
-// Damaged PNG files with their checksums made right again, so that damage gets past the first check.
+// Damaged PNG files with their checksums made right again, so that damage gets past the first
+// check.
 
 enum PNGRepair {
     static func repaired(_ bytes: [UInt8]) -> [UInt8] {
@@ -9,7 +10,9 @@ enum PNGRepair {
             let end = at + 8 + length
             guard end + 4 <= result.count else { break }
             let checksum = checksum(result[at + 4..<end])
-            for i in 0..<4 { result[end + i] = UInt8(truncatingIfNeeded: checksum >> UInt32(24 - 8 * i)) }
+            for i in 0..<4 {
+                result[end + i] = UInt8(truncatingIfNeeded: checksum >> UInt32(24 - 8 * i))
+            }
             at = end + 4
         }
         return result

@@ -1,5 +1,6 @@
-// `usp-fuzz --seconds N | --runs N [--seed S]`: every reader of files on damaged copies of the golden files.
-// A crash, a slow answer or much memory is a defect; an error is what a damaged file should give.
+// `usp-fuzz --seconds N | --runs N [--seed S]`: every reader of files on damaged copies of the
+// golden files. A crash, a slow answer or much memory is a defect; an error is what a damaged file
+// should give.
 
 import Glibc
 import USPBase

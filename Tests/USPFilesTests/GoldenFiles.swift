@@ -16,10 +16,13 @@ let repositoryFolder: String = {
     "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 }()
 
-/// A folder of real files from the wild, if there is one: `USP_REAL_FILES`, or beside the repository.
+/// A folder of real files from the wild, if there is one: `USP_REAL_FILES`, or beside the
+/// repository.
 let realFolder: String? = {
     let named = getenv("USP_REAL_FILES").map { String(cString: $0) }
-    let candidates = [named, "\(repositoryFolder)/../shared/real", "\(repositoryFolder)/../../shared/real"]
+    let candidates = [
+        named, "\(repositoryFolder)/../shared/real", "\(repositoryFolder)/../../shared/real",
+    ]
     return candidates.compactMap { $0 }.first { access($0, R_OK) == 0 }
 }()
 

@@ -24,16 +24,22 @@ private func message(_ bytes: [UInt8]) throws -> String {
 private func safetensors(_ header: String, data: Int = 0, length: UInt64? = nil) -> [UInt8] {
     let text = Array(header.utf8)
     let size = length ?? UInt64(text.count)
-    return withUnsafeBytes(of: size.littleEndian) { Array($0) } + text + [UInt8](repeating: 1, count: data)
+    return withUnsafeBytes(of: size.littleEndian) { Array($0) } + text
+        + [UInt8](repeating: 1, count: data)
 }
 
-private func line(_ name: String, _ shape: String, _ offsets: String, _ type: String = "F32") -> String {
+private func line(_ name: String, _ shape: String, _ offsets: String, _ type: String = "F32")
+    -> String
+{
     #""\#(name)":{"dtype":"\#(type)","shape":\#(shape),"data_offsets":\#(offsets)}"#
 }
 
 @Test func hostileSafetensors() throws {
     let cases: [(bytes: [UInt8], expected: String)] = [
-        (safetensors("{\(line("a", "[2]", "[0,8]")),\(line("b", "[2]", "[4,12]"))}", data: 12), "overlap"),
+        (
+            safetensors("{\(line("a", "[2]", "[0,8]")),\(line("b", "[2]", "[4,12]"))}", data: 12),
+            "overlap"
+        ),
         (safetensors("{\(line("a", "[2]", "[4,12]"))}", data: 12), "gap"),
         (safetensors("{\(line("a", "[2]", "[0,8]"))}", data: 12), "4 bytes after the last"),
         (safetensors("{\(line("a", "[2]", "[0,16]"))}", data: 12), "bytes 0 to 16 of 12"),
@@ -47,13 +53,17 @@ private func line(_ name: String, _ shape: String, _ offsets: String, _ type: St
         (safetensors("{\"a\":1}"), "no dtype, shape"),
         (safetensors("{", data: 20, length: 1 << 62), "not a file of arrays"),
         (safetensors("{\"a\": ", data: 4), "safetensors header"),
-        (safetensors("{\(line("a", "[2]", "[0,8]")),\(line("a", "[2]", "[8,16]"))}", data: 16), "twice"),
+        (
+            safetensors("{\(line("a", "[2]", "[0,8]")),\(line("a", "[2]", "[8,16]"))}", data: 16),
+            "twice"
+        ),
     ]
     for (bytes, expected) in cases {
         let text = try message(bytes)
         #expect(text.contains(expected) && text.hasPrefix("bad: "), "\(text)")
     }
-    #expect(try message(safetensors("{\(line("a", "[2]", "[0,8]", "F8_E4M3"))}", data: 8)) == "opened")
+    #expect(
+        try message(safetensors("{\(line("a", "[2]", "[0,8]", "F8_E4M3"))}", data: 8)) == "opened")
 }
 
 @Test func wrongFiles() throws {
@@ -65,7 +75,10 @@ private func line(_ name: String, _ shape: String, _ offsets: String, _ type: St
         (Array("{\"a\": 1}".utf8), "weight_map"),
         (Array("{\"weight_map\": {\"a\": \"../x\"}}".utf8), "not a file beside"),
         (Array("{\"weight_map\": {\"a\": \"bad\"}}".utf8), "cannot open"),
-        ([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 255, 255, 255, 255], "cannot hold"),
+        (
+            [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 255, 255, 255, 255],
+            "cannot hold"
+        ),
     ]
     for (bytes, expected) in cases {
         let text = try message(bytes)
@@ -78,7 +91,9 @@ private func line(_ name: String, _ shape: String, _ offsets: String, _ type: St
 
 /// A pickle inside a stream file, where only the pickle matters.
 private func stream(_ object: [UInt8]) -> [UInt8] {
-    let magic: [UInt8] = [0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E]
+    let magic: [UInt8] = [
+        0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
+    ]
     let system = [0x80, 2, 0x7D, 0x2E] as [UInt8]
     return magic + [0x80, 2, 0x4D, 0xE9, 3, 0x2E] + system + object + [0x80, 2, 0x5D, 0x2E]
 }
@@ -126,7 +141,8 @@ func hostilePickle(_ bytes: [UInt8], _ expected: String) throws {
     }
     let missing = try message(stream(tensor(offset: 0, size: 4, stride: 1)))
     #expect(missing.contains("storage 0 is missing"), "\(missing)")
-    let data = ascii("](X\u{1}\0\0\00e.") + [4, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 1, count: 16)
+    let data =
+        ascii("](X\u{1}\0\0\00e.") + [4, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 1, count: 16)
     let cases: [(Int32, Int32, Int32, String)] = [
         (0, 4, 1, "opened"), (1, 4, 1, "16 bytes at offset 4"), (0, 5, 1, "20 bytes"),
         (-1, 1, 1, "offset -1"), (0, 2, -1, "strides [-1]"), (0, 2, 1 << 30, "bytes at offset 0"),
@@ -143,7 +159,9 @@ func hostilePickle(_ bytes: [UInt8], _ expected: String) throws {
 @Test func damagedPNG() throws {
     let golden = try readFile("\(goldenFolder)/images/rgb.png")
     for cut in [8, 20, 40, golden.count - 13] {
-        #expect(throws: USPError.self) { try PixelImage.decode(try ByteBuffer(golden[..<cut]).view) }
+        #expect(throws: USPError.self) {
+            try PixelImage.decode(try ByteBuffer(golden[..<cut]).view)
+        }
     }
     var flipped = golden
     flipped[20] ^= 1
@@ -151,7 +169,8 @@ func hostilePickle(_ bytes: [UInt8], _ expected: String) throws {
 }
 
 @Test func truncationsOfEveryGolden() throws {
-    for golden in ContainerCase.all where golden.file.hasSuffix("th") || golden.file.hasSuffix("z") {
+    for golden in ContainerCase.all where golden.file.hasSuffix("th") || golden.file.hasSuffix("z")
+    {
         let bytes = try readFile("\(goldenFolder)/\(golden.file)")
         for cut in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 60)) {
             let text = try message(Array(bytes[..<cut]))

@@ -25,10 +25,13 @@ func goldenImage(_ name: String) throws {
 @Test(arguments: 1...4)
 func pngRoundTrip(_ channels: Int) throws {
     var stream = RandomStream(RandomKey(seed: 3).stream(channels))
-    let pixels = (0..<37 * 23 * channels).map { UInt8(truncatingIfNeeded: $0 / 3 + stream.below(9)) }
+    let pixels = (0..<37 * 23 * channels).map {
+        UInt8(truncatingIfNeeded: $0 / 3 + stream.below(9))
+    }
     let image = try PixelImage(width: 37, height: 23, channels: channels, pixels: pixels)
     let scratch = ScratchFolder()
-    try PNG.write(scratch.file("a"), image, texts: [("Comment", "caf\u{e9} seed 7"), ("Title", "")])
+    try PNG.write(
+        scratch.file("a"), image, texts: [("Comment", "caf\u{e9} seed 7"), ("Title", "")])
     #expect(try PixelImage.open(scratch.file("a")) == image)
     let texts = try PNG.read(try MappedFile(scratch.file("a")).view).texts
     #expect(texts.map(\.key) == ["Comment", "Title"] && texts[0].value == "caf\u{e9} seed 7")
@@ -36,17 +39,21 @@ func pngRoundTrip(_ channels: Int) throws {
 
 @Test func idxFiles() throws {
     let scratch = ScratchFolder()
-    let bytes: [UInt8] = [0, 0, 0x0B, 2, 0, 0, 0, 2, 0, 0, 0, 3, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 1, 0]
+    let bytes: [UInt8] = [
+        0, 0, 0x0B, 2, 0, 0, 0, 2, 0, 0, 0, 3, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 1, 0,
+    ]
     try writeFile(scratch.file("a"), bytes)
     let entry = try Archive.open(scratch.file("a")).entry("array")
     #expect(entry.dtype == .int16 && entry.shape == [2, 3])
     #expect(try entry.bytes().array == [1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 0, 1])
     // The same, as gzip 1.12 wrote it.
-    let zipped: [UInt8] = [
-        0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 1, 24, 0, 0xE7, 0xFF,
-    ] + bytes + littleEndianBytes(checksum(bytes)) + [24, 0, 0, 0]
+    let zipped: [UInt8] =
+        [
+            0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 1, 24, 0, 0xE7, 0xFF,
+        ] + bytes + littleEndianBytes(checksum(bytes)) + [24, 0, 0, 0]
     try writeFile(scratch.file("b.gz"), zipped)
-    #expect(try EntryContent(Archive.open(scratch.file("b.gz")).entry("array")) == EntryContent(entry))
+    #expect(
+        try EntryContent(Archive.open(scratch.file("b.gz")).entry("array")) == EntryContent(entry))
 }
 
 private func littleEndianBytes(_ value: UInt32) -> [UInt8] {

@@ -35,9 +35,12 @@ private func expectSame(_ archive: Archive, _ outputs: [ArrayOutput]) throws {
     #expect(archive.format == .safetensors)
     #expect(archive.metadataValue("note") == "\"caf\u{e9}\"\n")
     try expectSame(archive, outputs)
-    for entry in archive.entries { #expect(entry.plainBytes?.isAligned(to: entry.dtype.size) == true) }
+    for entry in archive.entries {
+        #expect(entry.plainBytes?.isAligned(to: entry.dtype.size) == true)
+    }
     let again = scratch.file("b.bin")
-    try Safetensors.write(again, archive.entries.map { ArrayOutput($0) }, metadata: archive.metadata)
+    try Safetensors.write(
+        again, archive.entries.map { ArrayOutput($0) }, metadata: archive.metadata)
     #expect(try readFile(path) == readFile(again))
     #expect(scratch.names == ["a.bin", "b.bin"])
 }
@@ -100,7 +103,9 @@ private func expectSame(_ archive: Archive, _ outputs: [ArrayOutput]) throws {
     try Safetensors.write(scratch.file("a"), [try output("x", [3_000_001], values)])
     let source = try Archive.open(scratch.file("a"))
     try TorchArchive.write(scratch.file("b.pt"), source.entries.map { ArrayOutput($0) })
-    try Npz.write(scratch.file("c.npz"), try Archive.open(scratch.file("b.pt")).entries.map { ArrayOutput($0) })
+    try Npz.write(
+        scratch.file("c.npz"),
+        try Archive.open(scratch.file("b.pt")).entries.map { ArrayOutput($0) })
     try Safetensors.write(
         scratch.file("d"), try Archive.open(scratch.file("c.npz")).entries.map { ArrayOutput($0) })
     #expect(try readFile(scratch.file("a")) == readFile(scratch.file("d")))
@@ -111,7 +116,8 @@ private func expectSame(_ archive: Archive, _ outputs: [ArrayOutput]) throws {
     let scratch = ScratchFolder()
     let path = scratch.file("big")
     let count = 5 << 30
-    let header = #"{"a":{"dtype":"U8","shape":[\#(count)],"data_offsets":[0,\#(count)]},"#
+    let header =
+        #"{"a":{"dtype":"U8","shape":[\#(count)],"data_offsets":[0,\#(count)]},"#
         + #""b":{"dtype":"U8","shape":[3],"data_offsets":[\#(count),\#(count + 3)]}}"#
     let file = open(path, O_RDWR | O_CREAT, 0o600)
     let start = [UInt8(header.utf8.count), 0, 0, 0, 0, 0, 0, 0] + Array(header.utf8)

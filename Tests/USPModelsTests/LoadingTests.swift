@@ -14,7 +14,8 @@ private let golden: String = {
 
 private func open(_ name: String) throws -> Archive { try Archive.open("\(golden)/\(name)") }
 
-private func options(heads: Int? = nil, decoderHeads: Int? = nil, grid: Grid? = nil) -> LoadOptions {
+private func options(heads: Int? = nil, decoderHeads: Int? = nil, grid: Grid? = nil) -> LoadOptions
+{
     var options = LoadOptions()
     options.inference.heads = heads
     options.inference.decoderHeads = decoderHeads
@@ -50,7 +51,8 @@ private func message(_ body: () throws -> Void) -> String {
     let archive = try open("transfer/checkpoint-3.pth")
     let (model, report) = try MaskedAutoencoder.load(archive, options(heads: 2, decoderHeads: 2))
     #expect(report.table == "model" && report.fits && report.ignored.contains { $0.name == "args" })
-    #expect(model.configuration.encoder.grid == Grid(7, 7) && model.configuration.encoder.depth == 2)
+    #expect(
+        model.configuration.encoder.grid == Grid(7, 7) && model.configuration.encoder.depth == 2)
     #expect(model.configuration.decoderWidth == 16 && model.configuration.decoderDepth == 1)
     #expect(report.loaded.allSatisfy { $0.action == "viewed" && !$0.isRenamed })
     let table = try archive.table("model")
@@ -88,10 +90,13 @@ private func message(_ body: () throws -> Void) -> String {
     #expect(told.initialized.map(\.name) == ["fc_norm.weight", "fc_norm.bias"])
     #expect(told.ignored.contains { $0.name == "norm.weight" })
     let probe = try renamed(
-        archive, adding: [
+        archive,
+        adding: [
             entry("head.0.running_mean", [48]), entry("head.0.running_var", [48]),
-            entry("head.0.num_batches_tracked", []), entry("head.1.weight", [7, 48]), entry("head.1.bias", [7]),
-        ]) { $0 }
+            entry("head.0.num_batches_tracked", []), entry("head.1.weight", [7, 48]),
+            entry("head.1.bias", [7]),
+        ]
+    ) { $0 }
     let probed = try VisionTransformer.load(probe, options(heads: 3)).model
     #expect(probed.configuration.head == .probe && probed.configuration.classes == 7)
 }
@@ -117,7 +122,9 @@ private func message(_ body: () throws -> Void) -> String {
         for (name, tensor) in out where name != "pos_embed" {
             let entry = try archive.entry(name)
             #expect(tensor.shape == entry.shape)
-            #expect(try Array(UnsafeRawBufferPointer(start: tensor.raw, count: tensor.byteCount)) == entry.bytes().array)
+            #expect(
+                try Array(UnsafeRawBufferPointer(start: tensor.raw, count: tensor.byteCount))
+                    == entry.bytes().array)
         }
     }
 }
@@ -127,7 +134,9 @@ private func message(_ body: () throws -> Void) -> String {
     let archive = try renamed(
         open("models/dit_diffusers_params.safetensors"), adding: [entry(name, [48])]
     ) { $0 == name ? nil : $0 }
-    #expect(message { _ = try DiT.load(archive, options(heads: 3, grid: Grid(8, 8))) }.contains("differs"))
+    #expect(
+        message { _ = try DiT.load(archive, options(heads: 3, grid: Grid(8, 8))) }.contains(
+            "differs"))
 }
 
 @Test func diffusionFiles() throws {
@@ -139,7 +148,8 @@ private func message(_ body: () throws -> Void) -> String {
         $0.replacing("blocks.1.", with: "decoder_blocks.0.")
     }
     let (merged, report) = try DiT.load(repa, options(heads: 3))
-    #expect(merged.configuration.depth == 2 && report.ignored.first?.reason.contains("REPA") == true)
+    #expect(
+        merged.configuration.depth == 2 && report.ignored.first?.reason.contains("REPA") == true)
     let lightning = try renamed(archive, adding: [entry("feat_rope.freqs_cos", [2, 2])]) { $0 }
     #expect(message { _ = try DiT.load(lightning, options(heads: 3)) }.contains("LightningDiT"))
     let normed = try renamed(archive, adding: [entry("blocks.0.attn.q_norm.weight", [16])]) { $0 }
@@ -150,18 +160,28 @@ private func message(_ body: () throws -> Void) -> String {
     let archive = try renamed(
         open("models/dit_affine_params.safetensors"),
         adding: [entry("blocks.0.norm1.bias", [5]), entry("stranger", [1])]
-    ) { ["t_embedder.mlp.2.bias", "blocks.0.norm1.bias", "blocks.1.mlp.fc2.weight"].contains($0) ? nil : $0 }
+    ) {
+        ["t_embedder.mlp.2.bias", "blocks.0.norm1.bias", "blocks.1.mlp.fc2.weight"].contains($0)
+            ? nil : $0
+    }
     let text = message { _ = try DiT.load(archive, options(heads: 3)) }
-    for part in ["missing 2", "t_embedder.mlp.2.bias", "blocks.1.mlp.fc2.weight", "expected [48], got [5]", "unexpected 1: stranger"] {
+    for part in [
+        "missing 2", "t_embedder.mlp.2.bias", "blocks.1.mlp.fc2.weight", "expected [48], got [5]",
+        "unexpected 1: stranger",
+    ] {
         #expect(text.contains(part), "\(text)")
     }
     var lenient = options(heads: 3)
     lenient.isStrict = false
     let report = try DiT.load(archive, lenient).report
-    #expect(report.missing.count == 2 && report.mismatched.count == 1 && report.unexpected == ["stranger"])
+    #expect(
+        report.missing.count == 2 && report.mismatched.count == 1
+            && report.unexpected == ["stranger"])
     #expect(report.text.contains("missing  t_embedder.mlp.2.bias"))
     #expect(try JSON(parsing: report.json.indented)["missing"]?.elements?.count == 2)
-    #expect(message { _ = try KLAutoencoder.load(archive) }.contains("no autoencoder in it, but a diffusion transformer"))
+    #expect(
+        message { _ = try KLAutoencoder.load(archive) }.contains(
+            "no autoencoder in it, but a diffusion transformer"))
     let other = try open("containers/training.pth")
     #expect(message { _ = try DiT.load(other) }.contains("no diffusion transformer in it"))
 }
@@ -184,15 +204,20 @@ func diffusersAutoencoder(_ kind: String, _ generation: Int) throws {
         let name = try #require(names[entry.name])
         let isMatrix = entry.name.contains("attn") && entry.shape.rank == 4
         entries.append(
-            try (isMatrix ? entry.reshaped(Shape(Array(entry.shape.extents.prefix(2)))) : entry).renamed(name))
+            try (isMatrix ? entry.reshaped(Shape(Array(entry.shape.extents.prefix(2)))) : entry)
+                .renamed(name))
     }
-    let archive = Archive(path: "test", format: .safetensors, tables: [try ArchiveTable("", entries)])
+    let archive = Archive(
+        path: "test", format: .safetensors, tables: [try ArchiveTable("", entries)])
     let (model, report) = try KLAutoencoder.load(archive)
     let (reference, _) = try KLAutoencoder.load(native)
-    #expect(model.configuration == reference.configuration && report.dialect == "diffusers autoencoder")
+    #expect(
+        model.configuration == reference.configuration && report.dialect == "diffusers autoencoder")
     #expect(report.loaded.allSatisfy { $0.action == "converted" })
     for spec in reference.parameters.specs {
-        #expect(try model.parameters.tensor(spec.name).values == reference.parameters.tensor(spec.name).values)
+        #expect(
+            try model.parameters.tensor(spec.name).values
+                == reference.parameters.tensor(spec.name).values)
     }
     let exported = try FileModel(archive).exported(model.parameters.named)
     for (name, tensor) in exported { #expect(try archive.entry(name).shape == tensor.shape) }
@@ -205,28 +230,40 @@ func diffusersAutoencoder(_ kind: String, _ generation: Int) throws {
         "first_stage_model.\($0)"
     }
     let (model, report) = try KLAutoencoder.load(archive)
-    #expect(report.table == "first_stage_model" && report.ignored.first?.reason.contains("loss") == true)
-    #expect(model.configuration.multipliers == [1, 2, 2] && model.configuration.blocksPerLevel == 1)
+    #expect(
+        report.table == "first_stage_model" && report.ignored.first?.reason.contains("loss") == true
+    )
+    #expect(
+        model.configuration.multipliers == [1, 2, 2] && model.configuration.blocksPerLevel == 1)
     #expect(model.configuration.normalization.scale == [0.18215])
     let both = try KLAutoencoder.load(open("models/vae_both_attention_params.safetensors")).model
-    #expect(both.configuration.encoderAttentionLevels == [1] && both.configuration.decoderAttentionLevels == [1])
+    #expect(
+        both.configuration.encoderAttentionLevels == [1]
+            && both.configuration.decoderAttentionLevels == [1])
 }
 
 @Test func layerScaleIsFolded() throws {
     let archive = try open("models/mae_params.safetensors")
     let scaled = try renamed(
-        archive, adding: [
+        archive,
+        adding: [
             entry("blocks.0.ls1.gamma", [48], 0.5), entry("blocks.0.ls2.gamma", [48], -2),
             entry("mask_token", [1, 48]),
-        ]) { $0.hasPrefix("decoder_") || $0 == "mask_token" ? nil : $0 }
+        ]
+    ) { $0.hasPrefix("decoder_") || $0 == "mask_token" ? nil : $0 }
     let (model, report) = try VisionTransformer.load(scaled, options(heads: 3))
     #expect(report.dialect == "DINOv2" && report.fits)
-    for (name, factor) in [("blocks.0.attn.proj.weight", 0.5), ("blocks.0.mlp.fc2.bias", -2)] as [(String, Float)] {
-        let original = try VisionTransformer.load(archive, options(heads: 3)).model.parameters.tensor(name).values
+    for (name, factor) in [("blocks.0.attn.proj.weight", 0.5), ("blocks.0.mlp.fc2.bias", -2)]
+        as [(String, Float)]
+    {
+        let original = try VisionTransformer.load(archive, options(heads: 3)).model.parameters
+            .tensor(name).values
         #expect(try model.parameters.tensor(name).values == original.map { $0 * factor })
     }
     let registers = try renamed(archive, adding: [entry("register_tokens", [1, 4, 48])]) { $0 }
-    #expect(message { _ = try VisionTransformer.load(registers, options(heads: 3)) }.contains("register tokens"))
+    #expect(
+        message { _ = try VisionTransformer.load(registers, options(heads: 3)) }.contains(
+            "register tokens"))
 }
 
 @Test func everyHalfPrecisionValueIsExact() throws {

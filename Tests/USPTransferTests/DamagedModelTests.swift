@@ -50,8 +50,11 @@ func damagedModels(_ file: String) throws {
     var outcomes: [String: Int] = [:]
     for _ in 0..<300 {
         var seen: Set<String> = []
-        let damaged = try entries.compactMap { try damage.damaged($0, names) }.filter { seen.insert($0.name).inserted }
-        let broken = Archive(path: "broken", format: .safetensors, tables: [try ArchiveTable("", damaged)])
+        let damaged = try entries.compactMap { try damage.damaged($0, names) }.filter {
+            seen.insert($0.name).inserted
+        }
+        let broken = Archive(
+            path: "broken", format: .safetensors, tables: [try ArchiveTable("", damaged)])
         var load = LoadOptions()
         load.isStrict = damage.stream.below(2) == 0
         load.inference.heads = [nil, 1, 2, 3, 5, -1][damage.stream.below(6)]
@@ -67,7 +70,9 @@ func damagedModels(_ file: String) throws {
             }
         }
         count("mae") { () throws(USPError) in _ = try MaskedAutoencoder.load(broken, load) }
-        count("vit") { () throws(USPError) in _ = try VisionTransformer.load(broken, pool: .average, load) }
+        count("vit") { () throws(USPError) in
+            _ = try VisionTransformer.load(broken, pool: .average, load)
+        }
         count("dit") { () throws(USPError) in _ = try DiT.load(broken, load) }
         count("vae") { () throws(USPError) in _ = try KLAutoencoder.load(broken, load) }
         for target in ["DiT", "ViT", "MAE", "SiT"] {

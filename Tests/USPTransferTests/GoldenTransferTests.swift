@@ -55,10 +55,13 @@ func goldenTransfer(_ name: String, _ returnsSigma: Bool) throws {
     #expect(Set(plan.entries.filter { !$0.isTransferred }.map(\.name)) == fresh)
     let dropped = Set(golden.line["dropped"] as? [String] ?? [])
     let left = Set(plan.left.map(\.name))
-    let gone = dropped.subtracting(["pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"])
+    let gone = dropped.subtracting([
+        "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias",
+    ])
     #expect(gone.isSubset(of: left), "\(gone.subtracting(left))")
     for entry in try plan.apply() where loaded.contains(entry.name) {
-        let expected = try golden.floats["out.\(entry.name)"]?.values ?? full.values("out.\(entry.name)")
+        let expected =
+            try golden.floats["out.\(entry.name)"]?.values ?? full.values("out.\(entry.name)")
         let isResampled = entry.name == "pos_embed" && name != "same_grid"
         if isResampled {
             #expect(relativeError(try floats(entry), expected) < 1e-6)

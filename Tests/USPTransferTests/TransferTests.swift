@@ -18,7 +18,9 @@ private final class Scratch {
     }
 
     deinit {
-        for name in ["a.safetensors", "b.safetensors", "a.pt", "half.safetensors"] { unlink("\(path)/\(name)") }
+        for name in ["a.safetensors", "b.safetensors", "a.pt", "half.safetensors"] {
+            unlink("\(path)/\(name)")
+        }
         rmdir(path)
     }
 
@@ -100,7 +102,10 @@ private func archive(_ plan: TransferPlan) throws -> Archive {
         #expect(try model.parameters.tensor(entry.name).values == floats(entry))
     }
     try plan.write(scratch.file("half.safetensors"), dtype: .bfloat16)
-    #expect(try Archive.open(scratch.file("half.safetensors")).entries.allSatisfy { $0.dtype == .bfloat16 })
+    #expect(
+        try Archive.open(scratch.file("half.safetensors")).entries.allSatisfy {
+            $0.dtype == .bfloat16
+        })
     #expect(message { try plan.write("/nowhere/x.safetensors") }.contains("cannot write"))
     #expect(message { try plan.write(scratch.file("c.pt"), dtype: .int8) }.contains("i8"))
 }
@@ -111,7 +116,12 @@ private func archive(_ plan: TransferPlan) throws -> Archive {
     let plan = try TransferPlan(try pretrained(), options)
     #expect(plan.entries.allSatisfy(\.isTransferred) && plan.share == 1)
     let (model, _) = try MaskedAutoencoder.load(
-        archive(plan), { var o = LoadOptions(); o.inference.decoderHeads = 2; return o }())
+        archive(plan),
+        {
+            var o = LoadOptions()
+            o.inference.decoderHeads = 2
+            return o
+        }())
     #expect(model.configuration.encoder.grid == Grid(8, 8) && model.configuration.hasDecoder)
 }
 
@@ -123,13 +133,16 @@ private func archive(_ plan: TransferPlan) throws -> Archive {
     options.inference.heads = 2
     let source = try VisionTransformer.load(try pretrained(), options).model
     let x = try images([2, 4, 14, 14])
-    #expect(try target.features(x, in: Context()).values == source.features(x, in: Context()).values)
+    #expect(
+        try target.features(x, in: Context()).values == source.features(x, in: Context()).values)
 }
 
 @Test(arguments: [true, false])
 func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
     let golden = try Archive.open("\(goldenPath)/models/dit_affine_params.safetensors")
-    let entries = golden.entries.filter { isAffine || !($0.name.contains("norm1") || $0.name.contains("norm2")) }
+    let entries = golden.entries.filter {
+        isAffine || !($0.name.contains("norm1") || $0.name.contains("norm2"))
+    }
     let source = Archive(path: "dit", format: .safetensors, tables: [try ArchiveTable("", entries)])
     for block in 1...2 {
         var options = TransferOptions(to: .named("ViT"))
@@ -137,7 +150,9 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
         (options.block, options.timestep, options.label) = (block, 123, 4)
         let plan = try TransferPlan(source, options)
         let extractor = try VisionTransformer.load(archive(plan)).model
-        #expect(extractor.configuration.pool == .average && extractor.configuration.encoder.depth == block)
+        #expect(
+            extractor.configuration.pool == .average
+                && extractor.configuration.encoder.depth == block)
         var load = LoadOptions()
         load.inference.heads = 3
         let model = try DiT.load(source, load).model
@@ -156,13 +171,17 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
     var options = TransferOptions(to: .named("DiT"))
     options.source.heads = 3
     let plan = try TransferPlan(source, options)
-    #expect(plan.left.isEmpty && plan.entries.filter { !$0.isTransferred }.allSatisfy { $0.name.contains("norm") })
+    #expect(
+        plan.left.isEmpty
+            && plan.entries.filter { !$0.isTransferred }.allSatisfy { $0.name.contains("norm") })
     var load = LoadOptions()
     load.inference.heads = 3
     let (before, after) = (try DiT.load(source, load).model, try DiT.load(archive(plan)).model)
     let x = try images([1, 4, 16, 16])
     let y = try before.forward(x, t: [500], y: [3], in: Context())
-    #expect(relativeError(try after.forward(x, t: [500], y: [3], in: Context()).values, y.values) < 1e-6)
+    #expect(
+        relativeError(try after.forward(x, t: [500], y: [3], in: Context()).values, y.values) < 1e-6
+    )
 }
 
 @Test func depthsAndLayers() throws {
@@ -175,26 +194,30 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
         options.depthAdaptation = rule
         let plan = try TransferPlan(try pretrained(), options)
         for (block, origin) in expected.enumerated() {
-            let entry = try #require(plan.entries.first { $0.name == "blocks.\(block).attn.qkv.weight" })
+            let entry = try #require(
+                plan.entries.first { $0.name == "blocks.\(block).attn.qkv.weight" })
             #expect(entry.sources == (origin.map { ["blocks.\($0).attn.qkv.weight"] } ?? []))
         }
     }
     var options = transferOptions(.named("DiT"))
     options.gateBias = 1
     let plan = try TransferPlan(try pretrained(), options)
-    let entry = try #require(try plan.apply().first { $0.name == "blocks.0.adaLN_modulation.1.bias" })
+    let entry = try #require(
+        try plan.apply().first { $0.name == "blocks.0.adaLN_modulation.1.bias" })
     let values = try floats(entry)
     #expect(values[48..<72].allSatisfy { $0 == 1 } && values[120...].allSatisfy { $0 == 1 })
     #expect(values.reduce(0, +) == 48)
 }
 
 @Test func patchesAndChannels() throws {
-    let kernel = try floats(try #require(try pretrained().table("model")["patch_embed.proj.weight"]))
+    let kernel = try floats(
+        try #require(try pretrained().table("model")["patch_embed.proj.weight"]))
     func resized(_ patch: Int, _ channels: Int, _ rule: ChannelAdaptation) throws -> [Float] {
         var options = transferOptions(.named("DiT"))
         (options.patch, options.channels, options.channelAdaptation) = (patch, channels, rule)
         let plan = try TransferPlan(try pretrained(), options)
-        return try floats(try #require(try plan.apply().first { $0.name == "x_embedder.proj.weight" }))
+        return try floats(
+            try #require(try plan.apply().first { $0.name == "x_embedder.proj.weight" }))
     }
     // A patch of one pixel stands for a constant patch of four: the kernel's sum.
     let sums = stride(from: 0, to: kernel.count, by: 4).map { kernel[$0..<$0 + 4].reduce(0, +) }
@@ -208,7 +231,9 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
         for y in 0..<4 {
             for x in 0..<4 {
                 var value: Float = 0
-                for i in 0..<2 { for j in 0..<2 { value += axis[y][i] * axis[x][j] * pixels[2 * i + j] } }
+                for i in 0..<2 {
+                    for j in 0..<2 { value += axis[y][i] * axis[x][j] * pixels[2 * i + j] }
+                }
                 enlarged += value * large[row * 16 + y * 4 + x]
             }
         }
@@ -216,7 +241,8 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
         #expect(abs(small - enlarged) < 1e-5)
     }
     let copied = try resized(2, 16, .copy)
-    #expect(Array(copied[0..<16]) == Array(kernel[0..<16]) && copied[16..<64].allSatisfy { $0 == 0 })
+    #expect(
+        Array(copied[0..<16]) == Array(kernel[0..<16]) && copied[16..<64].allSatisfy { $0 == 0 })
     let repeated = try resized(2, 16, .repeat)
     #expect(Array(repeated[16..<32]) == kernel[0..<16].map { $0 / 4 })
 }
@@ -250,7 +276,11 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
         message { _ = try TransferPlan(try pretrained(), transferOptions(.named("DiT-XXL/2"))) }
             .contains("did you mean"))
     let vae = try Archive.open("\(goldenPath)/models/vae_params.safetensors")
-    #expect(message { _ = try TransferPlan(vae, transferOptions(.named("DiT"))) }.contains("an autoencoder"))
+    #expect(
+        message { _ = try TransferPlan(vae, transferOptions(.named("DiT"))) }.contains(
+            "an autoencoder"))
     let other = try Archive.open("\(goldenPath)/containers/types.pth")
-    #expect(message { _ = try TransferPlan(other, transferOptions(.named("DiT"))) }.contains("no model that we know"))
+    #expect(
+        message { _ = try TransferPlan(other, transferOptions(.named("DiT"))) }.contains(
+            "no model that we know"))
 }

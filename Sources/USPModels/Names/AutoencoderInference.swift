@@ -19,8 +19,12 @@ extension FileModel {
         sizes.multipliers = try multipliers(base: input[0])
         sizes.blocksPerLevel = count { "encoder.down.0.block.\($0).conv1.weight" }
         let levels = sizes.multipliers.indices
-        sizes.encoderAttentionLevels = levels.filter { sources["encoder.down.\($0).attn.0.q.weight"] != nil }
-        sizes.decoderAttentionLevels = levels.filter { sources["decoder.up.\($0).attn.0.q.weight"] != nil }
+        sizes.encoderAttentionLevels = levels.filter {
+            sources["encoder.down.\($0).attn.0.q.weight"] != nil
+        }
+        sizes.decoderAttentionLevels = levels.filter {
+            sources["decoder.up.\($0).attn.0.q.weight"] != nil
+        }
         sizes.hasMiddleAttention = sources["encoder.mid.attn_1.q.weight"] != nil
         sizes.hasLatentConvolutions = sources["quant_conv.weight"] != nil
         sizes.latentChannels = latent[1]
@@ -43,7 +47,8 @@ extension FileModel {
     private func convolution(_ name: String) throws(USPError) -> Shape {
         let shape = try shape(name)
         try require(
-            shape.rank == 4 && shape.count > 0, .format, "\(path): \(name) is \(shape), not a convolution")
+            shape.rank == 4 && shape.count > 0, .format,
+            "\(path): \(name) is \(shape), not a convolution")
         return shape
     }
 

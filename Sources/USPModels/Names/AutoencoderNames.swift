@@ -1,11 +1,12 @@
-// Names of autoencoders: CompVis' (MAR and VA-VAE use them too), which are ours, and diffusers' with
-// its two generations of attention.
+// Names of autoencoders: CompVis' (MAR and VA-VAE use them too), which are ours, and diffusers'
+// with its two generations of attention.
 
 import USPFiles
 
 extension Dialect {
     private static let ignoredParts = [
-        "loss": "the training loss's networks", "foundation_model": "the teacher that VA-VAE aligns to",
+        "loss": "the training loss's networks",
+        "foundation_model": "the teacher that VA-VAE aligns to",
         "linear_proj": "VA-VAE's projection to its teacher", "model_ema": "LDM's averaged copies",
         "discriminator": "the training loss's networks",
     ]
@@ -13,7 +14,8 @@ extension Dialect {
     static let compVisAutoencoder = Dialect(
         name: "CompVis", family: .autoencoder,
         matches: { table in
-            table.contains("encoder.conv_in.weight") && table.contains("encoder.down.0.block.0.conv1.weight")
+            table.contains("encoder.conv_in.weight")
+                && table.contains("encoder.down.0.block.0.conv1.weight")
         },
         meaning: { name, _ in
             let first = components(name)[0]
@@ -65,7 +67,8 @@ extension Dialect {
 
     /// `resnets.1.conv1.weight` and its like, inside a level or the middle.
     private static func inner(_ parts: [String], inLevel: Bool = false) -> String? {
-        guard parts.count >= 4, let index = Int(parts[1]), index >= 0, index < 64, let kind = parts.last
+        guard parts.count >= 4, let index = Int(parts[1]), index >= 0, index < 64,
+            let kind = parts.last
         else { return nil }
         switch parts[0] {
         case "resnets":

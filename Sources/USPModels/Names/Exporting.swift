@@ -27,7 +27,10 @@ extension FileModel {
             var offset = tensor.byteOffset
             for part in source.parts {
                 result.append(
-                    (part.name, Tensor(part.shape, .float32, storage: tensor.storage, byteOffset: offset)))
+                    (
+                        part.name,
+                        Tensor(part.shape, .float32, storage: tensor.storage, byteOffset: offset)
+                    ))
                 offset += part.count * 4
             }
             if let scale = source.rowScale, scales.insert(scale.name).inserted {

@@ -47,14 +47,17 @@ package struct FileModel: Sendable {
         duplicates = translation.duplicates
     }
 
-    private static let prefixes = ["module", "_orig_mod", "first_stage_model", "vae", "encoder_q", "backbone"]
+    private static let prefixes = [
+        "module", "_orig_mod", "first_stage_model", "vae", "encoder_q", "backbone",
+    ]
     private static let averagedFirst = ["ema", "model_ema", "model", "state_dict", "module", ""]
     private static let averagedLast = ["model", "state_dict", "module", "", "ema", "model_ema"]
 
     private static func find(
         _ archive: Archive, _ family: ModelFamily?, table: String?
     ) throws(USPError) -> (table: ArchiveTable, dialect: Dialect) {
-        let tables = try table.map { name throws(USPError) in [try archive.table(name)] } ?? archive.tables
+        let tables =
+            try table.map { name throws(USPError) in [try archive.table(name)] } ?? archive.tables
         var found: [(table: ArchiveTable, dialect: Dialect)] = []
         for table in tables {
             for candidate in try candidates(table) {
@@ -65,7 +68,9 @@ package struct FileModel: Sendable {
         guard let first = fitting.first else { throw mismatch(archive, family, found) }
         let order = first.dialect.family == .diffusionTransformer ? averagedFirst : averagedLast
         for name in order {
-            if let match = fitting.first(where: { $0.table.name == name || $0.table.name.hasPrefix(name + ".") && !name.isEmpty }) {
+            if let match = fitting.first(where: {
+                $0.table.name == name || $0.table.name.hasPrefix(name + ".") && !name.isEmpty
+            }) {
                 return match
             }
         }
@@ -93,14 +98,20 @@ package struct FileModel: Sendable {
         let wanted = family.map { "no \($0.rawValue)" } ?? "no model that we know"
         if let other = found.first {
             return USPError(
-                .format, "\(archive.path): \(wanted) in it, but a \(other.dialect.family.rawValue) (\(other.dialect.name))")
+                .format,
+                "\(archive.path): \(wanted) in it, but a \(other.dialect.family.rawValue) (\(other.dialect.name))"
+            )
         }
         let names = archive.tables.flatMap { table in
-            table.entries.prefix(3).map { table.name.isEmpty ? $0.name : "\(table.name).\($0.name)" }
+            table.entries.prefix(3).map {
+                table.name.isEmpty ? $0.name : "\(table.name).\($0.name)"
+            }
         }
         let some = names.prefix(6).joined(separator: ", ")
         return USPError(
-            .format, "\(archive.path): \(wanted) in it; its arrays are \(some.isEmpty ? "none" : some + ", ...")")
+            .format,
+            "\(archive.path): \(wanted) in it; its arrays are \(some.isEmpty ? "none" : some + ", ...")"
+        )
     }
 
     package func source(_ name: String) -> TensorSource? { sources[name] }
@@ -146,9 +157,11 @@ private struct Translation {
         guard parts.count > 1, let first = parts.first else { return }
         for part in parts {
             try require(
-                part.shape.rank > 0 && part.shape.extents.dropFirst() == first.shape.extents.dropFirst()
+                part.shape.rank > 0
+                    && part.shape.extents.dropFirst() == first.shape.extents.dropFirst()
                     && part.dtype == first.dtype, .shape,
-                "\(part.name): \(part.dtype.name) \(part.shape) beside \(first.dtype.name) \(first.shape)")
+                "\(part.name): \(part.dtype.name) \(part.shape) beside \(first.dtype.name) \(first.shape)"
+            )
         }
     }
 

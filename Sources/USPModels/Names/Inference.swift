@@ -33,7 +33,8 @@ extension FileModel {
         if let heads = Presets.heads(width: width) { return heads }
         throw USPError(
             .argument,
-            "\(path): no published model is \(width) wide, and shapes do not tell the heads; give \(name)")
+            "\(path): no published model is \(width) wide, and shapes do not tell the heads; give \(name)"
+        )
     }
 
     /// What our own writer tells beside the tensors.
@@ -66,7 +67,8 @@ extension FileModel {
     }
 
     /// Width, channels and side of a square patch embedding.
-    private func patches(_ name: String) throws(USPError) -> (width: Int, channels: Int, patch: Int) {
+    private func patches(_ name: String) throws(USPError) -> (width: Int, channels: Int, patch: Int)
+    {
         let shape = try shape("\(name).proj.weight")
         try require(
             shape.rank == 4 && shape[2] == shape[3] && shape.count > 0, .format,
@@ -81,7 +83,9 @@ extension FileModel {
     }
 
     private func mlpRatio(_ block: String, _ width: Int) throws(USPError) -> Float {
-        guard let shape = sources["\(block).mlp.fc1.weight"]?.shape, shape.rank == 2 else { return 4 }
+        guard let shape = sources["\(block).mlp.fc1.weight"]?.shape, shape.rank == 2 else {
+            return 4
+        }
         let ratio = Float(shape[0]) / Float(width)
         // The quotient may lie just below the number that gives the hidden width again.
         return Int(Float(width) * ratio) < shape[0] ? ratio.nextUp : ratio
@@ -141,7 +145,8 @@ extension FileModel {
         let encoder = try encoderConfiguration(options)
         let isAveraged = sources["fc_norm.weight"] != nil || !encoder.classToken
         var configuration = VisionTransformerConfiguration(
-            encoder: encoder, pool: pool ?? (isAveraged ? .average : .token), head: .none, classes: 1)
+            encoder: encoder, pool: pool ?? (isAveraged ? .average : .token), head: .none,
+            classes: 1)
         if let shape = sources["head.weight"]?.shape, shape.rank == 2 {
             (configuration.head, configuration.classes) = (.linear, shape[0])
         } else if let shape = sources["head.1.weight"]?.shape, shape.rank == 2 {
@@ -167,7 +172,8 @@ extension FileModel {
         try require(
             labels.rank == 2 && labels[0] > 0 && final.rank == 2 && frequencies.rank == 2
                 && (final[0] == outputs || final[0] == 2 * outputs), .format,
-            "\(path): a final layer of \(final) and labels of \(labels) for patches of \(outputs) values")
+            "\(path): a final layer of \(final) and labels of \(labels) for patches of \(outputs) values"
+        )
         let configuration = DiTConfiguration(
             grid: try diffusionGrid(width, patch, folder, options.grid), channels: channels,
             patch: patch, width: width, depth: depth("blocks"),

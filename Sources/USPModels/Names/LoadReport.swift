@@ -37,9 +37,12 @@ package struct LoadReport: Sendable {
         if !missing.isEmpty { problems.append("missing \(missing.count): \(list(missing))") }
         if !mismatched.isEmpty {
             problems.append(
-                "of another shape \(mismatched.count): \(list(mismatched.map { "\($0.name) \($0.reason)" }))")
+                "of another shape \(mismatched.count): \(list(mismatched.map { "\($0.name) \($0.reason)" }))"
+            )
         }
-        if !unexpected.isEmpty { problems.append("unexpected \(unexpected.count): \(list(unexpected))") }
+        if !unexpected.isEmpty {
+            problems.append("unexpected \(unexpected.count): \(list(unexpected))")
+        }
         return USPError(
             missing.isEmpty ? .shape : .missingWeight,
             "\(path) (\(dialect)): does not fit; \(problems.joined(separator: "; "))")
@@ -63,7 +66,9 @@ package struct LoadReport: Sendable {
         lines.append(
             "loaded \(loaded.count) tensors, \(parameters) parameters (\(actions.joined(separator: ", "))), "
                 + "\(renamed.count) under other names")
-        for item in renamed { lines.append("  renamed  \(item.sources.joined(separator: " + ")) -> \(item.parameter)") }
+        for item in renamed {
+            lines.append("  renamed  \(item.sources.joined(separator: " + ")) -> \(item.parameter)")
+        }
         for item in initialized { lines.append("  started  \(item.name): \(item.reason)") }
         for item in ignored { lines.append("  ignored  \(item.name): \(item.reason)") }
         for name in missing { lines.append("  missing  \(name)") }
@@ -75,7 +80,10 @@ package struct LoadReport: Sendable {
     /// The same for programs.
     package var json: JSON {
         func skipped(_ items: [SkippedItem]) -> JSON {
-            .array(items.map { .object([.init("name", .string($0.name)), .init("reason", .string($0.reason))]) })
+            .array(
+                items.map {
+                    .object([.init("name", .string($0.name)), .init("reason", .string($0.reason))])
+                })
         }
         func texts(_ items: [String]) -> JSON { .array(items.map(JSON.string)) }
         return .object([
@@ -86,9 +94,11 @@ package struct LoadReport: Sendable {
                 .array(
                     loaded.map {
                         .object([
-                            .init("parameter", .string($0.parameter)), .init("sources", texts($0.sources)),
+                            .init("parameter", .string($0.parameter)),
+                            .init("sources", texts($0.sources)),
                             .init("shape", .array($0.shape.extents.map(JSON.integer))),
-                            .init("dtype", .string($0.dtype.name)), .init("action", .string($0.action)),
+                            .init("dtype", .string($0.dtype.name)),
+                            .init("action", .string($0.action)),
                         ])
                     })),
             .init("ignored", skipped(ignored)), .init("initialized", skipped(initialized)),

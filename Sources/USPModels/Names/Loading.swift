@@ -37,7 +37,8 @@ extension FileModel {
     ) throws(USPError) -> (parameters: Parameters, report: LoadReport) {
         var report = match(specs, tolerated, optional)
         if options.isStrict && !report.fits { throw report.error }
-        let absent = Set(report.missing + report.mismatched.map(\.name) + report.initialized.map(\.name))
+        let absent = Set(
+            report.missing + report.mismatched.map(\.name) + report.initialized.map(\.name))
         try expectEqualDuplicates()
         let parameters: Parameters
         if options.borrows, let borrowed = try borrowed(specs) {
@@ -61,7 +62,8 @@ extension FileModel {
             let isPlain = source.dtype == .float32 && source.rowScale == nil
             report.loaded.append(
                 LoadReport.Loaded(
-                    parameter: spec.name, shape: spec.shape, sources: source.names, dtype: source.dtype,
+                    parameter: spec.name, shape: spec.shape, sources: source.names,
+                    dtype: source.dtype,
                     action: isBorrowed ? "viewed" : isPlain ? "copied" : "converted"))
         }
         return (parameters, report)
@@ -77,11 +79,13 @@ extension FileModel {
             if let source = sources[spec.name] {
                 if !source.fits(spec.shape) {
                     report.mismatched.append(
-                        SkippedItem(name: spec.name, reason: "expected \(spec.shape), got \(source.shape)"))
+                        SkippedItem(
+                            name: spec.name, reason: "expected \(spec.shape), got \(source.shape)"))
                 }
             } else if case .table = spec.initializer {
                 report.initialized.append(
-                    SkippedItem(name: spec.name, reason: "not in the file; sines and cosines of the grid"))
+                    SkippedItem(
+                        name: spec.name, reason: "not in the file; sines and cosines of the grid"))
             } else if let rule = optional.first(where: { spec.name.hasPrefix($0.prefix) }) {
                 report.initialized.append(SkippedItem(name: spec.name, reason: rule.reason))
             } else {
@@ -127,7 +131,8 @@ extension FileModel {
             a.release()
             try require(
                 isEqual, .unsupported,
-                "\(path): \(entry.name) differs from \(original.name), and our model has one for all blocks")
+                "\(path): \(entry.name) differs from \(original.name), and our model has one for all blocks"
+            )
         }
     }
 }
@@ -164,8 +169,8 @@ extension VisionTransformer {
 
     /// Loads a classifier or plain encoder.
     ///
-    /// - pool: nil: by the file's norm. Average pooling of a file without `fc_norm` starts that norm
-    ///   fresh and leaves `norm` aside, as MAE's and USP's fine-tuning do
+    /// - pool: nil: by the file's norm. Average pooling of a file without `fc_norm` starts that
+    ///   norm fresh and leaves `norm` aside, as MAE's and USP's fine-tuning do
     /// - Throws: as `MaskedAutoencoder.load`
     package static func load(
         _ archive: Archive, pool: VisionTransformerConfiguration.Pool? = nil,
@@ -176,7 +181,8 @@ extension VisionTransformer {
         let isAveraged = configuration.pool == .average
         let other = Tolerance(
             prefix: isAveraged ? "norm." : "fc_norm.", reason: "the norm of the other pooling")
-        let fresh = Tolerance(prefix: "fc_norm.", reason: "not in the file; average pooling starts its own norm")
+        let fresh = Tolerance(
+            prefix: "fc_norm.", reason: "not in the file; average pooling starts its own norm")
         let loaded = try file.load(
             try specs(configuration), options, tolerated: tolerated + [other],
             optional: isAveraged ? [fresh] : [])

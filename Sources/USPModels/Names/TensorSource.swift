@@ -111,7 +111,8 @@ private func floatFromHalf(_ word: UInt16) -> Float {
 extension Array where Element == Float {
     /// Replaces the values by an entry's, of which there are as many.
     package mutating func fillAsFloats(_ entry: ArchiveEntry) throws(USPError) {
-        try require(entry.count == count, .shape, "\(entry.name): \(entry.shape), \(count) values expected")
+        try require(
+            entry.count == count, .shape, "\(entry.name): \(entry.shape), \(count) values expected")
         let tensor = try Tensor([count])
         try entry.fill(tensor.floats)
         self = tensor.values

@@ -4,11 +4,15 @@
 import USPFiles
 
 extension Dialect {
-    private static let ours = ["pos_embed", "x_embedder", "t_embedder", "y_embedder", "blocks", "final_layer"]
+    private static let ours = [
+        "pos_embed", "x_embedder", "t_embedder", "y_embedder", "blocks", "final_layer",
+    ]
 
     static let dit = Dialect(
         name: "DiT", family: .diffusionTransformer,
-        matches: { $0.contains("x_embedder.proj.weight") && $0.contains("t_embedder.mlp.0.weight") },
+        matches: {
+            $0.contains("x_embedder.proj.weight") && $0.contains("t_embedder.mlp.0.weight")
+        },
         meaning: { name, table in
             let parts = components(name)
             if parts.contains("q_norm") || parts.contains("k_norm") {
@@ -17,9 +21,12 @@ extension Dialect {
             // REPA's early files call the blocks behind its projection point decoder blocks.
             if parts[0] == "decoder_blocks", parts.count > 2, let index = Int(parts[1]) {
                 let first = countBlocks("blocks", table)
-                return .parameter((["blocks", String(index + first)] + parts[2...]).joined(separator: "."))
+                return .parameter(
+                    (["blocks", String(index + first)] + parts[2...]).joined(separator: "."))
             }
-            if parts[0] == "projectors" { return .ignored("REPA's projectors: used in training only") }
+            if parts[0] == "projectors" {
+                return .ignored("REPA's projectors: used in training only")
+            }
             return ours.contains(parts[0]) ? .parameter(name) : .unknown
         })
 
@@ -27,7 +34,8 @@ extension Dialect {
         name: "LightningDiT", family: .diffusionTransformer,
         matches: { table in
             table.contains("x_embedder.proj.weight")
-                && (table.contains("blocks.0.mlp.w12.weight") || table.contains("feat_rope.freqs_cos")
+                && (table.contains("blocks.0.mlp.w12.weight")
+                    || table.contains("feat_rope.freqs_cos")
                     || table.contains("final_layer.norm_final.weight"))
         },
         meaning: { _, _ in
@@ -55,8 +63,11 @@ extension Dialect {
         meaning: { name, _ in
             var parts = components(name)
             let kind = parts.removeLast()
-            if let top = diffusersTop[parts.joined(separator: ".")] { return .parameter("\(top).\(kind)") }
-            guard parts.count > 2, parts[0] == "transformer_blocks", let index = Int(parts[1]) else {
+            if let top = diffusersTop[parts.joined(separator: ".")] {
+                return .parameter("\(top).\(kind)")
+            }
+            guard parts.count > 2, parts[0] == "transformer_blocks", let index = Int(parts[1])
+            else {
                 return name == "pos_embed.pos_embed" ? .parameter("pos_embed") : .unknown
             }
             let layer = parts[2...].joined(separator: ".")
@@ -67,13 +78,16 @@ extension Dialect {
             if let part = queryKeyValue.firstIndex(of: layer) {
                 return .parameter("blocks.\(index).attn.qkv.\(kind)", index: part, count: 3)
             }
-            return diffusersBlock[layer].map { .parameter("blocks.\(index).\($0).\(kind)") } ?? .unknown
+            return diffusersBlock[layer].map { .parameter("blocks.\(index).\($0).\(kind)") }
+                ?? .unknown
         })
 }
 
 // Names of vision transformers: MAE's and USP's files, timm's models, DINOv2's releases.
 extension Dialect {
-    private static let encoder = ["cls_token", "pos_embed", "patch_embed", "blocks", "norm", "fc_norm", "head"]
+    private static let encoder = [
+        "cls_token", "pos_embed", "patch_embed", "blocks", "norm", "fc_norm", "head",
+    ]
     private static let decoder = [
         "mask_token", "decoder_pos_embed", "decoder_embed", "decoder_blocks", "decoder_norm",
         "decoder_pred",
@@ -93,7 +107,8 @@ extension Dialect {
                 && (table.contains("register_tokens") || table["mask_token"]?.shape.rank == 2)
         },
         meaning: { name, _ in
-            name == "mask_token" ? .ignored("replaces masked patches in training only") : transformerMeaning(name)
+            name == "mask_token"
+                ? .ignored("replaces masked patches in training only") : transformerMeaning(name)
         })
 
     private static func transformerMeaning(_ name: String) -> NameMeaning {
@@ -111,8 +126,10 @@ extension Dialect {
         if parts.count == 4, parts[0] == "blocks", parts[3] == "gamma" {
             let layer = ["ls1": "attn.proj", "ls2": "mlp.fc2"][parts[2]]
             let block = "blocks.\(parts[1])"
-            return layer.map { .rowScale(["\(block).\($0).weight", "\(block).\($0).bias"]) } ?? .unknown
+            return layer.map { .rowScale(["\(block).\($0).weight", "\(block).\($0).bias"]) }
+                ?? .unknown
         }
-        return encoder.contains(parts[0]) || decoder.contains(parts[0]) ? .parameter(name) : .unknown
+        return encoder.contains(parts[0]) || decoder.contains(parts[0])
+            ? .parameter(name) : .unknown
     }
 }

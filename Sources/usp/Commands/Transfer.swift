@@ -1,4 +1,5 @@
-// `usp transfer PRETRAINED --to DiT-XL/2 -o init.safetensors`: one model's weights as another's start.
+// `usp transfer PRETRAINED --to DiT-XL/2 -o init.safetensors`: one model's weights as another's
+// start.
 
 import ArgumentParser
 import USPBase
@@ -51,7 +52,9 @@ struct Transfer: ParsableCommand {
     @Option(help: "Type of the written arrays: f32, f16, bf16.")
     var dtype: FloatType?
 
-    @Flag(inversion: .prefixedNo, help: "Norms with beta and gamma in a diffusion transformer's blocks.")
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Norms with beta and gamma in a diffusion transformer's blocks.")
     var affine = true
 
     @Flag(help: "Keep the source's GELU.")
@@ -108,14 +111,18 @@ struct Transfer: ParsableCommand {
         var options = USPKit.Transfer.Options()
         if let grid {
             let sides = grid.split(separator: "x").map { Int($0) }
-            guard (1...2).contains(sides.count), let height = sides[0], let width = sides.last ?? nil else {
+            guard (1...2).contains(sides.count), let height = sides[0],
+                let width = sides.last ?? nil
+            else {
                 throw ValidationError("--grid \(grid): expected 16 or 24x32")
             }
             options.grid = (height, width)
         }
         (options.classes, options.patch, options.channels) = (classes, patch, channels)
         (options.layers, options.seed, options.affineNorms) = (layers, seed, affine)
-        (options.keepsActivation, options.channelRule, options.depthRule) = (keepGelu, channelRule, depthRule)
+        (options.keepsActivation, options.channelRule, options.depthRule) = (
+            keepGelu, channelRule, depthRule
+        )
         (options.pool, options.head, options.block) = (pool, head, block)
         (options.timestep, options.table, options.heads) = (timestep, table, heads)
         return options
