@@ -71,6 +71,10 @@ let package = Package(
                 "USPKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        // examples in Swift
+        .executableTarget(
+            name: "example-transfer", dependencies: ["USPKit"], path: "examples/swift/transfer",
+            swiftSettings: strict),
         // tests, one folder per room
         .target(name: "TestSupport", dependencies: ["USPBase", "USPTensor", "USPFiles"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("USPBaseTests", ["USPBase"]),
