@@ -53,10 +53,24 @@ struct WinogradShape {
     var blocks: Int { channels / USPI_WINOGRAD_BLOCK }
     var kernelRow: Int { uspi_winograd_kernel_row(channels, outputs) }
 
-    /// Enough tiles that reading the kernels costs less than the tiles themselves.
+    /// Whether the transformed kernels are small enough that each thread may take chunks of its own,
+    /// rather than all threads one chunk together.
+    var hasSmallKernels: Bool { channels * outputs <= 1 << 14 }
+
+    /// Small kernels: as many tiles as stay in a thread's cache. Large ones: enough tiles that reading
+    /// the kernels costs less than the tiles themselves.
     var chunks: WinogradChunks {
-        let wanted = min(256, max(96, channels * outputs / (2 * (channels + outputs))))
+        let wanted =
+            hasSmallKernels
+            ? min(112, max(28, (600 << 10) / (144 * (channels + outputs))))
+            : min(256, max(96, channels * outputs / (2 * (channels + outputs))))
         return WinogradChunks(images: batch, tilesY: tilesY, tilesX: tilesX, wanted: wanted)
+    }
+
+    /// Threads that take chunks of their own; 1 means that all share each chunk.
+    var workers: Int {
+        let threads = ThreadPool.shared.threads
+        return hasSmallKernels && chunks.count >= 2 * threads ? threads : 1
     }
 
     var weight: uspi_winograd_weight {
@@ -128,13 +142,14 @@ struct WinogradWorkspace {
     /// Parts of the input transform; no result depends on it.
     private let inputParts: Int
 
-    init(_ shape: WinogradShape) throws(USPError) {
+    /// - isShared: whether all threads work on its chunk together
+    init(_ shape: WinogradShape, isShared: Bool) throws(USPError) {
         self.shape = shape
         chunks = shape.chunks
         v = try Storage(byteCount: 36 * 4 * uspi_winograd_v_row(shape.channels, chunks.tiles))
         m = try Storage(byteCount: 36 * 4 * uspi_winograd_m_row(shape.outputs, chunks.tiles))
         stageBytes = (uspi_winograd_stage(chunks.rows, chunks.columns) * 4 + 127) / 64 * 64
-        inputParts = min(shape.blocks, 2 * ThreadPool.shared.threads)
+        inputParts = isShared ? min(shape.blocks, 2 * ThreadPool.shared.threads) : 1
         stages = try Storage(byteCount: stageBytes * inputParts)
     }
 

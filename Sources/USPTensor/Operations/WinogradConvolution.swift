@@ -1,6 +1,7 @@
 // The two uses of Winograd's method: a convolution, and the gradient of its kernels.
 
 import CKernels
+import Synchronization
 import USPBase
 
 /// y (+)= residual + convolution + bias of x, which may be normalised and activated first. Kernels
@@ -11,23 +12,37 @@ func winogradConvolution(
     _ shape: WinogradShape, _ x: Tensor, norm: (statistics: GroupNormStatistics, silu: Bool)? = nil,
     weight: Tensor, bias: Tensor? = nil, residual: Tensor? = nil, into y: Tensor
 ) throws(USPError) {
-    let workspace = try WinogradWorkspace(shape)
+    let workers = shape.workers
+    var workspaces: [WinogradWorkspace] = []
+    for _ in 0..<workers { workspaces.append(try WinogradWorkspace(shape, isShared: workers == 1)) }
     let kernels = try Storage(byteCount: 36 * 4 * shape.kernelRow)
     let transformed = kernels.base.assumingMemoryBound(to: Float.self)
     transformKernels(shape, weight, into: transformed)
     var job = shape.job(x, norm, y)
-    workspace.attach(to: &job)
     job.kernels = UnsafePointer(transformed)
     job.bias = bias.map { UnsafePointer($0.floats) }
     job.residual = residual.map { UnsafePointer($0.floats) }
-    for index in 0..<workspace.chunks.count {
-        workspace.chunks.place(index, in: &job)
-        withUnsafePointer(to: job) { job in
-            workspace.transformInput(job)
-            ThreadPool.shared.run(parts: 36) { uspi_winograd_product(job, $0) }
-            workspace.forOutputs(job) { panel, rows in
-                uspi_winograd_output(job, panel, rows.lowerBound, rows.upperBound)
-            }
+    let chunks = shape.chunks
+    let next = Atomic(0)
+    // Loops inside a worker's part run on that thread alone.
+    ThreadPool.shared.run(parts: workers) { worker in
+        while true {
+            let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+            if index >= chunks.count { return }
+            convolveChunk(index, job, workspaces[worker])
+        }
+    }
+}
+
+private func convolveChunk(_ index: Int, _ job: uspi_winograd, _ workspace: WinogradWorkspace) {
+    var job = job
+    workspace.attach(to: &job)
+    workspace.chunks.place(index, in: &job)
+    withUnsafePointer(to: job) { job in
+        workspace.transformInput(job)
+        ThreadPool.shared.run(parts: 36) { uspi_winograd_product(job, $0) }
+        workspace.forOutputs(job) { panel, rows in
+            uspi_winograd_output(job, panel, rows.lowerBound, rows.upperBound)
         }
     }
 }
@@ -47,26 +62,27 @@ private func transformKernels(
     }
 }
 
-/// target (+)= the gradient of a convolution's kernels: the exact adjoint of its forward steps. Tiles
-/// are summed chunk by chunk, in order.
+/// target (+)= the gradient of a convolution's kernels: the exact adjoint of its forward steps. The
+/// sums over tiles are cut by the sizes alone: into a few parts for small kernels, else not at all.
 func winogradWeightGradient(
     _ shape: WinogradShape, _ x: Tensor, norm: (statistics: GroupNormStatistics, silu: Bool)?,
     _ gradient: Tensor, into target: GradientTarget
 ) throws(USPError) {
-    let workspace = try WinogradWorkspace(shape)
-    let sums = try Tensor.zeros([36 * shape.kernelRow])
+    let chunks = shape.chunks
+    let parts = shape.hasSmallKernels ? max(1, min(8, chunks.count / 4)) : 1
+    var workspaces: [WinogradWorkspace] = []
+    for _ in 0..<parts { workspaces.append(try WinogradWorkspace(shape, isShared: parts == 1)) }
+    let count = 36 * shape.kernelRow
+    let sums = try Tensor.zeros([parts, count])
     let values = sums.floats
-    var job = shape.job(x, norm, gradient)
-    workspace.attach(to: &job)
-    for index in 0..<workspace.chunks.count {
-        workspace.chunks.place(index, in: &job)
-        withUnsafePointer(to: job) { job in
-            workspace.transformInput(job)
-            workspace.forOutputs(job) { panel, rows in
-                uspi_winograd_spread(job, panel, rows.lowerBound, rows.upperBound)
-            }
-            ThreadPool.shared.run(parts: 36) { uspi_winograd_outer(job, $0, values) }
+    let job = shape.job(x, norm, gradient)
+    ThreadPool.shared.run(parts: parts) { part in
+        for index in chunks.count * part / parts..<chunks.count * (part + 1) / parts {
+            sumChunk(index, job, workspaces[part], into: values + part * count)
         }
+    }
+    for part in 1..<max(parts, 1) {
+        try addInPlace(sums.detachedRows(0..<1), sums.detachedRows(part..<part + 1))
     }
     if !target.accumulates { target.tensor.fillWithZeros() }
     let (weights, row, blocks) = (target.tensor.floats, shape.kernelRow, shape.blocks)
@@ -78,5 +94,21 @@ func winogradWeightGradient(
                 uspi_winograd_kernel_gradient(layout, values, row, block, panel, weights)
             }
         }
+    }
+}
+
+private func sumChunk(
+    _ index: Int, _ job: uspi_winograd, _ workspace: WinogradWorkspace,
+    into sums: UnsafeMutablePointer<Float>
+) {
+    var job = job
+    workspace.attach(to: &job)
+    workspace.chunks.place(index, in: &job)
+    withUnsafePointer(to: job) { job in
+        workspace.transformInput(job)
+        workspace.forOutputs(job) { panel, rows in
+            uspi_winograd_spread(job, panel, rows.lowerBound, rows.upperBound)
+        }
+        ThreadPool.shared.run(parts: 36) { uspi_winograd_outer(job, $0, sums) }
     }
 }
