@@ -79,21 +79,22 @@ void uspi_attention_rows(const uspi_attention *attention, const void *packed, in
                          int64_t row_end, void *workspace) {
     const kernel_variant *variant = uspi_variant();
     const int32_t compute = attention->compute;
-    const tile_function *kernels = compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
     const int64_t keys = attention->keys, dims = attention->head_dim;
     const int64_t dim_steps = steps_of(dims, compute), key_steps = steps_of(keys, compute);
-    const uint32_t *k = packed, *v = k + k_words(keys, dims, compute);
+    const tile_function *kernels = compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
+    const tiled_factor k = {kernels, packed, dim_steps, keys, tiles_of(keys)};
+    const tiled_factor v = {kernels, k.words + k_words(keys, dims, compute), key_steps, dims,
+                            tiles_of(dims)};
     uint32_t *queries = (uint32_t *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
     float *sums = (float *)queries + dim_steps * PANEL;
     float *scores = sums + dims * PANEL;
     for (int64_t row = row_begin; row < row_end; row += PANEL) {
         const int count = row_end - row < PANEL ? (int)(row_end - row) : PANEL;
         pack_queries(attention, row, count, queries);
-        uspi_panel_product(kernels, k, queries, dim_steps, keys, tiles_of(keys), scores, NULL);
+        uspi_panel_product(&k, queries, 0, dim_steps, scores, NULL);
         softmax_result result;
         variant->softmax_columns(scores, keys, attention->scale, compute, &result);
-        uspi_panel_product(kernels, v, (const uint32_t *)scores, key_steps, dims, tiles_of(dims),
-                           sums, NULL);
+        uspi_panel_product(&v, (const uint32_t *)scores, 0, key_steps, sums, NULL);
         float factor[PANEL];
         for (int q = 0; q < PANEL; q++) factor[q] = 1.0f / result.sum[q];
         const int32_t type = attention->out_type;

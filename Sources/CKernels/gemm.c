@@ -1,22 +1,28 @@
 /* The product: blocks of rows packed once, panels of B streamed past them.
  *
- * For each block of rows, A is packed as [tile][step][rows of the tile]; each panel of B then
- * passes in pieces of STEPS that stay in the first cache while every tile uses them. */
+ * For each block of rows, A is packed as [tile][step][rows of the tile]. Each panel of B passes
+ * in pieces of STEPS that stay in the first cache while every tile uses them. Where a block is
+ * deeper than DEEP steps, a slab of DEEP steps (which stays in the second cache) meets COLUMNS
+ * columns before the next slab does, and the sums wait in the workspace. */
 #include "convert.h"
 #include "gemm_variants.h"
 
-enum { MOST_BLOCK = 196, LEAST_BLOCK = 56 };
+enum { MOST_BLOCK = 196, LEAST_BLOCK = 112, DEEP = 1152, COLUMNS = 1024 };
 
-/* Rows packed at a time: about half of a second-level cache of 1 MiB, within bounds. */
+/* Rows packed at a time: a slab takes about half of a second-level cache of 1 MiB. */
 static int64_t block_rows(int64_t steps) {
-    const int64_t fitting = (512 << 10) / (int64_t)sizeof(uint32_t) / (steps < 1 ? 1 : steps);
+    const int64_t slab = steps < 1 ? 1 : steps < DEEP ? steps : DEEP;
+    const int64_t fitting = (512 << 10) / (int64_t)sizeof(uint32_t) / slab;
     return fitting < LEAST_BLOCK ? LEAST_BLOCK : fitting > MOST_BLOCK ? MOST_BLOCK : fitting;
 }
 
+/* Columns whose sums are kept at a time. */
+static int64_t kept_columns(int64_t steps) { return steps > DEEP ? COLUMNS : PANEL; }
+
 size_t uspi_gemm_workspace(int64_t k, int32_t compute) {
     const int64_t steps = steps_of(k, compute);
-    const size_t words = (size_t)block_rows(steps) * (size_t)steps + LANES;
-    return (words + (size_t)MOST_BLOCK * PANEL) * sizeof(uint32_t) + 64;
+    const int64_t words = block_rows(steps) * (steps + kept_columns(steps)) + LANES;
+    return (size_t)words * sizeof(uint32_t) + 64;
 }
 
 /* Where the window of an output pixel's (ky, kx) is in the image; NULL outside of it. */
@@ -81,20 +87,42 @@ static void pack_tile(const uspi_gemm *g, pack_function pack, int64_t row, int r
     pack(&source, g->k, rows, g->compute, target, rows);
 }
 
-void uspi_panel_product(const tile_function *kernels, const uint32_t *a, const uint32_t *b,
-                        int64_t steps, int64_t rows, int64_t tiles, float *sums,
-                        const panel_end *end) {
-    const int64_t pieces = steps <= STEPS ? 1 : (steps + STEPS - 1) / STEPS;
+void uspi_panel_product(const tiled_factor *a, const uint32_t *b, int64_t from, int64_t to,
+                        float *sums, const panel_end *end) {
+    const int64_t pieces = to - from <= STEPS ? 1 : (to - from + STEPS - 1) / STEPS;
     for (int64_t piece = 0; piece < pieces; piece++) {
-        const int64_t from = steps * piece / pieces, to = steps * (piece + 1) / pieces;
-        for (int64_t t = 0; t < tiles; t++) {
-            const int64_t begin = tile_begin(rows, tiles, t);
-            const int height = (int)(tile_begin(rows, tiles, t + 1) - begin);
-            float *tile = sums + begin * PANEL;
-            kernels[height - 1](to - from, a + begin * steps + from * height, b + from * PANEL,
-                                tile, piece > 0);
+        const int64_t begin = from + (to - from) * piece / pieces;
+        const int64_t count = from + (to - from) * (piece + 1) / pieces - begin;
+        for (int64_t t = 0; t < a->tiles; t++) {
+            const int64_t row = tile_begin(a->rows, a->tiles, t);
+            const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - row);
+            float *tile = sums + row * PANEL;
+            a->kernels[height - 1](count, a->words + row * a->steps + begin * height,
+                                   b + begin * PANEL, tile, begin > 0);
             if (end && piece == pieces - 1) {
-                end->finish(end->gemm, end->row + begin, height, end->column, end->columns, tile);
+                end->finish(end->gemm, end->row + row, height, end->column, end->columns, tile);
+            }
+        }
+    }
+}
+
+/* A packed block of rows from `row` times columns n_begin..<n_end. */
+static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, int64_t n_begin,
+                      int64_t n_end, float *sums) {
+    const finish_function finish = uspi_variant()->finish;
+    const int64_t width = kept_columns(a->steps);
+    const int64_t slabs = a->steps > DEEP ? (a->steps + DEEP - 1) / DEEP : 1;
+    for (int64_t start = n_begin; start < n_end; start += width) {
+        const int64_t stop = start + width < n_end ? start + width : n_end;
+        for (int64_t slab = 0; slab < slabs; slab++) {
+            const int64_t from = a->steps * slab / slabs;
+            const int64_t to = a->steps * (slab + 1) / slabs;
+            for (int64_t column = start; column < stop; column += PANEL) {
+                const int64_t left = stop - column;
+                const panel_end end = {finish, g, row, column, left < PANEL ? (int)left : PANEL};
+                uspi_panel_product(a, (const uint32_t *)g->b + column * a->steps, from, to,
+                                   sums + (column - start) * a->rows,
+                                   slab == slabs - 1 ? &end : NULL);
             }
         }
     }
@@ -103,28 +131,22 @@ void uspi_panel_product(const tile_function *kernels, const uint32_t *a, const u
 void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin,
                    int64_t n_end, void *workspace) {
     const kernel_variant *variant = uspi_variant();
-    const tile_function *kernels =
-        g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
     const int64_t steps = steps_of(g->k, g->compute);
     const int64_t most = block_rows(steps), all = m_end - m_begin;
     const int64_t blocks = (all + most - 1) / most;
     float *sums = (float *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
-    uint32_t *a = (uint32_t *)(sums + MOST_BLOCK * PANEL);
+    uint32_t *words = (uint32_t *)(sums + most * kept_columns(steps));
+    tiled_factor a = {.words = words, .steps = steps};
+    a.kernels = g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t row = m_begin + all * block / blocks;
-        const int64_t rows = m_begin + all * (block + 1) / blocks - row;
-        const int64_t tiles = (rows + variant->most_rows - 1) / variant->most_rows;
-        for (int64_t t = 0; t < tiles; t++) {
-            const int64_t begin = tile_begin(rows, tiles, t);
-            const int height = (int)(tile_begin(rows, tiles, t + 1) - begin);
-            pack_tile(g, variant->pack, row + begin, height, a + begin * steps);
+        a.rows = m_begin + all * (block + 1) / blocks - row;
+        a.tiles = (a.rows + variant->most_rows - 1) / variant->most_rows;
+        for (int64_t t = 0; t < a.tiles; t++) {
+            const int64_t begin = tile_begin(a.rows, a.tiles, t);
+            const int height = (int)(tile_begin(a.rows, a.tiles, t + 1) - begin);
+            pack_tile(g, variant->pack, row + begin, height, words + begin * steps);
         }
-        for (int64_t column = n_begin; column < n_end; column += PANEL) {
-            const int64_t left = n_end - column;
-            const panel_end end = {variant->finish, g, row, column,
-                                   left < PANEL ? (int)left : PANEL};
-            uspi_panel_product(kernels, a, (const uint32_t *)g->b + column * steps, steps, rows,
-                               tiles, sums, &end);
-        }
+        run_block(g, &a, row, n_begin, n_end, sums);
     }
 }

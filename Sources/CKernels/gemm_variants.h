@@ -89,7 +89,7 @@ extern const kernel_variant uspi_variant_avx2, uspi_variant_avx512, uspi_variant
 /* The table of the level in use. */
 const kernel_variant *uspi_variant(void);
 
-/* Steps of one piece of a B panel: STEPS * PANEL words are 32 KiB, a first-level cache's share. */
+/* Steps of one piece of a B panel, which stays in the first cache while all tiles use it. */
 enum { STEPS = 256 };
 
 /* `rows` rows in `tiles` tiles of nearly equal height: the first row of tile t. */
@@ -105,10 +105,17 @@ typedef struct panel_end {
     int columns;
 } panel_end;
 
-/* sums[rows][PANEL] = A B for A in tiles and one panel of B, both packed; `end` may be NULL. */
-void uspi_panel_product(const tile_function *kernels, const uint32_t *a, const uint32_t *b,
-                        int64_t steps, int64_t rows, int64_t tiles, float *sums,
-                        const panel_end *end);
+/* A packed left factor: [tile][step][rows of the tile] words. */
+typedef struct tiled_factor {
+    const tile_function *kernels;
+    const uint32_t *words;
+    int64_t steps, rows, tiles;
+} tiled_factor;
+
+/* sums[rows][PANEL] (+)= A B over steps from..<to of A and of one packed panel of B: set when
+ * from is 0, else added to. `end` may be NULL. */
+void uspi_panel_product(const tiled_factor *a, const uint32_t *b, int64_t from, int64_t to,
+                        float *sums, const panel_end *end);
 
 /* Element `index` of an array of `type`. */
 static inline const void *element(const void *base, int64_t index, int32_t type) {

@@ -112,29 +112,70 @@ INLINE __m512i words_along_k(const void *lane, const int32_t type, const int32_t
     return narrow(low, n > 16 ? some_f32(lane, type, p + 16, n - 16) : _mm512_setzero_ps());
 }
 
-/* k contiguous. */
-INLINE void pack_along_k(const lanes_source *source, const int32_t type, const int32_t compute,
-                         int64_t k, uint32_t *target, int64_t target_stride) {
+/* Where each lane reads: lanes that do not exist read lane 0, whose words nobody will use. */
+INLINE void lane_starts(const lanes_source *source, const void *start[16]) {
+    for (int l = 0; l < 16; l++) start[l] = source->lane[l < source->count ? l : 0];
+}
+
+/* Sixteen whole words along k of one lane. */
+INLINE __m512i whole_words(const void *lane, const int32_t type, const int32_t compute,
+                           int64_t p) {
+    if (type == USPI_BF16 && compute == USPI_BF16) {
+        return _mm512_loadu_si512((const uint16_t *)lane + p);
+    }
+    if (type == USPI_BF16) {
+        const __m256i half = _mm256_loadu_si256((const __m256i *)((const uint16_t *)lane + p));
+        return _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+    }
+    const float *at = (const float *)lane + p;
+    if (compute == USPI_F32) return _mm512_loadu_si512(at);
+    return narrow(_mm512_loadu_ps(at), _mm512_loadu_ps(at + 16));
+}
+
+/* k contiguous: squares of 16 words by 16 lanes, the last one masked. `whole` lanes all exist. */
+INLINE void pack_squares(const lanes_source *source, const int32_t type, const int32_t compute,
+                         int64_t k, uint32_t *target, int64_t target_stride, const int whole) {
     const int64_t steps = steps_of(k, compute);
     const int per_word = compute == USPI_BF16 ? 2 : 1;
-    for (int64_t s = 0; s < steps; s += 16) {
+    const int ahead = type == USPI_BF16 ? 256 : 128; /* elements in 512 bytes */
+    const void *start[16];
+    lane_starts(source, start);
+    int64_t s = 0;
+    for (; s + 16 <= steps && (s + 16) * per_word <= k; s += 16) {
         __m512i square[16];
         const int64_t p = s * per_word;
+#pragma clang loop unroll(full)
         for (int l = 0; l < 16; l++) {
-            square[l] = l < source->count
-                            ? words_along_k(source->lane[l], type, compute, p, k - p)
-                            : _mm512_setzero_si512();
-        }
-        transpose_16(square);
-        const int count = steps - s < 16 ? (int)(steps - s) : 16;
-        uint32_t *out = target + s * target_stride;
-        if (count == 16) {
-            for (int w = 0; w < 16; w++) _mm512_storeu_si512(out + w * target_stride, square[w]);
-        } else {
-            for (int w = 0; w < count; w++) {
-                _mm512_storeu_si512(out + w * target_stride, square[w]);
+            if (whole) {
+                _mm_prefetch((const char *)element(start[l], p + ahead, type), _MM_HINT_T0);
+                square[l] = whole_words(start[l], type, compute, p);
+            } else {
+                square[l] = words_along_k(start[l], type, compute, p, k - p);
             }
         }
+        transpose_16(square);
+        uint32_t *out = target + s * target_stride;
+#pragma clang loop unroll(full)
+        for (int w = 0; w < 16; w++) _mm512_storeu_si512(out + w * target_stride, square[w]);
+    }
+    if (s == steps) return;
+    __m512i square[16];
+    for (int l = 0; l < 16; l++) {
+        square[l] = words_along_k(start[l], type, compute, s * per_word, k - s * per_word);
+    }
+    transpose_16(square);
+    uint32_t *out = target + s * target_stride;
+    for (int w = 0; w < steps - s; w++) _mm512_storeu_si512(out + w * target_stride, square[w]);
+}
+
+INLINE void pack_along_k(const lanes_source *source, const int32_t type, const int32_t compute,
+                         int64_t k, uint32_t *target, int64_t target_stride) {
+    int whole = source->count > 0;
+    for (int l = 0; l < source->count; l++) whole &= source->lane[l] != NULL;
+    if (whole) {
+        pack_squares(source, type, compute, k, target, target_stride, 1);
+    } else {
+        pack_squares(source, type, compute, k, target, target_stride, 0);
     }
 }
 
