@@ -1,0 +1,97 @@
+// What all models have in common: a family, parameters by name, and a way into a file.
+
+import USPBase
+import USPFiles
+import USPModels
+import USPTensor
+
+/// A model: a configuration and its parameters. Immutable once made: any thread, many at once.
+public protocol Model: AnyObject, Sendable {
+    /// `VAE`, `MAE`, `ViT`, `DiT` or `SiT`.
+    var family: String { get }
+    /// Its parameters and statistics by name; they are only read.
+    var weights: ModelWeights { get }
+    /// `[B, C, H, W]` that it takes; zeros for extents that are free.
+    func inputShape(batch: Int) -> Shape
+}
+
+/// Parameters by name, in the names of the model's own family.
+public struct ModelWeights: @unchecked Sendable {
+    // SAFETY of @unchecked: parameters of a finished model are only read.
+    package let parameters: Parameters
+    /// What the parameters are called in the file that they came from, where it differs.
+    package let fileNames: [String: String]
+    /// What was loaded, renamed, ignored and missing; empty for a model that was made.
+    public let report: String
+
+    package init(
+        _ parameters: Parameters, fileNames: [String: String] = [:], report: String = ""
+    ) {
+        self.parameters = parameters
+        self.fileNames = fileNames
+        self.report = report
+    }
+
+    public var names: [String] { parameters.specs.map(\.name) }
+
+    /// Number of values.
+    public var count: Int { parameters.count }
+
+    /// The parameter of this name, read-only.
+    public subscript(name: String) -> Tensor {
+        get throws(USPError) { try parameters.tensor(name) }
+    }
+
+    /// A checkpoint over the same memory.
+    public func checkpoint() throws(USPError) -> Checkpoint {
+        try Checkpoint(
+            parameters.specs.enumerated().map { (name: $1.name, tensor: parameters[$0]) })
+    }
+}
+
+/// How a model is loaded and computes; the defaults infer everything that a file tells.
+public struct LoadOptions: Sendable {
+    /// Of attention; nil takes the published number for the width.
+    public var heads: Int?
+    public var decoderHeads: Int?
+    /// `VAE`, `MAE`, `ViT`, `DiT` or `SiT`; nil goes by names and shapes.
+    public var family: String?
+    /// Nested table of the file; nil goes by the family.
+    public var table: String?
+    /// Type of the products' inputs: f32, or bf16 with f32 sums, norms and softmax.
+    public var compute = DType.float32
+    /// Of a classifier: `token` or `avg`; nil goes by the file.
+    public var pool: String?
+    /// Of an autoencoder: latents are (z − shift)·scale; nil takes the layout's own.
+    public var scale: [Float]?
+    public var shift: [Float]?
+
+    public init() {}
+}
+
+/// A loss and the gradient of every trainable parameter, by name.
+public struct LossGradients: Sendable {
+    public let loss: Float
+    public let gradients: Checkpoint
+}
+
+/// Gradients of a scalar with respect to a copy of a model's parameters.
+///
+/// - body: builds the model over the given parameters and returns the loss on the tape
+func gradients(
+    of weights: ModelWeights, compute: DType,
+    _ body: (Parameters, Context) throws(USPError) -> Tensor
+) throws(USPError) -> LossGradients {
+    let parameters = try weights.parameters.copied()
+    try parameters.makeTrainable()
+    let tape = Tape()
+    let loss = try body(parameters, Context(tape: tape, compute: compute))
+    let value = loss.floats[0]
+    try tape.backward(from: loss)
+    var result: [(name: String, tensor: Tensor)] = []
+    for (position, spec) in parameters.specs.enumerated() {
+        guard let gradient = parameters.gradient(position) else { continue }
+        result.append((weights.fileNames[spec.name] ?? spec.name, gradient))
+    }
+    return LossGradients(loss: value, gradients: try Checkpoint(result))
+}

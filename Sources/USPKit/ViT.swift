@@ -1,0 +1,81 @@
+// The vision transformer as a classifier and feature extractor.
+
+import USPBase
+import USPModels
+import USPTensor
+
+/// A classifier: an encoder, a pooling, a head.
+public final class ViT: Model, @unchecked Sendable {
+    // SAFETY of @unchecked: the network and its parameters are only read once it is made.
+    public struct Configuration: Sendable, Equatable {
+        public var encoder = EncoderConfiguration()
+        /// `token` (after `norm`), or `avg` of the patches (then `fc_norm`).
+        public var pool = "token"
+        /// `linear`; `probe` has a batch norm before it; `none`.
+        public var head = "linear"
+        public var classes = 1000
+
+        public init() {}
+    }
+
+    package let network: VisionTransformer
+    public let weights: ModelWeights
+    package let compute: DType
+    public var family: String { "ViT" }
+
+    package init(_ network: VisionTransformer, _ weights: ModelWeights, compute: DType) {
+        self.network = network
+        self.weights = weights
+        self.compute = compute
+    }
+
+    /// Fresh parameters from a seed.
+    public convenience init(_ configuration: Configuration, seed: UInt64 = 0) throws(USPError) {
+        let network = try VisionTransformer(
+            VisionTransformerConfiguration(configuration), key: RandomKey(seed: seed).stream("vit"))
+        self.init(network, ModelWeights(network.parameters), compute: .float32)
+    }
+
+    public var configuration: Configuration {
+        var result = Configuration()
+        let sizes = network.configuration
+        result.encoder = EncoderConfiguration(sizes.encoder)
+        result.pool = sizes.pool == .token ? "token" : "avg"
+        result.head = sizes.head.rawValue
+        result.classes = sizes.head == .none ? 0 : sizes.classes
+        return result
+    }
+
+    public func inputShape(batch: Int) -> Shape { network.configuration.encoder.imageShape(batch) }
+    /// Width of a feature, D.
+    public var width: Int { network.configuration.encoder.width }
+    /// Classes of the head; 0 without one.
+    public var classes: Int { configuration.classes }
+
+    /// Pooled and normed features of `[B, C, H, W]`: `[B, D]`.
+    public func features(_ images: Tensor) throws(USPError) -> Tensor {
+        try network.features(images, in: Context(compute: compute))
+    }
+
+    /// Class scores of `[B, C, H, W]`: `[B, K]`.
+    public func logits(_ images: Tensor) throws(USPError) -> Tensor {
+        try network.logits(images, in: Context(compute: compute))
+    }
+}
+
+extension VisionTransformerConfiguration {
+    /// - Throws: for unknown names, with the known ones.
+    init(_ wanted: ViT.Configuration) throws(USPError) {
+        guard let head = Head(rawValue: wanted.head) else {
+            throw unknownName(wanted.head, what: "head", known: Head.allCases.map(\.rawValue))
+        }
+        let pool: Pool
+        switch wanted.pool {
+        case "token", "cls": pool = .token
+        case "avg", "average": pool = .average
+        default: throw unknownName(wanted.pool, what: "pool", known: ["token", "avg"])
+        }
+        self.init(
+            encoder: wanted.encoder.network, pool: pool, head: head, classes: wanted.classes)
+    }
+}
