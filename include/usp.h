@@ -285,8 +285,305 @@ USP_API USP_CHECK usp_status usp_checkpoint_save(const usp_checkpoint *checkpoin
                                                  const char *path,
                                                  const usp_save_options *options);
 
-/* ---- model: -------------------------------------------------------------------------------- */
+/* ---- model: an autoencoder, masked autoencoder, classifier or diffusion transformer ------- */
+
+/* One handle type for all families; a function of one family refuses the others by name.
+ * Immutable once created: any number of threads may run one at the same time. */
 typedef struct usp_model usp_model;
+
+typedef struct usp_model_options {
+    uint32_t struct_size;
+    int32_t heads;          /* 0 = as the file says, else the published number for the width */
+    int32_t decoder_heads;  /* the same for a masked autoencoder's decoder */
+    float scale;            /* autoencoder: latents are (z - shift) * scale; 0 = the layout's own */
+    float shift;
+    uint32_t reserved;
+    const char *family;     /* "VAE", "MAE", "ViT", "DiT" or "SiT"; NULL = by names and shapes
+                               (files of DiT and SiT do not differ: DiT) */
+    const char *table;      /* nested table of the file; NULL = what the family's readers take */
+    const char *compute;    /* "f32" (NULL), or "bf16": products in bf16, sums and norms in f32 */
+    const char *pool;       /* classifier: "token" or "avg"; NULL = by the file */
+} usp_model_options;
+
+#define USP_MODEL_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_model_options), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+
+/* Load a model; sizes are inferred from names and shapes, in any published dialect.
+ * out: owned. Errors: IO, FORMAT; MISSING_WEIGHT or SHAPE, one message naming everything that does
+ * not fit; ARGUMENT for what a file does not tell (heads of an unpublished width). */
+USP_API USP_CHECK usp_status usp_model_open(const char *path, const usp_model_options *options,
+                                            usp_model **out);
+USP_API USP_CHECK usp_status usp_model_load(const usp_checkpoint *checkpoint,
+                                            const usp_model_options *options, usp_model **out);
+USP_API void usp_model_free(usp_model *model);
+
+/* "VAE", "MAE", "ViT", "DiT" or "SiT": static. */
+USP_API const char *usp_model_family(const usp_model *model);
+
+/* Number of values of all parameters. */
+USP_API int64_t usp_model_size(const usp_model *model);
+
+/* Parameters by position, and each as a view of the model's memory (read-only). */
+USP_API size_t usp_model_parameter_count(const usp_model *model);
+USP_API const char *usp_model_parameter_name(const usp_model *model, size_t index);
+USP_API USP_CHECK usp_status usp_model_parameter(const usp_model *model, const char *name,
+                                                 usp_tensor *out);
+
+/* The shape that the model takes for this batch: rank 4, data NULL; extents that are free are 0. */
+USP_API USP_CHECK usp_status usp_model_input(const usp_model *model, int64_t batch,
+                                             usp_tensor *out);
+
+/* What was loaded, renamed, ignored and why: lines for people, and JSON. Buffers as
+ * usp_checkpoint_report. */
+USP_API USP_CHECK usp_status usp_model_report(const usp_model *model, char *buffer,
+                                              size_t capacity, size_t *out_length);
+USP_API USP_CHECK usp_status usp_model_report_json(const usp_model *model, char *buffer,
+                                                   size_t capacity, size_t *out_length);
+
+/* The parameters as a checkpoint over the same memory. out: owned. */
+USP_API USP_CHECK usp_status usp_model_checkpoint(const usp_model *model, usp_checkpoint **out);
+
+/* Write the parameters to a file that loads as the same model. */
+USP_API USP_CHECK usp_status usp_model_save(const usp_model *model, const char *path,
+                                            const usp_save_options *options);
+
+/* ---- vae: images to latents and back ------------------------------------------------------ */
+
+typedef struct usp_vae_config {
+    uint32_t struct_size;
+    int32_t image_channels;    /* 0 = 3 */
+    int32_t base_width;        /* channels at full resolution; 0 = 128 */
+    int32_t levels;            /* used entries of multipliers; 0 = 4 of 1, 2, 4, 4 */
+    int32_t multipliers[8];    /* channels of each level over base_width; each level but the first
+                                  halves the resolution */
+    int32_t blocks_per_level;  /* 0 = 2 */
+    int32_t latent_channels;   /* 0 = 4 */
+    int32_t groups;            /* of every group norm; 0 = 32 */
+    uint32_t encoder_attention; /* bit l: attention at level l */
+    uint32_t decoder_attention;
+    float scale;               /* latents are (z - shift) * scale; 0 = 1 */
+    float shift;
+    uint32_t reserved;
+} usp_vae_config;
+
+#define USP_VAE_CONFIG_INIT \
+    {USP_OPTIONS_SIZE(usp_vae_config), 0, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0, 0, 0, 0, 0, 0, 0, 0}
+
+typedef struct usp_vae_options {
+    uint32_t struct_size;
+    int32_t raw;      /* 1 = latents are z itself, not (z - shift) * scale */
+    int32_t tile;     /* side of a tile in latent pixels; 0 = the whole image at once */
+    int32_t overlap;  /* latent pixels that neighbouring tiles share; 0 = 16 */
+} usp_vae_options;
+
+#define USP_VAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_vae_options), 0, 0, 0}
+
+/* A new model with parameters drawn from seed. out: owned. */
+USP_API USP_CHECK usp_status usp_vae_create(const usp_vae_config *config, uint64_t seed,
+                                            usp_model **out);
+/* The sizes of a model; set out->struct_size first (the INIT macro does). */
+USP_API USP_CHECK usp_status usp_vae_describe(const usp_model *vae, usp_vae_config *out);
+
+/* Scale and shift of each latent channel: latents are (z - shift) * scale.
+ *   out_scale, out_shift  [z]  f32; either may be NULL */
+USP_API USP_CHECK usp_status usp_vae_normalization(const usp_model *vae, usp_tensor *out_scale,
+                                                   usp_tensor *out_shift);
+
+/* Images to the posterior of their latents.
+ *   images      [B, C, H, W]      f32  -1 ... 1; H and W multiples of f
+ *   out_mean    [B, z, H/f, W/f]  f32  (mean - shift) * scale, unless options.raw
+ *   out_logvar  [B, z, H/f, W/f]  f32  log variance of z itself, -30 ... 20; or NULL */
+USP_API USP_CHECK usp_status usp_vae_encode(const usp_model *vae, const usp_tensor *images,
+                                            const usp_vae_options *options, usp_tensor *out_mean,
+                                            usp_tensor *out_logvar);
+
+/* A sample of a posterior that usp_vae_encode gave with the same options.
+ *   mean, logvar, noise  [B, z, h, w]  f32      out  the same */
+USP_API USP_CHECK usp_status usp_vae_sample(const usp_model *vae, const usp_tensor *mean,
+                                            const usp_tensor *logvar, const usp_tensor *noise,
+                                            const usp_vae_options *options, usp_tensor *out);
+
+/* Latents to images.
+ *   latents     [B, z, h, w]      f32  (z - shift) * scale, unless options.raw
+ *   out_images  [B, C, f*h, f*w]  f32  about -1 ... 1 */
+USP_API USP_CHECK usp_status usp_vae_decode(const usp_model *vae, const usp_tensor *latents,
+                                            const usp_vae_options *options,
+                                            usp_tensor *out_images);
+
+/* ---- mae: masked modelling of latents or pixels ------------------------------------------- */
+
+typedef struct usp_mae_config {
+    uint32_t struct_size;
+    int32_t grid_height;     /* rows of patches; 0 = 14 */
+    int32_t grid_width;      /* 0 = 14 */
+    int32_t channels;        /* 0 = 4 */
+    int32_t patch;           /* side; 0 = 2 */
+    int32_t width;           /* D; 0 = 384 */
+    int32_t depth;           /* 0 = 12 */
+    int32_t heads;           /* 0 = 6 */
+    int32_t decoder_width;   /* 0 = 512 */
+    int32_t decoder_depth;   /* 0 = 8 */
+    int32_t decoder_heads;   /* 0 = 16 */
+    int32_t without_decoder; /* 1 = features only */
+} usp_mae_config;
+
+#define USP_MAE_CONFIG_INIT {USP_OPTIONS_SIZE(usp_mae_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+typedef struct usp_mae_options {
+    uint32_t struct_size;
+    float mask_ratio;         /* 0 = 0.75 */
+    const usp_tensor *noise;  /* [B, T] f32: the tokens of least noise are kept; NULL = from seed */
+    const usp_tensor *target; /* [B, C, H, W] f32 to compare with; NULL = the input */
+    uint64_t seed;
+    int32_t norm_pix_loss;    /* 1 = normalise each patch of the target */
+    int32_t norm_image;       /* 1 = normalise each target over all its patches */
+    int32_t keep_all;         /* 1 = mask nothing (mask_ratio 0) */
+    int32_t reserved;
+} usp_mae_options;
+
+#define USP_MAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_mae_options), 0, NULL, NULL, 0, 0, 0, 0, 0}
+
+USP_API USP_CHECK usp_status usp_mae_create(const usp_mae_config *config, uint64_t seed,
+                                            usp_model **out);
+USP_API USP_CHECK usp_status usp_mae_describe(const usp_model *mae, usp_mae_config *out);
+
+/* Mask, encode, decode, compare.
+ *   images    [B, C, H, W]  f32
+ *   out_loss                mean over the masked patches; may be NULL
+ *   out_pred  [B, T, E]     f32  E = P*P*C, channel fastest; may be NULL
+ *   out_mask  [B, T]        f32  1 for masked tokens; may be NULL
+ * Errors: UNSUPPORTED for a model without a decoder. */
+USP_API USP_CHECK usp_status usp_mae_forward(const usp_model *mae, const usp_tensor *images,
+                                             const usp_mae_options *options, float *out_loss,
+                                             usp_tensor *out_pred, usp_tensor *out_mask);
+
+/* The same loss and its gradient for every trainable parameter, in the names of the file that the
+ * model came from. out_gradients: owned. */
+USP_API USP_CHECK usp_status usp_mae_gradients(const usp_model *mae, const usp_tensor *images,
+                                               const usp_mae_options *options, float *out_loss,
+                                               usp_checkpoint **out_gradients);
+
+/* Features of all tokens after the encoder's norm.
+ *   images  [B, C, H, W]  f32      out  [B, 1 + T, D]  f32, class token first */
+USP_API USP_CHECK usp_status usp_mae_features(const usp_model *mae, const usp_tensor *images,
+                                              usp_tensor *out);
+
+/* Predicted patches as images.
+ *   pred  [B, T, E]  f32      out  [B, C, H, W]  f32 */
+USP_API USP_CHECK usp_status usp_mae_image(const usp_model *mae, const usp_tensor *pred,
+                                           usp_tensor *out);
+
+/* ---- vit: classifier and feature extractor ------------------------------------------------ */
+
+typedef struct usp_vit_config {
+    uint32_t struct_size;
+    int32_t grid_height;  /* rows of patches; 0 = 14 */
+    int32_t grid_width;   /* 0 = 14 */
+    int32_t channels;     /* 0 = 4 */
+    int32_t patch;        /* side; 0 = 2 */
+    int32_t width;        /* D; 0 = 384 */
+    int32_t depth;        /* 0 = 12 */
+    int32_t heads;        /* 0 = 6 */
+    int32_t classes;      /* K; 0 = 1000 */
+    uint32_t reserved;
+    const char *pool;     /* "token" (NULL) or "avg" */
+    const char *head;     /* "linear" (NULL), "probe" (batch norm, then linear), "none" */
+} usp_vit_config;
+
+#define USP_VIT_CONFIG_INIT \
+    {USP_OPTIONS_SIZE(usp_vit_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL}
+
+USP_API USP_CHECK usp_status usp_vit_create(const usp_vit_config *config, uint64_t seed,
+                                            usp_model **out);
+/* pool and head are static strings in *out. */
+USP_API USP_CHECK usp_status usp_vit_describe(const usp_model *vit, usp_vit_config *out);
+
+/* Pooled and normed features.
+ *   images  [B, C, H, W]  f32      out  [B, D]  f32 */
+USP_API USP_CHECK usp_status usp_vit_features(const usp_model *vit, const usp_tensor *images,
+                                              usp_tensor *out);
+
+/* Class scores.
+ *   images  [B, C, H, W]  f32      out  [B, K]  f32
+ * Errors: UNSUPPORTED for a model without a head. */
+USP_API USP_CHECK usp_status usp_vit_logits(const usp_model *vit, const usp_tensor *images,
+                                            usp_tensor *out);
+
+/* ---- dit: diffusion transformers, DiT and SiT --------------------------------------------- */
+
+typedef struct usp_dit_config {
+    uint32_t struct_size;
+    int32_t grid_height;     /* rows of patches; 0 = 16 */
+    int32_t grid_width;      /* 0 = 16 */
+    int32_t channels;        /* C; 0 = 4 */
+    int32_t patch;           /* side; 0 = 2 */
+    int32_t width;           /* D; 0 = 384 */
+    int32_t depth;           /* 0 = 12 */
+    int32_t heads;           /* 0 = 6 */
+    int32_t classes;         /* K; 0 = 1000; label K is the null class */
+    int32_t affine;          /* 1 = norms have gamma and beta, which can take a ViT's (USP) */
+    usp_choice learn_sigma;  /* a second set of channels is predicted; default yes */
+    uint32_t reserved;
+    const char *family;      /* "DiT" (NULL), or "SiT", which does not give the second set out */
+} usp_dit_config;
+
+#define USP_DIT_CONFIG_INIT \
+    {USP_OPTIONS_SIZE(usp_dit_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, USP_DEFAULT, 0, NULL}
+
+USP_API USP_CHECK usp_status usp_dit_create(const usp_dit_config *config, uint64_t seed,
+                                            usp_model **out);
+/* family is a static string in *out. */
+USP_API USP_CHECK usp_status usp_dit_describe(const usp_model *dit, usp_dit_config *out);
+
+/* Channels of the prediction, O: C, or 2C with variances. */
+USP_API int64_t usp_dit_out_channels(const usp_model *dit);
+
+/* The prediction.
+ *   x    [B, C, H, W]  f32
+ *   t    [B]           f32  0 ... 999 (DiT), 0 ... 1 (SiT)
+ *   y    [B]           i64  0 ... K, K being the null class; NULL = the null class for all
+ *   out  [B, O, H, W]  f32 */
+USP_API USP_CHECK usp_status usp_dit_forward(const usp_model *dit, const usp_tensor *x,
+                                             const usp_tensor *t, const usp_tensor *y,
+                                             usp_tensor *out);
+
+/* The originals' guided pass over n samples given twice, first with their labels, then with null
+ * labels; both halves see the first half's latents, and both get the guided channels.
+ *   x         [2n, C, H, W]  f32      t, y  [2n]      out  [2n, O, H, W]  f32
+ *   scale     null + scale * (labelled - null)
+ *   channels  leading channels that are guided; 0 = 3, as the originals; C or more = all */
+USP_API USP_CHECK usp_status usp_dit_forward_guided(const usp_model *dit, const usp_tensor *x,
+                                                    const usp_tensor *t, const usp_tensor *y,
+                                                    float scale, int32_t channels,
+                                                    usp_tensor *out);
+
+/* Mean of the squared prediction, and its gradient for every trainable parameter in the names of
+ * the file that the model came from. Inputs as usp_dit_forward. out_gradients: owned. */
+USP_API USP_CHECK usp_status usp_dit_gradients(const usp_model *dit, const usp_tensor *x,
+                                               const usp_tensor *t, const usp_tensor *y,
+                                               float *out_loss, usp_checkpoint **out_gradients);
+
+/* Tokens after the first `depth` blocks (0 = all), averaged.
+ *   out  [B, D]  f32; inputs as usp_dit_forward */
+USP_API USP_CHECK usp_status usp_dit_features(const usp_model *dit, const usp_tensor *x,
+                                              const usp_tensor *t, const usp_tensor *y,
+                                              int32_t depth, usp_tensor *out);
+
+/* ---- position: tables of two-dimensional positions ---------------------------------------- */
+
+/* Sines and cosines of MAE and DiT for a grid of patches.
+ *   out  [height * width, D]  f32; D a multiple of 4 */
+USP_API USP_CHECK usp_status usp_position_sincos(int64_t height, int64_t width, usp_tensor *out);
+
+/* Resample a table to another grid: bicubic as torch's interpolate (align_corners false). Rows in
+ * front of the grid's (class tokens) are kept.
+ *   table      [leading + old_height * old_width, D]  f32
+ *   antialias  0 = none, as USP and MAE; 1 = as timm
+ *   out        [leading + new_height * new_width, D]  f32 */
+USP_API USP_CHECK usp_status usp_position_resize(const usp_tensor *table, int64_t old_height,
+                                                 int64_t old_width, int64_t new_height,
+                                                 int64_t new_width, int32_t antialias,
+                                                 usp_tensor *out);
 
 /* ---- denoiser: what a sampler or a loss asks; a model of the library, or your function ---- */
 
@@ -310,7 +607,7 @@ typedef struct usp_denoiser {
     float guidance;            /* classifier-free scale; 0 or 1 = off */
     int32_t guidance_channels; /* leading channels that guidance moves; 0 = 3, as the originals do;
                                   C or more = all */
-    float guidance_begin;      /* guide only from this to that fraction of the run; */
+    float guidance_begin;      /* guide only at times from begin to end, on the model's scale; */
     float guidance_end;        /* 0 and 0 = always */
     int64_t null_class;        /* of function, with guidance; a model knows its own */
     const usp_tensor *guidance_scales; /* [B] f32: a scale for each sample, in place of guidance */

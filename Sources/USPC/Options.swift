@@ -53,3 +53,20 @@ func text(
 ) throws(USPError) -> String {
     try optionalText(pointer, name) ?? fallback
 }
+
+/// Writes as much of `value` as the caller's struct holds; its struct_size says how much.
+func returnOptions<Options: BitwiseCopyable>(
+    _ value: Options, in out: UnsafeMutablePointer<Options>?
+) throws(USPError) {
+    guard let out else { throw USPError(.argument, "out: is NULL") }
+    let size = UnsafeRawPointer(out).load(as: UInt32.self)
+    guard size >= 8, size <= 1 << 16 else {
+        throw USPError(
+            .argument, "out: struct_size is \(size), expected \(MemoryLayout<Options>.size): begin with the INIT macro")
+    }
+    withUnsafeBytes(of: value) { bytes in
+        // SAFETY: the caller's struct has `size` bytes, of which the first four stay.
+        UnsafeMutableRawPointer(out).advanced(by: 4).copyMemory(
+            from: bytes.baseAddress! + 4, byteCount: min(Int(size), bytes.count) - 4)
+    }
+}

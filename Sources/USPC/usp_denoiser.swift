@@ -13,15 +13,42 @@ func denoiser(
 ) throws(USPError) -> Denoiser {
     guard pointer != nil else { throw USPError(.argument, "denoiser: is NULL") }
     let options = try options(pointer, zeros: usp_denoiser(), "denoiser")
-    guard let function = options.function else {
+    let plain: Denoiser
+    if options.model != nil {
+        plain = try model(options.model, as: DiT.self, "denoiser.model").denoiser
+    } else if let function = options.function {
+        let call = DenoiserCall(
+            function: function, user: options.user, channels: Int(options.out_channels),
+            defaultChannels: channels)
+        plain = Denoiser(nullClass: Int(options.null_class)) { x, times, labels throws(USPError) in
+            try call.predict(x, times, labels)
+        }
+    } else {
         throw USPError(.argument, "denoiser: neither model nor function is set")
     }
-    let call = DenoiserCall(
-        function: function, user: options.user, channels: Int(options.out_channels),
-        defaultChannels: channels)
-    return Denoiser(nullClass: Int(options.null_class)) { x, times, labels throws(USPError) in
-        try call.predict(x, times, labels)
+    guard let guidance = try guidance(options) else { return plain }
+    return try plain.guided(guidance)
+}
+
+/// The guidance that the options ask for.
+private func guidance(_ options: usp_denoiser) throws(USPError) -> Guidance? {
+    var guidance: Guidance
+    if options.guidance_scales != nil {
+        guidance = Guidance(scales: try reals(options.guidance_scales, "guidance_scales", ["B"]))
+    } else {
+        let scale = try real(options.guidance, else: 1, "guidance")
+        guard scale != 1 else { return nil }
+        guidance = Guidance(scale)
     }
+    guidance.channels = try count(options.guidance_channels, else: 3, "guidance_channels")
+    if options.guidance_begin != 0 || options.guidance_end != 0 {
+        guard options.guidance_begin <= options.guidance_end else {
+            throw USPError(
+                .argument, "guidance_begin \(options.guidance_begin) is above guidance_end \(options.guidance_end)")
+        }
+        guidance.interval = options.guidance_begin...options.guidance_end
+    }
+    return guidance
 }
 
 /// A C function that denoises.

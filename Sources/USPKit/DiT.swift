@@ -48,6 +48,11 @@ public final class DiT: Model, @unchecked Sendable {
 
     public var configuration: Configuration { Configuration(network.configuration) }
 
+    public var metadata: [(key: String, value: String)] {
+        [("usp.family", family), ("usp.heads", "\(network.configuration.heads)"),
+            ("usp.grid", "\(network.configuration.grid)")]
+    }
+
     public func inputShape(batch: Int) -> Shape { network.configuration.latentShape(batch) }
     /// Channels of the output: C, or 2C with variances.
     public var outputChannels: Int { network.configuration.outputChannels }

@@ -78,6 +78,14 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         return result
     }
 
+    public var metadata: [(key: String, value: String)] {
+        [
+            ("usp.family", "MAE"), ("usp.heads", "\(network.configuration.encoder.heads)"),
+            ("usp.grid", "\(network.configuration.encoder.grid)"),
+            ("usp.decoder_heads", "\(network.configuration.decoderHeads)"),
+        ]
+    }
+
     public func inputShape(batch: Int) -> Shape { network.configuration.encoder.imageShape(batch) }
 
     /// Patches of an input.

@@ -11,6 +11,8 @@ public protocol Model: AnyObject, Sendable {
     var family: String { get }
     /// Its parameters and statistics by name; they are only read.
     var weights: ModelWeights { get }
+    /// What its file keeps beside the parameters.
+    var metadata: [(key: String, value: String)] { get }
     /// `[B, C, H, W]` that it takes; zeros for extents that are free.
     func inputShape(batch: Int) -> Shape
 }
@@ -19,17 +21,21 @@ public protocol Model: AnyObject, Sendable {
 public struct ModelWeights: @unchecked Sendable {
     // SAFETY of @unchecked: parameters of a finished model are only read.
     package let parameters: Parameters
-    /// What the parameters are called in the file that they came from, where it differs.
-    package let fileNames: [String: String]
-    /// What was loaded, renamed, ignored and missing; empty for a model that was made.
+    /// The file that they came from, in its own names.
+    package let file: FileModel?
+    /// What was loaded, renamed, ignored and started; empty for a model that was made.
     public let report: String
+    /// The same for programs.
+    public let reportJSON: String
 
     package init(
-        _ parameters: Parameters, fileNames: [String: String] = [:], report: String = ""
+        _ parameters: Parameters, file: FileModel? = nil, report: String = "",
+        reportJSON: String = "{}"
     ) {
         self.parameters = parameters
-        self.fileNames = fileNames
+        self.file = file
         self.report = report
+        self.reportJSON = reportJSON
     }
 
     public var names: [String] { parameters.specs.map(\.name) }
@@ -42,10 +48,20 @@ public struct ModelWeights: @unchecked Sendable {
         get throws(USPError) { try parameters.tensor(name) }
     }
 
-    /// A checkpoint over the same memory.
+}
+
+extension Model {
+    /// A checkpoint over the same memory, in the family's own names, with what shapes do not tell.
     public func checkpoint() throws(USPError) -> Checkpoint {
-        try Checkpoint(
-            parameters.specs.enumerated().map { (name: $1.name, tensor: parameters[$0]) })
+        let arrays = try Checkpoint(weights.parameters.named)
+        return try Checkpoint(entries: arrays.table.entries, metadata: metadata)
+    }
+
+    /// Writes the parameters to a file that loads as the same model.
+    public func save(
+        _ path: String, _ options: Checkpoint.SaveOptions = Checkpoint.SaveOptions()
+    ) throws(USPError) {
+        try checkpoint().save(path, options)
     }
 }
 
@@ -91,7 +107,8 @@ func gradients(
     var result: [(name: String, tensor: Tensor)] = []
     for (position, spec) in parameters.specs.enumerated() {
         guard let gradient = parameters.gradient(position) else { continue }
-        result.append((weights.fileNames[spec.name] ?? spec.name, gradient))
+        result.append((spec.name, gradient))
     }
+    if let file = weights.file { result = try file.exported(result) }
     return LossGradients(loss: value, gradients: try Checkpoint(result))
 }

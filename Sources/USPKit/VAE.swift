@@ -48,6 +48,14 @@ public final class VAE: Model {
     /// Image pixels to a latent one, along each side.
     public var factor: Int { network.configuration.factor }
 
+    public var metadata: [(key: String, value: String)] {
+        [
+            ("usp.family", "VAE"), ("usp.groups", "\(network.configuration.groups)"),
+            ("usp.scale", scales.map { "\($0)" }.joined(separator: ",")),
+            ("usp.shift", shifts.map { "\($0)" }.joined(separator: ",")),
+        ]
+    }
+
     public func inputShape(batch: Int) -> Shape { [batch, network.configuration.imageChannels, 0, 0] }
 
     /// How an image or latent passes through.
@@ -70,6 +78,11 @@ public final class VAE: Model {
         public let mean: Tensor
         /// `[B, z, H/f, W/f]`, of z itself, within −30 … 20.
         public let logVariance: Tensor
+
+        public init(mean: Tensor, logVariance: Tensor) {
+            self.mean = mean
+            self.logVariance = logVariance
+        }
     }
 
     /// Images `[B, C, H, W]` in −1 … 1 to the posterior of their latents.

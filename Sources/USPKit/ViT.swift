@@ -46,6 +46,11 @@ public final class ViT: Model, @unchecked Sendable {
         return result
     }
 
+    public var metadata: [(key: String, value: String)] {
+        [("usp.family", "ViT"), ("usp.heads", "\(network.configuration.encoder.heads)"),
+            ("usp.grid", "\(network.configuration.encoder.grid)")]
+    }
+
     public func inputShape(batch: Int) -> Shape { network.configuration.encoder.imageShape(batch) }
     /// Width of a feature, D.
     public var width: Int { network.configuration.encoder.width }
@@ -69,13 +74,17 @@ extension VisionTransformerConfiguration {
         guard let head = Head(rawValue: wanted.head) else {
             throw unknownName(wanted.head, what: "head", known: Head.allCases.map(\.rawValue))
         }
-        let pool: Pool
-        switch wanted.pool {
-        case "token", "cls": pool = .token
-        case "avg", "average": pool = .average
-        default: throw unknownName(wanted.pool, what: "pool", known: ["token", "avg"])
-        }
         self.init(
-            encoder: wanted.encoder.network, pool: pool, head: head, classes: wanted.classes)
+            encoder: wanted.encoder.network, pool: try Self.pool(wanted.pool), head: head,
+            classes: wanted.classes)
+    }
+
+    /// The pooling of this name.
+    static func pool(_ name: String) throws(USPError) -> Pool {
+        switch name {
+        case "token", "cls": .token
+        case "avg", "average": .average
+        default: throw unknownName(name, what: "pool", known: ["token", "avg"])
+        }
     }
 }

@@ -29,11 +29,21 @@ extension FileModel {
         sizes.hasLatentConvolutions = sources["quant_conv.weight"] != nil
         sizes.latentChannels = latent[1]
         sizes.doublesLatent = moments[0] == 2 * latent[1]
-        sizes.groups = options.groups ?? folder?.groups ?? 32
+        sizes.groups = options.groups ?? told("usp.groups").flatMap { Int($0) } ?? folder?.groups ?? 32
         sizes.normalization =
-            options.normalization ?? folder?.normalization ?? FileModel.published(sizes)
+            options.normalization ?? toldNormalization ?? folder?.normalization
+            ?? FileModel.published(sizes)
         try locating(path) { () throws(USPError) in try sizes.validate() }
         return sizes
+    }
+
+    /// The statistics that our own files keep beside the tensors.
+    private var toldNormalization: LatentNormalization? {
+        func numbers(_ key: String) -> [Float]? {
+            told(key)?.split(separator: ",").compactMap { Float($0) }
+        }
+        guard let scale = numbers("usp.scale"), !scale.isEmpty else { return nil }
+        return LatentNormalization(shift: numbers("usp.shift") ?? [0], scale: scale)
     }
 
     private static func published(_ sizes: KLAutoencoderConfiguration) -> LatentNormalization {

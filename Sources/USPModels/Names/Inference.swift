@@ -28,7 +28,8 @@ extension FileModel {
         _ width: Int, _ argument: Int?, _ folder: FolderConfiguration?, _ name: String
     ) throws(USPError) -> Int {
         if let argument { return argument }
-        if name == "num_heads", let heads = told("usp.heads").flatMap({ Int($0) }) { return heads }
+        let key = name == "num_heads" ? "usp.heads" : "usp.decoder_heads"
+        if let heads = told(key).flatMap({ Int($0) }) { return heads }
         if let heads = folder?.heads { return heads }
         if let heads = Presets.heads(width: width) { return heads }
         throw USPError(
@@ -38,7 +39,7 @@ extension FileModel {
     }
 
     /// What our own writer tells beside the tensors.
-    private func told(_ key: String) -> String? { metadata.first { $0.key == key }?.value }
+    func told(_ key: String) -> String? { metadata.first { $0.key == key }?.value }
 
     private func activation(_ usual: Activation) -> Activation {
         switch told("usp.activation") {

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "29f8a8f2b662fa475fdfe0725eb42a519464c79bdedb30276944a28fdc657006"
+HEADER_SHA256 = "4d63b33d7a3846772a2465a02f0b7900d5390c09dbb786bee3d780ac80a20d3e"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -107,6 +107,135 @@ usp_save_options._fields_ = [
 
 class usp_model(Structure):
     """Opaque."""
+
+
+class usp_model_options(Structure):
+    pass
+
+
+usp_model_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("heads", c_int32),
+    ("decoder_heads", c_int32),
+    ("scale", c_float),
+    ("shift", c_float),
+    ("reserved", c_uint32),
+    ("family", c_char_p),
+    ("table", c_char_p),
+    ("compute", c_char_p),
+    ("pool", c_char_p),
+]
+
+
+class usp_vae_config(Structure):
+    pass
+
+
+usp_vae_config._fields_ = [
+    ("struct_size", c_uint32),
+    ("image_channels", c_int32),
+    ("base_width", c_int32),
+    ("levels", c_int32),
+    ("multipliers", c_int32 * 8),
+    ("blocks_per_level", c_int32),
+    ("latent_channels", c_int32),
+    ("groups", c_int32),
+    ("encoder_attention", c_uint32),
+    ("decoder_attention", c_uint32),
+    ("scale", c_float),
+    ("shift", c_float),
+    ("reserved", c_uint32),
+]
+
+
+class usp_vae_options(Structure):
+    pass
+
+
+usp_vae_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("raw", c_int32),
+    ("tile", c_int32),
+    ("overlap", c_int32),
+]
+
+
+class usp_mae_config(Structure):
+    pass
+
+
+usp_mae_config._fields_ = [
+    ("struct_size", c_uint32),
+    ("grid_height", c_int32),
+    ("grid_width", c_int32),
+    ("channels", c_int32),
+    ("patch", c_int32),
+    ("width", c_int32),
+    ("depth", c_int32),
+    ("heads", c_int32),
+    ("decoder_width", c_int32),
+    ("decoder_depth", c_int32),
+    ("decoder_heads", c_int32),
+    ("without_decoder", c_int32),
+]
+
+
+class usp_mae_options(Structure):
+    pass
+
+
+usp_mae_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("mask_ratio", c_float),
+    ("noise", POINTER(usp_tensor)),
+    ("target", POINTER(usp_tensor)),
+    ("seed", c_uint64),
+    ("norm_pix_loss", c_int32),
+    ("norm_image", c_int32),
+    ("keep_all", c_int32),
+    ("reserved", c_int32),
+]
+
+
+class usp_vit_config(Structure):
+    pass
+
+
+usp_vit_config._fields_ = [
+    ("struct_size", c_uint32),
+    ("grid_height", c_int32),
+    ("grid_width", c_int32),
+    ("channels", c_int32),
+    ("patch", c_int32),
+    ("width", c_int32),
+    ("depth", c_int32),
+    ("heads", c_int32),
+    ("classes", c_int32),
+    ("reserved", c_uint32),
+    ("pool", c_char_p),
+    ("head", c_char_p),
+]
+
+
+class usp_dit_config(Structure):
+    pass
+
+
+usp_dit_config._fields_ = [
+    ("struct_size", c_uint32),
+    ("grid_height", c_int32),
+    ("grid_width", c_int32),
+    ("channels", c_int32),
+    ("patch", c_int32),
+    ("width", c_int32),
+    ("depth", c_int32),
+    ("heads", c_int32),
+    ("classes", c_int32),
+    ("affine", c_int32),
+    ("learn_sigma", c_int),
+    ("reserved", c_uint32),
+    ("family", c_char_p),
+]
 
 
 usp_denoise_fn = CFUNCTYPE(c_int32, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_void_p)
@@ -314,6 +443,158 @@ PROTOTYPES = {
     "usp_checkpoint_save": (
         c_int,
         [POINTER(usp_checkpoint), c_char_p, POINTER(usp_save_options)],
+    ),
+    "usp_model_open": (
+        c_int,
+        [c_char_p, POINTER(usp_model_options), POINTER(POINTER(usp_model))],
+    ),
+    "usp_model_load": (
+        c_int,
+        [POINTER(usp_checkpoint), POINTER(usp_model_options), POINTER(POINTER(usp_model))],
+    ),
+    "usp_model_free": (
+        None,
+        [POINTER(usp_model)],
+    ),
+    "usp_model_family": (
+        c_char_p,
+        [POINTER(usp_model)],
+    ),
+    "usp_model_size": (
+        c_int64,
+        [POINTER(usp_model)],
+    ),
+    "usp_model_parameter_count": (
+        c_size_t,
+        [POINTER(usp_model)],
+    ),
+    "usp_model_parameter_name": (
+        c_char_p,
+        [POINTER(usp_model), c_size_t],
+    ),
+    "usp_model_parameter": (
+        c_int,
+        [POINTER(usp_model), c_char_p, POINTER(usp_tensor)],
+    ),
+    "usp_model_input": (
+        c_int,
+        [POINTER(usp_model), c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_model_report": (
+        c_int,
+        [POINTER(usp_model), c_char_p, c_size_t, POINTER(c_size_t)],
+    ),
+    "usp_model_report_json": (
+        c_int,
+        [POINTER(usp_model), c_char_p, c_size_t, POINTER(c_size_t)],
+    ),
+    "usp_model_checkpoint": (
+        c_int,
+        [POINTER(usp_model), POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_model_save": (
+        c_int,
+        [POINTER(usp_model), c_char_p, POINTER(usp_save_options)],
+    ),
+    "usp_vae_create": (
+        c_int,
+        [POINTER(usp_vae_config), c_uint64, POINTER(POINTER(usp_model))],
+    ),
+    "usp_vae_describe": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_vae_config)],
+    ),
+    "usp_vae_normalization": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_vae_encode": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_vae_options), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_vae_sample": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_vae_options), POINTER(usp_tensor)],
+    ),
+    "usp_vae_decode": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_vae_options), POINTER(usp_tensor)],
+    ),
+    "usp_mae_create": (
+        c_int,
+        [POINTER(usp_mae_config), c_uint64, POINTER(POINTER(usp_model))],
+    ),
+    "usp_mae_describe": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_mae_config)],
+    ),
+    "usp_mae_forward": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_mae_options), POINTER(c_float), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_mae_gradients": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_mae_options), POINTER(c_float), POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_mae_features": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_mae_image": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_vit_create": (
+        c_int,
+        [POINTER(usp_vit_config), c_uint64, POINTER(POINTER(usp_model))],
+    ),
+    "usp_vit_describe": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_vit_config)],
+    ),
+    "usp_vit_features": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_vit_logits": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_dit_create": (
+        c_int,
+        [POINTER(usp_dit_config), c_uint64, POINTER(POINTER(usp_model))],
+    ),
+    "usp_dit_describe": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_dit_config)],
+    ),
+    "usp_dit_out_channels": (
+        c_int64,
+        [POINTER(usp_model)],
+    ),
+    "usp_dit_forward": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_dit_forward_guided": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_float, c_int32, POINTER(usp_tensor)],
+    ),
+    "usp_dit_gradients": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_float), POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_dit_features": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_int32, POINTER(usp_tensor)],
+    ),
+    "usp_position_sincos": (
+        c_int,
+        [c_int64, c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_position_resize": (
+        c_int,
+        [POINTER(usp_tensor), c_int64, c_int64, c_int64, c_int64, c_int32, POINTER(usp_tensor)],
     ),
     "usp_diffusion_create": (
         c_int,
