@@ -297,6 +297,8 @@ typedef struct usp_model_options {
     int32_t decoder_heads;  /* the same for a masked autoencoder's decoder */
     float scale;            /* autoencoder: latents are (z - shift) * scale; 0 = the layout's own */
     float shift;
+    int32_t grid_height;    /* rows and columns of patches, where the file has no position table; */
+    int32_t grid_width;     /* 0 = the published ones */
     uint32_t reserved;
     const char *family;     /* "VAE", "MAE", "ViT", "DiT" or "SiT"; NULL = by names and shapes
                                (files of DiT and SiT do not differ: DiT) */
@@ -306,7 +308,7 @@ typedef struct usp_model_options {
 } usp_model_options;
 
 #define USP_MODEL_OPTIONS_INIT \
-    {USP_OPTIONS_SIZE(usp_model_options), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+    {USP_OPTIONS_SIZE(usp_model_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
 
 /* Load a model; sizes are inferred from names and shapes, in any published dialect.
  * out: owned. Errors: IO, FORMAT; MISSING_WEIGHT or SHAPE, one message naming everything that does

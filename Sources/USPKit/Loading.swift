@@ -18,6 +18,7 @@ private struct ModelSource {
         loading.inference.table = options.table
         loading.inference.heads = options.heads
         loading.inference.decoderHeads = options.decoderHeads
+        loading.inference.grid = options.grid.map { Grid($0.height, $0.width) }
         if options.scale != nil || options.shift != nil {
             loading.inference.normalization = LatentNormalization(
                 shift: options.shift ?? [0], scale: options.scale ?? [1])

@@ -70,6 +70,8 @@ public struct LoadOptions: Sendable {
     /// Of attention; nil takes the published number for the width.
     public var heads: Int?
     public var decoderHeads: Int?
+    /// Rows and columns of patches, where the file has no position table.
+    public var grid: (height: Int, width: Int)?
     /// `VAE`, `MAE`, `ViT`, `DiT` or `SiT`; nil goes by names and shapes.
     public var family: String?
     /// Nested table of the file; nil goes by the family.

@@ -5,7 +5,7 @@ cross without copies. Letters in shapes: B batch, C channels, H height, W width,
 D width of a token, E values of a patch, K classes.
 """
 
-from . import evaluate, random
+from . import evaluate, position_embedding, random
 from ._call import call as _call
 from ._errors import (
     ArgumentError,
@@ -24,7 +24,11 @@ from ._errors import (
 from ._library import lib as _lib
 from .checkpoint import Checkpoint
 from .diffusion import Diffusion
+from .dit import DiT, SiT
+from .mae import MaskedAutoencoder, MaskedOutput
 from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan
+from .vae import VAE, Posterior
+from .vit import ViT
 
 __version__: str = _lib.usp_version().decode()
 
@@ -45,7 +49,8 @@ def threads() -> int:
 
 
 __all__ = [
-    "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "Diffusion", "FileError", "FormatError",
+    "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
+    "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion", "FileError", "FormatError",
     "InternalError", "MissingWeightError", "OutOfMemory", "ShapeError", "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
     "UnsupportedError", "build_info", "evaluate", "random", "set_threads", "threads",

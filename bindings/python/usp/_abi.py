@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "4d63b33d7a3846772a2465a02f0b7900d5390c09dbb786bee3d780ac80a20d3e"
+HEADER_SHA256 = "502bdffcdc3e7fd0e40736229afb93bae8c04988098470cd5fbfe3e91b901131"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -119,6 +119,8 @@ usp_model_options._fields_ = [
     ("decoder_heads", c_int32),
     ("scale", c_float),
     ("shift", c_float),
+    ("grid_height", c_int32),
+    ("grid_width", c_int32),
     ("reserved", c_uint32),
     ("family", c_char_p),
     ("table", c_char_p),

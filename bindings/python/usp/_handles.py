@@ -18,9 +18,10 @@ Self = TypeVar("Self", bound="Handle")
 class Owner:
     """Frees a handle when nothing refers to it any more: neither its object nor an array's view."""
 
-    def __init__(self, pointer: Any, free: Any):
+    def __init__(self, pointer: Any, free: Any = None):
         self.pointer = pointer
-        weakref.finalize(self, free, pointer)
+        if free is not None:
+            weakref.finalize(self, free, pointer)
 
 
 class Handle:
@@ -43,8 +44,12 @@ class Handle:
     def _adopt(self, function: Any, *arguments: Any) -> None:
         pointer = ctypes.POINTER(getattr(_abi, self.kind))()
         call(function, *arguments, ctypes.byref(pointer))
+        self._attach(pointer, getattr(lib, f"{self.kind}_free"))
+
+    def _attach(self, pointer: Any, free: Any = None) -> None:
+        """Takes a handle, to be freed by `free`, or for good by somebody else."""
         self._pid = os.getpid()
-        self._owner = Owner(pointer, getattr(lib, f"{self.kind}_free"))
+        self._owner = Owner(pointer, free)
 
     @property
     def handle(self) -> Any:

@@ -1,0 +1,110 @@
+"""What all models have in common: loading, parameters by name, saving, the report."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar, Union
+
+import numpy as np
+
+from . import _abi
+from ._arrays import from_view
+from ._call import call, composed, encoded, options, view_text
+from ._errors import ArgumentError
+from ._handles import Handle
+from ._library import lib
+from .checkpoint import Checkpoint
+
+Self = TypeVar("Self", bound="Model")
+Source = Union[str, "os.PathLike[str]", Checkpoint, Mapping[str, Any]]
+
+
+def compute_name(dtype: Any) -> Optional[str]:
+    """The name of a compute type given as a name, a numpy type or a torch type."""
+    return None if dtype is None else str(getattr(dtype, "__name__", dtype)).replace("torch.", "")
+
+
+class LoadReport(str):
+    """What was loaded, renamed, ignored and why: a text for people; `data` is the same as a dict."""
+
+    data: Dict[str, Any]
+
+
+class Model(Handle):
+    """Base of all models. Immutable: any number of threads may run one at the same time."""
+
+    kind = "usp_model"
+    #: what usp_model_open is told; None goes by the file
+    _family: Optional[str] = None
+
+    @classmethod
+    def _load(cls: "type[Self]", source: Source, **values: Any) -> Self:
+        given = options(_abi.usp_model_options, family=cls._family, **values)
+        if isinstance(source, Mapping):
+            checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
+            return cls._made(lib.usp_model_load, checkpoint.handle, ctypes.byref(given))
+        return cls._made(lib.usp_model_open, encoded(source), ctypes.byref(given))
+
+    @property
+    def family(self) -> str:
+        """"VAE", "MAE", "ViT", "DiT" or "SiT"."""
+        return view_text(lib.usp_model_family(self.handle))
+
+    @property
+    def size(self) -> int:
+        """Number of values of all parameters."""
+        return int(lib.usp_model_size(self.handle))
+
+    @property
+    def parameters(self) -> Dict[str, np.ndarray]:
+        """name -> read-only view of the parameter."""
+        result = {}
+        for index in range(lib.usp_model_parameter_count(self.handle)):
+            name = view_text(lib.usp_model_parameter_name(self.handle, index))
+            tensor = _abi.usp_tensor()
+            call(lib.usp_model_parameter, self.handle, encoded(name), ctypes.byref(tensor))
+            result[name] = from_view(tensor, self._owner)
+        return result
+
+    def input_shape(self, batch: int) -> Tuple[int, ...]:
+        """[B, C, H, W] that the model takes; extents that are free are 0."""
+        tensor = _abi.usp_tensor()
+        call(lib.usp_model_input, self.handle, batch, ctypes.byref(tensor))
+        return tuple(tensor.shape[: tensor.rank])
+
+    @property
+    def report(self) -> LoadReport:
+        """What was loaded, renamed, ignored and why; empty for a model that was made."""
+        result = LoadReport(composed(lib.usp_model_report, self.handle))
+        result.data = json.loads(composed(lib.usp_model_report_json, self.handle))
+        return result
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The parameters as a checkpoint over the same memory."""
+        return Checkpoint._made(lib.usp_model_checkpoint, self.handle)
+
+    def save(
+        self, path: "Union[str, os.PathLike[str]]", *, format: Optional[str] = None,
+        dtype: Optional[str] = None,
+    ) -> None:
+        """Writes a file that loads as the same model: safetensors, or for torch.load."""
+        given = options(_abi.usp_save_options, format=format, dtype=compute_name(dtype))
+        call(lib.usp_model_save, self.handle, encoded(path), ctypes.byref(given))
+
+    @classmethod
+    def borrow(cls: "type[Self]", address: int) -> Self:
+        """Wraps a usp_model handle that a C host owns and keeps alive; never freed here."""
+        pointer = ctypes.cast(address, ctypes.POINTER(_abi.usp_model))
+        family = lib.usp_model_family(pointer)
+        if family is None:
+            raise ArgumentError(f"address: {address:#x} is not a live usp_model")
+        self = cls.__new__(cls)
+        self._attach(pointer)
+        return self
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{self.family}, {self.size:,} parameters"
+        return f"<usp.{type(self).__name__}: {state}>"

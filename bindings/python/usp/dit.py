@@ -1,0 +1,131 @@
+"""Diffusion transformers: DiT, and SiT, the same network with another process around it."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Optional, Tuple, TypeVar, Union
+
+import numpy as np
+
+from . import _abi
+from ._arrays import as_tensor, result, vector
+from ._call import call, options
+from ._library import lib
+from ._model import Model, Source, compute_name
+from .checkpoint import Checkpoint
+from .mae import grid_sides
+
+Self = TypeVar("Self", bound="DiT")
+
+
+class DiT(Model):
+    """A diffusion transformer that gives the variances out, where it predicts them."""
+
+    _family: Optional[str] = "DiT"
+
+    @classmethod
+    def load(
+        cls: "type[Self]", source: Source, num_heads: Optional[int] = None, *, dtype: Any = None,
+        table: Optional[str] = None, grid: "Union[int, Tuple[int, int], None]" = None,
+    ) -> Self:
+        """Loads a file or checkpoint; the heads are the published ones of the width unless given.
+
+        `grid` is needed for files without a position table (diffusers') of an unusual size.
+        """
+        height, columns = (None, None) if grid is None else grid_sides(grid)
+        return cls._load(
+            source, heads=num_heads, compute=compute_name(dtype), table=table, grid_height=height,
+            grid_width=columns)
+
+    @classmethod
+    def create(
+        cls: "type[Self]", *, grid: "Union[int, Tuple[int, int]]" = 16, channels: int = 4,
+        patch: int = 2, width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
+        affine: bool = False, learn_sigma: bool = True, seed: int = 0,
+    ) -> Self:
+        """A new model; affine norms (USP's variant) can take a pretrained ViT's."""
+        height, columns = grid_sides(grid)
+        config = options(
+            _abi.usp_dit_config, grid_height=height, grid_width=columns, channels=channels,
+            patch=patch, width=width, depth=depth, heads=heads, classes=classes,
+            affine=int(affine), family=cls._family,
+            learn_sigma=int(_abi.usp_choice.USP_YES if learn_sigma else _abi.usp_choice.USP_NO))
+        return cls._made(lib.usp_dit_create, ctypes.byref(config), seed)
+
+    @property
+    def config(self) -> _abi.usp_dit_config:
+        config = options(_abi.usp_dit_config)
+        call(lib.usp_dit_describe, self.handle, ctypes.byref(config))
+        return config
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the prediction: C, or 2C with variances."""
+        return int(lib.usp_dit_out_channels(self.handle))
+
+    @property
+    def null_class(self) -> int:
+        """The label that stands for no label."""
+        return int(self.config.classes)
+
+    def _inputs(self, x: Any, t: Any, y: Any) -> Tuple[list, int, list]:
+        tensor, array = as_tensor(x, "x", shape=["B", *self.input_shape(1)[1:]])
+        times = vector(t, "t", np.float32, len(array))
+        structs, keep = [tensor, as_tensor(times, "t")[0]], [array, times]
+        if y is None:
+            return [*map(ctypes.byref, structs), None], len(array), [structs, keep]
+        labels = vector(y, "y", np.int64, len(array))
+        structs.append(as_tensor(labels, "y", dtype=np.int64)[0])
+        return [*map(ctypes.byref, structs)], len(array), [structs, keep, labels]
+
+    def _output(self, out: Any, batch: int) -> Tuple[Any, np.ndarray]:
+        _, _, height, width = self.input_shape(1)
+        return result(out, (batch, self.out_channels, height, width))
+
+    def forward(self, x: Any, t: Any, y: Any = None, *, out: Any = None) -> np.ndarray:
+        """The prediction [B, O, H, W] for latents x [B, C, H, W] float32 at times t with labels y.
+
+        t is 0 … 999 for DiT, 0 … 1 for SiT; y None is the null class for all.
+        """
+        inputs, batch, _keep = self._inputs(x, t, y)
+        target, array = self._output(out, batch)
+        call(lib.usp_dit_forward, self.handle, *inputs, ctypes.byref(target))
+        return array
+
+    __call__ = forward
+
+    def forward_with_cfg(
+        self, x: Any, t: Any, y: Any, cfg_scale: float, channels: int = 3, *, out: Any = None
+    ) -> np.ndarray:
+        """The originals' guided pass over samples given twice: [2n, O, H, W].
+
+        First with their labels, then with null labels; both halves see the first half's latents.
+        `channels` leading channels are guided: 3 is the originals' rule, C or more is all.
+        """
+        inputs, batch, _keep = self._inputs(x, t, y)
+        target, array = self._output(out, batch)
+        call(
+            lib.usp_dit_forward_guided, self.handle, *inputs, cfg_scale, channels,
+            ctypes.byref(target))
+        return array
+
+    def gradients(self, x: Any, t: Any, y: Any = None) -> Tuple[float, Checkpoint]:
+        """Mean of the squared prediction, and name -> gradient in the names of the file."""
+        inputs, _batch, _keep = self._inputs(x, t, y)
+        loss = ctypes.c_float()
+        gradients = Checkpoint._made(
+            lib.usp_dit_gradients, self.handle, *inputs, ctypes.byref(loss))
+        return loss.value, gradients
+
+    def features(self, x: Any, t: Any, y: Any = None, depth: int = 0) -> np.ndarray:
+        """Tokens after the first `depth` blocks (0: all), averaged: [B, D]."""
+        inputs, batch, _keep = self._inputs(x, t, y)
+        target, array = result(None, (batch, self.config.width))
+        call(lib.usp_dit_features, self.handle, *inputs, depth, ctypes.byref(target))
+        return array
+
+
+class SiT(DiT):
+    """The same network, whose second set of channels is computed and dropped; t in 0 … 1."""
+
+    _family = "SiT"

@@ -1,0 +1,139 @@
+"""The masked autoencoder: pretraining by prediction of what was masked."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from . import _abi
+from ._arrays import as_tensor, result
+from ._call import call, options
+from ._library import lib
+from ._model import Model, Source, compute_name
+from .checkpoint import Checkpoint
+
+
+class MaskedOutput(NamedTuple):
+    """Mean loss over the masked patches, predicted patches [B, T, E], mask [B, T] (1 = masked)."""
+
+    loss: float
+    pred: np.ndarray
+    mask: np.ndarray
+
+
+def grid_sides(grid: "Union[int, Tuple[int, int]]") -> Tuple[int, int]:
+    """Rows and columns of a grid given as one side or both."""
+    return (grid, grid) if isinstance(grid, int) else (int(grid[0]), int(grid[1]))
+
+
+class MaskedAutoencoder(Model):
+    """A masked autoencoder on latents (as USP pretrains) or pixels."""
+
+    _family = "MAE"
+
+    @classmethod
+    def load(
+        cls, source: Source, num_heads: Optional[int] = None,
+        decoder_num_heads: Optional[int] = None, *, dtype: Any = None, table: Optional[str] = None,
+    ) -> "MaskedAutoencoder":
+        """Loads a file or checkpoint; the heads are the published ones of the width unless given."""
+        return cls._load(
+            source, heads=num_heads, decoder_heads=decoder_num_heads, compute=compute_name(dtype),
+            table=table)
+
+    @classmethod
+    def create(
+        cls, *, grid: "Union[int, Tuple[int, int]]" = 14, channels: int = 4, patch: int = 2,
+        width: int = 384, depth: int = 12, heads: int = 6, decoder_width: int = 512,
+        decoder_depth: int = 8, decoder_heads: int = 16, seed: int = 0,
+    ) -> "MaskedAutoencoder":
+        """A new model; decoder_width 0 has no decoder."""
+        height, columns = grid_sides(grid)
+        config = options(
+            _abi.usp_mae_config, grid_height=height, grid_width=columns, channels=channels,
+            patch=patch, width=width, depth=depth, heads=heads, decoder_width=decoder_width,
+            decoder_depth=decoder_depth, decoder_heads=decoder_heads,
+            without_decoder=int(decoder_width == 0))
+        return cls._made(lib.usp_mae_create, ctypes.byref(config), seed)
+
+    @property
+    def config(self) -> _abi.usp_mae_config:
+        config = options(_abi.usp_mae_config)
+        call(lib.usp_mae_describe, self.handle, ctypes.byref(config))
+        return config
+
+    @property
+    def tokens(self) -> int:
+        """T."""
+        return int(self.config.grid_height * self.config.grid_width)
+
+    def _pass(
+        self, latents: Any, mask_ratio: float, noise: Any, target: Any, norm_pix_loss: bool,
+        norm_image: bool, seed: int,
+    ) -> Tuple[Any, Any, int, list]:
+        tensor, array = as_tensor(latents, "latents", shape=["B", *self.input_shape(1)[1:]])
+        given = options(
+            _abi.usp_mae_options, mask_ratio=mask_ratio, keep_all=int(mask_ratio == 0), seed=seed,
+            norm_pix_loss=int(norm_pix_loss), norm_image=int(norm_image))
+        keep = [array]
+        if noise is not None:
+            struct, kept = as_tensor(noise, "noise", shape=[len(array), self.tokens])
+            given.noise = ctypes.pointer(struct)
+            keep.append(kept)
+        if target is not None:
+            struct, kept = as_tensor(target, "target", shape=array.shape)
+            given.target = ctypes.pointer(struct)
+            keep.append(kept)
+        return tensor, given, len(array), keep
+
+    def forward(
+        self, latents: Any, mask_ratio: float = 0.75, noise: Any = None, target: Any = None,
+        norm_pix_loss: bool = False, norm_image: bool = False, *, seed: int = 0,
+    ) -> MaskedOutput:
+        """Masks, encodes, decodes and compares latents [B, C, H, W].
+
+        `noise` [B, T] in 0 … 1: the tokens of least noise are kept; None draws it from seed.
+        `target` [B, C, H, W]; None compares with the latents.
+        """
+        tensor, given, batch, _keep = self._pass(
+            latents, mask_ratio, noise, target, norm_pix_loss, norm_image, seed)
+        config = self.config
+        pred, pred_array = result(
+            None, (batch, self.tokens, config.patch * config.patch * config.channels))
+        mask, mask_array = result(None, (batch, self.tokens))
+        loss = ctypes.c_float()
+        call(
+            lib.usp_mae_forward, self.handle, ctypes.byref(tensor), ctypes.byref(given),
+            ctypes.byref(loss), ctypes.byref(pred), ctypes.byref(mask))
+        return MaskedOutput(loss.value, pred_array, mask_array)
+
+    __call__ = forward
+
+    def gradients(
+        self, latents: Any, mask_ratio: float = 0.75, noise: Any = None, target: Any = None,
+        norm_pix_loss: bool = False, norm_image: bool = False, *, seed: int = 0,
+    ) -> Tuple[float, Checkpoint]:
+        """The loss of `forward`, and name -> gradient in the names of the file."""
+        tensor, given, _batch, _keep = self._pass(
+            latents, mask_ratio, noise, target, norm_pix_loss, norm_image, seed)
+        loss = ctypes.c_float()
+        gradients = Checkpoint._made(
+            lib.usp_mae_gradients, self.handle, ctypes.byref(tensor), ctypes.byref(given),
+            ctypes.byref(loss))
+        return loss.value, gradients
+
+    def features(self, latents: Any) -> np.ndarray:
+        """Features of all tokens after the encoder's norm, class token first: [B, 1 + T, D]."""
+        tensor, array = as_tensor(latents, "latents", shape=["B", *self.input_shape(1)[1:]])
+        out, features = result(None, (len(array), 1 + self.tokens, self.config.width))
+        call(lib.usp_mae_features, self.handle, ctypes.byref(tensor), ctypes.byref(out))
+        return features
+
+    def image(self, pred: Any) -> np.ndarray:
+        """Predicted patches [B, T, E] as latents [B, C, H, W]."""
+        tensor, array = as_tensor(pred, "pred", shape=["B", self.tokens, "E"])
+        out, image = result(None, self.input_shape(len(array)))
+        call(lib.usp_mae_image, self.handle, ctypes.byref(tensor), ctypes.byref(out))
+        return image

@@ -1,0 +1,44 @@
+"""Tables of two-dimensional positions."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Tuple, Union
+
+import numpy as np
+
+from ._arrays import as_tensor, result
+from ._call import call
+from ._library import lib
+from .mae import grid_sides
+
+Grid = Union[int, Tuple[int, int]]
+
+
+def sincos(dim: int, grid: Grid) -> np.ndarray:
+    """Sines and cosines of MAE and DiT: [rows * columns, dim] float32."""
+    height, width = grid_sides(grid)
+    tensor, array = result(None, (height * width, dim))
+    call(lib.usp_position_sincos, height, width, ctypes.byref(tensor))
+    return array
+
+
+def resize(table: Any, old: Grid, new: Grid, *, antialias: bool = False) -> np.ndarray:
+    """A table for another grid, bicubic as torch's interpolate (align_corners=False).
+
+    `table` is [T, D] or [1, T, D]; rows in front of the grid's (class tokens) are kept.
+    `antialias` resamples as timm does.
+    """
+    (old_height, old_width), (new_height, new_width) = grid_sides(old), grid_sides(new)
+    tensor, array = as_tensor(table, "table")
+    is_batched = array.ndim == 3 and array.shape[0] == 1
+    if is_batched:
+        tensor, array = as_tensor(array[0], "table", shape=["T", "D"])
+    else:
+        tensor, array = as_tensor(array, "table", shape=["T", "D"])
+    rows = max(array.shape[0] - old_height * old_width, 0) + new_height * new_width
+    out, resized = result(None, (rows, array.shape[1]))
+    call(
+        lib.usp_position_resize, ctypes.byref(tensor), old_height, old_width, new_height,
+        new_width, int(antialias), ctypes.byref(out))
+    return resized[None] if is_batched else resized

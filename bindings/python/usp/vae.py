@@ -1,0 +1,141 @@
+"""The autoencoder of latent diffusion: images to latents and back."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Optional, Sequence, Union
+
+import numpy as np
+
+from . import _abi
+from ._arrays import as_tensor, result
+from ._call import call, options
+from ._errors import ArgumentError
+from ._library import lib
+from ._model import Model, Source, compute_name
+from .random import normal
+
+
+class Posterior:
+    """The Gaussian that an encoder gives: `mean` and `logvar`, both [B, z, h, w] float32.
+
+    `mean` and samples are normalised, (z - shift) * scale, unless the encoder was told otherwise;
+    `logvar` is of z itself.
+    """
+
+    def __init__(self, vae: "VAE", mean: np.ndarray, logvar: np.ndarray, scaled: bool):
+        self._vae, self.mean, self.logvar, self._scaled = vae, mean, logvar, scaled
+
+    def sample(self, noise: Any = None, seed: int = 0) -> np.ndarray:
+        """mean + deviation * noise; without noise it is drawn from seed, one stream an image."""
+        if noise is None:
+            noise = normal(self.mean.shape, seed)
+        mean, _a = as_tensor(self.mean, "mean")
+        logvar, _b = as_tensor(self.logvar, "logvar")
+        drawn, _c = as_tensor(noise, "noise", shape=self.mean.shape)
+        given = options(_abi.usp_vae_options, raw=int(not self._scaled))
+        out, array = result(None, self.mean.shape)
+        call(
+            lib.usp_vae_sample, self._vae.handle, ctypes.byref(mean), ctypes.byref(logvar),
+            ctypes.byref(drawn), ctypes.byref(given), ctypes.byref(out))
+        return array
+
+
+class VAE(Model):
+    """A KL autoencoder; the normalisation of its latents belongs to it and is always applied."""
+
+    _family = "VAE"
+
+    @classmethod
+    def load(
+        cls, source: Source, dtype: Any = None, *, scale: Optional[float] = None,
+        shift: Optional[float] = None, table: Optional[str] = None,
+    ) -> "VAE":
+        """Loads a file or checkpoint of any published layout; dtype "bf16" multiplies in bf16."""
+        return cls._load(
+            source, compute=compute_name(dtype), scale=scale, shift=shift, table=table)
+
+    @classmethod
+    def create(
+        cls, *, image_channels: int = 3, base_width: int = 128,
+        multipliers: Sequence[int] = (1, 2, 4, 4), blocks_per_level: int = 2,
+        latent_channels: int = 4, groups: int = 32, encoder_attention: Sequence[int] = (),
+        decoder_attention: Sequence[int] = (), scale: float = 1.0, shift: float = 0.0,
+        seed: int = 0,
+    ) -> "VAE":
+        """A new model; attention is at the levels named (0 is full resolution)."""
+        if len(multipliers) > 8:
+            raise ArgumentError(f"multipliers: {len(multipliers)} levels, expected at most 8")
+        config = options(
+            _abi.usp_vae_config, image_channels=image_channels, base_width=base_width,
+            levels=len(multipliers), blocks_per_level=blocks_per_level,
+            latent_channels=latent_channels, groups=groups,
+            encoder_attention=sum(1 << level for level in set(encoder_attention)),
+            decoder_attention=sum(1 << level for level in set(decoder_attention)), scale=scale,
+            shift=shift)
+        config.multipliers[: len(multipliers)] = list(multipliers)
+        return cls._made(lib.usp_vae_create, ctypes.byref(config), seed)
+
+    @property
+    def config(self) -> _abi.usp_vae_config:
+        """Sizes: a struct with the fields of `create`."""
+        config = options(_abi.usp_vae_config)
+        call(lib.usp_vae_describe, self.handle, ctypes.byref(config))
+        return config
+
+    @property
+    def factor(self) -> int:
+        """Image pixels to a latent one, along each side."""
+        return 1 << (self.config.levels - 1)
+
+    @property
+    def latent_channels(self) -> int:
+        return int(self.config.latent_channels)
+
+    def _normalization(self, shifts: bool) -> "Union[float, np.ndarray]":
+        tensor, array = result(None, (self.latent_channels,))
+        both = (None, ctypes.byref(tensor)) if shifts else (ctypes.byref(tensor), None)
+        call(lib.usp_vae_normalization, self.handle, *both)
+        return float(np.format_float_positional(array[0])) if np.all(array == array[0]) else array
+
+    @property
+    def scale(self) -> "Union[float, np.ndarray]":
+        """Latents are (z - shift) * scale: one number, or one a channel."""
+        return self._normalization(shifts=False)
+
+    @property
+    def shift(self) -> "Union[float, np.ndarray]":
+        return self._normalization(shifts=True)
+
+    def encode(
+        self, images: Any, *, scaled: bool = True, tile: int = 0, overlap: int = 0
+    ) -> Posterior:
+        """Images [B, C, H, W] float32 in -1 … 1 to the posterior of their latents.
+
+        `tile` is the side of a tile in latent pixels (0: the whole image at once).
+        """
+        tensor, array = as_tensor(images, "images", shape=["B", "C", "H", "W"])
+        shape = (
+            array.shape[0], self.latent_channels, array.shape[2] // self.factor,
+            array.shape[3] // self.factor)
+        mean, mean_array = result(None, shape)
+        logvar, logvar_array = result(None, shape)
+        given = options(_abi.usp_vae_options, raw=int(not scaled), tile=tile, overlap=overlap)
+        call(
+            lib.usp_vae_encode, self.handle, ctypes.byref(tensor), ctypes.byref(given),
+            ctypes.byref(mean), ctypes.byref(logvar))
+        return Posterior(self, mean_array, logvar_array, scaled)
+
+    def decode(
+        self, latents: Any, *, scaled: bool = True, tile: int = 0, overlap: int = 0, out: Any = None
+    ) -> np.ndarray:
+        """Latents [B, z, h, w] to images [B, C, H, W], about -1 … 1."""
+        tensor, array = as_tensor(latents, "latents", shape=["B", "z", "h", "w"])
+        images, image_array = result(
+            out, (array.shape[0], self.config.image_channels, array.shape[2] * self.factor,
+                  array.shape[3] * self.factor))
+        given = options(_abi.usp_vae_options, raw=int(not scaled), tile=tile, overlap=overlap)
+        call(
+            lib.usp_vae_decode, self.handle, ctypes.byref(tensor), ctypes.byref(given),
+            ctypes.byref(images))
+        return image_array

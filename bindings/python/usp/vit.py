@@ -1,0 +1,66 @@
+"""The vision transformer as a classifier and feature extractor."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Optional, Tuple, Union
+
+import numpy as np
+
+from . import _abi
+from ._arrays import as_tensor, result
+from ._call import call, options
+from ._library import lib
+from ._model import Model, Source, compute_name
+from .mae import grid_sides
+
+
+class ViT(Model):
+    """A classifier: an encoder, a pooling, a head."""
+
+    _family = "ViT"
+
+    @classmethod
+    def load(
+        cls, source: Source, pool: Optional[str] = None, num_heads: Optional[int] = None, *,
+        dtype: Any = None, table: Optional[str] = None,
+    ) -> "ViT":
+        """Loads a file or checkpoint; pool is "token" or "avg", None goes by the file."""
+        return cls._load(
+            source, pool=pool, heads=num_heads, compute=compute_name(dtype), table=table)
+
+    @classmethod
+    def create(
+        cls, *, grid: "Union[int, Tuple[int, int]]" = 14, channels: int = 4, patch: int = 2,
+        width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
+        pool: str = "token", head: str = "linear", seed: int = 0,
+    ) -> "ViT":
+        """A new model; head is "linear", "probe" (batch norm, then linear) or "none"."""
+        height, columns = grid_sides(grid)
+        config = options(
+            _abi.usp_vit_config, grid_height=height, grid_width=columns, channels=channels,
+            patch=patch, width=width, depth=depth, heads=heads, classes=classes, pool=pool,
+            head=head)
+        return cls._made(lib.usp_vit_create, ctypes.byref(config), seed)
+
+    @property
+    def config(self) -> _abi.usp_vit_config:
+        config = options(_abi.usp_vit_config)
+        call(lib.usp_vit_describe, self.handle, ctypes.byref(config))
+        return config
+
+    def _run(self, function: Any, images: Any, width: int) -> np.ndarray:
+        tensor, array = as_tensor(images, "images", shape=["B", *self.input_shape(1)[1:]])
+        out, values = result(None, (len(array), width))
+        call(function, self.handle, ctypes.byref(tensor), ctypes.byref(out))
+        return values
+
+    def features(self, images: Any) -> np.ndarray:
+        """Pooled and normed features [B, D] of [B, C, H, W]."""
+        return self._run(lib.usp_vit_features, images, self.config.width)
+
+    def logits(self, images: Any) -> np.ndarray:
+        """Class scores [B, K] of [B, C, H, W]."""
+        return self._run(lib.usp_vit_logits, images, self.config.classes)
+
+    __call__ = logits
