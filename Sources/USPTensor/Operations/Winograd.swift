@@ -57,13 +57,9 @@ struct WinogradShape {
     /// rather than all threads one chunk together.
     var hasSmallKernels: Bool { channels * outputs <= 1 << 14 }
 
-    /// Small kernels: as many tiles as stay in a thread's cache. Large ones: enough tiles that reading
-    /// the kernels costs less than the tiles themselves.
+    /// Enough tiles that reading the kernels costs less than the tiles themselves.
     var chunks: WinogradChunks {
-        let wanted =
-            hasSmallKernels
-            ? min(112, max(28, (600 << 10) / (144 * (channels + outputs))))
-            : min(256, max(96, channels * outputs / (2 * (channels + outputs))))
+        let wanted = min(256, max(112, channels * outputs / (2 * (channels + outputs))))
         return WinogradChunks(images: batch, tilesY: tilesY, tilesX: tilesX, wanted: wanted)
     }
 
