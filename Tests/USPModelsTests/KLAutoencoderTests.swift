@@ -1,7 +1,7 @@
 // The autoencoder against PyTorch's results, its presets, tiling and training.
 
-import Testing
 import TestSupport
+import Testing
 import USPBase
 import USPModels
 import USPTensor
@@ -89,7 +89,9 @@ func autoencoderTrainsAsPyTorch(_ exact: Bool) throws {
     #expect(relativeError(loss.image, try golden.values("out.image")) < tolerance)
     #expect(relativeError(loss.total, try golden.values("out.loss")) < tolerance)
     #expect(relativeError(loss.reconstruction, try golden.values("out.reconstruction")) < tolerance)
-    #expect(relativeError(loss.divergence?.values ?? [], try golden.values("out.divergence")) < tolerance)
+    #expect(
+        relativeError(loss.divergence?.values ?? [], try golden.values("out.divergence"))
+            < tolerance)
     try tape.backward(from: loss.total)
     #expect(try worstGradient(model.parameters, golden) < 1e-4)
 }
@@ -129,7 +131,8 @@ private func small() throws -> KLAutoencoder {
         #expect(abs(latents.values[24 + index] - (raw.values[24 + index] + 1) * 0.5) < 1e-5)
     }
     let decoded = try model.decode(latents, in: context).values
-    #expect(relativeError(decoded, try model.decode(raw, normalized: false, in: context).values) < 1e-5)
+    #expect(
+        relativeError(decoded, try model.decode(raw, normalized: false, in: context).values) < 1e-5)
     let moments = try model.moments(images, in: context)
     let again = try model.latents(model.posterior(moments: moments, in: context), in: context)
     #expect(again.values == latents.values)
@@ -137,17 +140,27 @@ private func small() throws -> KLAutoencoder {
 
 @Test func autoencoderRefusesWhatDoesNotFit() throws {
     let model = try small()
-    #expect(throws: USPError.self) { try model.encode(randomTensor([1, 1, 7, 8], "x"), in: Context()) }
-    #expect(throws: USPError.self) { try model.encode(randomTensor([1, 3, 8, 8], "x"), in: Context()) }
-    #expect(throws: USPError.self) { try model.encode(randomTensor([1, 8, 8], "x"), in: Context()) }
-    #expect(throws: USPError.self) { try model.decode(randomTensor([1, 4, 8, 8], "x"), in: Context()) }
+    #expect(throws: USPError.self) {
+        try model.encode(randomTensor([1, 1, 7, 8], "x"), in: Context())
+    }
+    #expect(throws: USPError.self) {
+        try model.encode(randomTensor([1, 3, 8, 8], "x"), in: Context())
+    }
+    #expect(throws: USPError.self) {
+        try model.encode(randomTensor([1, 8, 8], "x"), in: Context())
+    }
+    #expect(throws: USPError.self) {
+        try model.decode(randomTensor([1, 4, 8, 8], "x"), in: Context())
+    }
     var sizes = KLAutoencoderConfiguration.f8
     sizes.groups = 48
     #expect(throws: USPError.self) { try sizes.validate() }
 }
 
 @Test func tilesCoverEveryPositionOnce() throws {
-    for (extent, tile, overlap) in [(5, 8, 2), (8, 8, 3), (9, 8, 2), (30, 8, 2), (31, 8, 7), (64, 16, 0), (17, 16, 15)] {
+    for (extent, tile, overlap) in [
+        (5, 8, 2), (8, 8, 3), (9, 8, 2), (30, 8, 2), (31, 8, 7), (64, 16, 0), (17, 16, 15),
+    ] {
         let axis = TileAxis(extent: extent, tile: tile, overlap: overlap)
         for factor in [1, 2] {
             var sum = [Float](repeating: 0, count: extent * factor)
@@ -171,7 +184,9 @@ private func small() throws -> KLAutoencoder {
     let whole = try model.decode(latents, in: context)
     let tiled = try model.decodeTiled(latents, Tiling(tile: 12, overlap: 4), in: context)
     #expect(tiled.shape == whole.shape)
-    let mean = zip(tiled.values, whole.values).reduce(Float(0)) { $0 + abs($1.0 - $1.1) } / Float(whole.count)
+    let mean =
+        zip(tiled.values, whole.values).reduce(Float(0)) { $0 + abs($1.0 - $1.1) }
+        / Float(whole.count)
     let size = whole.values.reduce(Float(0)) { $0 + abs($1) } / Float(whole.count)
     #expect(mean < 0.3 * size)
     let one = try model.decodeTiled(latents, Tiling(tile: 24, overlap: 4), in: context)
@@ -215,13 +230,17 @@ private func small() throws -> KLAutoencoder {
 
 @Test func latentStatisticsGiveUnitVariance() throws {
     let latents = try randomTensor([6, 3, 8, 8], "z", scale: 5)
-    for index in 0..<latents.count where index / 64 % 3 == 1 { latents.floats[index] = latents.floats[index] * 0.1 + 7 }
+    for index in 0..<latents.count where index / 64 % 3 == 1 {
+        latents.floats[index] = latents.floats[index] * 0.1 + 7
+    }
     let channels = try LatentNormalization(measuring: latents, perChannel: true)
     #expect(abs(channels.shift[1] - 7) < 0.2 && abs(channels.scale[1] - 2) < 0.3)
     #expect(abs(channels.scale[0] - 0.2) < 0.03)
     let whole = try LatentNormalization(measuring: latents)
     #expect(whole.shift == [0] && whole.scale.count == 1)
-    #expect(throws: USPError.self) { try LatentNormalization(measuring: Tensor.zeros([1, 2, 2, 2])) }
+    #expect(throws: USPError.self) {
+        try LatentNormalization(measuring: Tensor.zeros([1, 2, 2, 2]))
+    }
     let model = try small()
     #expect(try model.roundTripError(randomTensor([1, 1, 8, 8], "x"), in: Context()).isFinite)
 }

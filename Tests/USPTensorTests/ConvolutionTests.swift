@@ -1,7 +1,7 @@
 // Convolution against its definition in f64, and its gradients against central differences.
 
-import Testing
 import TestSupport
+import Testing
 import USPBase
 import USPTensor
 
@@ -24,7 +24,8 @@ struct ConvolutionCase: Sendable, CustomStringConvertible {
         ConvolutionCase(batch: 1, height: 1, width: 3, upsample: 2),
         ConvolutionCase(kernelHeight: 1, kernelWidth: 1, padding: Padding(0)),
         ConvolutionCase(kernelHeight: 1, kernelWidth: 1, stride: 2, padding: Padding(0)),
-        ConvolutionCase(kernelHeight: 2, kernelWidth: 4, stride: 3, padding: Padding(top: 1, left: 2)),
+        ConvolutionCase(
+            kernelHeight: 2, kernelWidth: 4, stride: 3, padding: Padding(top: 1, left: 2)),
         ConvolutionCase(kernelHeight: 5, kernelWidth: 2, upsample: 2, padding: Padding(2)),
         ConvolutionCase(kernelHeight: 1, kernelWidth: 3, padding: Padding(left: 2, right: 0)),
         ConvolutionCase(height: 33, width: 17, inputs: 33, outputs: 40),
@@ -33,7 +34,9 @@ struct ConvolutionCase: Sendable, CustomStringConvertible {
 
     var x: Tensor { get throws { try randomTensor([batch, height, width, inputs], "x") } }
     var weight: Tensor {
-        get throws { try randomTensor([outputs, inputs, kernelHeight, kernelWidth], "w", scale: 0.3) }
+        get throws {
+            try randomTensor([outputs, inputs, kernelHeight, kernelWidth], "w", scale: 0.3)
+        }
     }
     var bias: Tensor { get throws { try randomTensor([outputs], "b") } }
 
@@ -89,7 +92,8 @@ func convolutionGradientsFollowDifferences(_ c: ConvolutionCase) throws {
     let (x, weight, bias) = (try c.x, try c.weight, try c.bias)
     let error = try sampledGradientError([x, weight, bias], step: 0.1) { context throws(USPError) in
         try context.convolution(
-            x, weight: weight, bias: bias, stride: c.stride, padding: c.padding, upsample: c.upsample)
+            x, weight: weight, bias: bias, stride: c.stride, padding: c.padding,
+            upsample: c.upsample)
     }
     #expect(error < 1e-4)
 }
@@ -130,10 +134,15 @@ func convolutionIsTheSameForAnyNumberOfThreads(_ inputs: Int) throws {
     #expect(throws: USPError.self) { try Context().convolution(x, weight: weight) }
     let large = try randomTensor([2, 3, 5, 5], "w")
     #expect(throws: USPError.self) { try Context().convolution(x, weight: large) }
-    #expect(throws: USPError.self) { try Context().convolution(x, weight: large, stride: 0, padding: Padding(2)) }
+    #expect(throws: USPError.self) {
+        try Context().convolution(x, weight: large, stride: 0, padding: Padding(2))
+    }
 }
 
-@Test(arguments: [(1, 8, 8, 32, 32, 1), (3, 9, 7, 48, 40, 1), (1, 70, 75, 32, 3, 1), (2, 11, 13, 64, 96, 2), (9, 4, 4, 288, 33, 1)])
+@Test(arguments: [
+    (1, 8, 8, 32, 32, 1), (3, 9, 7, 48, 40, 1), (1, 70, 75, 32, 3, 1), (2, 11, 13, 64, 96, 2),
+    (9, 4, 4, 288, 33, 1),
+])
 func winogradStaysCloseToThePlainSum(_ sizes: (Int, Int, Int, Int, Int, Int)) throws {
     let (batch, height, width, inputs, outputs, upsample) = sizes
     let x = try randomTensor([batch, height, width, inputs], "x")
@@ -144,17 +153,23 @@ func winogradStaysCloseToThePlainSum(_ sizes: (Int, Int, Int, Int, Int, Int)) th
         epsilon: 1e-6, activation: .silu)
     for padding in [Padding(1), Padding(top: 0, left: 2, bottom: 1, right: 0)] {
         let (fast, exact) = (Context(), Context(exactConvolution: true))
-        let a = try fast.convolution(x, weight: weight, bias: bias, padding: padding, upsample: upsample)
-        let b = try exact.convolution(x, weight: weight, bias: bias, padding: padding, upsample: upsample)
+        let a = try fast.convolution(
+            x, weight: weight, bias: bias, padding: padding, upsample: upsample)
+        let b = try exact.convolution(
+            x, weight: weight, bias: bias, padding: padding, upsample: upsample)
         #expect(relativeError(a, b.values) < 3e-5)
         if upsample == 2 { continue }
-        let c = try fast.convolution(x, after: norm, weight: weight, bias: bias, padding: padding, residual: a)
-        let d = try exact.convolution(x, after: norm, weight: weight, bias: bias, padding: padding, residual: a)
+        let c = try fast.convolution(
+            x, after: norm, weight: weight, bias: bias, padding: padding, residual: a)
+        let d = try exact.convolution(
+            x, after: norm, weight: weight, bias: bias, padding: padding, residual: a)
         #expect(relativeError(c, d.values) < 3e-5)
     }
 }
 
-@Test(arguments: [(2, 9, 11, 32, 48, 1), (3, 4, 4, 16, 16, 1), (1, 12, 20, 16, 64, 1), (1, 6, 5, 32, 20, 2)])
+@Test(arguments: [
+    (2, 9, 11, 32, 48, 1), (3, 4, 4, 16, 16, 1), (1, 12, 20, 16, 64, 1), (1, 6, 5, 32, 20, 2),
+])
 func winogradGradientsAgreeWithThePlainSum(_ sizes: (Int, Int, Int, Int, Int, Int)) throws {
     let (batch, height, width, inputs, outputs, upsample) = sizes
     let x = try randomTensor([batch, height, width, inputs], "x")
@@ -168,9 +183,11 @@ func winogradGradientsAgreeWithThePlainSum(_ sizes: (Int, Int, Int, Int, Int, In
         let kept = try inputTensors.map { try trainable($0) }
         let tape = Tape()
         let context = Context(tape: tape, exactConvolution: exact)
-        let first = try context.convolution(x, weight: weight, bias: bias, padding: Padding(1), upsample: upsample)
+        let first = try context.convolution(
+            x, weight: weight, bias: bias, padding: Padding(1), upsample: upsample)
         let second = try context.convolution(
-            x, after: norm, weight: weight, bias: bias, padding: Padding(1), residual: upsample == 1 ? first : nil)
+            x, after: norm, weight: weight, bias: bias, padding: Padding(1),
+            residual: upsample == 1 ? first : nil)
         try tape.backward(from: second, gradient: randomTensor(second.shape, "c"))
         if upsample == 2 {
             let again = Tape()

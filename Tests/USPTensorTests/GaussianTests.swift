@@ -1,7 +1,7 @@
 // The diagonal Gaussian and layout changes: values and gradients.
 
-import Testing
 import TestSupport
+import Testing
 import USPBase
 import USPTensor
 

@@ -1,7 +1,7 @@
 // The image operations against PyTorch's results and gradients.
 
-import Testing
 import TestSupport
+import Testing
 import USPBase
 import USPTensor
 
@@ -21,11 +21,14 @@ private func errors(
     ("conv_3x3_stride_2_8x10", 2, Padding(bottom: 1, right: 1), 1), ("conv_1x1", 1, Padding(0), 1),
     ("upsample_conv", 1, Padding(1), 2),
 ])
-func convolutionAgreesWithPyTorch(_ name: String, stride: Int, padding: Padding, upsample: Int) throws {
+func convolutionAgreesWithPyTorch(_ name: String, stride: Int, padding: Padding, upsample: Int)
+    throws
+{
     for compute in [DType.float32, .bfloat16] {
         let found = try errors(name, compute: compute) { x, values, context in
             try context.convolution(
-                x, weight: values["weight"] ?? x, bias: values["bias"], stride: stride, padding: padding,
+                x, weight: values["weight"] ?? x, bias: values["bias"], stride: stride,
+                padding: padding,
                 upsample: upsample)
         }
         #expect(found.output < (compute == .float32 ? 1e-6 : 2e-2))

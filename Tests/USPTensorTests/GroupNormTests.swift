@@ -1,7 +1,7 @@
 // Group normalisation against its definition in f64, and its gradients against central differences.
 
-import Testing
 import TestSupport
+import Testing
 import USPBase
 import USPTensor
 
@@ -19,10 +19,13 @@ private func reference(
             }
             let values = indices.map { Double(y[$0]) }
             let mean = values.reduce(0, +) / Double(values.count)
-            let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count)
+            let variance =
+                values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count)
             for (index, value) in zip(indices, values) {
                 let c = index % channels
-                let z = (value - mean) / (variance + 1e-6).squareRoot() * Double(weight.values[c]) + Double(bias.values[c])
+                let z =
+                    (value - mean) / (variance + 1e-6).squareRoot() * Double(weight.values[c])
+                    + Double(bias.values[c])
                 y[index] = Float(silu ? z / (1 + exponential(-z)) : z)
             }
         }
@@ -66,7 +69,8 @@ func groupNormGradientsFollowDifferences(_ sizes: (Int, Int, Int, Int), silu: Bo
     let x = try randomTensor([2, height, width, channels], "x", scale: 2)
     let weight = try randomTensor([channels], "w")
     let bias = try randomTensor([channels], "b")
-    let error = try sampledGradientError([x, weight, bias], step: 0.02) { context throws(USPError) in
+    let error = try sampledGradientError([x, weight, bias], step: 0.02) {
+        context throws(USPError) in
         let y = try context.groupNorm(
             x, weight: weight, bias: bias, groups: groups, epsilon: 1e-6,
             activation: silu ? .silu : .none)

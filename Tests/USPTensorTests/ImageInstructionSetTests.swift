@@ -25,7 +25,8 @@ func imageOperationsAgreeOnAllInstructionSets(_ compute: DType) throws {
 private func step(_ compute: DType) throws -> [[Float]] {
     let x = try randomTensor([2, 9, 14, 32], "x")
     let weights = try [
-        randomTensor([48, 32, 3, 3], "a", scale: 0.1), randomTensor([48, 48, 3, 3], "b", scale: 0.1),
+        randomTensor([48, 32, 3, 3], "a", scale: 0.1),
+        randomTensor([48, 48, 3, 3], "b", scale: 0.1),
         randomTensor([35, 48, 3, 3], "c", scale: 0.1),
     ]
     let (gamma, beta) = (try randomTensor([48], "g"), try randomTensor([48], "h"))

@@ -10,13 +10,15 @@ struct AutoencoderLayers {
     let context: Context
 
     func convolution(
-        _ name: String, _ x: Tensor, stride: Int = 1, padding: Padding = Padding(1), upsample: Int = 1,
+        _ name: String, _ x: Tensor, stride: Int = 1, padding: Padding = Padding(1),
+        upsample: Int = 1,
         residual: Tensor? = nil
     ) throws(USPError) -> Tensor {
         let weight = try parameters.tensor("\(name).weight")
         return try context.convolution(
             x, weight: weight, bias: parameters.tensor("\(name).bias"), stride: stride,
-            padding: weight.shape[2] == 1 ? Padding(0) : padding, upsample: upsample, residual: residual)
+            padding: weight.shape[2] == 1 ? Padding(0) : padding, upsample: upsample,
+            residual: residual)
     }
 
     /// A 3x3 convolution of norm and SiLU.
@@ -24,7 +26,8 @@ struct AutoencoderLayers {
         _ name: String, after norm: String, _ x: Tensor, residual: Tensor? = nil
     ) throws(USPError) -> Tensor {
         let before = ImageNorm(
-            weight: try parameters.tensor("\(norm).weight"), bias: try parameters.tensor("\(norm).bias"),
+            weight: try parameters.tensor("\(norm).weight"),
+            bias: try parameters.tensor("\(norm).bias"),
             groups: groups, epsilon: 1e-6, activation: .silu)
         return try context.convolution(
             x, after: before, weight: parameters.tensor("\(name).weight"),
@@ -45,12 +48,14 @@ struct AutoencoderLayers {
         let (batch, width) = (x.shape[0], x.shape[3])
         let tokens: Shape = [batch, x.shape[1] * x.shape[2], width]
         let normed = try context.groupNorm(
-            x, weight: parameters.tensor("\(name).norm.weight"), bias: parameters.tensor("\(name).norm.bias"),
+            x, weight: parameters.tensor("\(name).norm.weight"),
+            bias: parameters.tensor("\(name).norm.bias"),
             groups: groups, epsilon: 1e-6, output: context.activationType
         ).reshaped(tokens)
         func project(_ part: String) throws(USPError) -> Tensor {
             try context.linear(
-                normed, parameters.tensor("\(name).\(part).weight"), parameters.tensor("\(name).\(part).bias"),
+                normed, parameters.tensor("\(name).\(part).weight"),
+                parameters.tensor("\(name).\(part).bias"),
                 LinearOptions(output: context.activationType))
         }
         let mixed = try context.attention(
@@ -58,7 +63,8 @@ struct AutoencoderLayers {
             output: context.activationType)
         let residual = try x.reshaped(tokens)
         let y = try context.linear(
-            mixed, parameters.tensor("\(name).proj_out.weight"), parameters.tensor("\(name).proj_out.bias"),
+            mixed, parameters.tensor("\(name).proj_out.weight"),
+            parameters.tensor("\(name).proj_out.bias"),
             LinearOptions(residual: residual))
         return try y.reshaped(x.shape)
     }

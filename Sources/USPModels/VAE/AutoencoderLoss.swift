@@ -39,10 +39,13 @@ extension KLAutoencoder {
             case .absolute: try context.meanAbsoluteError(image, images)
             }
         guard let logVariance = posterior.logVariance else {
-            return Loss(total: reconstruction, reconstruction: reconstruction, divergence: nil, image: image)
+            return Loss(
+                total: reconstruction, reconstruction: reconstruction, divergence: nil, image: image
+            )
         }
         let divergence = try context.klDivergence(mean: posterior.mean, logVariance: logVariance)
         let total = try context.add(reconstruction, context.scale(divergence, by: divergenceWeight))
-        return Loss(total: total, reconstruction: reconstruction, divergence: divergence, image: image)
+        return Loss(
+            total: total, reconstruction: reconstruction, divergence: divergence, image: image)
     }
 }

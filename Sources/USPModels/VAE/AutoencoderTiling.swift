@@ -80,7 +80,8 @@ extension KLAutoencoder {
     ) throws(USPError) -> Tensor {
         let factor = configuration.factor
         try require(
-            images.shape.rank == 4 && images.shape[2] % factor == 0 && images.shape[3] % factor == 0, .shape,
+            images.shape.rank == 4 && images.shape[2] % factor == 0
+                && images.shape[3] % factor == 0, .shape,
             "autoencoder: images \(images.shape), height and width must be multiples of \(factor)")
         return try inTiles(
             images, tiling, extents: (images.shape[2] / factor, images.shape[3] / factor),

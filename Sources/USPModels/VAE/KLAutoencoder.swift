@@ -54,7 +54,8 @@ package final class KLAutoencoder: Sendable {
     package func posterior(moments: Tensor, in context: Context) throws(USPError) -> Posterior {
         try require(
             moments.shape.rank == 4 && moments.shape[1] == configuration.momentChannels, .shape,
-            "autoencoder: moments \(moments.shape), \(configuration.momentChannels) channels expected")
+            "autoencoder: moments \(moments.shape), \(configuration.momentChannels) channels expected"
+        )
         return try posterior(channelsLast: context.toChannelsLast(moments), context)
     }
 
@@ -72,7 +73,8 @@ package final class KLAutoencoder: Sendable {
     package func encode(
         _ images: Tensor, noise: Tensor? = nil, normalizes: Bool = true, in context: Context
     ) throws(USPError) -> Tensor {
-        try latents(posterior(images, in: context), noise: noise, normalizes: normalizes, in: context)
+        try latents(
+            posterior(images, in: context), noise: noise, normalizes: normalizes, in: context)
     }
 
     /// Latents `[B, z, h, w]` to images `[B, C, f·h, f·w]`, about −1 ... 1.
@@ -82,7 +84,8 @@ package final class KLAutoencoder: Sendable {
     ) throws(USPError) -> Tensor {
         try require(
             latents.shape.rank == 4 && latents.shape[1] == configuration.latentChannels, .shape,
-            "autoencoder: latents \(latents.shape), \(configuration.latentChannels) channels expected")
+            "autoencoder: latents \(latents.shape), \(configuration.latentChannels) channels expected"
+        )
         let z = try context.toChannelsLast(latents)
         return try context.toChannelsFirst(
             decoder(normalized ? denormalized(z, context) : z, context))
@@ -94,7 +97,8 @@ package final class KLAutoencoder: Sendable {
     ) throws(USPError) -> Tensor {
         guard let noise, let logVariance = posterior.logVariance else { return posterior.mean }
         let (b, h, w, z) = (
-            posterior.mean.shape[0], posterior.mean.shape[1], posterior.mean.shape[2], posterior.mean.shape[3]
+            posterior.mean.shape[0], posterior.mean.shape[1], posterior.mean.shape[2],
+            posterior.mean.shape[3]
         )
         try expect(noise, [b, z, h, w], "autoencoder: noise")
         return try context.sampleGaussian(
@@ -128,10 +132,12 @@ package final class KLAutoencoder: Sendable {
         let sizes = configuration
         try require(
             images.shape[3] == sizes.imageChannels && images.shape[1] > 0 && images.shape[2] > 0
-                && images.shape[1] % sizes.factor == 0 && images.shape[2] % sizes.factor == 0, .shape,
+                && images.shape[1] % sizes.factor == 0 && images.shape[2] % sizes.factor == 0,
+            .shape,
             "autoencoder: images of \(images.shape[3]) channels, \(images.shape[1])x\(images.shape[2]), "
                 + "expected \(sizes.imageChannels) channels and multiples of \(sizes.factor)")
-        let layers = AutoencoderLayers(parameters: parameters, groups: sizes.groups, context: context)
+        let layers = AutoencoderLayers(
+            parameters: parameters, groups: sizes.groups, context: context)
         var x = try layers.convolution("encoder.conv_in", images)
         for level in sizes.multipliers.indices {
             for block in 0..<sizes.blocksPerLevel {
@@ -150,8 +156,11 @@ package final class KLAutoencoder: Sendable {
     /// `[B, h, w, z]` to `[B, f·h, f·w, C]`
     func decoder(_ latents: Tensor, _ context: Context) throws(USPError) -> Tensor {
         let sizes = configuration
-        let layers = AutoencoderLayers(parameters: parameters, groups: sizes.groups, context: context)
-        var x = sizes.hasLatentConvolutions ? try layers.convolution("post_quant_conv", latents) : latents
+        let layers = AutoencoderLayers(
+            parameters: parameters, groups: sizes.groups, context: context)
+        var x =
+            sizes.hasLatentConvolutions
+            ? try layers.convolution("post_quant_conv", latents) : latents
         x = try layers.middle("decoder", layers.convolution("decoder.conv_in", x))
         for level in sizes.multipliers.indices.reversed() {
             for block in 0...sizes.blocksPerLevel {

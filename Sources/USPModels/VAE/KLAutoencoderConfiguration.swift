@@ -67,10 +67,12 @@ package struct KLAutoencoderConfiguration: Sendable, Equatable {
     package func validate() throws(USPError) {
         let most = 1 << 16
         try require(
-            !multipliers.isEmpty && multipliers.count <= 8 && multipliers.allSatisfy { (1...64).contains($0) },
+            !multipliers.isEmpty && multipliers.count <= 8
+                && multipliers.allSatisfy { (1...64).contains($0) },
             .argument, "autoencoder: multipliers \(multipliers)")
         for (name, value) in [
-            ("imageChannels", imageChannels), ("baseWidth", baseWidth), ("blocksPerLevel", blocksPerLevel),
+            ("imageChannels", imageChannels), ("baseWidth", baseWidth),
+            ("blocksPerLevel", blocksPerLevel),
             ("latentChannels", latentChannels), ("groups", groups),
         ] {
             try require((1...most).contains(value), .argument, "autoencoder: \(name) \(value)")
@@ -78,7 +80,8 @@ package struct KLAutoencoderConfiguration: Sendable, Equatable {
         for level in multipliers.indices {
             try require(
                 width(level) % groups == 0, .argument,
-                "autoencoder: \(groups) groups do not divide the \(width(level)) channels of level \(level)")
+                "autoencoder: \(groups) groups do not divide the \(width(level)) channels of level \(level)"
+            )
         }
         let levels = encoderAttentionLevels + decoderAttentionLevels
         try require(
@@ -86,11 +89,14 @@ package struct KLAutoencoderConfiguration: Sendable, Equatable {
             "autoencoder: attention at levels \(levels) of \(multipliers.count)")
         for values in [normalization.shift, normalization.scale] {
             try require(
-                (values.count == 1 || values.count == latentChannels) && values.allSatisfy(\.isFinite),
-                .argument, "autoencoder: \(values.count) latent statistics for \(latentChannels) channels")
+                (values.count == 1 || values.count == latentChannels)
+                    && values.allSatisfy(\.isFinite),
+                .argument,
+                "autoencoder: \(values.count) latent statistics for \(latentChannels) channels")
         }
         try require(
-            normalization.scale.allSatisfy { $0 != 0 }, .argument, "autoencoder: a latent scale of zero")
+            normalization.scale.allSatisfy { $0 != 0 }, .argument,
+            "autoencoder: a latent scale of zero")
     }
 }
 

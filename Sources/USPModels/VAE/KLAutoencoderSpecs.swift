@@ -11,7 +11,8 @@ extension KLAutoencoderConfiguration {
         sizes.addDecoder(&table)
         if sizes.hasLatentConvolutions {
             table.convolution("quant_conv", sizes.momentChannels, sizes.momentChannels, kernel: 1)
-            table.convolution("post_quant_conv", sizes.latentChannels, sizes.latentChannels, kernel: 1)
+            table.convolution(
+                "post_quant_conv", sizes.latentChannels, sizes.latentChannels, kernel: 1)
         }
         return table.specs
     }
@@ -25,7 +26,9 @@ extension KLAutoencoderConfiguration {
                 width = self.width(level)
             }
             if encoderAttentionLevels.contains(level) {
-                for block in 0..<blocksPerLevel { table.attention("encoder.down.\(level).attn.\(block)", width) }
+                for block in 0..<blocksPerLevel {
+                    table.attention("encoder.down.\(level).attn.\(block)", width)
+                }
             }
             if level < multipliers.count - 1 {
                 table.convolution("encoder.down.\(level).downsample.conv", width, width)
@@ -46,7 +49,9 @@ extension KLAutoencoderConfiguration {
                 width = self.width(level)
             }
             if decoderAttentionLevels.contains(level) {
-                for block in 0...blocksPerLevel { table.attention("decoder.up.\(level).attn.\(block)", width) }
+                for block in 0...blocksPerLevel {
+                    table.attention("decoder.up.\(level).attn.\(block)", width)
+                }
             }
             if level > 0 { table.convolution("decoder.up.\(level).upsample.conv", width, width) }
         }
@@ -86,6 +91,8 @@ private struct SpecTable {
 
     mutating func attention(_ name: String, _ width: Int) {
         norm("\(name).norm", width)
-        for part in ["q", "k", "v", "proj_out"] { convolution("\(name).\(part)", width, width, kernel: 1) }
+        for part in ["q", "k", "v", "proj_out"] {
+            convolution("\(name).\(part)", width, width, kernel: 1)
+        }
     }
 }

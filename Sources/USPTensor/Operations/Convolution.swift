@@ -11,7 +11,8 @@ package struct ImageNorm {
     package let epsilon: Float
     package let activation: Activation
 
-    package init(weight: Tensor, bias: Tensor, groups: Int, epsilon: Float, activation: Activation) {
+    package init(weight: Tensor, bias: Tensor, groups: Int, epsilon: Float, activation: Activation)
+    {
         (self.weight, self.bias, self.groups) = (weight, bias, groups)
         (self.epsilon, self.activation) = (epsilon, activation)
     }
@@ -22,7 +23,8 @@ extension Context {
     ///
     /// y[b, i, j, o] = Σ w[o, c, ky, kx] · x[b, i·stride + ky − top, j·stride + kx − left, c], zeros
     /// outside. 3x3 kernels at stride 1 over multiples of 16 channels take Winograd's method unless
-    /// `exactConvolution` is set. In the plain sum doubling costs no pass of its own: taps that meet
+    /// `exactConvolution` is set, in f32 whatever the context's type (it is faster than plain bf16).
+    /// In the plain sum doubling costs no pass of its own: taps that meet
     /// the same pixel are added first (a 3x3 kernel becomes four 2x2 ones, 16/36 of the work).
     ///
     /// - x: `[B, H, W, C]`, f32 or bf16
@@ -35,7 +37,8 @@ extension Context {
     /// - Complexity: 2·B·H'·W'·O·C·kh·kw flops, a quarter of the multiplications by Winograd's method.
     ///   Sums are never cut by the number of threads.
     package func convolution(
-        _ x: Tensor, weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Padding = Padding(0),
+        _ x: Tensor, weight: Tensor, bias: Tensor? = nil, stride: Int = 1,
+        padding: Padding = Padding(0),
         upsample: Int = 1, residual: Tensor? = nil
     ) throws(USPError) -> Tensor {
         let shape = try ConvolutionShape(
@@ -47,7 +50,8 @@ extension Context {
         }
         if shape.isLinear { return try linear(x, weight, bias, LinearOptions(residual: residual)) }
         let call = ConvolutionCall(
-            context: self, shape: shape, x: x, weight: weight, bias: bias, residual: residual, norm: nil)
+            context: self, shape: shape, x: x, weight: weight, bias: bias, residual: residual,
+            norm: nil)
         let y = try call.forward()
         tape?.record(y, inputs: [x, weight, bias, residual], backward: call.backward)
         return y
@@ -65,7 +69,8 @@ extension Context {
             let y = try groupNorm(
                 x, weight: norm.weight, bias: norm.bias, groups: norm.groups, epsilon: norm.epsilon,
                 activation: norm.activation, output: activationType)
-            return try convolution(y, weight: weight, bias: bias, padding: padding, residual: residual)
+            return try convolution(
+                y, weight: weight, bias: bias, padding: padding, residual: residual)
         }
         if let bias { try expect(bias, [shape.outputs], "convolution: bias") }
         if let residual { try expect(residual, shape.result, "convolution: residual") }
@@ -104,7 +109,8 @@ private struct ConvolutionCall {
         let y = try Tensor(shape.result)
         if let winograd {
             try winogradConvolution(
-                winograd, x, norm: normMaps, weight: weight, bias: bias, residual: residual, into: y)
+                winograd, x, norm: normMaps, weight: weight, bias: bias, residual: residual, into: y
+            )
             return y
         }
         for pass in shape.forward {

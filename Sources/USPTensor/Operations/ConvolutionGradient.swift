@@ -59,11 +59,14 @@ private struct WeightGradient {
     func run(_ x: Tensor, _ gradient: Tensor) throws(USPError) -> Tensor {
         let (k, n, channels) = (pass.k, n, pass.source.channels)
         let partials = try Tensor([rowParts, k, n])
-        let packedBytes = Int(uspi_packed_b_size(Int64(blockRows), Int64(columnGrain), compute.kernel))
+        let packedBytes = Int(
+            uspi_packed_b_size(Int64(blockRows), Int64(columnGrain), compute.kernel))
         let productBytes = Int(uspi_gemm_workspace(Int64(blockRows), compute.kernel))
         let gatheredBytes = blockRows * channels * x.dtype.size
         let placedBytes = pass.step == 1 ? 0 : blockRows * n * 4
-        let sizes = [packedBytes, productBytes, gatheredBytes, placedBytes].map { ($0 + 63) / 64 * 64 }
+        let sizes = [packedBytes, productBytes, gatheredBytes, placedBytes].map {
+            ($0 + 63) / 64 * 64
+        }
         let partBytes = sizes.reduce(0, +)
         let parts = rowParts * columnParts
         let scratch = try Storage(byteCount: parts * partBytes)
@@ -105,13 +108,15 @@ private struct WeightGradient {
                 values + job.columns.lowerBound, Int64(n), 1, DType.float32.kernel, Int64(rows),
                 Int64(width), compute.kernel, job.packed, 0, Int64(width))
             for tap in 0..<pass.taps {
-                uspi_gather_windows(&windows, x.raw, first, first + rows, tap, tap + 1, job.gathered)
+                uspi_gather_windows(
+                    &windows, x.raw, first, first + rows, tap, tap + 1, job.gathered)
                 var epilogue = Epilogue()
                 epilogue.accumulates = accumulates
                 let target = result + tap * channels * n + job.columns.lowerBound
                 multiplyBlock(
                     MatrixView(job.gathered, row: channels, dtype: x.dtype).transposed,
-                    PackedView(pointer: job.packed, k: rows, n: width, compute: compute), rows: channels,
+                    PackedView(pointer: job.packed, k: rows, n: width, compute: compute),
+                    rows: channels,
                     into: MatrixView(target, row: n), epilogue, workspace: job.product)
             }
             accumulates = true
@@ -125,7 +130,9 @@ private struct WeightGradient {
         let others = rowParts
         parallelRanges(count, grain: 1 << 14) { range in
             for part in 1..<max(others, 1) {
-                uspi_add(values + range.lowerBound, values + part * count + range.lowerBound, range.count)
+                uspi_add(
+                    values + range.lowerBound, values + part * count + range.lowerBound, range.count
+                )
             }
         }
     }

@@ -85,14 +85,16 @@ struct ConvolutionPass {
         let direct = step == 1
         let placed = direct ? 0 : block.rows * n * 4
         let scratch = try Storage(byteCount: block.parts * (gathered + placed + 128))
-        let productBytes = (Int(uspi_gemm_workspace(Int64(k), matrix.compute.kernel)) + 63) / 64 * 64
+        let productBytes =
+            (Int(uspi_gemm_workspace(Int64(k), matrix.compute.kernel)) + 63) / 64 * 64
         let productScratch = try Storage(byteCount: block.parts * productBytes)
         var (windows, places) = (windows(images.dtype), places)
         ThreadPool.shared.run(parts: block.parts) { part in
             let rows = scratch.base + part * (gathered + placed + 128) / 64 * 64
             let values = rows + (gathered + 63) / 64 * 64
             let range = block.range(part)
-            for first in Swift.stride(from: range.lowerBound, to: range.upperBound, by: block.rows) {
+            for first in Swift.stride(from: range.lowerBound, to: range.upperBound, by: block.rows)
+            {
                 let last = min(first + block.rows, range.upperBound)
                 uspi_gather_windows(&windows, images.raw, first, last, 0, taps, rows)
                 var epilogue = Epilogue()

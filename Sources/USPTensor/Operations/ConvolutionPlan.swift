@@ -61,7 +61,8 @@ struct AxisPlan {
                     .filter { (0..<kernel).contains($0) }
             }
             return AxisPlan(
-                passes: [AxisPass(phase: 0, first: padding - kernel + 1, taps: taps)], stride: 2, step: 1)
+                passes: [AxisPass(phase: 0, first: padding - kernel + 1, taps: taps)], stride: 2,
+                step: 1)
         }
         let passes = (0..<stride).map { phase in
             let kernels = (0..<kernel).reversed().filter { (phase + padding - $0) % stride == 0 }
@@ -94,15 +95,18 @@ struct ConvolutionShape: Equatable {
             "convolution: stride \(stride), upsample \(upsample)")
         let sides = [padding.top, padding.left, padding.bottom, padding.right]
         try require(
-            sides.allSatisfy { (0..<1 << 20).contains($0) }, .argument, "convolution: padding \(sides)")
+            sides.allSatisfy { (0..<1 << 20).contains($0) }, .argument,
+            "convolution: padding \(sides)")
         (batch, height, width, inputs) = (x[0], x[1], x[2], x[3])
         (outputs, kernelHeight, kernelWidth) = (weight[0], weight[2], weight[3])
         (self.stride, self.upsample, self.padding) = (stride, upsample, padding)
         let paddedHeight = upsample * height + padding.top + padding.bottom
         let paddedWidth = upsample * width + padding.left + padding.right
         try require(
-            paddedHeight >= kernelHeight && paddedWidth >= kernelWidth && height > 0 && width > 0, .shape,
-            "convolution: kernel \(kernelHeight)x\(kernelWidth) over \(paddedHeight)x\(paddedWidth)")
+            paddedHeight >= kernelHeight && paddedWidth >= kernelWidth && height > 0 && width > 0,
+            .shape,
+            "convolution: kernel \(kernelHeight)x\(kernelWidth) over \(paddedHeight)x\(paddedWidth)"
+        )
         outHeight = (paddedHeight - kernelHeight) / stride + 1
         outWidth = (paddedWidth - kernelWidth) / stride + 1
     }
@@ -110,7 +114,8 @@ struct ConvolutionShape: Equatable {
     var result: Shape { [batch, outHeight, outWidth, outputs] }
 
     var isLinear: Bool {
-        kernelHeight == 1 && kernelWidth == 1 && stride == 1 && upsample == 1 && padding == Padding(0)
+        kernelHeight == 1 && kernelWidth == 1 && stride == 1 && upsample == 1
+            && padding == Padding(0)
     }
 
     /// The passes of y from x.

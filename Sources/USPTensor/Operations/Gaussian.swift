@@ -26,14 +26,16 @@ extension Context {
     ) throws(USPError) -> Tensor {
         try require(
             mean.count == logVariance.count && mean.count == noise.count, .shape,
-            "sampleGaussian: mean \(mean.shape), log variance \(logVariance.shape), noise \(noise.shape)")
+            "sampleGaussian: mean \(mean.shape), log variance \(logVariance.shape), noise \(noise.shape)"
+        )
         let z = try Tensor(mean.shape)
         uspi_gaussian_sample(mean.floats, logVariance.floats, noise.floats, z.count, z.floats)
         tape?.record(z, inputs: [mean, logVariance]) { [tape] gradient throws(USPError) in
             try tape?.pass(gradient, to: mean)
             guard let target = try tape?.target(for: logVariance) else { return }
             uspi_gaussian_sample_backward(
-                gradient.floats, logVariance.floats, noise.floats, z.count, target.accumulates ? 1 : 0,
+                gradient.floats, logVariance.floats, noise.floats, z.count,
+                target.accumulates ? 1 : 0,
                 target.tensor.floats)
         }
         return z

@@ -62,8 +62,11 @@ final class GroupNormCall {
         _ activation: Activation
     ) throws(USPError) {
         try require(
-            x.shape.rank == 4 && x.dtype == .float32, .shape, "groupNorm: input \(x.dtype.name) \(x.shape)")
-        (self.x, self.weight, self.bias, self.groups, self.epsilon) = (x, weight, bias, groups, epsilon)
+            x.shape.rank == 4 && x.dtype == .float32, .shape,
+            "groupNorm: input \(x.dtype.name) \(x.shape)")
+        (self.x, self.weight, self.bias, self.groups, self.epsilon) = (
+            x, weight, bias, groups, epsilon
+        )
         (batch, pixels, channels) = (x.shape[0], x.shape[1] &* x.shape[2], x.shape[3])
         try require(
             groups > 0 && channels % groups == 0, .argument,
@@ -99,7 +102,8 @@ final class GroupNormCall {
         forPixels { image, block, range in
             let target = parts + (image * blocks + block) * 2 * channels
             uspi_channel_moments(
-                values + (image * pixels + range.lowerBound) * channels, range.count, channels, target,
+                values + (image * pixels + range.lowerBound) * channels, range.count, channels,
+                target,
                 target + channels)
         }
         let statistics = GroupNormStatistics(maps: try Tensor([batch, 4, channels]))
@@ -114,7 +118,8 @@ final class GroupNormCall {
 
     /// The moments of one group from those of its blocks and channels (Chan et al. 1979).
     private func combine(
-        _ parts: UnsafeMutablePointer<Float>, _ image: Int, _ group: Int, _ result: GroupNormStatistics
+        _ parts: UnsafeMutablePointer<Float>, _ image: Int, _ group: Int,
+        _ result: GroupNormStatistics
     ) {
         let width = channels / groups
         let range = group * width..<(group + 1) * width
@@ -135,8 +140,12 @@ final class GroupNormCall {
             }
         }
         let inverse = 1 / (deviation / total + Double(epsilon)).squareRoot()
-        let (scale, shift) = (result.map(image, 0, channels: channels), result.map(image, 1, channels: channels))
-        let (unit, offset) = (result.map(image, 2, channels: channels), result.map(image, 3, channels: channels))
+        let (scale, shift) = (
+            result.map(image, 0, channels: channels), result.map(image, 1, channels: channels)
+        )
+        let (unit, offset) = (
+            result.map(image, 2, channels: channels), result.map(image, 3, channels: channels)
+        )
         for channel in range {
             let factor = inverse * Double(weight.floats[channel])
             scale[channel] = Float(factor)

@@ -25,8 +25,10 @@ extension GroupNormCall {
                 let count = min(rows, pixels - part * rows)
                 uspi_normalize_backward(
                     values + first, dy + first, statistics.map(image, 0, channels: channels),
-                    statistics.map(image, 1, channels: channels), corrections.floats + image * 2 * channels,
-                    corrections.floats + (image * 2 + 1) * channels, count, channels, silu, accumulates,
+                    statistics.map(image, 1, channels: channels),
+                    corrections.floats + image * 2 * channels,
+                    corrections.floats + (image * 2 + 1) * channels, count, channels, silu,
+                    accumulates,
                     dx + first)
             }
         }
@@ -40,14 +42,18 @@ extension GroupNormCall {
         let (channels, parts) = (channels, (pixels + 255) / 256)
         let partial = try Tensor([batch, parts, 2, channels])
         let (values, dy, sums) = (x.floats, gradient.floats, partial.floats)
-        parallelRanges(batch * parts, grain: max(1, (1 << 15) / max(min(rows, pixels) * channels, 1))) { range in
+        parallelRanges(
+            batch * parts, grain: max(1, (1 << 15) / max(min(rows, pixels) * channels, 1))
+        ) { range in
             for index in range {
                 let (image, part) = index.quotientAndRemainder(dividingBy: parts)
                 let first = (image * pixels + part * rows) * channels
                 uspi_normalize_sums(
                     values + first, dy + first, statistics.map(image, 0, channels: channels),
-                    statistics.map(image, 1, channels: channels), statistics.map(image, 2, channels: channels),
-                    statistics.map(image, 3, channels: channels), min(rows, pixels - part * rows), channels,
+                    statistics.map(image, 1, channels: channels),
+                    statistics.map(image, 2, channels: channels),
+                    statistics.map(image, 3, channels: channels), min(rows, pixels - part * rows),
+                    channels,
                     silu, sums + index * 2 * channels, sums + (index * 2 + 1) * channels)
             }
         }
@@ -81,8 +87,12 @@ extension GroupNormCall {
         let width = channels / groups
         let count = Double(pixels * width)
         for image in 0..<batch {
-            let (sum, product) = (sums.floats + image * 2 * channels, sums.floats + (image * 2 + 1) * channels)
-            let (a, b) = (result.floats + image * 2 * channels, result.floats + (image * 2 + 1) * channels)
+            let (sum, product) = (
+                sums.floats + image * 2 * channels, sums.floats + (image * 2 + 1) * channels
+            )
+            let (a, b) = (
+                result.floats + image * 2 * channels, result.floats + (image * 2 + 1) * channels
+            )
             let unit = statistics.map(image, 2, channels: channels)
             let offset = statistics.map(image, 3, channels: channels)
             for group in 0..<groups {
@@ -95,7 +105,8 @@ extension GroupNormCall {
                 for channel in range {
                     let inverse = Double(unit[channel])
                     b[channel] = Float(inverse * inverse * projected / count)
-                    a[channel] = Float(inverse * (total - Double(offset[channel]) * projected) / count)
+                    a[channel] = Float(
+                        inverse * (total - Double(offset[channel]) * projected) / count)
                 }
             }
         }

@@ -23,11 +23,14 @@ extension Context {
         _ x: Tensor, batch: Int, rows: Int, columns: Int, result: Shape
     ) throws(USPError) -> Tensor {
         let y = try Tensor(result)
-        transpose(x.floats, batch: batch, rows: rows, columns: columns, into: y.floats, accumulates: false)
+        transpose(
+            x.floats, batch: batch, rows: rows, columns: columns, into: y.floats, accumulates: false
+        )
         tape?.record(y, inputs: [x]) { [tape] gradient throws(USPError) in
             guard let target = try tape?.target(for: x) else { return }
             transpose(
-                gradient.floats, batch: batch, rows: columns, columns: rows, into: target.tensor.floats,
+                gradient.floats, batch: batch, rows: columns, columns: rows,
+                into: target.tensor.floats,
                 accumulates: target.accumulates)
         }
         return y
@@ -45,7 +48,8 @@ extension Context {
             guard let target = try tape?.target(for: x) else { return }
             if !target.accumulates { target.tensor.fillWithZeros() }
             uspi_copy_rows(
-                gradient.floats, count, rows, count, 1, target.tensor.floats + range.lowerBound, width)
+                gradient.floats, count, rows, count, 1, target.tensor.floats + range.lowerBound,
+                width)
         }
         return y
     }
@@ -65,7 +69,8 @@ extension Context {
             let product = try Tensor(x.shape)
             let zeros = [Float](repeating: 0, count: width)
             uspi_normalize(
-                gradient.floats, factors, zeros, x.shape.rows, width, 0, x.dtype.kernel, product.raw)
+                gradient.floats, factors, zeros, x.shape.rows, width, 0, x.dtype.kernel, product.raw
+            )
             try tape.pass(product, to: x)
         }
         return y

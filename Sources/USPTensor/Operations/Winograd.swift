@@ -24,7 +24,8 @@ struct WinogradShape {
     /// The input gradient of a convolution without doubling: kernels turned round, the rest of the
     /// kernel's width as padding.
     init?(inputGradient shape: ConvolutionShape) {
-        guard shape.kernelHeight == 3, shape.kernelWidth == 3, shape.stride == 1, shape.upsample == 1
+        guard shape.kernelHeight == 3, shape.kernelWidth == 3, shape.stride == 1,
+            shape.upsample == 1
         else { return nil }
         self.init(
             batch: shape.batch, source: (shape.outHeight, shape.outWidth, shape.outputs),
@@ -43,7 +44,8 @@ struct WinogradShape {
         self.isTransposed = isTransposed
         // Products of whole tiles against those of the plain sum.
         let products = 36 * tilesY * tilesX
-        guard channels % USPI_WINOGRAD_BLOCK == 0, batch > 0, products * 5 <= 27 * outHeight * outWidth
+        guard channels % USPI_WINOGRAD_BLOCK == 0, batch > 0,
+            products * 5 <= 27 * outHeight * outWidth
         else { return nil }
     }
 
@@ -108,7 +110,8 @@ struct WinogradChunks {
         columns = (tilesX + across - 1) / across
         let down = max(1, (tilesY * columns + wanted - 1) / wanted)
         rows = (tilesY + down - 1) / down
-        images = columns == tilesX && rows == tilesY ? max(1, min(all, wanted / (rows * columns))) : 1
+        images =
+            columns == tilesX && rows == tilesY ? max(1, min(all, wanted / (rows * columns))) : 1
     }
 
     private var down: Int { (tilesY + rows - 1) / rows }
