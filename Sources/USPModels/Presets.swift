@@ -28,11 +28,11 @@ package enum Presets {
         Size(name: "H", width: 1280, depth: 32, heads: 16),
     ]
 
-    /// The published head count for a width (512 is the decoders', 1536 DINOv2's giant); nil for
+    /// The published head count for a width (192 is the tiny, 512 the decoders', 1536 DINOv2's giant); nil for
     /// other widths, whose files do not tell.
     package static func heads(width: Int) -> Int? {
         if let size = sizes.first(where: { $0.width == width }) { return size.heads }
-        return [512: 16, 1536: 24][width]
+        return [192: 3, 512: 16, 1536: 24][width]
     }
 
     /// Every name that `find` knows, in order of family and size.

@@ -6,6 +6,9 @@ import USPModels
 import USPTensor
 
 struct Planner {
+    /// A grid of 512x512: patches of an image of 8192x8192 pixels.
+    static let mostTokens = 1 << 18
+
     private let source: TransferSource
     private let target: Sizes
     private let configuration: ModelConfiguration

@@ -117,6 +117,10 @@ extension TransferOptions {
                 == Int(Float(source.width) * source.mlpRatio),
             .shape, "the source's MLP ratio is \(source.mlpRatio), the target's \(target.mlpRatio)")
         try require(
+            target.grid.height > 0 && target.grid.width > 0
+                && target.grid.height <= Planner.mostTokens / target.grid.width, .argument,
+            "grid: \(target.grid), expected 1 to \(Planner.mostTokens) tokens")
+        try require(
             layers.map { $0 >= 0 } ?? true, .argument, "layers: \(layers ?? 0) is negative")
         try require(
             block.map { $0 >= 1 && $0 <= source.depth } ?? true, .argument,

@@ -23,6 +23,11 @@ AT(usp_progress, steps, 16);
 AT(usp_progress, seconds, 24);
 AT(usp_progress, latents, 32);
 
+SIZE(usp_transfer_options, 112);
+AT(usp_transfer_options, seed, 32);
+AT(usp_transfer_options, channel_rule, 48);
+AT(usp_transfer_options, table, 104);
+
 static_assert(USP_OK == 0 && USP_ERROR_ARGUMENT == -1 && USP_ERROR_SHAPE == -2, "statuses");
 static_assert(USP_ERROR_DTYPE == -3 && USP_ERROR_IO == -4 && USP_ERROR_FORMAT == -5, "statuses");
 static_assert(USP_ERROR_MISSING_WEIGHT == -6 && USP_ERROR_UNSUPPORTED == -7, "statuses");

@@ -269,6 +269,11 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
 }
 
 @Test func refusals() throws {
+    for grid in [Grid(1 << 40, 1 << 40), Grid(0, 4), Grid(-1, -1), Grid(60000, 60000)] {
+        var options = transferOptions(.named("DiT"))
+        options.grid = grid
+        #expect(message { _ = try TransferPlan(try pretrained(), options) }.contains("grid"))
+    }
     #expect(
         message { _ = try TransferPlan(try pretrained(), transferOptions(.named("DiT-XL/2"))) }
             .contains("24 wide, the target 1152"))

@@ -2,15 +2,19 @@
 
 import USPBase
 import USPFiles
+import USPModels
 
 /// A file with those of its arrays that were asked for.
 struct ArchiveContents {
     let archive: Archive
     let tables: [(name: String, entries: [ArchiveEntry])]
+    /// The model in it, if it is one that we know.
+    let model: ModelSummary?
 
     /// - match: part of the names of the arrays that are kept; nil keeps all
     init(_ archive: Archive, _ tables: [ArchiveTable], match: String?) {
         self.archive = archive
+        model = ModelSummary(archive, table: tables.count == 1 ? tables[0].name : nil)
         self.tables = tables.map { table in
             let kept = table.entries.filter { match.map($0.name.contains) ?? true }
             return (table.name, kept)
@@ -36,6 +40,7 @@ struct ArchiveContents {
         for table in tables {
             facts.add([table.name.isEmpty ? "arrays" : "table \(table.name)", totals(table.entries)])
         }
+        if let model { facts.add(["model", model.text]) }
         return facts.text
     }
 
@@ -73,6 +78,7 @@ struct ArchiveContents {
         .object([
             .init("file", .string(archive.path)),
             .init("format", .string(archive.format.rawValue)),
+            .init("model", model?.json ?? .null),
             .init("tables", .array(tables.map { table in json(table, listing) })),
             .init(
                 "values",
