@@ -724,6 +724,87 @@ USP_API USP_CHECK usp_status usp_diffusion_losses(const usp_diffusion *diffusion
                                                   uint64_t seed, usp_tensor *out_losses,
                                                   usp_tensor *out_mse, usp_tensor *out_vb);
 
+/* ---- trainer: one update at a time, from your own batches --------------------------------- */
+
+/* A private copy of a model's parameters with optimiser state and moving average. What is minimised
+ * goes by the family: reconstruction and divergence (VAE), masked patches (MAE), cross entropy
+ * (ViT), the Gaussian process's loss (DiT), flow matching on the straight path (SiT).
+ * One thread at a time, except for usp_trainer_cancel. */
+typedef struct usp_trainer usp_trainer;
+
+/* Sum `data` over all ranks, in place: the flat gradient slab, called in the same order on all
+ * ranks; the library divides. Return 0; anything else ends the step with USP_ERROR_CALLBACK. */
+typedef int32_t (*usp_allreduce_fn)(float *data, size_t count, void *user);
+
+typedef struct usp_trainer_options {
+    uint32_t struct_size;
+    int32_t accumulation;     /* equal parts that a batch is cut into; 0 = 1 */
+    const char *optimizer;    /* "adamw" (NULL) or "lars" */
+    float rate;               /* peak learning rate; 0 = 1e-4 */
+    float minimum_rate;       /* where the half cosine ends */
+    int64_t warmup;           /* steps of linear warm-up */
+    int64_t steps;            /* steps in all; 0 = constant rate after the warm-up */
+    float weight_decay;       /* of matrices; vectors and biases do not decay */
+    float beta1;              /* 0 = 0.9 (the momentum of lars) */
+    float beta2;              /* 0 = 0.999 */
+    float average_decay;      /* of the exponential moving average; 0 = no average */
+    float clip_norm;          /* largest norm of all gradients together; 0 = no clipping */
+    float layer_decay;        /* factor of the rate a layer away from the head; 0 = 1 */
+    const char *compute;      /* "f32" (NULL) or "bf16" */
+    uint64_t seed;            /* of everything that is drawn: noise, times, masks, dropped labels */
+    float mask_ratio;         /* MAE; 0 = 0.75 */
+    usp_choice norm_pix_loss; /* MAE: normalise target patches; default yes */
+    float kl_weight;          /* VAE; 0 = 1e-6 */
+    float label_smoothing;    /* ViT */
+    float label_dropout;      /* DiT, SiT: share of labels that become the null class */
+    int32_t head_only;        /* ViT: 1 = a linear probe */
+    const char *reconstruction;     /* VAE: "squared" (NULL) or "absolute" */
+    const usp_diffusion *diffusion; /* DiT: the process, kept; NULL = 1000 linear steps */
+    usp_allreduce_fn allreduce;     /* NULL = trains alone */
+    void *allreduce_user;
+    int32_t world_size;             /* ranks, with allreduce */
+    uint32_t reserved;
+} usp_trainer_options;
+
+#define USP_TRAINER_OPTIONS_INIT                                                             \
+    {USP_OPTIONS_SIZE(usp_trainer_options), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, \
+     USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0}
+
+/* Start from a copy of the model's parameters, at step 0. out: owned. */
+USP_API USP_CHECK usp_status usp_trainer_create(const usp_model *model,
+                                                const usp_trainer_options *options,
+                                                usp_trainer **out);
+USP_API void usp_trainer_free(usp_trainer *trainer);
+
+/* One update.
+ *   inputs    [B, C, H, W]  f32  images (VAE, ViT on pixels) or latents
+ *   labels    [B]           i64  ViT; DiT and SiT, where NULL is the null class
+ *   times     [B]           f32  DiT 0 ... steps - 1, SiT 0 ... 1; NULL draws them
+ *   noise                   f32  of the inputs' shape (DiT, SiT), the latents' (VAE), or [B, T]
+ *                                (MAE's masking); NULL draws it
+ *   out_loss                mean over the batch; may be NULL
+ * Errors: CANCELLED; INTERNAL naming the step if the loss is not finite. Parameters are then as
+ * before the step. */
+USP_API USP_CHECK usp_status usp_trainer_step(usp_trainer *trainer, const usp_tensor *inputs,
+                                              const usp_tensor *labels, const usp_tensor *times,
+                                              const usp_tensor *noise, float *out_loss);
+
+/* Steps done; learning rate and gradient norm (0 without clipping) of the last one. */
+USP_API int64_t usp_trainer_steps(const usp_trainer *trainer);
+USP_API float usp_trainer_rate(const usp_trainer *trainer);
+USP_API float usp_trainer_gradient_norm(const usp_trainer *trainer);
+
+/* A copy of the model as it is now; averaged = 1 takes the moving average. out: owned. */
+USP_API USP_CHECK usp_status usp_trainer_model(usp_trainer *trainer, int32_t averaged,
+                                               usp_model **out);
+
+/* Write and read everything that training needs to go on as if it had never stopped. */
+USP_API USP_CHECK usp_status usp_trainer_save(usp_trainer *trainer, const char *path);
+USP_API USP_CHECK usp_status usp_trainer_restore(usp_trainer *trainer, const char *path);
+
+/* Stop the step under way, or else the next one; any thread. */
+USP_API void usp_trainer_cancel(usp_trainer *trainer);
+
 /* ---- transfer: one pretrained transformer as another model's start ------------------------- */
 
 /* A plan says for every tensor of the target where it comes from and what happens on the way, and

@@ -50,5 +50,7 @@ void test_threads(void);
 void test_checkpoint(void);
 void test_transfer(void);
 void test_diffusion(void);
+void test_model(void);
+void test_trainer(void);
 
 #endif

@@ -9,6 +9,8 @@ int main(void) {
     test_checkpoint();
     test_transfer();
     test_diffusion();
+    test_model();
+    test_trainer();
     printf("C: %d expectations, %d failed\n", checks, failures);
     return failures != 0;
 }

@@ -26,6 +26,7 @@ from .checkpoint import Checkpoint
 from .diffusion import Diffusion
 from .dit import DiT, SiT
 from .mae import MaskedAutoencoder, MaskedOutput
+from .trainer import Trainer
 from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan
 from .vae import VAE, Posterior
 from .vit import ViT
@@ -50,7 +51,8 @@ def threads() -> int:
 
 __all__ = [
     "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
-    "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion", "FileError", "FormatError",
+    "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion",
+    "FileError", "FormatError", "Trainer",
     "InternalError", "MissingWeightError", "OutOfMemory", "ShapeError", "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
     "UnsupportedError", "build_info", "evaluate", "random", "set_threads", "threads",

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "502bdffcdc3e7fd0e40736229afb93bae8c04988098470cd5fbfe3e91b901131"
+HEADER_SHA256 = "949bb6ec3bb4c35f1467db22e128581f0459b664d12b70d998a26ede16ab330e"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -307,6 +307,48 @@ usp_diffusion_options._fields_ = [
     ("prediction", c_char_p),
     ("variance", c_char_p),
     ("loss", c_char_p),
+]
+
+
+class usp_trainer(Structure):
+    """Opaque."""
+
+
+usp_allreduce_fn = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_void_p)
+
+
+class usp_trainer_options(Structure):
+    pass
+
+
+usp_trainer_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("accumulation", c_int32),
+    ("optimizer", c_char_p),
+    ("rate", c_float),
+    ("minimum_rate", c_float),
+    ("warmup", c_int64),
+    ("steps", c_int64),
+    ("weight_decay", c_float),
+    ("beta1", c_float),
+    ("beta2", c_float),
+    ("average_decay", c_float),
+    ("clip_norm", c_float),
+    ("layer_decay", c_float),
+    ("compute", c_char_p),
+    ("seed", c_uint64),
+    ("mask_ratio", c_float),
+    ("norm_pix_loss", c_int),
+    ("kl_weight", c_float),
+    ("label_smoothing", c_float),
+    ("label_dropout", c_float),
+    ("head_only", c_int32),
+    ("reconstruction", c_char_p),
+    ("diffusion", POINTER(usp_diffusion)),
+    ("allreduce", usp_allreduce_fn),
+    ("allreduce_user", c_void_p),
+    ("world_size", c_int32),
+    ("reserved", c_uint32),
 ]
 
 
@@ -629,6 +671,46 @@ PROTOTYPES = {
     "usp_diffusion_losses": (
         c_int,
         [POINTER(usp_diffusion), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_trainer_create": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_trainer_options), POINTER(POINTER(usp_trainer))],
+    ),
+    "usp_trainer_free": (
+        None,
+        [POINTER(usp_trainer)],
+    ),
+    "usp_trainer_step": (
+        c_int,
+        [POINTER(usp_trainer), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_float)],
+    ),
+    "usp_trainer_steps": (
+        c_int64,
+        [POINTER(usp_trainer)],
+    ),
+    "usp_trainer_rate": (
+        c_float,
+        [POINTER(usp_trainer)],
+    ),
+    "usp_trainer_gradient_norm": (
+        c_float,
+        [POINTER(usp_trainer)],
+    ),
+    "usp_trainer_model": (
+        c_int,
+        [POINTER(usp_trainer), c_int32, POINTER(POINTER(usp_model))],
+    ),
+    "usp_trainer_save": (
+        c_int,
+        [POINTER(usp_trainer), c_char_p],
+    ),
+    "usp_trainer_restore": (
+        c_int,
+        [POINTER(usp_trainer), c_char_p],
+    ),
+    "usp_trainer_cancel": (
+        None,
+        [POINTER(usp_trainer)],
     ),
     "usp_transfer_plan_open": (
         c_int,

@@ -1,0 +1,69 @@
+// How a model is trained.
+
+import USPBase
+import USPTensor
+import USPTraining
+
+/// Optimiser, schedule and what the task of each family can be told.
+public struct TrainerOptions: Sendable {
+    /// `adamw` or `lars`.
+    public var optimizer = "adamw"
+    /// Peak learning rate.
+    public var rate: Float = 1e-4
+    /// Where the half cosine ends.
+    public var minimumRate: Float = 0
+    /// Steps of linear warm-up.
+    public var warmup = 0
+    /// Steps in all; 0 keeps the rate constant after the warm-up.
+    public var steps = 0
+    public var weightDecay: Float = 0
+    public var beta1: Float = 0.9
+    public var beta2: Float = 0.999
+    /// Of the exponential moving average; 0 keeps none.
+    public var averageDecay: Float = 0
+    /// Largest norm of all gradients together; 0 does not clip.
+    public var clipNorm: Float = 0
+    /// Parts that a batch is cut into; their gradients are averaged.
+    public var accumulation = 1
+    /// Learning rates fall by this factor a layer away from the head.
+    public var layerDecay: Float = 1
+    /// Type of the products' inputs.
+    public var compute = DType.float32
+    public var seed: UInt64 = 0
+
+    /// MAE: share of masked tokens, and whether target patches are normalised.
+    public var maskRatio = 0.75
+    public var normalizesPatches = true
+    /// VAE: weight of the divergence, and `squared` or `absolute` reconstruction.
+    public var divergenceWeight: Float = 1e-6
+    public var reconstruction = "squared"
+    /// ViT: label smoothing, and whether only the head is trained.
+    public var labelSmoothing: Float = 0
+    public var headOnly = false
+    /// DiT, SiT: share of labels that become the null class.
+    public var labelDropout: Float = 0
+    /// DiT: the process; nil is the published one (1000 linear steps).
+    public var diffusion: Diffusion?
+
+    public init() {}
+
+    func `internal`() throws(USPError) -> USPTraining.TrainerOptions {
+        var result = USPTraining.TrainerOptions()
+        switch optimizer {
+        case "adamw": result.optimizer = .adamW(beta1: beta1, beta2: beta2, epsilon: 1e-8)
+        case "lars": result.optimizer = .lars(momentum: beta1, trust: 0.001)
+        default: throw unknownName(optimizer, what: "optimizer", known: ["adamw", "lars"])
+        }
+        try require(rate >= 0 && rate.isFinite, .argument, "rate: is \(rate)")
+        try require(
+            labelDropout >= 0 && labelDropout <= 1, .argument, "label dropout: is \(labelDropout)")
+        result.schedule = Schedule(rate: rate, warmup: warmup, steps: steps, minimum: minimumRate)
+        result.weightDecay = weightDecay
+        result.averageDecay = averageDecay
+        result.clipNorm = clipNorm
+        result.accumulation = accumulation
+        result.compute = compute
+        result.seed = seed
+        return result
+    }
+}

@@ -1,0 +1,229 @@
+// What each family is trained for, from a part of the caller's batch.
+
+import USPBase
+import USPDiffusion
+import USPModels
+import USPTensor
+import USPTraining
+
+/// A part of a batch, with the random streams of its samples.
+struct TrainingPiece {
+    let inputs: Tensor
+    let labels: [Int]?
+    let times: [Float]?
+    let noise: Tensor?
+    let key: RandomKey
+    /// Place of the first sample in the batch.
+    let first: Int
+
+    init(_ batch: Trainer.Batch, _ range: Range<Int>, _ key: RandomKey) throws(USPError) {
+        let samples = batch.inputs.shape[0]
+        inputs = try batch.inputs.detachedRows(range)
+        if let labels = batch.labels {
+            try require(labels.count == samples, .shape, "labels: \(labels.count), expected \(samples)")
+        }
+        if let times = batch.times {
+            try require(times.count == samples, .shape, "times: \(times.count), expected \(samples)")
+        }
+        labels = batch.labels.map { Array($0[range]) }
+        times = batch.times.map { Array($0[range]) }
+        noise = try batch.noise.map { noise throws(USPError) in try noise.detachedRows(range) }
+        self.key = key
+        first = range.lowerBound
+    }
+
+    var count: Int { inputs.shape[0] }
+
+    /// The noise that was given, or standard normal noise of this shape.
+    func normalNoise(_ shape: Shape) throws(USPError) -> Tensor {
+        if let noise { return noise }
+        let result = try Tensor(shape)
+        let each = result.count / max(shape[0], 1)
+        for sample in 0..<shape[0] {
+            var stream = RandomStream(key.stream("noise").stream(first + sample))
+            for i in sample * each..<(sample + 1) * each { result.floats[i] = stream.normal() }
+        }
+        return result
+    }
+
+    func uniform(_ name: String) -> [Float] {
+        (0..<count).map { sample in
+            var stream = RandomStream(key.stream(name).stream(first + sample))
+            return stream.uniform()
+        }
+    }
+
+    /// The labels, some of them dropped for the null class.
+    func labels(_ model: USPModels.DiT, dropout: Float) throws(USPError) -> [Int] {
+        let null = model.configuration.classes
+        guard let labels else {
+            try require(model.configuration.hasNullClass, .argument, "labels: are needed")
+            return [Int](repeating: null, count: count)
+        }
+        guard dropout > 0 else { return labels }
+        try require(model.configuration.hasNullClass, .argument, "label dropout: the model has no null class")
+        return zip(labels, uniform("label")).map { $1 < dropout ? null : $0 }
+    }
+}
+
+/// The model being trained, by family.
+enum TrainingTaskKind {
+    case autoencode(KLAutoencoder)
+    case pretrain(USPModels.MaskedAutoencoder)
+    case classify(VisionTransformer)
+    case diffuse(USPModels.DiT)
+
+    /// The model again over parameters of its own.
+    init(_ model: any Model, _ parameters: Parameters) throws(USPError) {
+        switch model {
+        case let model as VAE:
+            self = .autoencode(try KLAutoencoder(model.network.configuration, parameters))
+        case let model as MaskedAutoencoder:
+            self = .pretrain(try USPModels.MaskedAutoencoder(model.network.configuration, parameters))
+        case let model as ViT:
+            self = .classify(try VisionTransformer(model.network.configuration, parameters))
+        case let model as DiT:
+            self = .diffuse(try USPModels.DiT(model.network.configuration, parameters))
+        default: throw USPError(.unsupported, "training a \(model.family)")
+        }
+    }
+
+    /// Blocks, for layer-wise decay.
+    var depth: Int {
+        switch self {
+        case .autoencode: 0
+        case .pretrain(let model): model.configuration.encoder.depth
+        case .classify(let model): model.configuration.encoder.depth
+        case .diffuse(let model): model.configuration.depth
+        }
+    }
+
+    /// A model of the same sizes over these parameters.
+    func model(_ parameters: Parameters, compute: DType) throws(USPError) -> any Model {
+        let weights = ModelWeights(parameters)
+        switch self {
+        case .autoencode(let model):
+            return VAE(try KLAutoencoder(model.configuration, parameters), weights, compute: compute)
+        case .pretrain(let model):
+            return MaskedAutoencoder(
+                try USPModels.MaskedAutoencoder(model.configuration, parameters), weights, compute: compute)
+        case .classify(let model):
+            return ViT(try VisionTransformer(model.configuration, parameters), weights, compute: compute)
+        case .diffuse(let model):
+            return DiT(try USPModels.DiT(model.configuration, parameters), weights, compute: compute)
+        }
+    }
+
+    func loss(
+        _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
+    ) throws(USPError) -> Loss {
+        switch self {
+        case .autoencode(let model): try autoencoding(model, piece, options, context)
+        case .pretrain(let model): try masking(model, piece, options, context)
+        case .classify(let model):
+            try classifying(model, piece, options, context)
+        case .diffuse(let model):
+            model.configuration.returnsSigma
+                ? try denoising(model, piece, options, context)
+                : try flowing(model, piece, options, context)
+        }
+    }
+}
+
+private func autoencoding(
+    _ model: KLAutoencoder, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
+) throws(USPError) -> Loss {
+    let sizes = model.configuration
+    let shape = piece.inputs.shape
+    try require(
+        shape.rank == 4 && shape[1] == sizes.imageChannels, .shape,
+        "images: shape \(shape), expected [B, \(sizes.imageChannels), H, W]")
+    let noise = try piece.normalNoise(
+        [piece.count, sizes.latentChannels, shape[2] / sizes.factor, shape[3] / sizes.factor])
+    guard let error = KLAutoencoder.ReconstructionError(rawValue: options.reconstruction) else {
+        throw unknownName(
+            options.reconstruction, what: "reconstruction",
+            known: KLAutoencoder.ReconstructionError.allCases.map(\.rawValue))
+    }
+    let loss = try model.loss(
+        piece.inputs, noise: noise, error: error, divergenceWeight: options.divergenceWeight,
+        in: context)
+    return .scalar(loss.total)
+}
+
+private func masking(
+    _ model: USPModels.MaskedAutoencoder, _ piece: TrainingPiece, _ options: TrainerOptions,
+    _ context: Context
+) throws(USPError) -> Loss {
+    let tokens = model.configuration.encoder.tokens
+    try expect(piece.inputs, model.configuration.encoder.imageShape(piece.count), "latents")
+    let masking: Masking
+    if let noise = piece.noise {
+        masking = try Masking(
+            noise: noise.values, batch: piece.count, tokens: tokens, ratio: options.maskRatio)
+    } else {
+        var values: [Float] = []
+        for sample in 0..<piece.count {
+            var stream = RandomStream(piece.key.stream("mask").stream(piece.first + sample))
+            for _ in 0..<tokens { values.append(stream.uniform()) }
+        }
+        masking = try Masking(
+            noise: values, batch: piece.count, tokens: tokens, ratio: options.maskRatio)
+    }
+    let output = try model.forward(
+        piece.inputs, masking: masking, normalisation: options.normalizesPatches ? .patch : .none,
+        in: context)
+    return .scalar(output.loss)
+}
+
+private func classifying(
+    _ model: VisionTransformer, _ piece: TrainingPiece, _ options: TrainerOptions,
+    _ context: Context
+) throws(USPError) -> Loss {
+    guard let labels = piece.labels else { throw USPError(.argument, "labels: are needed") }
+    try expect(piece.inputs, model.configuration.encoder.imageShape(piece.count), "images")
+    let logits = try model.logits(piece.inputs, trainsStatistics: true, in: context)
+    return .scalar(
+        try context.softmaxCrossEntropy(
+            logits: logits, labels: labels, smoothing: options.labelSmoothing))
+}
+
+/// DiT: the Gaussian process's loss, whose gradient is known in closed form.
+private func denoising(
+    _ model: USPModels.DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
+) throws(USPError) -> Loss {
+    let process: GaussianDiffusion
+    if let given = options.diffusion { process = given.process } else { process = try GaussianDiffusion() }
+    let noise = try piece.normalNoise(piece.inputs.shape)
+    let steps = piece.times.map { $0.map { Int($0.isFinite ? min(max($0, -1), 1e9) : -1) } }
+        ?? process.drawSteps(piece.key.stream("steps"), count: piece.count, firstSample: piece.first)
+    let noised = try process.noised(piece.inputs, steps: steps, noise: noise)
+    let output = try model.forward(
+        noised, t: process.times(steps), y: piece.labels(model, dropout: options.labelDropout),
+        in: context)
+    let losses = try process.losses(
+        output: output, start: piece.inputs, noised: noised, noise: noise, steps: steps)
+    return .seeded(value: losses.mean, output: output, gradient: losses.gradient)
+}
+
+/// SiT: the velocity of the straight path from noise (t = 0) to latents (t = 1).
+private func flowing(
+    _ model: USPModels.DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
+) throws(USPError) -> Loss {
+    let x = piece.inputs
+    let noise = try piece.normalNoise(x.shape)
+    try expect(noise, x.shape, "noise")
+    let times = piece.times ?? piece.uniform("time")
+    let (mixed, velocity) = (try Tensor(x.shape), try Tensor(x.shape))
+    let each = x.count / piece.count
+    for (sample, t) in times.enumerated() {
+        try require(t >= 0 && t <= 1, .argument, "time \(t): expected 0 to 1")
+        for i in sample * each..<(sample + 1) * each {
+            mixed.floats[i] = t * x.floats[i] + (1 - t) * noise.floats[i]
+            velocity.floats[i] = x.floats[i] - noise.floats[i]
+        }
+    }
+    let prediction = try model.forward(
+        mixed, t: times, y: piece.labels(model, dropout: options.labelDropout), in: context)
+    return .scalar(try context.meanSquaredError(prediction, velocity))
+}

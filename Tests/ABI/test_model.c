@@ -1,0 +1,125 @@
+/* model, vae, mae, vit, dit: the wrong family, the wrong sizes, freed handles, any free order. */
+#include "check.h"
+
+#include <pthread.h>
+
+#define PATH "/tmp/usp-abi-model.safetensors"
+
+static usp_model *tiny_dit(void) {
+    usp_dit_config config = USP_DIT_CONFIG_INIT;
+    usp_model *model = NULL;
+    config.grid_height = config.grid_width = 2;
+    config.width = 16;
+    config.depth = 1;
+    config.heads = 2;
+    config.classes = 3;
+    EXPECT_OK(usp_dit_create(&config, 1, &model));
+    return model;
+}
+
+static void families(void) {
+    usp_model *dit = tiny_dit(), *vae = NULL;
+    usp_vae_config sizes = USP_VAE_CONFIG_INIT;
+    sizes.base_width = 8;
+    sizes.levels = 2;
+    sizes.multipliers[0] = sizes.multipliers[1] = 1;
+    sizes.groups = 3;
+    EXPECT_STATUS(usp_vae_create(&sizes, 1, &vae), USP_ERROR_ARGUMENT, "groups");
+    sizes.groups = 4;
+    EXPECT_OK(usp_vae_create(&sizes, 1, &vae));
+    EXPECT(strcmp(usp_model_family(vae), "VAE") == 0 && strcmp(usp_model_family(dit), "DiT") == 0);
+    EXPECT(usp_dit_out_channels(dit) == 8 && usp_dit_out_channels(vae) == 0);
+    EXPECT(strstr(usp_last_error(), "is a VAE, expected a DiT") != NULL);
+
+    usp_vae_config found = USP_VAE_CONFIG_INIT;
+    EXPECT_OK(usp_vae_describe(vae, &found));
+    EXPECT(found.struct_size == sizeof found && found.levels == 2 && found.latent_channels == 4);
+    found.struct_size = 0;
+    EXPECT_STATUS(usp_vae_describe(vae, &found), USP_ERROR_ARGUMENT, "struct_size");
+
+    float images[3 * 4 * 4] = {0}, latents[4 * 2 * 2], back[3 * 4 * 4];
+    usp_tensor x = tensor(images, USP_F32, SHAPE(1, 3, 4, 4));
+    usp_tensor z = tensor(latents, USP_F32, SHAPE(1, 4, 2, 2));
+    usp_tensor y = tensor(back, USP_F32, SHAPE(1, 3, 4, 4));
+    EXPECT_OK(usp_vae_encode(vae, &x, NULL, &z, NULL));
+    EXPECT_OK(usp_vae_decode(vae, &z, NULL, &y));
+    EXPECT_STATUS(usp_vae_encode(dit, &x, NULL, &z, NULL), USP_ERROR_ARGUMENT, "is a DiT");
+    EXPECT_STATUS(usp_vae_encode(vae, &z, NULL, &z, NULL), USP_ERROR_SHAPE, "images: shape");
+    x = tensor(images, USP_F32, SHAPE(1, 3, 3, 4));
+    EXPECT_STATUS(usp_vae_encode(vae, &x, NULL, &z, NULL), USP_ERROR_SHAPE, "out_mean: shape");
+    usp_model_free(vae);
+    usp_model_free(dit);
+    EXPECT(usp_model_size(dit) == 0);
+}
+
+static void forward(void) {
+    usp_model *dit = tiny_dit();
+    float latents[2 * 4 * 4 * 4], prediction[2 * 8 * 4 * 4], times[2] = {0, 999};
+    int64_t labels[2] = {0, 4};
+    usp_tensor x = tensor(latents, USP_F32, SHAPE(2, 4, 4, 4));
+    usp_tensor t = tensor(times, USP_F32, SHAPE(2)), y = tensor(labels, USP_I64, SHAPE(2));
+    usp_tensor out = tensor(prediction, USP_F32, SHAPE(2, 8, 4, 4));
+    EXPECT_OK(usp_random_normal(1, &x));
+    EXPECT_STATUS(usp_dit_forward(dit, &x, &t, &y, &out), USP_ERROR_ARGUMENT, "4");
+    labels[1] = 3;
+    EXPECT_OK(usp_dit_forward(dit, &x, &t, &y, &out));
+    EXPECT_OK(usp_dit_forward(dit, &x, &t, NULL, &out));
+    EXPECT_STATUS(usp_dit_forward(dit, &x, NULL, &y, &out), USP_ERROR_ARGUMENT, "t: is NULL");
+    EXPECT_STATUS(usp_dit_forward(dit, &x, &t, &y, NULL), USP_ERROR_ARGUMENT, "out: is NULL");
+    x.dtype = USP_BF16;
+    EXPECT_STATUS(usp_dit_forward(dit, &x, &t, &y, &out), USP_ERROR_DTYPE, "expected f32");
+    x.dtype = USP_F32;
+
+    float loss = 0;
+    usp_checkpoint *gradients = NULL;
+    EXPECT_OK(usp_dit_gradients(dit, &x, &t, &y, &loss, &gradients));
+    usp_tensor gradient, parameter;
+    EXPECT_OK(usp_checkpoint_tensor(gradients, "blocks.0.attn.qkv.weight", &gradient));
+    EXPECT_OK(usp_model_parameter(dit, "blocks.0.attn.qkv.weight", &parameter));
+    EXPECT(gradient.shape[0] == 48 && parameter.shape[1] == 16);
+    EXPECT_STATUS(usp_model_parameter(dit, "nothing", &parameter), USP_ERROR_MISSING_WEIGHT, "nothing");
+
+    /* A checkpoint over a model's memory outlives the model. */
+    usp_checkpoint *weights = NULL;
+    EXPECT_OK(usp_model_checkpoint(dit, &weights));
+    usp_model_free(dit);
+    EXPECT_OK(usp_checkpoint_tensor(weights, "pos_embed", &parameter));
+    EXPECT(((float *)parameter.data)[0] == 0);
+    EXPECT_OK(usp_checkpoint_save(weights, PATH, NULL));
+    usp_model *again = NULL;
+    EXPECT_OK(usp_model_open(PATH, NULL, &again));
+    EXPECT_OK(usp_dit_forward(again, &x, &t, &y, &out));
+    usp_checkpoint_free(weights);
+    usp_checkpoint_free(gradients);
+    usp_model_free(again);
+    remove(PATH);
+    EXPECT_STATUS(usp_model_open(PATH, NULL, &again), USP_ERROR_IO, PATH);
+}
+
+static void *run(void *argument) {
+    usp_model *dit = argument;
+    float latents[64], prediction[128], times[1] = {7};
+    usp_tensor x = tensor(latents, USP_F32, SHAPE(1, 4, 4, 4)), t = tensor(times, USP_F32, SHAPE(1));
+    usp_tensor out = tensor(prediction, USP_F32, SHAPE(1, 8, 4, 4));
+    if (usp_random_normal(1, &x) != USP_OK) return NULL;
+    for (int i = 0; i < 50; i++)
+        if (usp_dit_forward(dit, &x, &t, NULL, &out) != USP_OK) return NULL;
+    return argument;
+}
+
+static void threads_share(void) {
+    usp_model *dit = tiny_dit();
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) EXPECT(pthread_create(&threads[i], NULL, run, dit) == 0);
+    for (int i = 0; i < 4; i++) {
+        void *result = NULL;
+        EXPECT(pthread_join(threads[i], &result) == 0 && result == dit);
+    }
+    usp_model_free(dit);
+}
+
+void test_model(void) {
+    families();
+    forward();
+    threads_share();
+}

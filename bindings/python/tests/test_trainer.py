@@ -1,0 +1,152 @@
+"""Training through ctypes: losses fall, resume is exact, threads and parts change nothing."""
+
+import numpy as np
+import pytest
+
+import usp
+
+TINY = dict(grid=4, width=32, depth=2, heads=2)
+X = usp.random.normal((8, 4, 8, 8), 1)
+Y = np.arange(8) % 5
+
+
+def models():
+    return {
+        "vae": (usp.VAE.create(base_width=8, multipliers=(1, 2), groups=4, image_channels=4, seed=1), None),
+        "mae": (usp.MaskedAutoencoder.create(
+            **TINY, decoder_width=16, decoder_depth=1, decoder_heads=2, seed=1), None),
+        "vit": (usp.ViT.create(**TINY, classes=5, seed=1), Y),
+        "dit": (usp.DiT.create(**TINY, classes=5, affine=True, seed=1), Y),
+        "sit": (usp.SiT.create(**TINY, classes=5, seed=1), Y),
+    }
+
+
+@pytest.mark.parametrize("name", ["vae", "mae", "vit", "dit", "sit"])
+def test_losses_fall(name):
+    model, labels = models()[name]
+    trainer = usp.Trainer(model, rate=3e-3, average_decay=0.9, clip_norm=1.0, warmup=2, steps=40)
+    losses = [trainer.step(X, labels) for _ in range(30)]
+    assert np.mean(losses[-5:]) < 0.97 * np.mean(losses[:3])
+    assert trainer.steps == 30 and trainer.gradient_norm > 0 and 0 < trainer.rate < 3e-3
+    now, averaged = trainer.model(), trainer.model(averaged=True)
+    assert type(now) is type(model) and type(averaged) is type(model)
+    changed = [n for n, v in now.parameters.items() if not np.array_equal(v, model.parameters[n])]
+    assert changed and ("pos_embed" in changed) == (name == "vit")
+    assert any(not np.array_equal(averaged.parameters[n], now.parameters[n]) for n in changed)
+
+
+def same(first, second):
+    return all(
+        np.array_equal(value, second.parameters[name]) for name, value in first.parameters.items())
+
+
+def test_resume_is_exact(tmp_path):
+    model, labels = models()["sit"]
+    settings = dict(rate=1e-3, average_decay=0.99, warmup=3, steps=20, label_dropout=0.2, seed=4)
+    whole = usp.Trainer(model, **settings)
+    for _ in range(6):
+        whole.step(X, labels)
+    begun = usp.Trainer(model, **settings)
+    for _ in range(3):
+        begun.step(X, labels)
+    begun.save(tmp_path / "state")
+    resumed = usp.Trainer(model, **settings)
+    resumed.restore(tmp_path / "state")
+    assert resumed.steps == 3
+    for _ in range(3):
+        resumed.step(X, labels)
+    assert same(whole.model(), resumed.model())
+    assert same(whole.model(averaged=True), resumed.model(averaged=True))
+
+
+def test_threads_change_nothing():
+    model, labels = models()["dit"]
+    results = []
+    for count in (1, 2):
+        usp.set_threads(count)
+        trainer = usp.Trainer(model, rate=1e-3)
+        results.append([trainer.step(X, labels) for _ in range(3)])
+    usp.set_threads(0)
+    assert results[0] == results[1]
+
+
+def test_parts_of_a_batch_add_up():
+    model, labels = models()["sit"]
+    whole, parts = usp.Trainer(model, rate=1e-3), usp.Trainer(model, rate=1e-3, accumulation=4)
+    for _ in range(3):
+        assert whole.step(X, labels) == pytest.approx(parts.step(X, labels), rel=1e-4)
+    with pytest.raises(usp.ShapeError, match="multiple of the accumulation"):
+        parts.step(X[:6], labels[:6])
+
+
+def test_ranks_are_one_batch():
+    model, labels = models()["sit"]
+    calls = []
+
+    def double(slab):  # two ranks with the same batch
+        calls.append(len(slab))
+        slab *= 2
+
+    alone = usp.Trainer(model, rate=1e-3)
+    ranked = usp.Trainer(model, rate=1e-3, allreduce=double, world_size=2)
+    for _ in range(2):
+        assert alone.step(X, labels) == ranked.step(X, labels)
+    assert len(calls) == 2 and calls[0] >= model.size
+    assert same(alone.model(), ranked.model())
+
+
+def test_failing_allreduce_leaves_the_weights():
+    model, labels = models()["sit"]
+
+    def broken(slab):
+        raise RuntimeError("network down")
+
+    trainer = usp.Trainer(model, allreduce=broken, world_size=2)
+    with pytest.raises(RuntimeError, match="network down"):
+        trainer.step(X, labels)
+    assert trainer.steps == 0 and same(trainer.model(), model)
+
+
+def test_probe_trains_the_head_alone():
+    model = usp.ViT.create(**TINY, classes=5, head="probe", seed=1)
+    trainer = usp.Trainer(model, head_only=True, optimizer="lars", rate=0.1)
+    trainer.step(X, Y)
+    after = trainer.model().parameters
+    changed = {n for n, v in after.items() if not np.array_equal(v, model.parameters[n])}
+    assert {"head.1.weight", "head.0.running_mean"} <= changed
+    assert all(name.startswith("head.") for name in changed)
+
+
+def test_given_times_and_noise_decide_everything():
+    model, labels = models()["sit"]
+    noise, times = usp.random.normal(X.shape, 5), np.linspace(0.1, 0.9, 8)
+    losses = [
+        usp.Trainer(model, seed=seed).step(X, labels, times=times, noise=noise) for seed in (1, 2)]
+    assert losses[0] == losses[1]
+    prediction = model.forward(
+        (times[:, None, None, None] * X + (1 - times)[:, None, None, None] * noise).astype(np.float32),
+        times, labels)
+    assert losses[0] == pytest.approx(float(np.mean((prediction - (X - noise)) ** 2)), rel=1e-4)
+
+
+def test_errors(tmp_path):
+    model, labels = models()["vit"]
+    trainer = usp.Trainer(model)
+    with pytest.raises(usp.ArgumentError, match="labels: are needed"):
+        trainer.step(X)
+    with pytest.raises(usp.ShapeError, match="labels: shape"):
+        trainer.step(X, [1, 2])
+    with pytest.raises(usp.ArgumentError, match="adamw, lars"):
+        usp.Trainer(model, optimizer="adam")
+    with pytest.raises(usp.InternalError, match="step 1: the loss is nan"):
+        trainer.step(X * np.float32(np.nan), labels)
+    trainer.cancel()
+    with pytest.raises(usp.Cancelled):
+        trainer.step(X, labels)
+    assert trainer.step(X, labels) > 0
+    with pytest.raises(OSError):
+        trainer.restore(tmp_path / "nowhere")
+    other = usp.Trainer(models()["sit"][0])
+    other.save(tmp_path / "other")
+    with pytest.raises(usp.ShapeError, match="training state"):
+        trainer.restore(tmp_path / "other")

@@ -1,0 +1,139 @@
+"""Training step by step with one's own batches."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any, Callable, Optional, Union
+
+import numpy as np
+
+from . import _abi
+from ._arrays import as_tensor, vector
+from ._call import call, encoded, options, view_text
+from ._callbacks import Callbacks
+from ._handles import Handle
+from ._library import lib
+from ._model import Model, compute_name
+from .diffusion import Diffusion
+from .dit import DiT, SiT
+from .mae import MaskedAutoencoder
+from .vae import VAE
+from .vit import ViT
+
+FAMILIES = {"VAE": VAE, "MAE": MaskedAutoencoder, "ViT": ViT, "DiT": DiT, "SiT": SiT}
+
+
+class Trainer(Handle):
+    """A private copy of a model with optimiser and average. One thread at a time.
+
+    What is minimised goes by the family: reconstruction and divergence (VAE), masked patches
+    (MaskedAutoencoder), cross entropy (ViT), the Gaussian process's loss (DiT) or flow matching
+    (SiT). Everything random depends on seed, step and the sample's place in the batch alone.
+
+    Parameters
+    ----------
+    rate, minimum_rate, warmup, steps : linear warm-up, then half a cosine; steps 0 is constant
+    average_decay : of the exponential moving average; 0 keeps none
+    accumulation : equal parts that a batch is cut into
+    allreduce : function(array) that sums a flat float32 array over world_size ranks in place
+    """
+
+    kind = "usp_trainer"
+
+    def __init__(
+        self, model: Model, *, rate: Optional[float] = None, minimum_rate: float = 0.0,
+        warmup: int = 0, steps: int = 0, optimizer: Optional[str] = None,
+        weight_decay: float = 0.0, beta1: Optional[float] = None, beta2: Optional[float] = None,
+        average_decay: float = 0.0, clip_norm: float = 0.0, layer_decay: Optional[float] = None,
+        accumulation: int = 1, dtype: Any = None, seed: int = 0,
+        mask_ratio: Optional[float] = None, norm_pix_loss: bool = True,
+        kl_weight: Optional[float] = None, reconstruction: Optional[str] = None,
+        label_smoothing: float = 0.0, label_dropout: float = 0.0, head_only: bool = False,
+        diffusion: Optional[Diffusion] = None,
+        allreduce: "Optional[Callable[[np.ndarray], Any]]" = None, world_size: int = 1,
+    ):
+        self._callbacks = Callbacks()
+        choice = _abi.usp_choice
+        given = options(
+            _abi.usp_trainer_options, accumulation=accumulation, optimizer=optimizer, rate=rate,
+            minimum_rate=minimum_rate, warmup=warmup, steps=steps, weight_decay=weight_decay,
+            beta1=beta1, beta2=beta2, average_decay=average_decay, clip_norm=clip_norm,
+            layer_decay=layer_decay, compute=compute_name(dtype), seed=seed,
+            mask_ratio=mask_ratio, kl_weight=kl_weight, reconstruction=reconstruction,
+            norm_pix_loss=int(choice.USP_YES if norm_pix_loss else choice.USP_NO),
+            label_smoothing=label_smoothing, label_dropout=label_dropout,
+            head_only=int(head_only), world_size=world_size)
+        if diffusion is not None:
+            given.diffusion = diffusion.handle
+        if allreduce is not None:
+            given.allreduce = self._callbacks.wrap(_abi.usp_allreduce_fn, flat(allreduce))
+        self._adopt(lib.usp_trainer_create, model.handle, ctypes.byref(given))
+
+    def step(
+        self, inputs: Any, labels: Any = None, *, times: Any = None, noise: Any = None
+    ) -> float:
+        """One update from [B, C, H, W] images or latents; returns the loss.
+
+        labels [B] for ViT, DiT and SiT; times [B] and noise are drawn where they are not given.
+        """
+        tensor, array = as_tensor(inputs, "inputs", shape=["B", "C", "H", "W"])
+        keep, pointers = [array], []
+        for name, value, kind in (("labels", labels, np.int64), ("times", times, np.float32)):
+            pointers.append(None)
+            if value is not None:
+                numbers = vector(value, name, kind, len(array))
+                keep.append(numbers)
+                pointers[-1] = ctypes.byref(as_tensor(numbers, name, dtype=kind)[0])
+        if noise is not None:
+            noise, kept = as_tensor(noise, "noise")
+            keep.append(kept)
+            noise = ctypes.byref(noise)
+        loss = ctypes.c_float()
+        self._callbacks.exception = None
+        self._callbacks.call(
+            lib.usp_trainer_step, self.handle, ctypes.byref(tensor), *pointers, noise,
+            ctypes.byref(loss))
+        return loss.value
+
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return int(lib.usp_trainer_steps(self.handle))
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the last step."""
+        return float(lib.usp_trainer_rate(self.handle))
+
+    @property
+    def gradient_norm(self) -> float:
+        """Norm of all gradients of the last step, before clipping; 0 without clipping."""
+        return float(lib.usp_trainer_gradient_norm(self.handle))
+
+    def model(self, averaged: bool = False) -> Any:
+        """A copy of the model as it is now, or with the moving average's values."""
+        made = Model._made(lib.usp_trainer_model, self.handle, int(averaged))
+        made.__class__ = FAMILIES[view_text(lib.usp_model_family(made.handle))]
+        return made
+
+    def save(self, path: "Union[str, os.PathLike[str]]") -> None:
+        """Writes everything that `restore` needs to go on as if training had never stopped."""
+        call(lib.usp_trainer_save, self.handle, encoded(path))
+
+    def restore(self, path: "Union[str, os.PathLike[str]]") -> None:
+        """Continues from what `save` wrote."""
+        call(lib.usp_trainer_restore, self.handle, encoded(path))
+
+    def cancel(self) -> None:
+        """Stops the step under way, or else the next one; any thread may call it."""
+        lib.usp_trainer_cancel(self.handle)
+
+
+def flat(function: "Callable[[np.ndarray], Any]") -> Callable[..., None]:
+    """The C form of an all-reduce."""
+
+    def reduce(data: Any, count: int, _user: Any) -> None:
+        function(np.ctypeslib.as_array(data, (count,)))
+
+    return reduce
