@@ -5,7 +5,6 @@
  * Scores are kept transposed, [key][query]. */
 #include "attention.h"
 #include "gemm_variants.h"
-#include "convert.h"
 #include <string.h>
 
 /* Queries in a block. */
@@ -15,8 +14,7 @@ enum { BLOCK = 256 };
 typedef struct parts {
     float *scores, *products;      /* [keys][columns] */
     float *logsumexp;              /* [columns] */
-    float *dk, *dv;                /* [keys][head_dim], when there are several blocks */
-    void *k, *left, *right, *gemm; /* packed K, two packed factors, workspace of products */
+    void *k, *factor, *gemm;       /* packed K, another packed factor, workspace of products */
     size_t size;
 } parts;
 
@@ -40,17 +38,13 @@ static parts lay_out(void *workspace, int64_t queries, int64_t keys, int64_t dim
     const size_t block = (size_t)(keys * columns) * sizeof(float);
     const size_t factor = larger(uspi_packed_b_size(dims, columns, compute),
                                  uspi_packed_b_size(columns, dims, compute));
-    const size_t whole = queries > BLOCK ? (size_t)(keys * dims) * sizeof(float) : 0;
     parts p;
     size_t at = 0;
     p.scores = take(base, &at, block);
     p.products = take(base, &at, block);
     p.logsumexp = take(base, &at, (size_t)columns * sizeof(float));
-    p.dk = take(base, &at, whole);
-    p.dv = take(base, &at, whole);
     p.k = take(base, &at, uspi_packed_b_size(keys, dims, compute));
-    p.left = take(base, &at, factor);
-    p.right = take(base, &at, factor);
+    p.factor = take(base, &at, factor);
     const int64_t longest = keys > columns ? keys : columns;
     p.gemm = take(base, &at, larger(uspi_gemm_workspace(longest, compute),
                                     uspi_gemm_workspace(dims, compute)));
@@ -76,11 +70,11 @@ static void block_scores(const uspi_attention *x, const uspi_attention_gradient 
     const void *q = element(x->q, row * x->q_row, x->type);
     const void *dout = element(g->dout, row * g->dout_row, g->dout_type);
     uspi_gemm job = {.m = x->keys, .n = count, .k = dims, .a = x->k, .a_row = x->k_row, .a_col = 1,
-                     .a_type = x->type, .compute = x->compute, .b = p->left, .c = p->scores,
+                     .a_type = x->type, .compute = x->compute, .b = p->factor, .c = p->scores,
                      .c_row = columns};
-    uspi_pack_b(q, 1, x->q_row, x->type, dims, count, x->compute, p->left, 0, count);
+    uspi_pack_b(q, 1, x->q_row, x->type, dims, count, x->compute, p->factor, 0, count);
     multiply(job, 1, p->gemm);
-    uspi_pack_b(dout, 1, g->dout_row, g->dout_type, dims, count, x->compute, p->left, 0, count);
+    uspi_pack_b(dout, 1, g->dout_row, g->dout_type, dims, count, x->compute, p->factor, 0, count);
     job.a = x->v;
     job.a_row = x->v_row;
     job.c = p->products;
@@ -91,37 +85,38 @@ static void block_scores(const uspi_attention *x, const uspi_attention_gradient 
 static void block_gradients(const uspi_attention *x, const uspi_attention_gradient *g, parts *p,
                             int64_t row, int64_t count, int64_t columns) {
     const int64_t dims = x->head_dim, keys = x->keys;
-    const int whole = x->queries <= BLOCK;
-    const void *q = element(x->q, row * x->q_row, x->type);
-    const void *dout = element(g->dout, row * g->dout_row, g->dout_type);
-    uspi_pack_b(dout, g->dout_row, 1, g->dout_type, count, dims, x->compute, p->left, 0, dims);
-    uspi_pack_b(q, x->q_row, 1, x->type, count, dims, x->compute, p->right, 0, dims);
-    uspi_gemm job = {.m = keys, .n = dims, .k = count, .a = p->scores, .a_row = columns,
-                     .a_col = 1, .a_type = USPI_F32, .compute = x->compute, .b = p->left,
-                     .c = whole ? g->dv : p->dv, .c_row = whole ? g->dv_row : dims,
-                     .c_type = whole ? g->type : USPI_F32, .accumulate = row > 0};
-    multiply(job, 1, p->gemm);
+    uspi_gemm job = {.m = keys, .n = dims, .k = count, .a_row = columns, .a_col = 1,
+                     .a_type = USPI_F32, .compute = x->compute, .b = p->factor,
+                     .c_type = USPI_F32};
+    if (g->dv) {
+        const void *dout = element(g->dout, row * g->dout_row, g->dout_type);
+        uspi_pack_b(dout, g->dout_row, 1, g->dout_type, count, dims, x->compute, p->factor, 0,
+                    dims);
+        job.a = p->scores;
+        job.c = g->dv;
+        job.c_row = g->dv_row;
+        job.accumulate = row > 0 || g->add_v;
+        multiply(job, 1, p->gemm);
+    }
     job.a = p->products;
-    job.b = p->right;
-    job.c = whole ? g->dk : p->dk;
-    job.c_row = whole ? g->dk_row : dims;
-    multiply(job, x->scale, p->gemm);
-    uspi_gemm dq = {.m = count, .n = dims, .k = keys, .a = p->products, .a_row = 1,
-                    .a_col = columns, .a_type = USPI_F32, .compute = x->compute, .b = p->k,
-                    .c = (void *)(uintptr_t)element(g->dq, row * g->dq_row, g->type),
-                    .c_row = g->dq_row, .c_type = g->type};
-    multiply(dq, x->scale, p->gemm);
-}
-
-/* [rows][dims] f32 to where the gradient goes. */
-static void write_rows(const float *from, int64_t rows, int64_t dims, void *to, int64_t to_row,
-                       int32_t type) {
-    for (int64_t i = 0; i < rows; i++) {
-        if (type == USPI_BF16) {
-            uspi_bf16_from_f32(from + i * dims, (uint16_t *)to + i * to_row, dims);
-        } else {
-            memcpy((float *)to + i * to_row, from + i * dims, (size_t)dims * sizeof(float));
-        }
+    if (g->dk) {
+        const void *q = element(x->q, row * x->q_row, x->type);
+        uspi_pack_b(q, x->q_row, 1, x->type, count, dims, x->compute, p->factor, 0, dims);
+        job.c = g->dk;
+        job.c_row = g->dk_row;
+        job.accumulate = row > 0 || g->add_k;
+        multiply(job, x->scale, p->gemm);
+    }
+    if (g->dq) {
+        job.m = count;
+        job.k = keys;
+        job.a_row = 1;
+        job.a_col = columns;
+        job.b = p->k;
+        job.c = g->dq + row * g->dq_row;
+        job.c_row = g->dq_row;
+        job.accumulate = g->add_q;
+        multiply(job, x->scale, p->gemm);
     }
 }
 
@@ -140,9 +135,5 @@ void uspi_attention_backward(const uspi_attention *attention,
         uspi_variant()->softmax_gradient(p.scores, p.products, x->keys, columns, x->scale,
                                          p.logsumexp);
         block_gradients(x, gradient, &p, row, count, columns);
-    }
-    if (x->queries > BLOCK) {
-        write_rows(p.dk, x->keys, dims, gradient->dk, gradient->dk_row, gradient->type);
-        write_rows(p.dv, x->keys, dims, gradient->dv, gradient->dv_row, gradient->type);
     }
 }

@@ -66,8 +66,8 @@ static void one(int64_t queries, int64_t keys, int64_t d, int type, int compute,
     const int64_t cut = queries / 3;
     uspi_attention_rows(&a, packed, 0, cut, workspace);
     uspi_attention_rows(&a, packed, cut, queries, workspace);
-    void *dq = random_values(queries * row, type, 1), *dk = random_values(keys * row, type, 1), *dv = random_values(keys * row, type, 1);
-    uspi_attention_gradient g = {.dout = dout, .dout_row = row, .dout_type = type, .type = type, .dq = dq, .dk = dk, .dv = dv,
+    float *dq = random_values(queries * row, USPI_F32, 1), *dk = random_values(keys * row, USPI_F32, 1), *dv = random_values(keys * row, USPI_F32, 1);
+    uspi_attention_gradient g = {.dout = dout, .dout_row = row, .dout_type = type, .dq = dq, .dk = dk, .dv = dv,
                                  .dq_row = row, .dk_row = row, .dv_row = row};
     void *back = malloc(uspi_attention_backward_workspace(queries, keys, d, compute));
     uspi_attention_backward(&a, &g, back);
@@ -102,8 +102,8 @@ static void one(int64_t queries, int64_t keys, int64_t d, int type, int compute,
             }
         }
     }
-    const double e[5] = {worst(o, out, queries, d, row, type), worst(rl, lse, queries, 1, 1, USPI_F32), worst(rq, dq, queries, d, row, type),
-                         worst(rk, dk, keys, d, row, type), worst(rv, dv, keys, d, row, type)};
+    const double e[5] = {worst(o, out, queries, d, row, type), worst(rl, lse, queries, 1, 1, USPI_F32), worst(rq, dq, queries, d, row, USPI_F32),
+                         worst(rk, dk, keys, d, row, USPI_F32), worst(rv, dv, keys, d, row, USPI_F32)};
     const double bound = type == USPI_BF16 || compute == USPI_BF16 ? 2e-2 : 4e-6;
     int bad = 0;
     for (int i = 0; i < 5; i++) bad |= !(e[i] < bound);
@@ -116,7 +116,7 @@ static void one(int64_t queries, int64_t keys, int64_t d, int type, int compute,
 
 static void speed(int64_t t, int64_t d, int compute, int heads) {
     const int64_t row = 3 * d * heads;
-    void *qkv = random_values(t * row, compute, 1), *grad = random_values(t * row, compute, 1), *out = random_values(t * row / 3, compute, 1);
+    void *qkv = random_values(t * row, compute, 1), *grad = random_values(t * row, USPI_F32, 1), *out = random_values(t * row / 3, compute, 1);
     float *lse = malloc((size_t)t * 4);
     void *packed = malloc(uspi_attention_packed_size(t, d, compute)), *workspace = malloc(uspi_attention_workspace(t, d, compute));
     void *back = malloc(uspi_attention_backward_workspace(t, t, d, compute));
@@ -133,9 +133,9 @@ static void speed(int64_t t, int64_t d, int compute, int heads) {
             uspi_attention_pack(&a, packed);
             uspi_attention_rows(&a, packed, 0, t, workspace);
             time[0] += now() - s;
-            char *dq = (char *)grad + h * d * size;
-            uspi_attention_gradient g = {.dout = a.out, .dout_row = row / 3, .dout_type = compute, .type = compute, .dq = dq,
-                                         .dk = dq + heads * d * size, .dv = dq + 2 * heads * d * size, .dq_row = row, .dk_row = row, .dv_row = row};
+            float *dq = (float *)grad + h * d;
+            uspi_attention_gradient g = {.dout = a.out, .dout_row = row / 3, .dout_type = compute, .dq = dq,
+                                         .dk = dq + heads * d, .dv = dq + 2 * heads * d, .dq_row = row, .dk_row = row, .dv_row = row};
             s = now();
             uspi_attention_backward(&a, &g, back);
             time[1] += now() - s;

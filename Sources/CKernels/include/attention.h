@@ -39,9 +39,9 @@ typedef struct uspi_attention_gradient {
     const void *dout;                 /* [queries, head_dim] */
     int64_t dout_row;
     int32_t dout_type;                /* uspi_type of dout */
-    int32_t type;                     /* uspi_type of dq, dk and dv */
-    void *dq, *dk, *dv;               /* overwritten */
+    float *dq, *dk, *dv;              /* NULL: not wanted */
     int64_t dq_row, dk_row, dv_row;
+    int32_t add_q, add_k, add_v;      /* 1: the gradient is added to what is there */
 } uspi_attention_gradient;
 
 /* Bytes of workspace for uspi_attention_backward. */

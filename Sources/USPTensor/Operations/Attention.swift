@@ -1,4 +1,4 @@
-// Multi-head attention: blocks of queries against all keys, scores never kept for the gradient.
+// Multi-head attention: panels of queries against all keys, scores never kept for the gradient.
 
 import CKernels
 import USPBase
@@ -10,7 +10,7 @@ extension Context {
     /// - output: f32, or bf16 for a product that reads bf16
     /// - Returns: `[B, T, D]`
     /// - Throws: `.shape`, `.memory`
-    /// - Complexity: 4·B·T²·D flops; the scores of 64 queries at a time.
+    /// - Complexity: 4·B·T²·D flops; the scores of 32 queries at a time.
     package func attention(
         qkv: Tensor, heads: Int, output: DType = .float32
     ) throws(USPError) -> Tensor {
@@ -24,7 +24,7 @@ extension Context {
 
     /// The same from separate projections, which may have fewer queries than keys.
     ///
-    /// - query: `[B, T, D]`; key, value: `[B, T′, D]`; f32 or bf16
+    /// - query: `[B, T, D]`; key, value: `[B, T′, D]`; all f32 or all bf16
     /// - Returns: `[B, T, D]`
     /// - Throws: `.shape`, `.memory`
     package func attention(
@@ -33,7 +33,8 @@ extension Context {
         try require(
             query.shape.rank == 3 && key.shape.rank == 3 && key.shape == value.shape && heads > 0
                 && query.shape[0] == key.shape[0] && query.shape[2] == key.shape[2]
-                && query.shape[2] % heads == 0 && key.shape[1] > 0, .shape,
+                && query.shape[2] % heads == 0 && key.shape[1] > 0 && query.dtype == key.dtype
+                && key.dtype == value.dtype, .shape,
             "attention: query \(query.shape), key \(key.shape), value \(value.shape), \(heads) heads")
         return try attention(
             HeadOperand(query), HeadOperand(key), HeadOperand(value), width: query.shape[2],
@@ -50,7 +51,7 @@ extension Context {
         let records = tape != nil && inputs.contains { $0.node.requiresGradient }
         let y = try call.forward(output, keepsSums: records)
         tape?.record(y, inputs: inputs) { [tape] gradient throws(USPError) in
-            if let tape { try call.backward(gradient, output: y, tape) }
+            if let tape { try call.backward(gradient, tape) }
         }
         return y
     }
@@ -68,13 +69,14 @@ private struct HeadOperand {
 
     var tokens: Int { tensor.shape[1] }
 
-    /// Rows first... of one head of one sample, in this tensor or in one of its shape.
-    func view(_ sample: Int, head: Int, first: Int = 0, of other: Tensor? = nil) -> MatrixView {
+    /// The first element of one head of one sample, in this tensor or in one of its shape.
+    func start(_ sample: Int, _ offset: Int, of other: Tensor? = nil) -> UnsafeMutableRawPointer {
         let tensor = other ?? tensor
-        let row = tensor.shape[2]
-        let offset = (sample * tokens + first) * row + column + head
-        return MatrixView(tensor.raw + offset * tensor.dtype.size, row: row, dtype: tensor.dtype)
+        return tensor.raw + (sample * tokens * row + column + offset) * tensor.dtype.size
     }
+
+    /// Elements from one token to the next.
+    var row: Int { tensor.shape[2] }
 }
 
 /// One application of attention.
@@ -98,9 +100,26 @@ private final class AttentionCall {
 
     var batch: Int { query.tensor.shape[0] }
     var headWidth: Int { width / heads }
-    var factor: Float { 1 / Float(headWidth).squareRoot() }
-    /// Queries whose scores are computed at a time.
-    var block: Int { 64 }
+
+    /// What the kernel is told about one head of one sample.
+    private func job(_ sample: Int, _ head: Int, into y: Tensor? = nil) -> uspi_attention {
+        let offset = head * headWidth
+        var job = uspi_attention()
+        (job.queries, job.keys) = (Int64(query.tokens), Int64(key.tokens))
+        job.head_dim = Int64(headWidth)
+        job.q = UnsafeRawPointer(query.start(sample, offset))
+        job.k = UnsafeRawPointer(key.start(sample, offset))
+        job.v = UnsafeRawPointer(value.start(sample, offset))
+        (job.q_row, job.k_row, job.v_row) = (Int64(query.row), Int64(key.row), Int64(value.row))
+        (job.type, job.compute) = (query.tensor.dtype.kernel, compute.kernel)
+        job.scale = 1 / Float(headWidth).squareRoot()
+        if let y {
+            job.out = HeadOperand(y).start(sample, offset)
+            (job.out_row, job.out_type) = (Int64(width), y.dtype.kernel)
+        }
+        job.logsumexp = sums.map { $0.floats + (sample * heads + head) * query.tokens }
+        return job
+    }
 
     /// Calls the body for every sample and head, some of them by one thread with one workspace.
     private func forEachHead(
@@ -120,88 +139,77 @@ private final class AttentionCall {
 
     func forward(_ output: DType, keepsSums: Bool) throws(USPError) -> Tensor {
         let y = try Tensor([batch, query.tokens, width], output)
-        let (queries, keys, depth) = (query.tokens, key.tokens, headWidth)
-        if keepsSums { sums = try Tensor([batch, heads, queries]) }
-        let kept = sums?.floats
-        let product = HeadProduct(compute: compute, longest: max(keys, depth))
-        let layout = HeadWorkspace(
-            floats: [block * keys], packed: [(depth, keys), (keys, depth)], product)
-        let result = HeadOperand(y)
-        try forEachHead(layout.byteCount) { sample, head, base in
-            let (scores, column) = (layout.floats(0, base), head * depth)
-            let keysPacked = product.pack(
-                key.view(sample, head: column).transposed, depth, keys, layout.packed(0, base))
-            let valuesPacked = product.pack(
-                value.view(sample, head: column), keys, depth, layout.packed(1, base))
-            for first in stride(from: 0, to: queries, by: block) {
-                let rows = min(block, queries - first)
-                product.run(
-                    query.view(sample, head: column, first: first), keysPacked, rows,
-                    into: MatrixView(scores, row: keys), layout.scratch(base), scale: factor)
-                uspi_softmax_rows(
-                    scores, rows, keys, kept.map { $0 + (sample * heads + head) * queries + first })
-                product.run(
-                    MatrixView(scores, row: keys), valuesPacked, rows,
-                    into: result.view(sample, head: column, first: first), layout.scratch(base))
-            }
+        let (keys, depth) = (Int64(key.tokens), Int64(headWidth))
+        if keepsSums { sums = try Tensor([batch, heads, query.tokens]) }
+        let packedBytes = aligned(uspi_attention_packed_size(keys, depth, compute.kernel))
+        let scratchBytes = aligned(uspi_attention_workspace(keys, depth, compute.kernel))
+        if batch * heads < 2 * ThreadPool.shared.threads {
+            try forwardByRows(y, packedBytes, scratchBytes)
+            return y
+        }
+        try forEachHead(packedBytes + scratchBytes) { sample, head, base in
+            var job = job(sample, head, into: y)
+            uspi_attention_pack(&job, base)
+            uspi_attention_rows(&job, base, 0, job.queries, base + packedBytes)
         }
         return y
     }
 
-    /// With P = softmax(S): dV = Pᵀ·dY, dP = dY·Vᵀ, dS = P ⊙ (dP − rowsum(dY ⊙ Y))·factor,
+    /// One head after another, the queries of each over the threads.
+    private func forwardByRows(
+        _ y: Tensor, _ packedBytes: Int, _ scratchBytes: Int
+    ) throws(USPError) {
+        let panel = Int(uspi_gemm_panel())
+        let panels = (query.tokens + panel - 1) / panel
+        let work = query.tokens * key.tokens * headWidth
+        let parts = work < 1 << 18 ? 1 : min(panels, 24)
+        let workspace = try Storage(byteCount: packedBytes + scratchBytes * max(parts, 1))
+        for pair in 0..<batch * heads {
+            let (sample, head) = pair.quotientAndRemainder(dividingBy: heads)
+            var job = job(sample, head, into: y)
+            uspi_attention_pack(&job, workspace.base)
+            let prepared = job
+            ThreadPool.shared.run(parts: parts) { part in
+                var job = prepared
+                uspi_attention_rows(
+                    &job, workspace.base, Int64(part * panels / parts * panel),
+                    Int64(min(query.tokens, (part + 1) * panels / parts * panel)),
+                    workspace.base + packedBytes + part * scratchBytes)
+            }
+        }
+    }
+
+    /// With P = softmax(S): dV = Pᵀ·dY, dP = dY·Vᵀ, dS = P ⊙ (dP − rowsum(P ⊙ dP))·factor,
     /// dQ = dS·K, dK = dSᵀ·Q (Dao et al. 2022).
-    func backward(_ gradient: Tensor, output: Tensor, _ tape: Tape) throws(USPError) {
-        guard let sums else { return }
+    func backward(_ gradient: Tensor, _ tape: Tape) throws(USPError) {
+        guard sums != nil else { return }
         let targets = try gradientTargets(tape)
-        let (queries, keys, depth) = (query.tokens, key.tokens, headWidth)
-        let product = HeadProduct(compute: compute, longest: max(keys, depth, block))
-        let layout = HeadWorkspace(
-            floats: [block * keys, block * keys, block],
-            packed: [(depth, keys), (depth, keys), (keys, depth), (block, depth), (block, depth)],
-            product)
-        let (dy, y) = (HeadOperand(gradient), HeadOperand(output))
-        try forEachHead(layout.byteCount) { sample, head, base in
-            let column = head * depth
-            let scratch = layout.scratch(base)
-            let (p, ds, delta) = (layout.floats(0, base), layout.floats(1, base), layout.floats(2, base))
-            let keysForward = product.pack(
-                key.view(sample, head: column).transposed, depth, keys, layout.packed(0, base))
-            let valuesBack = product.pack(
-                value.view(sample, head: column).transposed, depth, keys, layout.packed(1, base))
-            let keysBack = product.pack(
-                key.view(sample, head: column), keys, depth, layout.packed(2, base))
-            for first in stride(from: 0, to: queries, by: block) {
-                let rows = min(block, queries - first)
-                let dyBlock = dy.view(sample, head: column, first: first)
-                let queryBlock = query.view(sample, head: column, first: first)
-                let (probabilities, slopes) = (MatrixView(p, row: keys), MatrixView(ds, row: keys))
-                product.run(queryBlock, keysForward, rows, into: probabilities, scratch, scale: factor)
-                uspi_softmax_again(
-                    p, rows, keys, sums.floats + (sample * heads + head) * queries + first)
-                product.run(dyBlock, valuesBack, rows, into: slopes, scratch)
-                rowProducts(dyBlock, y.view(sample, head: column, first: first), rows, delta)
-                uspi_softmax_backward(p, ds, rows, keys, delta, factor)
-                if let target = targets.value {
-                    let right = product.pack(dyBlock, rows, depth, layout.packed(3, base))
-                    product.run(
-                        probabilities.transposed, right, keys,
-                        into: value.view(sample, head: column, of: target.tensor), scratch,
-                        accumulates: target.accumulates || first > 0)
-                }
-                if let target = targets.query {
-                    product.run(
-                        slopes, keysBack, rows,
-                        into: query.view(sample, head: column, first: first, of: target.tensor),
-                        scratch, accumulates: target.accumulates)
-                }
-                if let target = targets.key {
-                    let right = product.pack(queryBlock, rows, depth, layout.packed(4, base))
-                    product.run(
-                        slopes.transposed, right, keys,
-                        into: key.view(sample, head: column, of: target.tensor), scratch,
-                        accumulates: target.accumulates || first > 0)
+        let bytes = aligned(
+            uspi_attention_backward_workspace(
+                Int64(query.tokens), Int64(key.tokens), Int64(headWidth), compute.kernel))
+        let dy = HeadOperand(gradient)
+        try forEachHead(bytes) { sample, head, base in
+            let offset = head * headWidth
+            var job = job(sample, head)
+            var wanted = uspi_attention_gradient()
+            wanted.dout = UnsafeRawPointer(dy.start(sample, offset))
+            (wanted.dout_row, wanted.dout_type) = (Int64(width), gradient.dtype.kernel)
+            func place(
+                _ target: GradientTarget?, _ operand: HeadOperand
+            ) -> UnsafeMutablePointer<Float>? {
+                target.map {
+                    operand.start(sample, offset, of: $0.tensor).assumingMemoryBound(to: Float.self)
                 }
             }
+            wanted.dq = place(targets.query, query)
+            wanted.dk = place(targets.key, key)
+            wanted.dv = place(targets.value, value)
+            (wanted.dq_row, wanted.dk_row) = (Int64(query.row), Int64(key.row))
+            wanted.dv_row = Int64(value.row)
+            wanted.add_q = targets.query?.accumulates == true ? 1 : 0
+            wanted.add_k = targets.key?.accumulates == true ? 1 : 0
+            wanted.add_v = targets.value?.accumulates == true ? 1 : 0
+            uspi_attention_backward(&job, &wanted, base)
         }
     }
 
@@ -224,80 +232,7 @@ private final class AttentionCall {
         }
         return (adding[0], adding[1], adding[2])
     }
-
-    private func rowProducts(
-        _ a: MatrixView, _ b: MatrixView, _ rows: Int, _ result: UnsafeMutablePointer<Float>
-    ) {
-        let left = a.pointer.assumingMemoryBound(to: Float.self)
-        for row in 0..<rows {
-            result[row] = uspi_dot(
-                left + row * a.row, b.pointer + row * b.row * b.dtype.size, b.dtype.kernel, headWidth)
-        }
-    }
 }
 
-/// Products of one thread.
-private struct HeadProduct {
-    let compute: DType
-    let scratchBytes: Int
-
-    init(compute: DType, longest: Int) {
-        self.compute = compute
-        scratchBytes = Int(uspi_gemm_workspace(Int64(longest), compute.kernel))
-    }
-
-    func packedBytes(_ k: Int, _ n: Int) -> Int {
-        Int(uspi_packed_b_size(Int64(k), Int64(n), compute.kernel))
-    }
-
-    func pack(
-        _ b: MatrixView, _ k: Int, _ n: Int, _ packed: UnsafeMutableRawPointer
-    ) -> (k: Int, n: Int, UnsafeMutableRawPointer) {
-        uspi_pack_b(
-            b.pointer, Int64(b.row), Int64(b.column), b.dtype.kernel, Int64(k), Int64(n),
-            compute.kernel, packed, 0, Int64(n))
-        return (k, n, packed)
-    }
-
-    func run(
-        _ a: MatrixView, _ b: (k: Int, n: Int, packed: UnsafeMutableRawPointer), _ rows: Int,
-        into c: MatrixView, _ scratch: UnsafeMutableRawPointer, scale: Float = 1,
-        accumulates: Bool = false
-    ) {
-        var job = uspi_gemm()
-        (job.m, job.n, job.k) = (Int64(rows), Int64(b.n), Int64(b.k))
-        (job.a, job.a_row, job.a_col) = (UnsafeRawPointer(a.pointer), Int64(a.row), Int64(a.column))
-        (job.a_type, job.b, job.compute) = (a.dtype.kernel, UnsafeRawPointer(b.packed), compute.kernel)
-        (job.c, job.c_row, job.c_type) = (c.pointer, Int64(c.row), c.dtype.kernel)
-        (job.alpha, job.accumulate) = (scale, accumulates ? 1 : 0)
-        uspi_gemm_run(&job, 0, Int64(rows), 0, Int64(b.n), scratch)
-    }
-}
-
-/// How one thread's workspace is divided: arrays, packed operands, the product's own scratch.
-private struct HeadWorkspace {
-    private var floatOffsets: [Int] = []
-    private var packedOffsets: [Int] = []
-    private let scratchOffset: Int
-    let byteCount: Int
-
-    init(floats: [Int], packed: [(k: Int, n: Int)], _ product: HeadProduct) {
-        var offset = 0
-        func place(_ bytes: Int) -> Int {
-            defer { offset += (bytes + 63) / 64 * 64 }
-            return offset
-        }
-        for count in floats { floatOffsets.append(place(count * 4)) }
-        for size in packed { packedOffsets.append(place(product.packedBytes(size.k, size.n))) }
-        scratchOffset = place(product.scratchBytes)
-        byteCount = offset
-    }
-
-    func floats(_ index: Int, _ base: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Float> {
-        (base + floatOffsets[index]).assumingMemoryBound(to: Float.self)
-    }
-    func packed(_ index: Int, _ base: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
-        base + packedOffsets[index]
-    }
-    func scratch(_ base: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer { base + scratchOffset }
-}
+/// Bytes rounded up to whole cache lines.
+private func aligned(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
