@@ -13,7 +13,6 @@
 #include "loss.h"
 #include "norm.h"
 #include "optimizer.h"
-#include "softmax.h"
 #include "token.h"
 #include "winograd.h"
 
