@@ -124,13 +124,15 @@ package enum PositionTable {
     private static func weights(
         _ old: Int, _ new: Int, _ resampling: Resampling
     ) -> [[(source: Int, weight: Double)]] {
-        let ratio = Double(old) / Double(new)
+        // Places in f32, as PyTorch computes them: where the ratio is not exact that moves a table
+        // by some 1e-6.
+        let ratio = Float(old) / Float(new)
         switch resampling {
         case .bicubic:
             return (0..<new).map { position in
-                let centre = ratio * (Double(position) + 0.5) - 0.5
+                let centre = ratio * (Float(position) + 0.5) - 0.5
                 let first = Int(centre.rounded(.down))
-                let fraction = centre - Double(first)
+                let fraction = Double(centre - Float(first))
                 return (-1...2).map { tap in
                     (
                         source: min(max(first + tap, 0), old - 1),
@@ -141,11 +143,11 @@ package enum PositionTable {
         case .antialiased:
             let stretch = max(ratio, 1)
             return (0..<new).map { position in
-                let centre = ratio * (Double(position) + 0.5)
+                let centre = ratio * (Float(position) + 0.5)
                 let first = max(Int(centre - 2 * stretch + 0.5), 0)
                 let last = min(Int(centre + 2 * stretch + 0.5), old)
                 let raw = (first..<last).map {
-                    cubic((Double($0) - centre + 0.5) / stretch, a: -0.5)
+                    cubic(Double((Float($0) - centre + 0.5) * (1 / stretch)), a: -0.5)
                 }
                 let sum = raw.reduce(0, +)
                 return raw.enumerated().map { (source: first + $0, weight: $1 / sum) }

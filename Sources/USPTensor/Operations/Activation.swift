@@ -41,16 +41,25 @@ extension Context {
     }
 }
 
-/// target (+)= gradient · activation′(before)
+/// target (+)= gradient · activation′(before); `before` is f32 or bf16
 func activationBackward(
     _ activation: Activation, before: Tensor, _ gradient: Tensor, into target: GradientTarget
 ) throws(USPError) {
     let result = target.accumulates ? try Tensor(gradient.shape) : target.tensor
-    let (x, dy, dx) = (before.floats, gradient.floats, result.floats)
-    let kernel = activation.kernel
+    let (x, dy, dx) = (before.raw, gradient.floats, result.floats)
+    let (kernel, half) = (activation.kernel, before.dtype == .bfloat16)
     parallelRanges(gradient.count, grain: 1 << 14) { range in
-        uspi_activation_backward(
-            kernel, x + range.lowerBound, dy + range.lowerBound, dx + range.lowerBound, Int64(range.count))
+        let at = range.lowerBound
+        guard half else {
+            let values = x.assumingMemoryBound(to: Float.self)
+            uspi_activation_backward(kernel, values + at, dy + at, dx + at, Int64(range.count))
+            return
+        }
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: range.count) { values in
+            let words = x.assumingMemoryBound(to: UInt16.self)
+            uspi_f32_from_bf16(words + at, values.baseAddress, Int64(range.count))
+            uspi_activation_backward(kernel, values.baseAddress, dy + at, dx + at, Int64(range.count))
+        }
     }
     if target.accumulates { try addInPlace(target.tensor, result) }
 }

@@ -1,0 +1,124 @@
+// DiT and SiT against the originals: plain and affine, guided and not.
+
+import TestSupport
+import Testing
+import USPBase
+import USPModels
+import USPTensor
+
+@Suite struct DiTTests {
+    static let cases = ["dit", "dit_affine", "sit", "sit_affine"]
+
+    private func times(_ golden: GoldenCase) throws -> [Float] {
+        if let floats = golden.floats["in.t"] { return floats.values }
+        return try golden.indices("in.t").map { Float($0) }
+    }
+
+    private func model(
+        _ golden: GoldenCase, _ name: String, trainable: Bool = true
+    ) throws -> DiT {
+        let configuration = golden.transformer(returnsSigma: name.hasPrefix("dit"))
+        return try DiT(
+            configuration,
+            try golden.parameters(try DiT.specs(configuration), trainable: trainable))
+    }
+
+    @Test(arguments: cases) func matchesPyTorch(_ name: String) throws {
+        let golden = try GoldenCase("models/\(name)")
+        for recomputes in [false, true] {
+            let model = try model(golden, name)
+            model.recomputes = recomputes
+            let x = try golden.tensor("in.x")
+            let inputGradient = try trainable(x)
+            let tape = Tape()
+            let context = Context(tape: tape)
+            let y = try model.forward(
+                x, t: try times(golden), y: try golden.indices("in.labels"), in: context)
+            #expect(relativeError(y, try golden.values("out.y")) < 1e-5)
+            let loss = try context.meanSquaredError(y, try Tensor.zeros(y.shape))
+            #expect(relativeError(loss, try golden.values("out.loss")) < 1e-5)
+            try tape.backward(from: loss)
+            try golden.checkGradients(model.parameters, input: inputGradient, "x")
+        }
+    }
+
+    @Test(arguments: cases) func bfloat16IsNoWorseThanAutocast(_ name: String) throws {
+        let golden = try GoldenCase("models/\(name)")
+        let y = try model(golden, name, trainable: false).forward(
+            try golden.tensor("in.x"), t: try times(golden), y: try golden.indices("in.labels"),
+            in: Context(compute: .bfloat16))
+        try golden.checkHalf(y, "y")
+    }
+
+    @Test(arguments: cases) func guidance(_ name: String) throws {
+        let golden = try GoldenCase("models/\(name)_guided")
+        let model = try model(golden, name, trainable: false)
+        for (channels, key) in [(3, "three"), (4, "all")] {
+            let y = try model.forwardGuided(
+                try golden.tensor("in.x"), t: try times(golden),
+                y: try golden.indices("in.labels"), scale: 4, channels: channels, in: Context())
+            #expect(relativeError(y, try golden.values("out.\(key)")) < 1e-5)
+        }
+    }
+
+    @Test func sharedConditionsAreComputedOnce() throws {
+        let golden = try GoldenCase("models/dit_affine")
+        let model = try model(golden, "dit_affine")
+        let (t, y): ([Float], [Int]) = ([5, 7, 5, 5], [1, 1, 1, 2])
+        let x = try normalTensor([4, 4, 16, 16], seed: 1)
+        let together = try model.forward(x, t: t, y: y, in: Context())
+        let size = together.count / 4
+        for sample in 0..<4 {
+            let alone = try model.forward(
+                try x.detachedRows(sample..<sample + 1), t: [t[sample]], y: [y[sample]],
+                in: Context())
+            let part = Array(together.values[sample * size..<(sample + 1) * size])
+            #expect(relativeError(alone, part) < 1e-5)
+        }
+        let conditioning = try model.conditioning(t: t, y: y, in: Context())
+        #expect(try model.forward(x, conditioning, in: Context()).values == together.values)
+        let tokens = try model.features(x, conditioning, depth: 1, in: Context())
+        #expect(tokens.shape == [4, 64, 48])
+    }
+
+    @Test func freshBlocksAreIdentities() throws {
+        var configuration = try GoldenCase("models/dit").transformer(returnsSigma: true)
+        configuration.depth = 3
+        let model = try DiT(configuration, key: RandomKey(seed: 9))
+        let x = try normalTensor([2, 4, 16, 16], seed: 2)
+        let conditioning = try model.conditioning(t: [1, 2], y: [3, 10], in: Context())
+        let first = try model.features(x, conditioning, depth: 0, in: Context())
+        let last = try model.features(x, conditioning, depth: 3, in: Context())
+        #expect(first.values == last.values)
+        let output = try model.forward(x, conditioning, in: Context())
+        #expect(output.values.allSatisfy { $0 == 0 })
+    }
+
+    @Test func threadsDoNotMatter() throws {
+        let golden = try GoldenCase("models/dit_affine")
+        try expectSameOnAllThreads {
+            let model = try model(golden, "dit_affine")
+            let tape = Tape()
+            let context = Context(tape: tape)
+            let y = try model.forward(
+                try golden.tensor("in.x"), t: try times(golden),
+                y: try golden.indices("in.labels"), in: context)
+            try tape.backward(from: try context.meanSquaredError(y, try Tensor.zeros(y.shape)))
+            return [y.values, model.parameters.gradients?.values ?? []]
+        }
+    }
+
+    @Test func refusesWrongInputs() throws {
+        let golden = try GoldenCase("models/dit")
+        let model = try model(golden, "dit")
+        let x = try golden.tensor("in.x")
+        #expect(throws: USPError.self) {
+            try model.forward(x, t: [0, 0, 0], y: [0, 0, 11], in: Context())
+        }
+        #expect(throws: USPError.self) { try model.forward(x, t: [0], y: [0], in: Context()) }
+        #expect(throws: USPError.self) {
+            try model.forward(try Tensor.zeros([1, 4, 8, 8]), t: [0], y: [0], in: Context())
+        }
+        #expect(throws: USPError.self) { try DiT.guide(x, scale: 2, channels: 5) }
+    }
+}

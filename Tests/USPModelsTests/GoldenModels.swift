@@ -1,0 +1,101 @@
+// Golden model cases: configurations from the manifest, parameters from the case, errors of
+// outputs and gradients.
+
+import TestSupport
+import Testing
+import USPBase
+import USPModels
+import USPTensor
+
+extension GoldenCase {
+    func integer(_ key: String) -> Int { config[key] as? Int ?? 0 }
+
+    var encoder: ViTConfiguration {
+        let side = integer("image") / integer("patch")
+        return ViTConfiguration(
+            grid: Grid(side, side), channels: integer("channels"), patch: integer("patch"),
+            width: integer("width"), depth: integer("depth"), heads: integer("heads"))
+    }
+
+    var maskedAutoencoder: MaskedAutoencoderConfiguration {
+        MaskedAutoencoderConfiguration(
+            encoder: encoder, decoderWidth: integer("decoder_width"),
+            decoderDepth: integer("decoder_depth"), decoderHeads: integer("decoder_heads"))
+    }
+
+    func transformer(returnsSigma: Bool) -> DiTConfiguration {
+        let side = integer("image") / integer("patch")
+        return DiTConfiguration(
+            grid: Grid(side, side), channels: integer("channels"), patch: integer("patch"),
+            width: integer("width"), depth: integer("depth"), heads: integer("heads"),
+            classes: integer("classes"), returnsSigma: returnsSigma,
+            affineNorms: config["affine"] as? Bool ?? false)
+    }
+
+    /// Parameters of the table with the case's values; every one must be there.
+    func parameters(_ specs: [ParameterSpec], trainable: Bool = true) throws -> Parameters {
+        let parameters = try Parameters(specs)
+        for (index, spec) in specs.enumerated() {
+            try parameters[index].copy(from: try tensor("param.\(spec.name)"))
+        }
+        parameters.invalidateCopies()
+        if trainable { try parameters.makeTrainable() }
+        return parameters
+    }
+
+    /// The worst gradient error over all parameters in the case, and how many were compared.
+    func gradientError(_ parameters: Parameters) throws -> (worst: Double, name: String, count: Int) {
+        var (worst, name, count) = (0.0, "", 0)
+        let gradients = floats.filter { $0.key.hasPrefix("grad.") }.flatMap(\.value.values)
+        let scale = gradients.reduce(0) { max($0, abs($1)) }
+        // What is zero but for rounding (in front of a batch norm) has no relative error of its own.
+        func isNegligible(_ values: [Float]) -> Bool { values.allSatisfy { abs($0) < 1e-4 * scale } }
+        for (position, spec) in parameters.specs.enumerated() where spec.isTrainable {
+            guard let actual = parameters.gradient(position)?.values else { continue }
+            var error: Double?
+            if let expected = floats["grad.\(spec.name)"]?.values {
+                error = isNegligible(expected) ? nil : relativeError(actual, expected)
+                if error == nil { error = relativeError(actual + [scale], expected + [scale]) }
+            }
+            for step in [13, 61] {
+                guard let expected = floats["grad_every\(step).\(spec.name)"]?.values else { continue }
+                let sampled = stride(from: 0, to: actual.count, by: step).map { actual[$0] }
+                error = relativeError(sampled, expected)
+            }
+            guard let error else { continue }
+            count += 1
+            if error > worst { (worst, name) = (error, spec.name) }
+        }
+        return (worst, name, count)
+    }
+
+    /// Checks an output in bf16: within 3e-2, and no worse than PyTorch's autocast (with a quarter
+    /// of slack for luck in rounding).
+    func checkHalf(_ actual: Tensor, _ key: String) throws {
+        let expected = try values("out.\(key)")
+        let error = relativeError(actual, expected)
+        let torch = relativeError(try values("bf16.\(key)"), expected)
+        #expect(error < 3e-2, "\(key): bf16 error \(error)")
+        #expect(error <= torch * 1.0, "\(key): bf16 error \(error), PyTorch's \(torch)")
+    }
+
+    func checkGradients(_ parameters: Parameters, input: Tensor?, _ key: String) throws {
+        let (worst, name, count) = try gradientError(parameters)
+        #expect(worst < 1e-4, "gradient of \(name): \(worst)")
+        #expect(count > 10)
+        guard let input else { return }
+        let own = relativeError(input, try values("grad_in.\(key)"))
+        #expect(own < 1e-4, "gradient of \(key): \(own)")
+    }
+}
+
+/// Runs the body with 1 and with 2 threads and expects the same bits.
+func expectSameOnAllThreads(_ body: () throws -> [[Float]]) throws {
+    let pool = ThreadPool.shared
+    let kept = pool.threads
+    defer { pool.threads = kept }
+    pool.threads = 1
+    let one = try body()
+    pool.threads = 2
+    #expect(try body() == one)
+}
