@@ -28,6 +28,7 @@ let package = Package(
         .library(name: "usp", type: .dynamic, targets: ["USPC"]),
         .library(name: "USPKit", targets: ["USPKit"]),
         .executable(name: "usp-cli", targets: ["usp"]),
+        .executable(name: "usp-examples", targets: ["USPExamples"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -71,9 +72,9 @@ let package = Package(
                 "USPKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        // examples in Swift
+        // the Swift examples, one file a story
         .executableTarget(
-            name: "example-transfer", dependencies: ["USPKit"], path: "examples/swift/transfer",
+            name: "USPExamples", dependencies: ["USPKit"], path: "examples/swift",
             swiftSettings: strict),
         // tests, one folder per room
         .target(name: "TestSupport", dependencies: ["USPBase", "USPTensor", "USPFiles"], path: "Tests/TestSupport", swiftSettings: strict),

@@ -1,25 +1,46 @@
 #!/bin/sh
-# Builds and runs the examples on small files of Tests/Golden. Expects .build/release.
+# Builds and runs all examples: C, C with Python inside, Python, Swift. Expects
+# .build/release/libusp.so; PYTHON is a Python with numpy (default: the tests' environment).
 set -eu
 cd "$(dirname "$0")/.."
 
-library=$PWD/.build/release
+library="$PWD/.build/release"
 built=.build/examples
-mkdir -p "$built"
-source=Tests/Golden/transfer/checkpoint-3.pth
+python=${PYTHON:-.build/python-environment/bin/python}
+mkdir -p "$built" out/examples
+export PYTHONPATH="$PWD/bindings/python" USP_LIBRARY="$library/libusp.so"
+flags="-std=c11 -O1 -Wall -Wextra -Werror -pedantic -Iinclude -L$library -Wl,-rpath,$library"
 
-for example in examples/c/*.c; do
-    name=$(basename "$example" .c)
-    ${CC:-cc} -std=c99 -Wall -Wextra -Werror -pedantic -Iinclude "$example" -o "$built/$name" \
-        -L"$library" -lusp -lm -Wl,-rpath,"$library"
+quietly() {
+    "$@" >"$built/output.txt" 2>&1 || { cat "$built/output.txt" >&2; echo "failed: $*" >&2; exit 1; }
+}
+
+for name in inspect autoencode train transfer sample; do
+    ${CC:-cc} $flags "examples/c/$name.c" -lusp -lm -o "$built/$name"
+    quietly "$built/$name"
+    echo "C: $name"
 done
-"$built/transfer" "$source" DiT "$built/c.safetensors" 2 >"$built/c.txt"
-"$library/example-transfer" "$source" DiT "$built/swift.safetensors" 2 >"$built/swift.txt"
-cmp "$built/c.safetensors" "$built/swift.safetensors"
-python=.build/python-environment/bin/python
-if [ -x "$python" ]; then
-    PYTHONPATH=bindings/python USP_LIBRARY="$library/libusp.so" "$python" \
-        examples/python/transfer.py "$source" DiT "$built/python.safetensors" 2 >"$built/python.txt"
-    cmp "$built/c.safetensors" "$built/python.safetensors"
+
+# The embedded interpreter is the system's; numpy is the test environment's, of the same version.
+config=/usr/bin/python3-config
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+if [ -x "$config" ] && [ "$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = "$version" ]; then
+    ${CC:-cc} -std=c11 -O1 -Wall -Iinclude $($config --includes) examples/c/embed_python.c \
+        -L"$library" -Wl,-rpath,"$library" -lusp $($config --ldflags --embed) -lm -o "$built/embed_python"
+    packages=$("$python" -c 'import numpy, os; print(os.path.dirname(os.path.dirname(numpy.__file__)))')
+    PYTHONPATH="$PYTHONPATH:$packages" quietly "$built/embed_python"
+    echo "C: embed_python"
+else
+    echo "C: embed_python skipped (libpython3-dev and a Python $version are needed)"
 fi
-echo "examples: transfer in C, Swift and Python gives the same bytes"
+
+for name in inspect_file autoencode train transfer sample; do
+    quietly "$python" "examples/python/$name.py"
+    echo "Python: $name"
+done
+
+swift build -c release --product usp-examples >"$built/output.txt" 2>&1 || { cat "$built/output.txt" >&2; exit 1; }
+for name in inspect autoencode train transfer sample; do
+    quietly "$library/usp-examples" "$name"
+    echo "Swift: $name"
+done

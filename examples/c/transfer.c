@@ -1,39 +1,44 @@
-/* Make a model start from a pretrained one:
- *     transfer mae-xl.pth DiT-XL/2 init.safetensors [heads]
- * heads is needed only for widths that no published model has. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <usp.h>
+/* Move a pretrained masked autoencoder's weights into a diffusion transformer. */
+#include "common.h"
 
-#define TRY(call) \
-    if ((call) != USP_OK) { \
-        fprintf(stderr, "%s\n", usp_last_error()); \
-        return 1; \
-    }
+int main(void) {
+    usp_mae_config config = USP_MAE_CONFIG_INIT;
+    config.grid_height = config.grid_width = 4;
+    config.width = 32;
+    config.depth = 2;
+    config.heads = 2;
+    config.decoder_width = 16;
+    config.decoder_depth = 1;
+    config.decoder_heads = 2;
+    usp_model *pretrained = NULL, *sit = NULL;
+    TRY(usp_mae_create(&config, 1, &pretrained)); /* or a checkpoint of USP's pretraining */
 
-int main(int argc, char **argv) {
-    if (argc < 4) {
-        fprintf(stderr, "usage: %s SOURCE TARGET OUT [HEADS]\n", argv[0]);
-        return 2;
-    }
+    usp_checkpoint *source = NULL, *target = NULL;
+    TRY(usp_model_checkpoint(pretrained, &source));
+
+    /* "SiT" takes the source's sizes; a published name such as "SiT-XL/2" has its own. */
     usp_transfer_options options = USP_TRANSFER_OPTIONS_INIT;
-    options.seed = 7;
-    options.heads = argc > 4 ? atoi(argv[4]) : 0;
-
-    /* The plan reads names and shapes only. */
+    options.classes = 10;
+    options.grid_height = options.grid_width = 6; /* position tables are resampled */
     usp_transfer_plan *plan = NULL;
-    TRY(usp_transfer_plan_open(argv[1], argv[2], &options, &plan));
-    for (size_t i = 0; i < usp_transfer_plan_count(plan); i++)
-        printf("%-40s %s\n", usp_transfer_plan_name(plan, i), usp_transfer_plan_action(plan, i));
-    for (size_t i = 0; i < usp_transfer_plan_left_count(plan); i++)
-        printf("left behind: %s, %s\n", usp_transfer_plan_left_name(plan, i),
-               usp_transfer_plan_left_reason(plan, i));
-    printf("%lld of %lld parameters come from %s\n",
+    TRY(usp_transfer_plan_create(source, "SiT", &options, &plan));
+    for (size_t i = 0; i < 4; i++)
+        printf("%-24s %s\n", usp_transfer_plan_name(plan, i), usp_transfer_plan_action(plan, i));
+    printf("... %lld of %lld parameters are the pretrained ones\n",
            (long long)usp_transfer_plan_transferred(plan),
-           (long long)usp_transfer_plan_parameters(plan), argv[1]);
+           (long long)usp_transfer_plan_parameters(plan));
 
-    /* One tensor is in memory at a time; the file appears complete or not at all. */
-    TRY(usp_transfer_plan_write(plan, argv[3], NULL));
+    TRY(usp_transfer_plan_apply(plan, &target));
+    usp_model_options loading = USP_MODEL_OPTIONS_INIT;
+    loading.family = "SiT";
+    TRY(usp_model_load(target, &loading, &sit));
+    printf("a %s of %lld parameters\n", usp_model_family(sit), (long long)usp_model_size(sit));
+    TRY(usp_model_save(sit, "out/examples/sit.safetensors", NULL));
+
     usp_transfer_plan_free(plan);
+    usp_checkpoint_free(source);
+    usp_checkpoint_free(target);
+    usp_model_free(pretrained);
+    usp_model_free(sit);
     return 0;
 }

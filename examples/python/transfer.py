@@ -1,28 +1,16 @@
-"""Make a model start from a pretrained one: transfer.py mae-xl.pth DiT-XL/2 init.safetensors [heads]
-
-`heads` is needed only for widths that no published model has.
-"""
-
-import sys
+"""Move a pretrained masked autoencoder's weights into a diffusion transformer."""
 
 import usp
 
+# or the path of a checkpoint of USP's pretraining
+pretrained = usp.MaskedAutoencoder.create(
+    grid=4, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2, seed=1)
 
-def main(source, target, output, heads=None):
-    # The plan reads names and shapes only.
-    plan = usp.transfer_plan(source, to=target, seed=7, num_heads=heads and int(heads))
-    report = plan.report
-    print(report)
-    fresh = [entry.name for entry in report.entries if not entry.transferred]
-    print(f"{len(fresh)} tensors start afresh; {report.share:.1%} of the parameters do not")
+# "SiT" takes the source's sizes; a published name such as "SiT-XL/2" has its own.
+weights, report = usp.transfer(pretrained.checkpoint, to="SiT", grid=6, classes=10, seed=0)
+print(report)
+print(f"{report.share:.0%} of the parameters are the pretrained ones")
 
-    # One tensor is in memory at a time; a name that ends in .pt gives {"model": ..., "ema": ...}.
-    plan.save(output)
-
-    # Or in memory: a mapping name -> array.
-    weights = plan.apply()
-    print(len(weights), "arrays, such as", next(iter(weights)))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+model = usp.SiT.load(weights, num_heads=2)
+print(model)
+model.save("out/examples/sit.safetensors")
