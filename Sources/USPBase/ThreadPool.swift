@@ -24,7 +24,7 @@ package final class ThreadPool: @unchecked Sendable {
     private let helping = Atomic<Int>(0)
     private let sleepers = Atomic<Int>(0)
     private let desired = Atomic<Int>(0)
-    private var job: (@Sendable (Int) -> Void) = { _ in }
+    private var job: (@Sendable (_ part: Int, _ slot: Int) -> Void) = { _, _ in }
     private var started = 0
     private var process: pid_t = 0
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -51,9 +51,15 @@ package final class ThreadPool: @unchecked Sendable {
 
     /// Runs `body(0) … body(parts - 1)`, each exactly once, and returns when all are done.
     package func run(parts: Int, _ body: (Int) -> Void) {
-        let threads = min(self.threads, parts)
+        run(parts: parts, slots: threads) { part, _ in body(part) }
+    }
+
+    /// The same on at most `slots` threads, each of which keeps one number below `slots` during
+    /// the loop: the index of a workspace that no other thread uses.
+    package func run(parts: Int, slots: Int, _ body: (_ part: Int, _ slot: Int) -> Void) {
+        let threads = min(slots, parts)
         if threads <= 1 || !tryAcquire() {
-            for part in 0..<max(parts, 0) { body(part) }
+            for part in 0..<max(parts, 0) { body(part, 0) }
             return
         }
         withoutActuallyEscaping(body) { escaping in
@@ -68,7 +74,9 @@ package final class ThreadPool: @unchecked Sendable {
         owner.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
     }
 
-    private func dispatch(parts: Int, helpers: Int, _ body: @escaping @Sendable (Int) -> Void) {
+    private func dispatch(
+        parts: Int, helpers: Int, _ body: @escaping @Sendable (Int, Int) -> Void
+    ) {
         startWorkers(helpers)
         job = body
         partCount.store(parts, ordering: .relaxed)
@@ -81,21 +89,21 @@ package final class ThreadPool: @unchecked Sendable {
             pthread_cond_broadcast(wake)
             pthread_mutex_unlock(mutex)
         }
-        takeParts()
+        takeParts(slot: 0)
         var spins = 0
         while running.load(ordering: .acquiring) > 0 {
             spins &+= 1
             if spins > ThreadPool.spinLimit { sched_yield() }
         }
-        job = { _ in }
+        job = { _, _ in }
     }
 
-    private func takeParts() {
+    private func takeParts(slot: Int) {
         let parts = partCount.load(ordering: .relaxed)
         while true {
             let part = nextPart.wrappingAdd(1, ordering: .relaxed).oldValue
             if part >= parts { return }
-            job(part)
+            job(part, slot)
         }
     }
 
@@ -131,7 +139,7 @@ package final class ThreadPool: @unchecked Sendable {
         var seen = seen
         while true {
             seen = awaitGeneration(after: seen)
-            if index < helping.load(ordering: .relaxed) { takeParts() }
+            if index < helping.load(ordering: .relaxed) { takeParts(slot: index + 1) }
             running.wrappingSubtract(1, ordering: .releasing)
         }
     }
@@ -164,8 +172,10 @@ private final class WorkerStart: Sendable {
     }
 }
 
-private func unsafeSendable(_ body: @escaping (Int) -> Void) -> @Sendable (Int) -> Void {
-    struct Box: @unchecked Sendable { let body: (Int) -> Void }
+private func unsafeSendable(
+    _ body: @escaping (Int, Int) -> Void
+) -> @Sendable (Int, Int) -> Void {
+    struct Box: @unchecked Sendable { let body: (Int, Int) -> Void }
     let box = Box(body: body)
-    return { box.body($0) }
+    return { box.body($0, $1) }
 }

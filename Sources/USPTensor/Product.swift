@@ -117,13 +117,14 @@ package func multiply(
     var job = kernelJob(a, b.view, rows: m, into: c, epilogue)
     let tile = ProductTile(m: m, n: b.n, k: b.k)
     let workspaceBytes = (Int(uspi_gemm_workspace(Int64(b.k), b.compute.kernel)) + 63) / 64 * 64
-    let workspace = try Storage(byteCount: workspaceBytes * tile.parts)
+    let slots = min(ThreadPool.shared.threads, tile.parts)
+    let workspace = try Storage(byteCount: workspaceBytes * slots)
     withUnsafePointer(to: &job) { job in
-        ThreadPool.shared.run(parts: tile.parts) { part in
+        ThreadPool.shared.run(parts: tile.parts, slots: slots) { part, slot in
             let (rows, columns) = tile.ranges(part)
             uspi_gemm_run(
                 job, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(columns.lowerBound),
-                Int64(columns.upperBound), workspace.base + part * workspaceBytes)
+                Int64(columns.upperBound), workspace.base + slot * workspaceBytes)
         }
     }
 }

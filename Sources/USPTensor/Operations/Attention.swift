@@ -121,19 +121,17 @@ private final class AttentionCall {
         return job
     }
 
-    /// Calls the body for every sample and head, some of them by one thread with one workspace.
+    /// Calls the body for every sample and head with the workspace of the thread.
     private func forEachHead(
         _ bytes: Int, _ body: (_ sample: Int, _ head: Int, UnsafeMutableRawPointer) -> Void
     ) throws(USPError) {
         let count = batch * heads
         let work = count * query.tokens * key.tokens * headWidth
-        let parts = work < 1 << 18 ? 1 : min(count, 24)
-        let workspace = try Storage(byteCount: bytes * max(parts, 1))
-        ThreadPool.shared.run(parts: parts) { part in
-            for pair in part * count / parts..<(part + 1) * count / parts {
-                let (sample, head) = pair.quotientAndRemainder(dividingBy: heads)
-                body(sample, head, workspace.base + part * bytes)
-            }
+        let slots = work < 1 << 18 ? 1 : min(count, ThreadPool.shared.threads)
+        let workspace = try Storage(byteCount: bytes * max(slots, 1))
+        ThreadPool.shared.run(parts: count, slots: slots) { pair, slot in
+            let (sample, head) = pair.quotientAndRemainder(dividingBy: heads)
+            body(sample, head, workspace.base + slot * bytes)
         }
     }
 
@@ -162,19 +160,19 @@ private final class AttentionCall {
         let panel = Int(uspi_gemm_panel())
         let panels = (query.tokens + panel - 1) / panel
         let work = query.tokens * key.tokens * headWidth
-        let parts = work < 1 << 18 ? 1 : min(panels, 24)
-        let workspace = try Storage(byteCount: packedBytes + scratchBytes * max(parts, 1))
+        let slots = work < 1 << 18 ? 1 : max(1, min(panels, ThreadPool.shared.threads))
+        let workspace = try Storage(byteCount: packedBytes + scratchBytes * slots)
         for pair in 0..<batch * heads {
             let (sample, head) = pair.quotientAndRemainder(dividingBy: heads)
             var job = job(sample, head, into: y)
             uspi_attention_pack(&job, workspace.base)
             let prepared = job
-            ThreadPool.shared.run(parts: parts) { part in
+            ThreadPool.shared.run(parts: panels, slots: slots) { part, slot in
                 var job = prepared
                 uspi_attention_rows(
-                    &job, workspace.base, Int64(part * panels / parts * panel),
-                    Int64(min(query.tokens, (part + 1) * panels / parts * panel)),
-                    workspace.base + packedBytes + part * scratchBytes)
+                    &job, workspace.base, Int64(part * panel),
+                    Int64(min(query.tokens, (part + 1) * panel)),
+                    workspace.base + packedBytes + slot * scratchBytes)
             }
         }
     }
