@@ -724,11 +724,88 @@ USP_API USP_CHECK usp_status usp_diffusion_losses(const usp_diffusion *diffusion
                                                   uint64_t seed, usp_tensor *out_losses,
                                                   usp_tensor *out_mse, usp_tensor *out_vb);
 
+/* ---- transport: SiT's interpolants -------------------------------------------------------- */
+
+/* Paths between noise (t = 0) and data (t = 1), losses and solvers. Immutable: any thread. */
+typedef struct usp_transport usp_transport;
+
+typedef struct usp_transport_options {
+    uint32_t struct_size;
+    uint32_t reserved;
+    const char *path;        /* "Linear", "GVP", "VP"; NULL = "Linear" */
+    const char *prediction;  /* "velocity", "score", "noise"; NULL = "velocity" */
+    const char *loss_weight; /* "velocity", "likelihood"; NULL = none */
+    float train_epsilon;     /* 0 = the original's for path and prediction */
+    float sample_epsilon;    /* 0 = the original's for path and prediction */
+} usp_transport_options;
+
+#define USP_TRANSPORT_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_transport_options), 0, NULL, NULL, NULL, 0, 0}
+
+/* out: owned. Errors: ARGUMENT naming the choices for an unknown one. */
+USP_API USP_CHECK usp_status usp_transport_create(const usp_transport_options *options,
+                                                  usp_transport **out);
+USP_API void usp_transport_free(usp_transport *transport);
+
+/* Latents from noise along the probability-flow ODE.
+ *   z    [B, C, H, W]  f32  standard normal
+ *   y    [B]           i64  labels, or NULL
+ *   out  [B, C, H, W]  f32
+ * options.method: "dopri5" (NULL, adaptive), "euler", "midpoint", "heun", "heun3",
+ * "rk4", "adams-bashforth" (ab2), "adams-bashforth3" (ab3);
+ * options.steps: points of time, 0 = 50. */
+USP_API USP_CHECK usp_status usp_transport_sample_ode(const usp_transport *transport,
+                                                      const usp_denoiser *denoiser,
+                                                      const usp_tensor *z, const usp_tensor *y,
+                                                      const usp_sample_options *options,
+                                                      usp_tensor *out);
+
+/* Noise from latents: the same ODE, run backwards. */
+USP_API USP_CHECK usp_status usp_transport_invert_ode(const usp_transport *transport,
+                                                      const usp_denoiser *denoiser,
+                                                      const usp_tensor *x, const usp_tensor *y,
+                                                      const usp_sample_options *options,
+                                                      usp_tensor *out);
+
+/* Latents from noise along an SDE with the same marginals.
+ * options.method: "Euler" (NULL), "Heun"; options.form: "constant", "SBDM", "sigma" (NULL),
+ * "linear", "decreasing", "increasing-decreasing"; options.steps: 0 = 250. */
+USP_API USP_CHECK usp_status usp_transport_sample_sde(const usp_transport *transport,
+                                                      const usp_denoiser *denoiser,
+                                                      const usp_tensor *z, const usp_tensor *y,
+                                                      const usp_sample_options *options,
+                                                      usp_tensor *out);
+
+/* Training losses of a denoiser, per sample.
+ *   data        [B, C, H, W]  f32  clean latents
+ *   t           [B]           f32  times; NULL draws them from seed
+ *   y           [B]           i64  labels, or NULL
+ *   noise       [B, C, H, W]  f32  NULL draws it from seed
+ *   out_losses  [B]           f32 */
+USP_API USP_CHECK usp_status usp_transport_losses(const usp_transport *transport,
+                                                  const usp_denoiser *denoiser,
+                                                  const usp_tensor *data, const usp_tensor *t,
+                                                  const usp_tensor *y, const usp_tensor *noise,
+                                                  uint64_t seed, usp_tensor *out_losses);
+
+/* Log-likelihood of latents, by the instantaneous change of variables with Hutchinson's estimator;
+ * the divergence is a central difference along the probe, so one step costs three evaluations.
+ *   x         [B, C, H, W]  f32
+ *   y         [B]           i64  labels, or NULL
+ *   out_logp  [B]           f32  nats
+ *   out_z     [B, C, H, W]  f32  the noise that x came from, or NULL
+ * options.noise: [1, B, C, H, W] the probe; NULL = signs from seed. */
+USP_API USP_CHECK usp_status usp_transport_likelihood(const usp_transport *transport,
+                                                      const usp_denoiser *denoiser,
+                                                      const usp_tensor *x, const usp_tensor *y,
+                                                      const usp_sample_options *options,
+                                                      usp_tensor *out_logp, usp_tensor *out_z);
+
 /* ---- trainer: one update at a time, from your own batches --------------------------------- */
 
 /* A private copy of a model's parameters with optimiser state and moving average. What is minimised
  * goes by the family: reconstruction and divergence (VAE), masked patches (MAE), cross entropy
- * (ViT), the Gaussian process's loss (DiT), flow matching on the straight path (SiT).
+ * (ViT), the Gaussian process's loss (DiT), the transport's (SiT).
  * One thread at a time, except for usp_trainer_cancel. */
 typedef struct usp_trainer usp_trainer;
 
@@ -760,6 +837,7 @@ typedef struct usp_trainer_options {
     int32_t head_only;        /* ViT: 1 = a linear probe */
     const char *reconstruction;     /* VAE: "squared" (NULL) or "absolute" */
     const usp_diffusion *diffusion; /* DiT: the process, kept; NULL = 1000 linear steps */
+    const usp_transport *transport; /* SiT: the transport, kept; NULL = Linear, velocity */
     usp_allreduce_fn allreduce;     /* NULL = trains alone */
     void *allreduce_user;
     int32_t world_size;             /* ranks, with allreduce */
@@ -768,7 +846,7 @@ typedef struct usp_trainer_options {
 
 #define USP_TRAINER_OPTIONS_INIT                                                             \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, \
-     USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0}
+     USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0}
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. */
 USP_API USP_CHECK usp_status usp_trainer_create(const usp_model *model,

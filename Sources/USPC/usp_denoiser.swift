@@ -126,6 +126,13 @@ func sampleOptions(
     result.noise = try optionalTensor(given.noise, "noise", ["S"] + axes(latents))
     result.clipsStart = given.clip != 0
     result.eta = try real(given.eta, else: 0, "eta")
+    result.atol = try real(given.atol, else: result.atol, "atol")
+    result.rtol = try real(given.rtol, else: result.rtol, "rtol")
+    result.timestepShift = try real(given.timestep_shift, else: 1, "timestep_shift")
+    result.form = try text(given.form, else: result.form, "form")
+    result.norm = try real(given.norm, else: 1, "norm")
+    result.lastStep = try text(given.last_step, else: result.lastStep, "last_step")
+    result.lastStepSize = try real(given.last_step_size, else: result.lastStepSize, "last_step_size")
     result.progress = progressFunction(given.progress, given.progress_user, "progress")
     result.preview = progressFunction(given.preview, given.preview_user, "preview")
     result.previewInterval = try count(given.preview_interval, else: 10, "preview_interval")

@@ -66,6 +66,7 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
     result.headOnly = given.head_only != 0
     result.reconstruction = try text(given.reconstruction, else: result.reconstruction, "reconstruction")
     result.diffusion = try optionalHandle(given.diffusion, Diffusion.self, "diffusion")
+    result.transport = try optionalHandle(given.transport, Transport.self, "transport")
     return result
 }
 

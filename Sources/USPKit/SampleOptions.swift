@@ -20,6 +20,16 @@ public struct SampleOptions {
     public var clipsStart = false
     /// DDIM: 0 is deterministic, 1 as noisy as ancestral sampling.
     public var eta: Float = 0
+    /// Adaptive solvers.
+    public var atol: Float = 1e-6
+    public var rtol: Float = 1e-3
+    /// Transport: below 1 takes shorter steps at the start.
+    public var timestepShift: Float = 1
+    /// SDE: diffusion form, its norm, and what follows the last noisy step.
+    public var form = "sigma"
+    public var norm: Float = 1
+    public var lastStep = "Mean"
+    public var lastStepSize: Float = 0.04
     public var progress: ProgressFunction?
     public var preview: ProgressFunction?
     public var previewInterval = 10

@@ -44,6 +44,8 @@ public struct TrainerOptions: Sendable {
     public var labelDropout: Float = 0
     /// DiT: the process; nil is the published one (1000 linear steps).
     public var diffusion: Diffusion?
+    /// SiT: the transport; nil is the published one (Linear, velocity).
+    public var transport: Transport?
 
     public init() {}
 

@@ -206,24 +206,19 @@ private func denoising(
     return .seeded(value: losses.mean, output: output, gradient: losses.gradient)
 }
 
-/// SiT: the velocity of the straight path from noise (t = 0) to latents (t = 1).
+/// SiT: the transport's loss, likewise.
 private func flowing(
     _ model: USPModels.DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
 ) throws(USPError) -> Loss {
-    let x = piece.inputs
-    let noise = try piece.normalNoise(x.shape)
-    try expect(noise, x.shape, "noise")
-    let times = piece.times ?? piece.uniform("time")
-    let (mixed, velocity) = (try Tensor(x.shape), try Tensor(x.shape))
-    let each = x.count / piece.count
-    for (sample, t) in times.enumerated() {
-        try require(t >= 0 && t <= 1, .argument, "time \(t): expected 0 to 1")
-        for i in sample * each..<(sample + 1) * each {
-            mixed.floats[i] = t * x.floats[i] + (1 - t) * noise.floats[i]
-            velocity.floats[i] = x.floats[i] - noise.floats[i]
-        }
-    }
-    let prediction = try model.forward(
-        mixed, t: times, y: piece.labels(model, dropout: options.labelDropout), in: context)
-    return .scalar(try context.meanSquaredError(prediction, velocity))
+    let process: USPDiffusion.Transport
+    if let given = options.transport { process = given.process } else { process = try USPDiffusion.Transport() }
+    let noise = try piece.normalNoise(piece.inputs.shape)
+    let times = piece.times
+        ?? process.drawTimes(piece.key.stream("time"), count: piece.count, firstSample: piece.first)
+    let noised = try process.noised(piece.inputs, times: times, noise: noise)
+    let output = try model.forward(
+        noised, t: times, y: piece.labels(model, dropout: options.labelDropout), in: context)
+    let losses = try process.losses(
+        output: output, data: piece.inputs, noise: noise, times: times)
+    return .seeded(value: losses.mean, output: output, gradient: losses.gradient)
 }

@@ -23,11 +23,6 @@ AT(usp_progress, steps, 16);
 AT(usp_progress, seconds, 24);
 AT(usp_progress, latents, 32);
 
-SIZE(usp_transfer_options, 112);
-AT(usp_transfer_options, seed, 32);
-AT(usp_transfer_options, channel_rule, 48);
-AT(usp_transfer_options, table, 104);
-
 SIZE(usp_checkpoint_options, 16);
 AT(usp_checkpoint_options, struct_size, 0);
 AT(usp_checkpoint_options, reserved, 4);
@@ -139,7 +134,7 @@ AT(usp_save_options, format, 8);
 AT(usp_save_options, dtype, 16);
 AT(usp_save_options, tables, 24);
 
-SIZE(usp_trainer_options, 144);
+SIZE(usp_trainer_options, 152);
 AT(usp_trainer_options, struct_size, 0);
 AT(usp_trainer_options, accumulation, 4);
 AT(usp_trainer_options, optimizer, 8);
@@ -163,10 +158,11 @@ AT(usp_trainer_options, label_dropout, 96);
 AT(usp_trainer_options, head_only, 100);
 AT(usp_trainer_options, reconstruction, 104);
 AT(usp_trainer_options, diffusion, 112);
-AT(usp_trainer_options, allreduce, 120);
-AT(usp_trainer_options, allreduce_user, 128);
-AT(usp_trainer_options, world_size, 136);
-AT(usp_trainer_options, reserved, 140);
+AT(usp_trainer_options, transport, 120);
+AT(usp_trainer_options, allreduce, 128);
+AT(usp_trainer_options, allreduce_user, 136);
+AT(usp_trainer_options, world_size, 144);
+AT(usp_trainer_options, reserved, 148);
 
 SIZE(usp_transfer_options, 112);
 AT(usp_transfer_options, struct_size, 0);
@@ -191,6 +187,15 @@ AT(usp_transfer_options, use_label, 92);
 AT(usp_transfer_options, label, 96);
 AT(usp_transfer_options, heads, 100);
 AT(usp_transfer_options, table, 104);
+
+SIZE(usp_transport_options, 40);
+AT(usp_transport_options, struct_size, 0);
+AT(usp_transport_options, reserved, 4);
+AT(usp_transport_options, path, 8);
+AT(usp_transport_options, prediction, 16);
+AT(usp_transport_options, loss_weight, 24);
+AT(usp_transport_options, train_epsilon, 32);
+AT(usp_transport_options, sample_epsilon, 36);
 
 SIZE(usp_vae_config, 80);
 AT(usp_vae_config, struct_size, 0);

@@ -129,6 +129,20 @@ def test_given_times_and_noise_decide_everything():
     assert losses[0] == pytest.approx(float(np.mean((prediction - (X - noise)) ** 2)), rel=1e-4)
 
 
+def test_processes_of_ones_own():
+    model, labels = models()["sit"]
+    noise, times = usp.random.normal(X.shape, 5), np.linspace(0.1, 0.9, 8)
+    transport = usp.Transport("GVP", "velocity")
+    loss = usp.Trainer(model, transport=transport).step(X, labels, times=times, noise=noise)
+    expected = transport.training_losses(model, X, labels, t=times, x0=noise)["loss"].mean()
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+    dit, labels = models()["dit"]
+    process = usp.Diffusion("100")
+    loss = usp.Trainer(dit, diffusion=process).step(X, labels, times=np.arange(8), noise=noise)
+    expected = process.training_losses(dit, X, np.arange(8), labels, noise=noise)["loss"].mean()
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_errors(tmp_path):
     model, labels = models()["vit"]
     trainer = usp.Trainer(model)

@@ -28,6 +28,7 @@ from .dit import DiT, SiT
 from .mae import MaskedAutoencoder, MaskedOutput
 from .trainer import Trainer
 from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan
+from .transport import Transport
 from .vae import VAE, Posterior
 from .vit import ViT
 
@@ -52,7 +53,7 @@ def threads() -> int:
 __all__ = [
     "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
     "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion",
-    "FileError", "FormatError", "Trainer",
+    "FileError", "FormatError", "Trainer", "Transport",
     "InternalError", "MissingWeightError", "OutOfMemory", "ShapeError", "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
     "UnsupportedError", "build_info", "evaluate", "random", "set_threads", "threads",

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "949bb6ec3bb4c35f1467db22e128581f0459b664d12b70d998a26ede16ab330e"
+HEADER_SHA256 = "113407745f7de94abf2fcb93eb59926d04c4063d7dc096f14d64ceab64c05d2f"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -310,6 +310,25 @@ usp_diffusion_options._fields_ = [
 ]
 
 
+class usp_transport(Structure):
+    """Opaque."""
+
+
+class usp_transport_options(Structure):
+    pass
+
+
+usp_transport_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("path", c_char_p),
+    ("prediction", c_char_p),
+    ("loss_weight", c_char_p),
+    ("train_epsilon", c_float),
+    ("sample_epsilon", c_float),
+]
+
+
 class usp_trainer(Structure):
     """Opaque."""
 
@@ -345,6 +364,7 @@ usp_trainer_options._fields_ = [
     ("head_only", c_int32),
     ("reconstruction", c_char_p),
     ("diffusion", POINTER(usp_diffusion)),
+    ("transport", POINTER(usp_transport)),
     ("allreduce", usp_allreduce_fn),
     ("allreduce_user", c_void_p),
     ("world_size", c_int32),
@@ -671,6 +691,34 @@ PROTOTYPES = {
     "usp_diffusion_losses": (
         c_int,
         [POINTER(usp_diffusion), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_transport_create": (
+        c_int,
+        [POINTER(usp_transport_options), POINTER(POINTER(usp_transport))],
+    ),
+    "usp_transport_free": (
+        None,
+        [POINTER(usp_transport)],
+    ),
+    "usp_transport_sample_ode": (
+        c_int,
+        [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_sample_options), POINTER(usp_tensor)],
+    ),
+    "usp_transport_invert_ode": (
+        c_int,
+        [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_sample_options), POINTER(usp_tensor)],
+    ),
+    "usp_transport_sample_sde": (
+        c_int,
+        [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_sample_options), POINTER(usp_tensor)],
+    ),
+    "usp_transport_losses": (
+        c_int,
+        [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_uint64, POINTER(usp_tensor)],
+    ),
+    "usp_transport_likelihood": (
+        c_int,
+        [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_sample_options), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
     "usp_trainer_create": (
         c_int,

@@ -18,6 +18,7 @@ from ._model import Model, compute_name
 from .diffusion import Diffusion
 from .dit import DiT, SiT
 from .mae import MaskedAutoencoder
+from .transport import Transport
 from .vae import VAE
 from .vit import ViT
 
@@ -28,8 +29,8 @@ class Trainer(Handle):
     """A private copy of a model with optimiser and average. One thread at a time.
 
     What is minimised goes by the family: reconstruction and divergence (VAE), masked patches
-    (MaskedAutoencoder), cross entropy (ViT), the Gaussian process's loss (DiT) or flow matching
-    (SiT). Everything random depends on seed, step and the sample's place in the batch alone.
+    (MaskedAutoencoder), cross entropy (ViT), the Gaussian process's loss (DiT) or the
+    transport's (SiT). Everything random depends on seed, step and the sample's place in the batch alone.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ class Trainer(Handle):
         mask_ratio: Optional[float] = None, norm_pix_loss: bool = True,
         kl_weight: Optional[float] = None, reconstruction: Optional[str] = None,
         label_smoothing: float = 0.0, label_dropout: float = 0.0, head_only: bool = False,
-        diffusion: Optional[Diffusion] = None,
+        diffusion: Optional[Diffusion] = None, transport: Optional[Transport] = None,
         allreduce: "Optional[Callable[[np.ndarray], Any]]" = None, world_size: int = 1,
     ):
         self._callbacks = Callbacks()
@@ -66,6 +67,8 @@ class Trainer(Handle):
             head_only=int(head_only), world_size=world_size)
         if diffusion is not None:
             given.diffusion = diffusion.handle
+        if transport is not None:
+            given.transport = transport.handle
         if allreduce is not None:
             given.allreduce = self._callbacks.wrap(_abi.usp_allreduce_fn, flat(allreduce))
         self._adopt(lib.usp_trainer_create, model.handle, ctypes.byref(given))

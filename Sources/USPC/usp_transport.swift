@@ -1,0 +1,128 @@
+// Header section "transport".
+
+import CUSP
+import USPBase
+import USPKit
+import USPTensor
+
+extension Transport: Handled {
+    static var handleName: String { "usp_transport" }
+}
+
+@_cdecl("usp_transport_create") @implementation public func usp_transport_create(
+    _ options: UnsafePointer<usp_transport_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> usp_status {
+    guarded("usp_transport_create") { () throws(USPError) in
+        try checkOut(out)
+        let given = try USPC.options(options, zeros: usp_transport_options())
+        var wanted = Transport.Options()
+        wanted.path = try text(given.path, else: wanted.path, "path")
+        wanted.prediction = try text(given.prediction, else: wanted.prediction, "prediction")
+        wanted.lossWeight = try text(given.loss_weight, else: wanted.lossWeight, "loss_weight")
+        if given.train_epsilon != 0 { wanted.trainingEpsilon = Double(given.train_epsilon) }
+        if given.sample_epsilon != 0 { wanted.samplingEpsilon = Double(given.sample_epsilon) }
+        try store(Transport(wanted), in: out)
+    }
+}
+
+@_cdecl("usp_transport_free") @implementation public func usp_transport_free(
+    _ transport: OpaquePointer?
+) {
+    freeHandle(transport, Transport.self)
+}
+
+/// The arguments of a run of the transport, checked.
+private struct TransportRun {
+    let transport: Transport
+    let denoiser: Denoiser
+    let start: Tensor
+    let labels: [Int]?
+    let options: SampleOptions
+
+    init(
+        _ handle: OpaquePointer?, _ model: UnsafePointer<usp_denoiser>?,
+        _ latents: UnsafePointer<usp_tensor>?, _ name: String, _ y: UnsafePointer<usp_tensor>?,
+        _ given: UnsafePointer<usp_sample_options>?
+    ) throws(USPError) {
+        transport = try USPC.handle(handle, Transport.self, "transport")
+        denoiser = try USPC.denoiser(model) { $0 }
+        start = try tensor(latents, name, latentAxes)
+        labels = try optionalIntegers(y, "y", [.extent(start.shape[0])])
+        options = try sampleOptions(given, latents: start.shape)
+    }
+}
+
+@_cdecl("usp_transport_sample_ode") @implementation public func usp_transport_sample_ode(
+    _ transport: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
+    _ z: UnsafePointer<usp_tensor>?, _ y: UnsafePointer<usp_tensor>?,
+    _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_transport_sample_ode") { () throws(USPError) in
+        let run = try TransportRun(transport, denoiser, z, "z", y, options)
+        let target = try output(out, "out", axes(run.start.shape))
+        try target.write(
+            run.transport.sampleODE(run.denoiser, from: run.start, labels: run.labels, run.options))
+    }
+}
+
+@_cdecl("usp_transport_invert_ode") @implementation public func usp_transport_invert_ode(
+    _ transport: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
+    _ x: UnsafePointer<usp_tensor>?, _ y: UnsafePointer<usp_tensor>?,
+    _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_transport_invert_ode") { () throws(USPError) in
+        let run = try TransportRun(transport, denoiser, x, "x", y, options)
+        let target = try output(out, "out", axes(run.start.shape))
+        try target.write(
+            run.transport.invertODE(run.denoiser, from: run.start, labels: run.labels, run.options))
+    }
+}
+
+@_cdecl("usp_transport_sample_sde") @implementation public func usp_transport_sample_sde(
+    _ transport: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
+    _ z: UnsafePointer<usp_tensor>?, _ y: UnsafePointer<usp_tensor>?,
+    _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_transport_sample_sde") { () throws(USPError) in
+        let run = try TransportRun(transport, denoiser, z, "z", y, options)
+        let target = try output(out, "out", axes(run.start.shape))
+        try target.write(
+            run.transport.sampleSDE(run.denoiser, from: run.start, labels: run.labels, run.options))
+    }
+}
+
+@_cdecl("usp_transport_losses") @implementation public func usp_transport_losses(
+    _ transport: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
+    _ data: UnsafePointer<usp_tensor>?, _ t: UnsafePointer<usp_tensor>?,
+    _ y: UnsafePointer<usp_tensor>?, _ noise: UnsafePointer<usp_tensor>?, _ seed: UInt64,
+    _ outLosses: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_transport_losses") { () throws(USPError) in
+        let run = try TransportRun(transport, denoiser, data, "data", y, nil)
+        let batch = [Axis.extent(run.start.shape[0])]
+        let losses = try output(outLosses, "out_losses", batch)
+        var times: [Float]?
+        if t != nil { times = try reals(t, "t", batch) }
+        let result = try run.transport.losses(
+            run.denoiser, data: run.start, times: times, labels: run.labels,
+            noise: optionalTensor(noise, "noise", axes(run.start.shape)), seed: seed)
+        try losses.write(Tensor([result.losses.count], result.losses))
+    }
+}
+
+@_cdecl("usp_transport_likelihood") @implementation public func usp_transport_likelihood(
+    _ transport: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
+    _ x: UnsafePointer<usp_tensor>?, _ y: UnsafePointer<usp_tensor>?,
+    _ options: UnsafePointer<usp_sample_options>?, _ outLogp: UnsafeMutablePointer<usp_tensor>?,
+    _ outZ: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_transport_likelihood") { () throws(USPError) in
+        let run = try TransportRun(transport, denoiser, x, "x", y, options)
+        let logp = try output(outLogp, "out_logp", [.extent(run.start.shape[0])])
+        let noise = try optionalOutput(outZ, "out_z", axes(run.start.shape))
+        let result = try run.transport.likelihood(
+            run.denoiser, of: run.start, labels: run.labels, run.options)
+        try logp.write(Tensor([result.logLikelihood.count], result.logLikelihood))
+        try noise?.write(result.noise)
+    }
+}

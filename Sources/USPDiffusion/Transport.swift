@@ -1,0 +1,119 @@
+// SiT's transport: what a model of a path predicts, and what that means for velocity and score.
+
+import USPBase
+import USPTensor
+
+/// What the first C channels of the model's output are.
+package enum TransportPrediction: String, NamedChoice {
+    case velocity
+    case score
+    case noise
+
+    package static let what = "prediction"
+}
+
+/// How training weighs the squared error of score and noise models.
+package enum TransportWeight: String, NamedChoice {
+    case none
+    case velocity
+    case likelihood
+
+    package static let what = "loss weight"
+}
+
+/// A path with a model on it. Source: SiT's published transport, whose numbers this repeats.
+package struct Transport: Sendable {
+    package struct Configuration: Sendable, Equatable {
+        package var path: TransportPath = .linear
+        package var prediction: TransportPrediction = .velocity
+        package var weight: TransportWeight = .none
+        /// How far training stays away from singular ends; nil = the original's rule: 1e-5 for VP,
+        /// 1e-3 for score and noise, 0 for velocity on Linear and GVP.
+        package var trainingEpsilon: Double?
+        /// The same for sampling; nil = 1e-3, and 0 for velocity on Linear and GVP.
+        package var samplingEpsilon: Double?
+
+        package init() {}
+    }
+
+    package let configuration: Configuration
+    package let trainingEpsilon: Double
+    package let samplingEpsilon: Double
+
+    /// - Throws: `.argument` for an epsilon that is not 0 ..< 0.5.
+    package init(_ configuration: Configuration = Configuration()) throws(USPError) {
+        self.configuration = configuration
+        let regular = configuration.path != .vp && configuration.prediction == .velocity
+        let training = configuration.path == .vp ? 1e-5 : regular ? 0 : 1e-3
+        trainingEpsilon = configuration.trainingEpsilon ?? training
+        samplingEpsilon = configuration.samplingEpsilon ?? (regular ? 0 : 1e-3)
+        for (name, value) in [("training", trainingEpsilon), ("sampling", samplingEpsilon)] {
+            try require(
+                value >= 0 && value < 0.5, .argument,
+                "\(name) epsilon: expected 0 to below 0.5, got \(value)")
+        }
+    }
+
+    package var path: TransportPath { configuration.path }
+    package var prediction: TransportPrediction { configuration.prediction }
+
+    /// The flow's velocity as `fromState · x + fromOutput · output`.
+    func velocity(_ t: Double) -> AffineView {
+        let p = path.coefficients(t)
+        return switch prediction {
+        case .velocity: AffineView(fromState: 0, fromOutput: 1)
+        case .score: AffineView(fromState: p.ratio, fromOutput: p.variance)
+        case .noise: AffineView(fromState: p.ratio, fromOutput: -p.variance / p.sigma)
+        }
+    }
+
+    /// The score ∇ log p_t(x), likewise.
+    func score(_ t: Double) -> AffineView {
+        let p = path.coefficients(t)
+        switch prediction {
+        case .score: return AffineView(fromState: 0, fromOutput: 1)
+        case .noise: return AffineView(fromState: 0, fromOutput: -1 / p.sigma)
+        case .velocity:
+            let reverse = p.alpha / p.alphaSlope
+            let spread = p.sigma * p.sigma - reverse * p.sigmaSlope * p.sigma
+            return AffineView(fromState: -1 / spread, fromOutput: reverse / spread)
+        }
+    }
+
+    /// The data that the prediction means, likewise: x = α data + σ noise, v = α′ data + σ′ noise.
+    func data(_ t: Double) -> AffineView {
+        let (p, v) = (path.coefficients(t), velocity(t))
+        let scale = 1 / (p.sigmaSlope * p.alpha - p.sigma * p.alphaSlope)
+        return AffineView(
+            fromState: (p.sigmaSlope - p.sigma * v.fromState) * scale,
+            fromOutput: -p.sigma * v.fromOutput * scale)
+    }
+}
+
+/// A vector field that is linear in state and model output at a given time.
+struct AffineView {
+    let fromState: Double
+    let fromOutput: Double
+
+    /// this + scale · other
+    func adding(_ other: AffineView, times scale: Double) -> AffineView {
+        AffineView(
+            fromState: fromState + scale * other.fromState,
+            fromOutput: fromOutput + scale * other.fromOutput)
+    }
+
+    /// Writes the field of every sample; `result` may be `x` itself.
+    func apply(_ x: Tensor, _ prediction: Prediction, into result: Tensor) {
+        let (a, b) = (Float(fromState), Float(fromOutput))
+        for sample in 0..<x.shape[0] {
+            let offset = sample * prediction.count
+            let (state, output) = (x.floats + offset, prediction.mean(sample))
+            let y = result.floats + offset
+            if a == 0 {
+                for i in 0..<prediction.count { y[i] = b * output[i] }
+            } else {
+                for i in 0..<prediction.count { y[i] = a * state[i] + b * output[i] }
+            }
+        }
+    }
+}

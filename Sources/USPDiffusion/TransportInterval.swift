@@ -1,0 +1,110 @@
+// Where integration starts and ends: the original's rule, and what keeps it off singular times.
+
+import USPBase
+
+/// A stretch of time, and what was changed about it.
+package struct TransportInterval: Sendable, Equatable {
+    package let start: Double
+    package let end: Double
+    /// One sentence for each end that was moved.
+    package let notes: [String]
+
+    package init(start: Double, end: Double, notes: [String] = []) {
+        self.start = start
+        self.end = end
+        self.notes = notes
+    }
+}
+
+extension Transport {
+    /// How far an end is moved off a time at which the field is infinite.
+    static let singularityMargin = 1e-3
+
+    /// The original's rule, word for word.
+    ///
+    /// - lastStep: size of the stochastic sampler's last step, 0 without one.
+    package func publishedInterval(
+        stochastic: Bool, form: DiffusionForm = .sbdm, evaluates: Bool, reverse: Bool = false,
+        lastStep: Double = 0
+    ) -> (start: Double, end: Double) {
+        let epsilon = evaluates ? samplingEpsilon : trainingEpsilon
+        let end = stochastic && lastStep != 0 ? 1 - lastStep : 1 - epsilon
+        var interval = (start: 0.0, end: 1.0)
+        if path == .vp {
+            interval.end = end
+        } else if prediction != .velocity || stochastic {
+            let starts = prediction != .velocity || (stochastic && form == .sbdm)
+            interval = (starts ? epsilon : 0, end)
+        }
+        return reverse ? (1 - interval.start, 1 - interval.end) : interval
+    }
+
+    /// The stretch of the deterministic samplers; in reverse it is the same one backwards, so that
+    /// data go to noise and come back. (The original's reverse interval mirrors it about ½ instead,
+    /// which differs where the ends are kept off unequally.)
+    package func flowInterval(reverse: Bool) -> TransportInterval {
+        let (start, end) = publishedInterval(stochastic: false, evaluates: true)
+        var notes: [String] = []
+        let (first, last) = clamped(
+            start, end, startIsSingular: prediction != .velocity && path != .vp,
+            endIsSingular: prediction == .noise, &notes)
+        return reverse
+            ? TransportInterval(start: last, end: first, notes: notes)
+            : TransportInterval(start: first, end: last, notes: notes)
+    }
+
+    /// The stretch of the stochastic sampler, with its ends off the times at which the original
+    /// returns NaN.
+    package func stochasticInterval(
+        form: DiffusionForm, method: StochasticMethod, last: LastStep, lastStep: Double
+    ) -> TransportInterval {
+        let (start, end) = publishedInterval(
+            stochastic: true, form: form, evaluates: true, lastStep: last == .none ? 0 : lastStep)
+        var notes: [String] = []
+        let startIsSingular = path != .vp && (form == .sbdm || prediction != .velocity)
+        let endIsEvaluated = method == .heun || last == .mean || last == .tweedie
+            || (last == .euler && prediction == .noise)
+        let (first, final) = clamped(
+            start, end, startIsSingular: startIsSingular, endIsSingular: endIsEvaluated, &notes)
+        return TransportInterval(start: first, end: final, notes: notes)
+    }
+
+    private func clamped(
+        _ start: Double, _ end: Double, startIsSingular: Bool, endIsSingular: Bool,
+        _ notes: inout [String]
+    ) -> (Double, Double) {
+        var (first, last) = (start, end)
+        let margin = Transport.singularityMargin
+        if startIsSingular && start <= 0 {
+            first = margin
+            notes.append("starts at t = \(margin): the field is infinite at t = 0")
+        }
+        if endIsSingular && end >= 1 {
+            last = 1 - margin
+            notes.append("ends at t = \(1 - margin): the field is infinite at t = 1")
+        }
+        return (first, last)
+    }
+}
+
+/// `torch.linspace` in f32, both halves from their own end.
+///
+/// - shift: s in t′ = s·u / (1 + (s − 1)·u) with u = the share of the way; below 1 takes shorter
+///   steps at the start. 1 changes nothing.
+package func timeGrid(
+    from start: Double, to end: Double, points: Int, shift: Double = 1
+) -> [Float] {
+    let (first, last) = (Float(start), Float(end))
+    guard points > 1 else { return [first] }
+    guard shift != 1 else {
+        let step = (last - first) / Float(points - 1)
+        return (0..<points).map { index in
+            index < points / 2 ? first + step * Float(index) : last - step * Float(points - index - 1)
+        }
+    }
+    return (0..<points).map { index in
+        let share = Double(index) / Double(points - 1)
+        let shifted = shift * share / (1 + (shift - 1) * share)
+        return index == points - 1 ? last : Float(start + (end - start) * shifted)
+    }
+}

@@ -1,0 +1,130 @@
+"""SiT's transport: samplers, likelihood and losses."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from . import _abi
+from ._call import options
+from ._handles import Handle
+from ._library import lib
+from ._sampling import Run
+
+Interval = Optional[Tuple[float, float]]
+
+
+class Transport(Handle):
+    """Paths between noise (t = 0) and data (t = 1); any thread may use it.
+
+    Parameters
+    ----------
+    path : "Linear", "GVP" or "VP"
+    prediction : "velocity", "score" or "noise"
+    loss_weight : None, "velocity" or "likelihood"
+    train_eps, sample_eps : how far to stay away from singular ends; None = the original's rule
+
+    A `model` below is a library model or any callable (x, t, y) -> array of numpy arrays.
+    """
+
+    kind = "usp_transport"
+
+    def __init__(
+        self, path: str = "Linear", prediction: str = "velocity",
+        loss_weight: Optional[str] = None, *, train_eps: Optional[float] = None,
+        sample_eps: Optional[float] = None,
+    ):
+        given = options(
+            _abi.usp_transport_options, path=path, prediction=prediction, loss_weight=loss_weight,
+            train_epsilon=train_eps, sample_epsilon=sample_eps)
+        self._adopt(lib.usp_transport_create, ctypes.byref(given))
+
+    def sample_ode(
+        self, model: Any, z: Any, y: Any = None, method: str = "dopri5", steps: int = 50,
+        atol: float = 1e-6, rtol: float = 1e-3, reverse: bool = False, cfg_scale: Any = None, *,
+        cfg_channels: Optional[int] = None, cfg_interval: Interval = None,
+        null_class: Optional[int] = None, timestep_shift: float = 1.0, out: Any = None,
+        **common: Any,
+    ) -> np.ndarray:
+        """Latents from noise z [B, C, H, W] along the probability flow; `reverse`: noise from latents.
+
+        `method` is "dopri5" (adaptive), "euler", "midpoint", "heun", "heun3", "rk4",
+        "adams-bashforth" or "adams-bashforth3"; `steps` are points of time.
+        Further keywords: progress, preview, preview_interval.
+        """
+        function = lib.usp_transport_invert_ode if reverse else lib.usp_transport_sample_ode
+        return self._sample(
+            function, model, z, y, out, common, (cfg_scale, cfg_channels, cfg_interval, null_class),
+            method=method, steps=steps, atol=atol, rtol=rtol, timestep_shift=timestep_shift)
+
+    def sample_sde(
+        self, model: Any, z: Any, y: Any = None, method: str = "Euler", form: str = "sigma",
+        norm: float = 1.0, last_step: Optional[str] = "Mean", last_step_size: float = 0.04,
+        steps: int = 250, noise: Any = None, cfg_scale: Any = None, *,
+        cfg_channels: Optional[int] = None, cfg_interval: Interval = None,
+        null_class: Optional[int] = None, out: Any = None, **common: Any,
+    ) -> np.ndarray:
+        """Latents from noise along an SDE with the same marginals.
+
+        `method` is "Euler" or "Heun"; `form` is "constant", "SBDM", "sigma", "linear",
+        "decreasing" or "increasing-decreasing"; `last_step` is "Mean", "Tweedie", "Euler" or None.
+        `noise` [steps - 1, B, C, H, W] is consumed in order; without it, it is drawn from `seed`.
+        """
+        return self._sample(
+            lib.usp_transport_sample_sde, model, z, y, out, dict(common, noise=noise),
+            (cfg_scale, cfg_channels, cfg_interval, null_class), method=method, form=form,
+            norm=norm, last_step=last_step or "None", last_step_size=last_step_size, steps=steps)
+
+    def _sample(
+        self, function: Any, model: Any, z: Any, y: Any, out: Any, common: Dict[str, Any],
+        guidance: Tuple[Any, ...], **own: Any,
+    ) -> np.ndarray:
+        run = Run()
+        latents, shape = run.latents(z, "z")
+        target, array = run.output(out, shape)
+        run.callbacks.call(
+            function, self.handle, run.denoiser(model, shape[0], *guidance), latents,
+            run.numbers(y, "y", np.int64, shape[0]), run.sampling(shape, common, **own), target)
+        return array
+
+    def training_losses(
+        self, model: Any, x1: Any, y: Any = None, t: Any = None, x0: Any = None, seed: int = 0
+    ) -> Dict[str, np.ndarray]:
+        """Losses per sample: {"loss": [B]}.
+
+        x1 [B, C, H, W] clean latents; times t [B] and noise x0 are drawn from seed where they are
+        not given.
+        """
+        run = Run()
+        data, shape = run.latents(x1, "x1")
+        loss, losses = run.output(None, shape[:1])
+        run.callbacks.call(
+            lib.usp_transport_losses, self.handle, run.denoiser(model, shape[0]), data,
+            run.numbers(t, "t", np.float32, shape[0]), run.numbers(y, "y", np.int64, shape[0]),
+            run.array(x0, "x0", shape=shape), seed, loss)
+        return {"loss": losses}
+
+    def likelihood(
+        self, model: Any, x: Any, y: Any = None, method: str = "dopri5", steps: int = 50,
+        atol: float = 1e-6, rtol: float = 1e-3, *, probe: Any = None, seed: int = 0,
+        progress: Any = None,
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """Log-likelihood [B] in nats of latents x, and the noise that they came from.
+
+        The divergence is estimated along `probe` [B, C, H, W] (signs drawn from seed).
+        """
+        run = Run()
+        latents, shape = run.latents(x, "x")
+        logp, values = run.output(None, shape[:1])
+        noise, origin = run.output(None, shape)
+        stack = None if probe is None else np.asarray(probe)[None]
+        run.callbacks.call(
+            lib.usp_transport_likelihood, self.handle, run.denoiser(model, shape[0]), latents,
+            run.numbers(y, "y", np.int64, shape[0]),
+            run.sampling(
+                shape, {"noise": stack, "seed": seed, "progress": progress}, method=method,
+                steps=steps, atol=atol, rtol=rtol),
+            logp, noise)
+        return values, origin
