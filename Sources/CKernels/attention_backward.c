@@ -7,9 +7,6 @@
 #include "gemm_variants.h"
 #include <string.h>
 
-/* Queries in a block. */
-enum { BLOCK = 256 };
-
 /* Where the parts of the workspace are. */
 typedef struct parts {
     float *scores, *products;      /* [keys][columns] */
@@ -28,7 +25,7 @@ static void *take(char *base, size_t *at, size_t bytes) {
 }
 
 static int64_t columns_of(int64_t queries) {
-    return queries >= BLOCK ? BLOCK : (queries + PANEL - 1) / PANEL * PANEL;
+    return queries >= MOST_QUERIES ? MOST_QUERIES : (queries + PANEL - 1) / PANEL * PANEL;
 }
 
 static parts lay_out(void *workspace, int64_t queries, int64_t keys, int64_t dims,
@@ -126,8 +123,8 @@ void uspi_attention_backward(const uspi_attention *attention,
     const int64_t dims = x->head_dim, columns = columns_of(x->queries);
     parts p = lay_out(workspace, x->queries, x->keys, dims, x->compute);
     uspi_pack_b(x->k, x->k_row, 1, x->type, x->keys, dims, x->compute, p.k, 0, dims);
-    for (int64_t row = 0; row < x->queries; row += BLOCK) {
-        const int64_t count = x->queries - row < BLOCK ? x->queries - row : BLOCK;
+    for (int64_t row = 0; row < x->queries; row += MOST_QUERIES) {
+        const int64_t count = x->queries - row < MOST_QUERIES ? x->queries - row : MOST_QUERIES;
         /* the columns past the last query hold nothing that is used */
         memset(p.logsumexp, 0, (size_t)columns * sizeof(float));
         memcpy(p.logsumexp, x->logsumexp + row, (size_t)count * sizeof(float));

@@ -3,7 +3,7 @@
 
 enum { ACROSS = PANEL / VECTOR };
 
-/* 2^x for x <= 0 (flushed to about 1e-38 below -125). */
+/* 2^x for x <= 0 and little above (flushed to about 1e-38 below -125). */
 INLINE vf exp2_below_one(vf x) {
     const vf low = -125.0f, shifter = 12582912.0f; /* 1.5 * 2^23: adding it rounds to integers */
     const vf bounded = x < low ? low : x;
@@ -129,22 +129,24 @@ static void write_columns(const float *sums, int64_t dims, int queries, const fl
 #endif
 }
 
-/* For `columns` (a multiple of PANEL) queries side by side: scores become the probabilities
- * p = exp(scale score - logsumexp), and products dp become p (dp - sum_k p dp). */
+/* For `columns` (a multiple of PANEL, at most MOST_QUERIES) queries side by side: scores become the
+ * probabilities p = exp(scale score - logsumexp), and products dp become p (dp - sum_k p dp). */
 static void softmax_gradient(float *scores, float *products, int64_t keys, int64_t columns,
                              float scale, const float *logsumexp) {
-    for (int64_t c = 0; c < columns; c += VECTOR) {
-        const vf shift = load(logsumexp + c);
-        vf total = 0.0f;
-        for (int64_t k = 0; k < keys; k++) {
+    float totals[MOST_QUERIES] = {0};
+    for (int64_t k = 0; k < keys; k++) {
+        for (int64_t c = 0; c < columns; c += VECTOR) {
             float *at = scores + k * columns + c;
-            const vf p = vector_exp(load(at) * scale - shift);
+            const vf exponent = load(at) * scale - load(logsumexp + c);
+            const vf p = exp2_below_one(exponent * 1.44269504088896341f);
             store(at, p);
-            total += p * load(products + k * columns + c);
+            store(totals + c, p * load(products + k * columns + c) + load(totals + c));
         }
-        for (int64_t k = 0; k < keys; k++) {
+    }
+    for (int64_t k = 0; k < keys; k++) {
+        for (int64_t c = 0; c < columns; c += VECTOR) {
             float *at = products + k * columns + c;
-            store(at, load(scores + k * columns + c) * (load(at) - total));
+            store(at, load(scores + k * columns + c) * (load(at) - load(totals + c)));
         }
     }
 }

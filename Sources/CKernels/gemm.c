@@ -109,7 +109,9 @@ void uspi_panel_product(const tiled_factor *a, const uint32_t *b, int64_t from, 
 /* A packed block of rows from `row` times columns n_begin..<n_end. */
 static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, int64_t n_begin,
                       int64_t n_end, float *sums) {
-    const finish_function finish = uspi_variant()->finish;
+    const kernel_variant *variant = uspi_variant();
+    tiled_factor narrow = *a;
+    narrow.kernels += variant->most_rows;
     const int64_t width = kept_columns(a->steps);
     const int64_t slabs = a->steps > DEEP ? (a->steps + DEEP - 1) / DEEP : 1;
     for (int64_t start = n_begin; start < n_end; start += width) {
@@ -119,8 +121,10 @@ static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, in
             const int64_t to = a->steps * (slab + 1) / slabs;
             for (int64_t column = start; column < stop; column += PANEL) {
                 const int64_t left = stop - column;
-                const panel_end end = {finish, g, row, column, left < PANEL ? (int)left : PANEL};
-                uspi_panel_product(a, (const uint32_t *)g->b + column * a->steps, from, to,
+                const panel_end end = {variant->finish, g, row, column,
+                                       left < PANEL ? (int)left : PANEL};
+                const uint32_t *panel = (const uint32_t *)g->b + column * a->steps;
+                uspi_panel_product(left <= PANEL / 2 ? &narrow : a, panel, from, to,
                                    sums + (column - start) * a->rows,
                                    slab == slabs - 1 ? &end : NULL);
             }

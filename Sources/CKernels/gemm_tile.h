@@ -1,36 +1,36 @@
-/* The tile kernels: up to MOST rows by PANEL columns of sums held in registers.
- * WIDE vectors side by side; a panel is PANEL / (WIDE * VECTOR) of them after each other. */
+/* The tile kernels: up to MOST rows of sums held in registers, WIDE vectors side by side at most.
+ * A tile has PANEL columns, or half of them for the last panel of a narrow product. */
 
-INLINE void tile_f32(const int rows, int64_t steps, const float *a, const float *b, float *tile,
-                     int add) {
+INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float *a, const float *b,
+                     float *tile, int add) {
     vf sum[MOST][WIDE];
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < WIDE; j++) {
+        for (int j = 0; j < wide; j++) {
             sum[i][j] = add ? load(tile + i * PANEL + j * VECTOR) : (vf)0.0f;
         }
     }
 #pragma clang loop unroll_count(2)
     for (int64_t s = 0; s < steps; s++) {
         vf column[WIDE];
-        for (int j = 0; j < WIDE; j++) column[j] = load(b + j * VECTOR);
+        for (int j = 0; j < wide; j++) column[j] = load(b + j * VECTOR);
         for (int i = 0; i < rows; i++) {
             const vf x = a[i];
-            for (int j = 0; j < WIDE; j++) sum[i][j] = x * column[j] + sum[i][j];
+            for (int j = 0; j < wide; j++) sum[i][j] = x * column[j] + sum[i][j];
         }
         a += rows;
         b += PANEL;
     }
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < WIDE; j++) store(tile + i * PANEL + j * VECTOR, sum[i][j]);
+        for (int j = 0; j < wide; j++) store(tile + i * PANEL + j * VECTOR, sum[i][j]);
     }
 }
 
 /* As tile_f32 on pairs of bf16; the products are exact in f32. */
-INLINE void tile_bf16(const int rows, int64_t steps, const uint32_t *a, const uint32_t *b,
-                      float *tile, int add) {
+INLINE void tile_bf16(const int rows, const int wide, int64_t steps, const uint32_t *a,
+                      const uint32_t *b, float *tile, int add) {
     vf sum[MOST][WIDE];
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < WIDE; j++) {
+        for (int j = 0; j < wide; j++) {
             sum[i][j] = add ? load(tile + i * PANEL + j * VECTOR) : (vf)0.0f;
         }
     }
@@ -38,16 +38,16 @@ INLINE void tile_bf16(const int rows, int64_t steps, const uint32_t *a, const ui
     for (int64_t s = 0; s < steps; s++) {
 #if defined(HAS_BF16_PRODUCTS)
         vu column[WIDE];
-        for (int j = 0; j < WIDE; j++) column[j] = load_words(b + j * VECTOR);
+        for (int j = 0; j < wide; j++) column[j] = load_words(b + j * VECTOR);
         for (int i = 0; i < rows; i++) {
             const __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[i]);
-            for (int j = 0; j < WIDE; j++) {
+            for (int j = 0; j < wide; j++) {
                 sum[i][j] = (vf)_mm512_dpbf16_ps((__m512)sum[i][j], x, (__m512bh)column[j]);
             }
         }
 #else
         vf even[WIDE], odd[WIDE];
-        for (int j = 0; j < WIDE; j++) {
+        for (int j = 0; j < wide; j++) {
             const vu pair = load_words(b + j * VECTOR);
             even[j] = bits_f(pair << 16);
             odd[j] = bits_f(pair & 0xffff0000u);
@@ -55,7 +55,7 @@ INLINE void tile_bf16(const int rows, int64_t steps, const uint32_t *a, const ui
         for (int i = 0; i < rows; i++) {
             const vu pair = a[i];
             const vf first = bits_f(pair << 16), second = bits_f(pair & 0xffff0000u);
-            for (int j = 0; j < WIDE; j++) {
+            for (int j = 0; j < wide; j++) {
                 sum[i][j] = first * even[j] + sum[i][j];
                 sum[i][j] = second * odd[j] + sum[i][j];
             }
@@ -65,23 +65,35 @@ INLINE void tile_bf16(const int rows, int64_t steps, const uint32_t *a, const ui
         b += PANEL;
     }
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < WIDE; j++) store(tile + i * PANEL + j * VECTOR, sum[i][j]);
+        for (int j = 0; j < wide; j++) store(tile + i * PANEL + j * VECTOR, sum[i][j]);
     }
 }
 
-#define TILE(rows)                                                                                \
-    static void tile_f32_##rows(int64_t steps, const void *a, const void *b, float *tile,         \
-                                int add) {                                                        \
-        for (int j = 0; j < PANEL; j += WIDE * VECTOR) {                                          \
-            tile_f32(rows, steps, (const float *)a, (const float *)b + j, tile + j, add);         \
-        }                                                                                         \
-    }                                                                                             \
-    static void tile_bf16_##rows(int64_t steps, const void *a, const void *b, float *tile,        \
-                                 int add) {                                                       \
-        for (int j = 0; j < PANEL; j += WIDE * VECTOR) {                                          \
-            tile_bf16(rows, steps, (const uint32_t *)a, (const uint32_t *)b + j, tile + j, add);  \
-        }                                                                                         \
+INLINE void columns_f32(const int rows, const int columns, int64_t steps, const float *a,
+                        const float *b, float *tile, int add) {
+    const int wide = columns < WIDE * VECTOR ? columns / VECTOR : WIDE;
+    for (int j = 0; j < columns; j += wide * VECTOR) {
+        tile_f32(rows, wide, steps, a, b + j, tile + j, add);
     }
+}
+
+INLINE void columns_bf16(const int rows, const int columns, int64_t steps, const uint32_t *a,
+                         const uint32_t *b, float *tile, int add) {
+    const int wide = columns < WIDE * VECTOR ? columns / VECTOR : WIDE;
+    for (int j = 0; j < columns; j += wide * VECTOR) {
+        tile_bf16(rows, wide, steps, a, b + j, tile + j, add);
+    }
+}
+
+#define TILE_OF(name, rows, function, columns)                                                     \
+    static void name##_##rows(int64_t steps, const void *a, const void *b, float *tile, int add) { \
+        function(rows, columns, steps, a, b, tile, add);                                           \
+    }
+#define TILE(rows)                                                                                 \
+    TILE_OF(tile_f32, rows, columns_f32, PANEL)                                                    \
+    TILE_OF(narrow_f32, rows, columns_f32, PANEL / 2)                                              \
+    TILE_OF(tile_bf16, rows, columns_bf16, PANEL)                                                  \
+    TILE_OF(narrow_bf16, rows, columns_bf16, PANEL / 2)
 
 TILE(1)
 TILE(2)
@@ -112,5 +124,5 @@ TILE(14)
     TILES_4(name), name##_5, name##_6, name##_7, name##_8, name##_9, name##_10, name##_11,        \
         name##_12, name##_13, name##_14
 #endif
-static const tile_function tiles_f32[MOST] = {TILES(tile_f32)};
-static const tile_function tiles_bf16[MOST] = {TILES(tile_bf16)};
+static const tile_function tiles_f32[2 * MOST] = {TILES(tile_f32), TILES(narrow_f32)};
+static const tile_function tiles_bf16[2 * MOST] = {TILES(tile_bf16), TILES(narrow_bf16)};

@@ -7,7 +7,10 @@
 #include "winograd.h"
 
 /* Columns of a packed B panel, and of the accumulated tile. */
-enum { PANEL = 32, LANES = 16, MOST_ROWS = 14, SEGMENT = USPI_WINOGRAD_BLOCK };
+enum { PANEL = 32, LANES = 16, SEGMENT = USPI_WINOGRAD_BLOCK };
+
+/* Queries of one block in the gradient of attention. */
+enum { MOST_QUERIES = 256 };
 
 /* A packed factor is made of 32-bit words: one f32, or two bf16 with consecutive k (the lower
  * half first). `steps` counts words along k. */
@@ -51,7 +54,8 @@ typedef struct softmax_result {
 
 typedef struct kernel_variant {
     int most_rows; /* rows of the largest tile */
-    const tile_function *tile_f32, *tile_bf16; /* [rows - 1] */
+    /* [rows - 1] for whole panels, [most_rows + rows - 1] for their first half alone */
+    const tile_function *tile_f32, *tile_bf16;
     const segment_function *segments_f32;         /* [rows - 1] */
     void (*winograd_input)(const uspi_winograd *, ptrdiff_t block, float *stage);
     void (*winograd_output)(const uspi_winograd *, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end);
