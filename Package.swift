@@ -69,7 +69,7 @@ let package = Package(
         .executableTarget(
             name: "usp",
             dependencies: [
-                "USPKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "USPKit", "USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData", "USPTransfer", "USPTraining", "USPEvaluation", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         // the Swift examples, one file a story

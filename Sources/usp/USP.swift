@@ -16,7 +16,7 @@ struct USP: ParsableCommand {
             interrupted.
             """,
         version: USPKit.version,
-        subcommands: [Inspect.self, Convert.self, Transfer.self, Evaluate.self, Version.self])
+        subcommands: [DemoCommand.self, Inspect.self, Convert.self, Transfer.self, Evaluate.self, Version.self])
 }
 
 @main

@@ -1,0 +1,81 @@
+// Progress of one stage: a bar with rate and time left on a terminal, plain lines elsewhere.
+
+import Glibc
+
+/// Seconds on a clock that only goes forward.
+func seconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}
+
+/// Reports how far a stage is. Written to standard error, so that results can be piped.
+struct Progress {
+    private let title: String
+    private let total: Int
+    private let unit: String
+    private let first: Int
+    private let start = seconds()
+    private var shownAt = 0.0
+    private let isTerminal = isatty(2) == 1
+
+    /// - done: units that were done before this run (after a resume)
+    init(_ title: String, total: Int, unit: String = "steps", done: Int = 0) {
+        self.title = title
+        self.total = total
+        self.unit = unit
+        first = done
+        if !isTerminal { write("\(title): \(total) \(unit)\(done > 0 ? ", continuing at \(done)" : "")\n") }
+    }
+
+    /// Shows the bar again if it has not been shown for a while, or if this is the end.
+    mutating func update(_ done: Int, _ note: String = "") {
+        let now = seconds()
+        let ends = done >= total
+        guard ends || now - shownAt >= (isTerminal ? 0.1 : 15) else { return }
+        if !isTerminal && shownAt == 0 && !ends {
+            shownAt = now
+            return
+        }
+        shownAt = now
+        let rate = Double(done - first) / max(now - start, 1e-9)
+        let left = rate > 0 ? Double(total - done) / rate : 0
+        let tail = "\(done)/\(total) \(unit)  \(decimal(rate, 1))/s  "
+            + (ends ? "took \(duration(now - start))" : "\(duration(left)) left") + (note.isEmpty ? "" : "  \(note)")
+        write(isTerminal ? "\r\u{1B}[K\(padded) \(bar(done)) \(tail)\(ends ? "\n" : "")" : "\(title): \(tail)\n")
+    }
+
+    private var padded: String { title + String(repeating: " ", count: max(0, 26 - title.count)) }
+
+    private func bar(_ done: Int) -> String {
+        let width = 24
+        let filled = total > 0 ? min(width, width * done / total) : width
+        return "[" + String(repeating: "━", count: filled) + String(repeating: "·", count: width - filled) + "]"
+    }
+
+    private func write(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = Glibc.write(2, bytes, bytes.count)
+    }
+}
+
+/// A number with this many decimals.
+func decimal(_ value: Double, _ places: Int) -> String {
+    guard value.isFinite else { return "\(value)" }
+    var scale = 1.0
+    for _ in 0..<places { scale *= 10 }
+    let rounded = (abs(value) * scale).rounded()
+    guard rounded < 9e15 else { return "\(value)" }
+    let digits = String(Int(rounded))
+    let padded = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
+    let sign = value < 0 && rounded > 0 ? "-" : ""
+    return places == 0 ? sign + padded : sign + padded.dropLast(places) + "." + padded.suffix(places)
+}
+
+/// "48 s", "3:05 min", "1:12 h".
+func duration(_ seconds: Double) -> String {
+    let whole = Int(seconds.rounded())
+    if whole < 60 { return seconds < 10 ? "\(decimal(seconds, 1)) s" : "\(whole) s" }
+    if whole < 3600 { return "\(whole / 60):\(whole % 60 < 10 ? "0" : "")\(whole % 60) min" }
+    return "\(whole / 3600):\(whole / 60 % 60 < 10 ? "0" : "")\(whole / 60 % 60) h"
+}

@@ -1,0 +1,88 @@
+// Stages 3 and 4: the diffusion transformer, from pretrained weights and from scratch.
+
+import USPBase
+import USPEvaluation
+import USPModels
+import USPTensor
+import USPTraining
+
+extension Demo {
+    private var transformerSizes: DiTConfiguration {
+        DiTConfiguration(
+            grid: encoderSizes.grid, channels: plan.latentChannels, patch: plan.patch,
+            width: plan.width, depth: plan.depth, heads: plan.heads, classes: 10,
+            learnsSigma: false, returnsSigma: false, affineNorms: true)
+    }
+
+    /// Fine-tunes both transformers with the same seeds, data order and noise, and compares them.
+    func generate(
+        _ pretrained: MaskedAutoencoder, _ autoencoder: KLAutoencoder, _ latents: DemoLatents,
+        _ judge: Judge, _ real: FeatureStatistics
+    ) throws(USPError) {
+        for start in ["usp", "scratch"] where !folder.isDone("generation_" + start) {
+            let model = try DiT(transformerSizes, key: key("transformer"))
+            if start == "usp" { try transfer(pretrained, to: model) }
+            try stage("generation_" + start) { () throws(USPError) in
+                try fit(model, start, autoencoder, latents, judge, real)
+            }
+            try folder.finish("generation_" + start)
+        }
+        if let usp = folder.results[curve: "generation.usp_frechet"],
+            let scratch = folder.results[curve: "generation.scratch_frechet"]
+        {
+            folder.results[number: "generation.speedup"] = speedup(fast: usp, slow: scratch)
+        }
+    }
+
+    private func fit(
+        _ model: DiT, _ start: String, _ autoencoder: KLAutoencoder, _ latents: DemoLatents,
+        _ judge: Judge, _ real: FeatureStatistics
+    ) throws(USPError) {
+        var options = TrainerOptions()
+        options.schedule = Schedule(rate: plan.generationRate, warmup: plan.generationWarmup)
+        options.averageDecay = plan.averageDecay
+        options.compute = plan.compute
+        let (source, labels) = (latents.training, latents.trainingLabels)
+        let trainer = try Trainer(model.parameters, options)
+        let run = try TrainingRun(
+            trainer, count: source.shape[0], batch: plan.generationBatch, seed: seed("generation"),
+            loss: TrainingTask.flowing(
+                model, latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
+                labels: { (indices) in indices.map { labels[$0] } }, labelDropout: 0.1))
+        let curve = "generation.\(start)_frechet"
+        let title = start == "usp" ? "5/7 SiT from USP weights" : "6/7 SiT from scratch"
+        try folder.train(
+            "generation_" + start, title: title, run, steps: plan.generationSteps,
+            curve: "generation.\(start)_loss"
+        ) { (step) throws(USPError) in
+            guard plan.evaluates(at: step) else { return }
+            let averaged = try DiT(transformerSizes, trainer.averaged())
+            let distance = try evaluate(averaged, "samples_\(start)_\(step).png", autoencoder, judge, real)
+            var distances = (folder.results[curve: curve] ?? Curve()).upTo(step - 1)
+            distances.append(step, distance)
+            folder.results[curve: curve] = distances
+        }
+        try folder.save("sit_\(start).safetensors", trainer.averaged(), metadata: [])
+    }
+
+    /// Frechet distance of samples to the test images; the first 40 become a picture.
+    private func evaluate(
+        _ model: DiT, _ picture: String, _ autoencoder: KLAutoencoder, _ judge: Judge,
+        _ real: FeatureStatistics
+    ) throws(USPError) -> Double {
+        var features = try FeatureAccumulator(width: Judge.features)
+        let context = Context(compute: plan.compute)
+        try inBatches(plan.samples, 250) { (range) throws(USPError) in
+            let noise = try Tensor.normal(
+                [range.count, plan.latentChannels, 8, 8], key("sampling noise"), firstSample: range.lowerBound)
+            let latents = try flow(model, noise, range.map { $0 % 10 }, steps: plan.solverSteps, in: context)
+            let images = try autoencoder.decode(latents, in: Context())
+            for index in 0..<images.count { images.floats[index] = min(max(images.floats[index], -1), 1) }
+            try features.add(judge.features(images, in: Context()))
+            if range.lowerBound == 0 {
+                try folder.savePicture(picture, ImageGrid(columns: 10), images.detachedRows(0..<40))
+            }
+        }
+        return try FrechetDistance.between(features.statistics(), real).value
+    }
+}

@@ -1,0 +1,92 @@
+// The output folder: what is kept there between stages and runs.
+
+import Glibc
+import USPBase
+import USPFiles
+import USPModels
+import USPTensor
+import USPTraining
+
+/// Files of one run, and what was measured so far.
+final class DemoFolder {
+    let path: String
+    var results: DemoResults
+
+    /// Opens the folder of an earlier run with the same plan, or empties its state for a new one.
+    init(_ path: String, plan: DemoPlan) throws(USPError) {
+        self.path = path
+        try DemoFolder.make(path)
+        try DemoFolder.make(path + "/state")
+        results = DemoResults()
+        results[text: "plan"] = plan.summary
+        guard let bytes = try? readBytes(statePath("results.json")),
+            let saved = try? JSON(parsing: String(decoding: bytes, as: UTF8.self))
+        else { return }
+        let earlier = DemoResults(saved: saved)
+        if earlier[text: "plan"] == plan.summary { results = earlier }
+    }
+
+    private static func make(_ path: String) throws(USPError) {
+        var partial = path.hasPrefix("/") ? "/" : ""
+        for part in path.split(separator: "/") {
+            partial += (partial.isEmpty || partial == "/" ? "" : "/") + part
+            guard mkdir(partial, 0o755) == 0 || errno == EEXIST else {
+                throw USPError(.io, "\(partial): cannot make the folder: \(String(cString: strerror(errno)))")
+            }
+        }
+    }
+
+    func file(_ name: String) -> String { path + "/" + name }
+    func statePath(_ name: String) -> String { path + "/state/" + name }
+    func exists(_ path: String) -> Bool { access(path, R_OK) == 0 }
+
+    func isDone(_ stage: String) -> Bool { results[text: "done." + stage] != nil }
+
+    func finish(_ stage: String) throws(USPError) {
+        results[text: "done." + stage] = "yes"
+        try saveResults()
+    }
+
+    func saveResults() throws(USPError) {
+        try write(statePath("results.json"), results.saved.indented)
+    }
+
+    func write(_ path: String, _ text: String) throws(USPError) {
+        let file = try AtomicFile(path)
+        try file.write(text)
+        try file.commit()
+    }
+
+    /// Adds the time since `start` to a stage, over interruptions.
+    func addSeconds(_ stage: String, since start: Double) {
+        results[number: "seconds." + stage] = (results[number: "seconds." + stage] ?? 0) + seconds() - start
+    }
+
+    /// Writes parameters under their own names.
+    func save(_ name: String, _ parameters: Parameters, metadata: [(key: String, value: String)]) throws(USPError) {
+        let outputs = parameters.specs.enumerated().map { ArrayOutput($0.element.name, parameters[$0.offset]) }
+        try Safetensors.write(file(name), outputs, metadata: [(key: "format", value: "pt")] + metadata)
+    }
+
+    /// Reads them back.
+    func load(_ name: String, into parameters: Parameters) throws(USPError) {
+        let archive = try Archive.open(file(name))
+        for (position, spec) in parameters.specs.enumerated() {
+            let entry = try archive.entry(spec.name)
+            try require(entry.shape == spec.shape && entry.dtype == .float32, .shape, "\(name): \(spec.name)")
+            let target = parameters[position]
+            try entry.copy(into: UnsafeMutableRawBufferPointer(start: target.raw, count: target.byteCount))
+        }
+        parameters.invalidateCopies()
+    }
+
+    func savePicture(_ name: String, _ grid: ImageGrid, _ images: Tensor) throws(USPError) {
+        try PNG.write(file(name), grid.picture(images))
+    }
+}
+
+/// The bytes of a file, copied.
+func readBytes(_ path: String) throws(USPError) -> [UInt8] {
+    let file = try MappedFile(path)
+    return withExtendedLifetime(file) { Array(file.view.bytes) }
+}

@@ -1,0 +1,130 @@
+// The sizes of the demo: what fits into 90 seconds, ten minutes, or as long as it takes.
+
+import USPBase
+
+/// How long a run may take.
+enum DemoLength: String, Sendable, CaseIterable {
+    case quick
+    case standard
+    case full
+}
+
+/// Every size of a run, so that a report can state all of them.
+struct DemoPlan: Sendable, Equatable {
+    let length: DemoLength
+    let seed: UInt64
+
+    // Images used for training and testing (all, but for the quick run).
+    var trainingImages = 60_000
+    var testImages = 10_000
+
+    // Autoencoder: 1x32x32 pixels to C x 8 x 8 latents.
+    var autoencoderWidth = 16
+    var autoencoderMultipliers = [1, 2, 2]
+    var latentChannels = 4
+    var autoencoderSteps = 500
+    var autoencoderBatch = 64
+    var autoencoderRate: Float = 2e-3
+    var divergenceWeight: Float = 1e-5
+
+    // The classifier whose features judge samples.
+    var judgeSteps = 1_500
+    var judgeBatch = 128
+
+    // The transformer that is pretrained, transferred and fine-tuned.
+    var patch = 2
+    var width = 128
+    var depth = 6
+    var heads = 4
+    var decoderWidth = 64
+    var decoderDepth = 2
+    var decoderHeads = 4
+
+    /// Type of the transformers' products.
+    var compute = DType.float32
+
+    // Masked latent modelling.
+    var maskRatio = 0.75
+    var pretrainingSteps = 2_500
+    var pretrainingBatch = 256
+    var pretrainingRate: Float = 1e-3
+    var pretrainingWarmup = 100
+    var noisyPretraining = false
+
+    // Diffusion fine-tuning.
+    var generationSteps = 1_000
+    var generationBatch = 128
+    var generationRate: Float = 5e-4
+    var generationWarmup = 0
+    var averageDecay: Float = 0.995
+    var evaluateEvery = 200
+    var samples = 1_000
+    var solverSteps = 20
+
+    // Classification.
+    var probeSteps = 400
+    var probeRate: Float = 0.1
+    var finetuneSteps = 400
+    var classifierBatch = 256
+    var finetuneRate: Float = 5e-4
+    var labelsPerClass = 100
+    var fewLabelsSteps = 200
+
+    /// The sizes of a run of this length.
+    init(_ length: DemoLength, seed: UInt64 = 0) {
+        self.length = length
+        self.seed = seed
+        switch length {
+        case .standard: break
+        case .quick:
+            trainingImages = 8_000
+            testImages = 2_000
+            autoencoderSteps = 60
+            judgeSteps = 120
+            pretrainingSteps = 120
+            pretrainingWarmup = 10
+            generationSteps = 60
+            evaluateEvery = 20
+            samples = 200
+            solverSteps = 10
+            probeSteps = 60
+            finetuneSteps = 40
+            fewLabelsSteps = 30
+        case .full:
+            autoencoderSteps = 4_000
+            autoencoderWidth = 32
+            judgeSteps = 4_000
+            pretrainingSteps = 30_000
+            generationSteps = 6_000
+            evaluateEvery = 500
+            samples = 5_000
+            solverSteps = 50
+            probeSteps = 2_000
+            finetuneSteps = 2_000
+            fewLabelsSteps = 600
+        }
+    }
+
+    /// Whether samples are drawn after this step.
+    func evaluates(at step: Int) -> Bool { step % evaluateEvery == 0 || step == generationSteps }
+
+    /// Side of the token grid.
+    var grid: Int { 8 / patch }
+    var latentText: String { "\(latentChannels)×8×8" }
+
+    /// All sizes in lines, for the report.
+    var summary: String {
+        """
+        run               \(length.rawValue), seed \(seed)
+        images            \(trainingImages) training, \(testImages) test
+        autoencoder       width \(autoencoderWidth) × \(autoencoderMultipliers), \(autoencoderSteps) steps of \(autoencoderBatch)
+        transformer       width \(width), \(depth) blocks, \(heads) heads, \(grid)×\(grid) tokens
+        decoder           width \(decoderWidth), \(decoderDepth) blocks
+        pretraining       \(pretrainingSteps) steps of \(pretrainingBatch), mask \(maskRatio), rate \(pretrainingRate)
+        fine-tuning SiT   \(generationSteps) steps of \(generationBatch), rate \(generationRate), average \(averageDecay)
+        samples           \(samples) by \(solverSteps) Heun steps
+        judge             \(judgeSteps) steps of \(judgeBatch)
+        classifier        probe \(probeSteps), fine-tune \(finetuneSteps), few labels \(fewLabelsSteps) steps of \(classifierBatch)
+        """
+    }
+}
