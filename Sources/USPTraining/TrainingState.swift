@@ -2,6 +2,7 @@
 
 import USPBase
 import USPFiles
+import USPModels
 import USPTensor
 
 extension Trainer {
@@ -23,15 +24,6 @@ extension Trainer {
             try restore { (name) throws(USPError) in try archive.entry(name).tensor() }
         }
         return archive
-    }
-}
-
-extension ArrayOutput {
-    /// A tensor as an array of a file.
-    package init(_ name: String, _ tensor: Tensor) {
-        self.init(
-            name, tensor.dtype, tensor.shape,
-            bytes: ByteView(base: UnsafeRawPointer(tensor.raw), count: tensor.byteCount, owner: tensor))
     }
 }
 

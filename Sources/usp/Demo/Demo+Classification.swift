@@ -7,8 +7,7 @@ import USPTraining
 
 extension Demo {
     /// Probes, fine-tunes on all labels, and fine-tunes on few.
-    func classify(_ pretrained: MaskedAutoencoder, _ latents: DemoLatents) throws(USPError) {
-        let fresh = try MaskedAutoencoder(pretrained.configuration, key: key("random encoder"))
+    func classify(_ latents: DemoLatents) throws(USPError) {
         let few = fewLabels(latents.trainingLabels)
         let cases: [(name: String, probe: Bool, steps: Int, labels: [Int]?)] = [
             ("probe", true, plan.probeSteps, nil), ("finetune", false, plan.finetuneSteps, nil),
@@ -16,7 +15,7 @@ extension Demo {
         ]
         for item in cases {
             let control = item.probe ? "random" : "scratch"
-            for (start, source) in [("usp", pretrained), (control, fresh)] {
+            for (start, source) in [("usp", "pretrained.safetensors"), (control, "random.safetensors")] {
                 let number = "\(item.name).\(start)_top1"
                 guard folder.results[number: number] == nil else { continue }
                 try stage("classification") { () throws(USPError) in
@@ -30,14 +29,13 @@ extension Demo {
     }
 
     private func fitClassifier(
-        _ name: String, _ source: MaskedAutoencoder, probe: Bool, steps: Int, among chosen: [Int]?,
+        _ name: String, _ source: String, probe: Bool, steps: Int, among chosen: [Int]?,
         _ latents: DemoLatents
     ) throws(USPError) -> Double {
         let sizes = VisionTransformerConfiguration(
-            encoder: source.configuration.encoder, pool: probe ? .token : .average,
+            encoder: encoderSizes, pool: probe ? .token : .average,
             head: probe ? .probe : .linear, classes: 10, headDeviation: probe ? 0.01 : 2e-5)
-        let model = try VisionTransformer(sizes, key: key("classifier"))
-        try copySharedParameters(from: source.parameters, to: model.parameters)
+        let model = try VisionTransformer(sizes, transfer(source, to: .classifier(sizes)))
         let (values, labels) = (latents.training, latents.trainingLabels)
         let indices = chosen ?? Array(0..<values.shape[0])
         let trainer = try Trainer(

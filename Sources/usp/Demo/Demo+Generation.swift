@@ -16,12 +16,13 @@ extension Demo {
 
     /// Fine-tunes both transformers with the same seeds, data order and noise, and compares them.
     func generate(
-        _ pretrained: MaskedAutoencoder, _ autoencoder: KLAutoencoder, _ latents: DemoLatents,
-        _ judge: Judge, _ real: FeatureStatistics
+        _ autoencoder: KLAutoencoder, _ latents: DemoLatents, _ judge: Judge,
+        _ real: FeatureStatistics
     ) throws(USPError) {
         for start in ["usp", "scratch"] where !folder.isDone("generation_" + start) {
-            let model = try DiT(transformerSizes, key: key("transformer"))
-            if start == "usp" { try transfer(pretrained, to: model) }
+            let file = start == "usp" ? "pretrained.safetensors" : "random.safetensors"
+            let started = try transfer(file, to: .diffusion(transformerSizes))
+            let model = try DiT(transformerSizes, started)
             try stage("generation_" + start) { () throws(USPError) in
                 try fit(model, start, autoencoder, latents, judge, real)
             }
@@ -84,5 +85,19 @@ extension Demo {
             }
         }
         return try FrechetDistance.between(features.statistics(), real).value
+    }
+
+    /// Latents from noise by Euler steps along the learned velocity, t from 0 to 1.
+    private func flow(
+        _ model: DiT, _ noise: Tensor, _ labels: [Int], steps: Int, in context: Context
+    ) throws(USPError) -> Tensor {
+        let z = try noise.copied()
+        for step in 0..<steps {
+            try Interrupt.check()
+            let times = [Float](repeating: Float(step) / Float(steps), count: labels.count)
+            let velocity = try model.forward(z, t: times, y: labels, in: context)
+            for index in 0..<z.count { z.floats[index] += velocity.floats[index] / Float(steps) }
+        }
+        return z
     }
 }

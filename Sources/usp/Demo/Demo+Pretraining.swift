@@ -8,22 +8,20 @@ import USPTraining
 extension Demo {
     var encoderSizes: ViTConfiguration {
         ViTConfiguration(
-            grid: Grid(height: plan.grid, width: plan.grid), channels: plan.latentChannels,
+            grid: Grid(plan.grid, plan.grid), channels: plan.latentChannels,
             patch: plan.patch, width: plan.width, depth: plan.depth, heads: plan.heads)
     }
 
-    /// Pretrains the masked autoencoder on the latents.
-    func pretrain(
-        _ autoencoder: KLAutoencoder, _ latents: DemoLatents
-    ) throws(USPError) -> MaskedAutoencoder {
+    /// Pretrains the masked autoencoder on the latents; beside it stays an untrained one, the
+    /// control of everything that follows.
+    func pretrain(_ autoencoder: KLAutoencoder, _ latents: DemoLatents) throws(USPError) {
+        if folder.isDone("pretraining") { return }
         let sizes = MaskedAutoencoderConfiguration(
             encoder: encoderSizes, decoderWidth: plan.decoderWidth, decoderDepth: plan.decoderDepth,
             decoderHeads: plan.decoderHeads)
         let model = try MaskedAutoencoder(sizes, key: key("masked autoencoder"))
-        if folder.isDone("pretraining") {
-            try folder.load("pretrained.safetensors", into: model.parameters)
-            return model
-        }
+        let control = try MaskedAutoencoder(sizes, key: key("random encoder"))
+        try folder.save("random.safetensors", control.parameters, metadata: [])
         try stage("pretraining") { () throws(USPError) in
             var options = TrainerOptions()
             options.optimizer = .pretraining
@@ -48,7 +46,6 @@ extension Demo {
         }
         try folder.save("pretrained.safetensors", model.parameters, metadata: [])
         try folder.finish("pretraining")
-        return model
     }
 
     /// Visible part, prediction and whole of some test images, decoded.

@@ -29,9 +29,9 @@ struct Demo {
         let latents = try encodeLatents(autoencoder)
         let judge = try trainJudge()
         let statistics = try judgeTestImages(judge, autoencoder, latents)
-        let pretrained = try pretrain(autoencoder, latents)
-        try generate(pretrained, autoencoder, latents, judge, statistics)
-        try classify(pretrained, latents)
+        try pretrain(autoencoder, latents)
+        try generate(autoencoder, latents, judge, statistics)
+        try classify(latents)
         folder.addSeconds("total", since: start)
         folder.results[number: "peak_rss_mb"] = max(
             folder.results[number: "peak_rss_mb"] ?? 0, Double(SystemMemory.peakResident) / 1e6)

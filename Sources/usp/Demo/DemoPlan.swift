@@ -122,7 +122,7 @@ struct DemoPlan: Sendable, Equatable {
         decoder           width \(decoderWidth), \(decoderDepth) blocks
         pretraining       \(pretrainingSteps) steps of \(pretrainingBatch), mask \(maskRatio), rate \(pretrainingRate)
         fine-tuning SiT   \(generationSteps) steps of \(generationBatch), rate \(generationRate), average \(averageDecay)
-        samples           \(samples) by \(solverSteps) Heun steps
+        samples           \(samples) by \(solverSteps) Euler steps
         judge             \(judgeSteps) steps of \(judgeBatch)
         classifier        probe \(probeSteps), fine-tune \(finetuneSteps), few labels \(fewLabelsSteps) steps of \(classifierBatch)
         """
