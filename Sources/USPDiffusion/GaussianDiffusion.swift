@@ -95,8 +95,16 @@ package struct GaussianDiffusion: Sendable {
 
     /// - Throws: `.argument` for a step count or respacing that cannot be.
     package init(_ configuration: Configuration = Configuration()) throws(USPError) {
-        self.configuration = configuration
         let all = try configuration.schedule.betas(steps: configuration.trainingSteps)
+        try self.init(configuration, betas: all)
+    }
+
+    /// With given variances of the whole process, each in (0, 1].
+    package init(_ configuration: Configuration, betas all: [Double]) throws(USPError) {
+        try require(
+            !all.isEmpty && all.allSatisfy { $0 > 0 && $0 <= 1 }, .argument,
+            "betas: expected some, each above 0 and at most 1")
+        self.configuration = configuration
         modelTimes = try Respacing.steps(configuration.respacing, of: all.count)
         let cumulative = GaussianDiffusion.cumulativeProducts(all.map { 1 - $0 })
         var betas: [Double] = []
