@@ -694,8 +694,8 @@ USP_API USP_CHECK usp_status usp_diffusion_noise(const usp_diffusion *diffusion,
  *   z    [B, C, H, W]  f32  standard normal
  *   y    [B]           i64  labels, or NULL
  *   out  [B, C, H, W]  f32
- * options.method: "ddpm" (NULL), "ddim", "dpm++" (2M) or "dpm++sde"; options.steps must be 0 or
- * usp_diffusion_steps for the first two.
+ * options.method: "ddpm" (NULL), "ddim", "dpm++" (DPM-Solver++ 2M) or "dpm++sde"; options.steps
+ * must be 0 or usp_diffusion_steps: the respacing says how many.
  * Errors: ARGUMENT naming the step at which the model returned a value that is not finite. */
 USP_API USP_CHECK usp_status usp_diffusion_sample(const usp_diffusion *diffusion,
                                                   const usp_denoiser *denoiser,
@@ -904,7 +904,7 @@ typedef struct usp_transfer_options {
     int32_t keep_activation;  /* non-zero: the source's GELU instead of the target family's */
     const char *channel_rule; /* "fresh", "copy" or "repeat"; NULL = fresh */
     const char *depth_rule;   /* "prefix", "stride" or "repeat"; NULL = prefix */
-    const char *pool;         /* classifiers: "token" or "average"; NULL = token where there is one */
+    const char *pool;         /* classifiers: "token" or "average"; NULL = token if there is one */
     const char *head;         /* classifiers: "fine-tune" or "probe"; NULL = fine-tune */
     float gate_bias;          /* start of adaLN's gates; 0 = as published */
     float timestep;           /* diffusion sources as features: at this time */
@@ -912,7 +912,7 @@ typedef struct usp_transfer_options {
     int32_t use_label;        /* ... non-zero: with this label instead of the null class */
     int32_t label;
     int32_t heads;            /* of the source; 0 = by its width */
-    const char *table;        /* of the source's file, such as "ema"; NULL = its family's usual one */
+    const char *table;        /* of the source's file, such as "ema"; NULL = the family's usual */
 } usp_transfer_options;
 
 #define USP_TRANSFER_OPTIONS_INIT \

@@ -66,7 +66,7 @@ public final class Diffusion: Sendable {
         try process.noised(start, steps: steps, noise: noise)
     }
 
-    /// Latents from noise `[B, C, H, W]` by `ddpm` or `ddim`.
+    /// Latents from noise `[B, C, H, W]` by `ddpm`, `ddim`, `dpm++` (2M) or `dpm++sde`.
     ///
     /// - Throws: also where the model returns a value that is not finite, with the step.
     public func sample(
@@ -84,8 +84,13 @@ public final class Diffusion: Sendable {
         case "ddim":
             return try process.sampleDDIM(
                 bound, latents: z, eta: Double(options.eta), noise: noise, options: sampling)
+        case "dpm++":
+            return try process.sampleMultistep(bound, latents: z, options: sampling)
+        case "dpm++sde":
+            return try process.sampleMultistep(bound, latents: z, noise: noise, options: sampling)
         default:
-            throw unknownName(options.method ?? "", what: "method", known: ["ddpm", "ddim"])
+            throw unknownName(
+                options.method ?? "", what: "method", known: ["ddpm", "ddim", "dpm++", "dpm++sde"])
         }
     }
 

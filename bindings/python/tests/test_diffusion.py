@@ -55,6 +55,34 @@ def test_reverse_loop():
     assert golden.difference(value, case["out.ddim_reverse"][-1]) < 1e-4
 
 
+def gaussian_model(process):
+    """The exact denoiser of data that are Gaussian of deviation 0.5: eps = E[noise | x_t]."""
+    bars = dict(zip(process.table("timestep_map"), process.table("alphas_cumprod")))
+
+    def model(x, t, y):
+        bar = np.array([bars[value] for value in t])[:, None, None, None]
+        value = np.sqrt(1 - bar) * x / (0.25 * bar + 1 - bar)
+        return np.concatenate([value, np.zeros_like(x)], 1).astype(np.float32)
+
+    return model
+
+
+def test_multistep_is_closer_than_ddim_in_few_steps():
+    z = usp.random.normal((64, 2, 8, 8), 1)
+    fine = usp.Diffusion("1000")
+    exact = fine.ddim_sample_loop(gaussian_model(fine), z)
+    errors = {}
+    for steps in ("20", "50"):
+        process = usp.Diffusion(steps)
+        model = gaussian_model(process)
+        errors["ddim", steps] = np.abs(process.ddim_sample_loop(model, z) - exact).mean()
+        errors["dpm", steps] = np.abs(process.dpm_sample_loop(model, z) - exact).mean()
+        spread = process.dpm_sample_loop(model, z, stochastic=True, seed=3).std()
+        assert abs(spread - 0.5) < 0.05
+    assert errors["dpm", "20"] < 0.5 * errors["ddim", "20"]
+    assert errors["dpm", "50"] < 0.3 * errors["ddim", "50"]
+
+
 @pytest.mark.parametrize("kind, options", [
     ("MSE.EPSILON.LEARNED_RANGE", {}),
     ("MSE.EPSILON.FIXED_LARGE", {"learn_sigma": False}),
