@@ -22,13 +22,13 @@ struct DemoPlan: Sendable, Equatable {
     var autoencoderWidth = 16
     var autoencoderMultipliers = [1, 2, 2]
     var latentChannels = 4
-    var autoencoderSteps = 500
+    var autoencoderSteps = 300
     var autoencoderBatch = 64
     var autoencoderRate: Float = 2e-3
     var divergenceWeight: Float = 1e-5
 
     // The classifier whose features judge samples.
-    var judgeSteps = 1_500
+    var judgeSteps = 600
     var judgeBatch = 128
 
     // The transformer that is pretrained, transferred and fine-tuned.
@@ -45,30 +45,30 @@ struct DemoPlan: Sendable, Equatable {
 
     // Masked latent modelling.
     var maskRatio = 0.75
-    var pretrainingSteps = 2_500
+    var pretrainingSteps = 1_000
     var pretrainingBatch = 256
     var pretrainingRate: Float = 1e-3
     var pretrainingWarmup = 100
     var noisyPretraining = false
 
     // Diffusion fine-tuning.
-    var generationSteps = 1_000
+    var generationSteps = 400
     var generationBatch = 128
     var generationRate: Float = 5e-4
     var generationWarmup = 0
     var averageDecay: Float = 0.995
-    var evaluateEvery = 200
-    var samples = 1_000
+    var evaluateEvery = 100
+    var samples = 500
     var solverSteps = 20
 
     // Classification.
-    var probeSteps = 400
+    var probeSteps = 150
     var probeRate: Float = 0.1
-    var finetuneSteps = 400
-    var classifierBatch = 256
+    var finetuneSteps = 150
+    var classifierBatch = 128
     var finetuneRate: Float = 5e-4
     var labelsPerClass = 100
-    var fewLabelsSteps = 200
+    var fewLabelsSteps = 100
 
     /// The sizes of a run of this length.
     init(_ length: DemoLength, seed: UInt64 = 0) {
@@ -79,17 +79,17 @@ struct DemoPlan: Sendable, Equatable {
         case .quick:
             trainingImages = 8_000
             testImages = 2_000
-            autoencoderSteps = 60
-            judgeSteps = 120
-            pretrainingSteps = 120
+            autoencoderSteps = 40
+            judgeSteps = 80
+            pretrainingSteps = 60
             pretrainingWarmup = 10
-            generationSteps = 60
+            generationSteps = 40
             evaluateEvery = 20
-            samples = 200
+            samples = 100
             solverSteps = 10
-            probeSteps = 60
-            finetuneSteps = 40
-            fewLabelsSteps = 30
+            probeSteps = 30
+            finetuneSteps = 20
+            fewLabelsSteps = 20
         case .full:
             autoencoderSteps = 4_000
             autoencoderWidth = 32
