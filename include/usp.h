@@ -169,6 +169,12 @@ USP_API USP_CHECK usp_status usp_tensor_copy(const usp_tensor *source, usp_tenso
  *   out  [B, ..]  f32 */
 USP_API USP_CHECK usp_status usp_random_normal(uint64_t seed, usp_tensor *out);
 
+/* Fill with the numbers that torch.randn(shape) gives after torch.manual_seed(seed).
+ *   device  "cpu" (NULL) or "cuda"
+ *   out     [..]  f32 */
+USP_API USP_CHECK usp_status usp_random_torch(const char *device, uint64_t seed,
+                                              usp_tensor *out);
+
 /* ---- threads: one pool for the process ---------------------------------------------------- */
 
 /* Use `count` threads from now on, the caller's included; 0 means one per processor (the start).

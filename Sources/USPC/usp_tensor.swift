@@ -39,3 +39,14 @@ private let dtypeTexts = InternedTexts()
         try target.write(try Tensor.normal(target.shape, seed: seed))
     }
 }
+
+@_cdecl("usp_random_torch") @implementation public func usp_random_torch(
+    _ device: UnsafePointer<CChar>?, _ seed: UInt64, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_random_torch") { () throws(USPError) in
+        let view = try view(UnsafePointer(out), "out")
+        let target = try output(out, "out", axes(view.shape))
+        try target.write(
+            Tensor.torchNormal(target.shape, seed: seed, device: text(device, else: "cpu", "device")))
+    }
+}

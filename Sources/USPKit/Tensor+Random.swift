@@ -11,3 +11,25 @@ extension Tensor {
             Shape.checked(shape.extents), RandomKey(seed: seed).stream("noise"))
     }
 }
+
+extension Tensor {
+    /// The numbers that `torch.randn` gives after `torch.manual_seed(seed)`.
+    ///
+    /// - device: `cpu` or `cuda`
+    public static func torchNormal(
+        _ shape: Shape, seed: UInt64, device: String = "cpu"
+    ) throws(USPError) -> Tensor {
+        let result = try Tensor(Shape.checked(shape.extents))
+        let values = UnsafeMutableBufferPointer(start: result.floats, count: result.count)
+        switch device {
+        case "cpu":
+            var generator = TorchRandom(seed: seed)
+            generator.fillNormal(values)
+        case "cuda":
+            var generator = TorchRandomCUDA(seed: seed)
+            generator.fillNormal(values)
+        default: throw unknownName(device, what: "device", known: ["cpu", "cuda"])
+        }
+        return result
+    }
+}

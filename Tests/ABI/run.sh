@@ -15,7 +15,10 @@ for compiler in ${CC:-cc} clang; do
     "$compiler" -std=c11 $strict -fsyntax-only Tests/ABI/layout.c
     "$compiler" -x c++ -std=c++17 $strict -fsyntax-only Tests/ABI/header.c
 done
-echo "header: C99 and C++17, layouts hold"
+sed -n '/^ \* EXAMPLE/,/^ \* THREE/s/^ \*     //p' include/usp.h | sed '1i #include <stdio.h>' >"$built/example.c"
+grep -q "int main" "$built/example.c"
+${CC:-cc} -std=c99 $strict -fsyntax-only "$built/example.c"
+echo "header: C99 and C++17, layouts hold, its example compiles"
 
 bindings/python/generate_abi.py --check
 nm -D --defined-only "$library/libusp.so" | sed -n 's/.* [TBDRVW] //p' | sort >"$built/exported.txt"

@@ -61,6 +61,16 @@ def test_noise_is_one_stream_a_sample():
     assert abs(big.mean()) < 0.01 and abs(big.std() - 1) < 0.01
 
 
+def test_torch_numbers():
+    with pytest.raises(usp.ArgumentError, match="cpu, cuda"):
+        usp.random.torch_normal((2,), 1, device="tpu")
+    torch = pytest.importorskip("torch")
+    for shape in ((3,), (2, 5), (4, 4, 8, 8)):
+        torch.manual_seed(7)
+        expected = torch.randn(shape).numpy()
+        assert np.allclose(usp.random.torch_normal(shape, 7), expected, atol=1e-6)
+
+
 def test_out_is_filled_in_place_and_may_be_strided():
     base = np.zeros((4, 6), np.float32)
     out = usp.random.normal((4, 3), 2, out=base[:, ::2])

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "bcef14acc6e953fc25f1c0d2c8b78177c38f4b715c7a74e6d2894a51a56a8c0d"
+HEADER_SHA256 = "a1a97a1fb8aee296a7f6470c96c1d0929ccbef754e87686c8df76c65e0920de4"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -443,6 +443,10 @@ PROTOTYPES = {
     "usp_random_normal": (
         c_int,
         [c_uint64, POINTER(usp_tensor)],
+    ),
+    "usp_random_torch": (
+        c_int,
+        [c_char_p, c_uint64, POINTER(usp_tensor)],
     ),
     "usp_set_threads": (
         c_int,

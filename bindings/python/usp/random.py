@@ -21,3 +21,12 @@ def normal(shape: Sequence[int], seed: int = 0, out: Optional[Any] = None) -> np
     tensor, array = result(out, shape)
     call(lib.usp_random_normal, seed, ctypes.byref(tensor))
     return array
+
+
+def torch_normal(
+    shape: Sequence[int], seed: int = 0, device: str = "cpu", out: Optional[Any] = None
+) -> np.ndarray:
+    """The numbers of torch.randn(shape) after torch.manual_seed(seed), on "cpu" or "cuda"."""
+    tensor, array = result(out, shape)
+    call(lib.usp_random_torch, device.encode(), seed, ctypes.byref(tensor))
+    return array
