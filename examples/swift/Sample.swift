@@ -26,7 +26,7 @@ func sample() throws(USPError) {
 
     // Any function may be sampled: noise and variance from latents, times and labels.
     let function = Denoiser { x, _, _ throws(USPError) in
-        try Tensor([x.shape[0], 8, 8, 8], [Float](repeating: 0, count: 2 * x.count))
+        try Tensor([x.shape[0], 8, 8, 8], [Float](repeating: 0, count: 2 * x.shape.count))
     }
     print("of a function: \(try diffusion.sample(function, from: z, labels: nil).values[0])")
 }
