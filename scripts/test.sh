@@ -19,6 +19,26 @@ python_tests() {
         "$environment/bin/python" -m pytest -q bindings/python/tests
 }
 
+# A minute's run of the main job: it ends, and measures what it promises.
+demo() {
+    rm -rf .build/demo
+    .build/release/usp-cli demo --quick --out .build/demo
+    python3 - .build/demo/metrics.json <<'CHECK'
+import json, math, sys
+metrics = json.load(open(sys.argv[1]))
+for name in """vae.test_mse pretrain.loss_first pretrain.loss_last probe.usp_top1 probe.random_top1
+finetune.usp_top1 finetune.scratch_top1 seconds.total peak_rss_mb""".split():
+    value = metrics
+    for part in name.split("."):
+        value = value[part]
+    assert math.isfinite(value), name
+assert metrics["pretrain"]["loss_last"] < metrics["pretrain"]["loss_first"]
+generation = metrics["generation"]
+counts = {len(generation[k]) for k in ("steps", "usp_frechet", "scratch_frechet")}
+assert len(counts) == 1 and counts.pop() > 1, generation
+CHECK
+}
+
 stage "build" swift build -c release --build-tests
 stage "build the library and the tool" swift build -c release
 stage "damaged files" .build/release/usp-fuzz --runs 20000
@@ -26,6 +46,7 @@ stage "Swift tests" swift test -c release --skip-build
 [ ! -x Tests/ABI/run.sh ] || stage "header, symbols and a C program" Tests/ABI/run.sh
 [ ! -d bindings/python/tests ] || stage "Python" python_tests
 [ ! -x Tests/CLI/run.sh ] || stage "command line" Tests/CLI/run.sh
+stage "the demo, quick" demo
 [ ! -x examples/run.sh ] || stage "examples" examples/run.sh
 echo "usp: $passed stages"
 echo "$passed passed, 0 failed"

@@ -82,7 +82,7 @@ struct DemoResults: Sendable {
     /// metrics.json: dotted names become nested objects; the generation curves become lists.
     var metrics: JSON {
         var tree = MetricsTree()
-        for (name, value) in texts { tree.insert(name, .string(value)) }
+        for (name, value) in texts where !name.hasPrefix("done.") { tree.insert(name, .string(value)) }
         for (name, value) in numbers { tree.insert(name, .number(value)) }
         for (name, curve) in curves {
             tree.insert(name, .array(curve.values.map { .number($0) }))
