@@ -66,6 +66,40 @@ def test_torch_opens_the_training_layout(tmp_path):
             np.testing.assert_array_equal(tensor.numpy(), weights[name])
 
 
+def original_names(torch, weights):
+    """A module whose parameters are called as DiT's, of the sizes of `weights` (affine norms)."""
+    nn = torch.nn
+    width, channels, patch, _ = weights["x_embedder.proj.weight"].shape
+
+    def modulation(chunks):
+        return nn.Sequential(nn.SiLU(), nn.Linear(width, chunks * width))
+
+    block = lambda: nn.ModuleDict(dict(
+        norm1=nn.LayerNorm(width), norm2=nn.LayerNorm(width), adaLN_modulation=modulation(6),
+        attn=nn.ModuleDict(dict(qkv=nn.Linear(width, 3 * width), proj=nn.Linear(width, width))),
+        mlp=nn.ModuleDict(dict(fc1=nn.Linear(width, 4 * width), fc2=nn.Linear(4 * width, width)))))
+    model = nn.ModuleDict(dict(
+        x_embedder=nn.ModuleDict(dict(proj=nn.Conv2d(channels, width, patch, patch))),
+        t_embedder=nn.ModuleDict(dict(
+            mlp=nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width)))),
+        y_embedder=nn.ModuleDict(dict(embedding_table=nn.Embedding(1001, width))),
+        blocks=nn.ModuleList([block() for _ in range(2)]),
+        final_layer=nn.ModuleDict(dict(
+            linear=nn.Linear(width, patch * patch * 2 * channels), adaLN_modulation=modulation(2)))))
+    model.register_parameter("pos_embed", nn.Parameter(torch.zeros(weights["pos_embed"].shape)))
+    return model
+
+
+def test_torch_loads_it_strictly(tmp_path):
+    torch = pytest.importorskip("torch")
+    usp.transfer_plan(SOURCE, "DiT", num_heads=2).save(tmp_path / "init.pt")
+    loaded = torch.load(tmp_path / "init.pt", weights_only=True)
+    for table in ("model", "ema"):
+        model = original_names(torch, loaded[table])
+        model.load_state_dict(loaded[table], strict=True)
+        assert torch.equal(model.state_dict()["pos_embed"], loaded[table]["pos_embed"])
+
+
 def test_refusals(tmp_path):
     with pytest.raises(usp.ShapeError, match="24 wide, the target 1152"):
         usp.transfer(SOURCE, "DiT-XL/2", num_heads=2)
