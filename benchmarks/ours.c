@@ -1,0 +1,184 @@
+/* Runs one work through the C ABI, driven by lines on standard input.
+ *   usp-bench FAMILY TASK MODEL BATCH SIZE f32|bf16 THREADS FOLDER
+ * Commands: `run N` (N timed runs), `output PATH` (the first result as f32), `memory`, `quit`.
+ * With the environment variable BENCH_ONCE it ends after the first result (cold start). */
+#include "usp.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MUST(call) \
+    do { \
+        if ((call) != USP_OK) fail(usp_last_error()); \
+    } while (0)
+
+enum { CLASSES = 1000 };
+
+typedef struct {
+    const char *family, *task, *folder;
+    int64_t batch, size;
+    usp_model *model;
+    usp_trainer *trainer;
+    usp_tensor x, t, y, noise, out;
+} work;
+
+static void fail(const char *why) {
+    printf("error %s\n", why);
+    fflush(stdout);
+    exit(1);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int is(const char *a, const char *b) { return strcmp(a, b) == 0; }
+
+static size_t count(const usp_tensor *tensor) {
+    size_t n = 1;
+    for (int32_t i = 0; i < tensor->rank; i++) n *= (size_t)tensor->shape[i];
+    return n;
+}
+
+/* A tensor of this shape (extents after the first may be 0: absent), filled from FOLDER/name. */
+static usp_tensor array(const work *w, const char *name, usp_dtype dtype, int64_t a, int64_t b,
+                        int64_t c, int64_t d) {
+    usp_tensor r = {NULL, {a, b, c, d}, {0}, 1 + (b > 0) + (c > 0) + (d > 0), dtype};
+    const size_t bytes = count(&r) * usp_dtype_size(dtype);
+    r.data = malloc(bytes);
+    if (!r.data) fail("out of memory");
+    if (name) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", w->folder, name);
+        FILE *file = fopen(path, "rb");
+        if (!file || fread(r.data, 1, bytes, file) != bytes) fail(path);
+        fclose(file);
+    }
+    return r;
+}
+
+/* DiT's times are integers in the inputs; the library takes floats. */
+static usp_tensor times(const work *w) {
+    usp_tensor whole = array(w, "t.i64", USP_I64, w->batch, 0, 0, 0);
+    usp_tensor r = array(w, NULL, USP_F32, w->batch, 0, 0, 0);
+    MUST(usp_tensor_copy(&whole, &r));
+    free(whole.data);
+    return r;
+}
+
+static void read_inputs(work *w) {
+    const int64_t b = w->batch, s = w->size, half = s / 2;
+    if (is(w->family, "vae")) {
+        const int encode = is(w->task, "encode");
+        const int64_t small = s / 8;
+        w->x = encode ? array(w, "x.f32", USP_F32, b, 3, s, s)
+                      : array(w, "x.f32", USP_F32, b, 4, small, small);
+        w->out = encode ? array(w, NULL, USP_F32, b, 4, small, small)
+                        : array(w, NULL, USP_F32, b, 3, s, s);
+        return;
+    }
+    w->x = array(w, "x.f32", USP_F32, b, 4, s, s);
+    if (is(w->family, "vit")) w->out = array(w, NULL, USP_F32, b, CLASSES, 0, 0);
+    if (is(w->family, "mae")) w->noise = array(w, "noise.f32", USP_F32, b, half * half, 0, 0);
+    if (is(w->family, "dit")) {
+        w->t = times(w);
+        w->y = array(w, "y.i64", USP_I64, b, 0, 0, 0);
+        w->noise = array(w, "noise.f32", USP_F32, b, 4, s, s);
+        w->out = array(w, NULL, USP_F32, b, 8, s, s);
+    }
+}
+
+static void open_model(work *w, const char *dtype) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/weights.safetensors", w->folder);
+    usp_model_options options = USP_MODEL_OPTIONS_INIT;
+    options.compute = dtype;
+    options.pool = is(w->family, "vit") ? "token" : NULL;
+    MUST(usp_model_open(path, &options, &w->model));
+    if (!is(w->task, "train")) return;
+    usp_trainer_options training = USP_TRAINER_OPTIONS_INIT;
+    training.compute = dtype;
+    if (is(w->family, "dit")) {
+        training.average_decay = 0.9999f;
+    } else {
+        training.beta2 = 0.95f;
+        training.weight_decay = 0.05f;
+    }
+    MUST(usp_trainer_create(w->model, &training, &w->trainer));
+    usp_model_free(w->model);
+    w->model = NULL;
+    w->out = array(w, NULL, USP_F32, 1, 0, 0, 0);
+}
+
+static void run(work *w) {
+    if (w->trainer) {
+        const int dit = is(w->family, "dit");
+        MUST(usp_trainer_step(w->trainer, &w->x, dit ? &w->y : NULL, dit ? &w->t : NULL,
+                              &w->noise, w->out.data));
+    } else if (is(w->family, "dit")) {
+        MUST(usp_dit_forward(w->model, &w->x, &w->t, &w->y, &w->out));
+    } else if (is(w->family, "vit")) {
+        MUST(usp_vit_logits(w->model, &w->x, &w->out));
+    } else {
+        usp_vae_options options = USP_VAE_OPTIONS_INIT;
+        options.raw = 1;
+        if (is(w->task, "encode")) MUST(usp_vae_encode(w->model, &w->x, &options, &w->out, NULL));
+        else MUST(usp_vae_decode(w->model, &w->x, &options, &w->out));
+    }
+}
+
+static double memory(void) {
+    char line[256];
+    long kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file)) sscanf(line, "VmHWM: %ld", &kilobytes);
+    if (file) fclose(file);
+    return (double)kilobytes / 1024;
+}
+
+static void serve(work *w, const float *first) {
+    char line[4096], path[4096];
+    int runs;
+    while (fgets(line, sizeof line, stdin)) {
+        if (sscanf(line, "run %d", &runs) == 1) {
+            printf("ok");
+            for (int i = 0; i < runs; i++) {
+                const double begin = now();
+                run(w);
+                printf(" %.9f", now() - begin);
+            }
+            printf("\n");
+        } else if (sscanf(line, "output %4095s", path) == 1) {
+            FILE *file = fopen(path, "wb");
+            if (!file || fwrite(first, 4, count(&w->out), file) != count(&w->out)) fail(path);
+            fclose(file);
+            printf("ok\n");
+        } else if (is(line, "memory\n")) {
+            printf("ok %.1f\n", memory());
+        } else {
+            return;
+        }
+        fflush(stdout);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc != 9) fail("usage: usp-bench FAMILY TASK MODEL BATCH SIZE DTYPE THREADS FOLDER");
+    work w = {argv[1], argv[2], argv[8], atoll(argv[4]), atoll(argv[5]), NULL, NULL,
+              {0}, {0}, {0}, {0}, {0}};
+    MUST(usp_set_threads(atoi(argv[7])));
+    read_inputs(&w);
+    open_model(&w, argv[6]);
+    run(&w);
+    const size_t bytes = count(&w.out) * sizeof(float);
+    float *first = malloc(bytes);
+    if (!first) fail("out of memory");
+    memcpy(first, w.out.data, bytes);
+    printf("ready\n");
+    fflush(stdout);
+    if (!getenv("BENCH_ONCE")) serve(&w, first);
+    return 0;
+}

@@ -1,0 +1,193 @@
+"""Runs one peer (PyTorch, ONNX Runtime, OpenVINO) on one work, driven by lines on standard input.
+
+Commands: `run N` (N timed runs), `output PATH` (the first result as f32), `memory`, `quit`.
+Started as: peers.py PEER DTYPE WORK_JSON FOLDER, or peers.py export FORMAT WORK_JSON FOLDER.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+    os.environ.pop(name, None)
+
+import numpy as np  # noqa: E402
+
+from works import Work, inputs  # noqa: E402
+
+FORWARD_INPUTS = {"dit": ("x", "t", "y"), "vit": ("x",), "vae": ("x",)}
+
+
+def feeds(work):
+    arrays = inputs(work)
+    return {name: arrays[name] for name in FORWARD_INPUTS[work.family]}
+
+
+class Torch:
+    """Eager or compiled, f32 or bfloat16 autocast."""
+
+    def __init__(self, work, dtype, folder, compiled=False):
+        import torch
+        from safetensors.torch import load_file
+
+        from peer_models import network
+
+        self.torch, self.work = torch, work
+        torch.set_num_threads(work.threads)
+        weights = load_file(folder / "weights.safetensors")
+        module = network(work, weights)
+        self.module = torch.compile(module) if compiled else module
+        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16")
+        self.arrays = {name: torch.from_numpy(array) for name, array in inputs(work).items()}
+        if work.task == "train":
+            self.prepare_training(module)
+
+    def prepare_training(self, module):
+        torch = self.torch
+        from peer_models import Diffusion
+
+        module.train()
+        # Weights that are views of the file cannot be updated.
+        for value in module.parameters():
+            value.data = value.data.clone()
+        self.trained = [value for value in module.parameters() if value.requires_grad]
+        dit = self.work.family == "dit"
+        self.optimizer = torch.optim.AdamW(
+            self.trained, lr=1e-4, betas=(0.9, 0.999 if dit else 0.95),
+            weight_decay=0 if dit else 0.05, fused=True)
+        self.average = [value.detach().clone() for value in self.trained] if dit else None
+        self.diffusion = Diffusion() if dit else None
+
+    def loss(self):
+        a = self.arrays
+        with self.autocast:
+            if self.diffusion:
+                return self.diffusion.loss(self.module, a["x"], a["t"], a["y"], a["noise"])
+            return self.module(a["x"], a["noise"])
+
+    def step(self):
+        loss = self.loss()
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            self.torch._foreach_lerp_(self.average, [v.detach() for v in self.trained], 1 - 0.9999)
+        return loss.detach().reshape(1)
+
+    def run(self):
+        if self.work.task == "train":
+            return self.step()
+        arguments = [self.arrays[name] for name in FORWARD_INPUTS[self.work.family]]
+        with self.torch.inference_mode(), self.autocast:
+            return self.module(*arguments)
+
+    def array(self, result):
+        return result.float().numpy()
+
+
+class OnnxRuntime:
+    def __init__(self, work, dtype, folder):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = work.threads
+        options.inter_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(
+            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        self.feeds = feeds(work)
+
+    def run(self):
+        return self.session.run(None, self.feeds)[0]
+
+    def array(self, result):
+        return result
+
+
+class OpenVino:
+    def __init__(self, work, dtype, folder):
+        import openvino
+
+        core = openvino.Core()
+        self.request = core.compile_model(str(folder / "model.xml"), "CPU", {
+            "INFERENCE_PRECISION_HINT": dtype, "INFERENCE_NUM_THREADS": work.threads,
+            "PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
+        self.feeds = list(feeds(work).values())
+
+    def run(self):
+        self.request.infer(self.feeds, share_inputs=True)
+        return self.request.get_output_tensor(0).data
+
+    def array(self, result):
+        return np.array(result, np.float32)
+
+
+PEERS = {
+    "torch": Torch, "onnxruntime": OnnxRuntime, "openvino": OpenVino,
+    "compile": lambda work, dtype, folder: Torch(work, dtype, folder, compiled=True),
+}
+
+
+def export(format, work, folder):
+    """The work's network as a file that the runtime loads without PyTorch."""
+    import torch
+    from safetensors.torch import load_file
+
+    from peer_models import network
+
+    module = network(work, load_file(folder / "weights.safetensors"))
+    arguments = {name: torch.from_numpy(array) for name, array in feeds(work).items()}
+    if format == "onnx":
+        torch.onnx.export(
+            module, tuple(arguments.values()), folder / "model.onnx", dynamo=True,
+            external_data=True, input_names=list(arguments), verbose=False)
+    else:
+        import openvino
+
+        model = openvino.convert_model(
+            module, example_input=tuple(arguments.values()),
+            input=[tuple(value.shape) for value in arguments.values()])
+        openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+
+
+def memory():
+    """Peak resident memory, MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def serve(runner):
+    first = np.array(runner.array(runner.run()), np.float32)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        command, *arguments = line.split()
+        if command == "run":
+            times = []
+            for _ in range(int(arguments[0])):
+                begin = time.perf_counter()
+                runner.run()
+                times.append(time.perf_counter() - begin)
+            print("ok", *times, flush=True)
+        elif command == "output":
+            first.tofile(arguments[0])
+            print("ok", flush=True)
+        elif command == "memory":
+            print("ok", memory(), flush=True)
+        else:
+            break
+
+
+def main():
+    what, how, described, folder = sys.argv[1:5]
+    work, folder = Work(**json.loads(described)), Path(folder)
+    if what == "export":
+        export(how, work, folder)
+    else:
+        serve(PEERS[what](work, how, folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Measures our speed through the C ABI; with a Python that has the peers, theirs on the same tensors.
+#   benchmarks/run.sh [PEERS_PYTHON] [options of bench.py]      BENCH="--quick" make bench
+set -eu
+cd "$(dirname "$0")/.."
+out=.build/benchmarks
+mkdir -p "$out"
+compiler=$(command -v clang || command -v cc)
+"$compiler" -O2 -Wall -Wextra -Iinclude benchmarks/ours.c -o "$out/usp-bench" \
+    -L.build/release -lusp -Wl,-rpath,"$PWD/.build/release"
+"$compiler" -O2 -Wall -Wextra benchmarks/peak.c -o "$out/usp-peak" -lpthread
+peers=
+case ${1-} in
+'' | -*) ;;
+*) peers=$1 && shift ;;
+esac
+python=python3
+python3 -c 'import numpy' 2>/dev/null || python=${peers:-python3}
+# shellcheck disable=SC2086
+exec "$python" benchmarks/bench.py --tools "$out" ${peers:+--peers "$peers"} ${BENCH-} "$@"
