@@ -28,8 +28,8 @@ package enum Presets {
         Size(name: "H", width: 1280, depth: 32, heads: 16),
     ]
 
-    /// The published head count for a width (192 is the tiny, 512 the decoders', 1536 DINOv2's giant); nil for
-    /// other widths, whose files do not tell.
+    /// The published head count for a width (192 is the tiny, 512 the decoders', 1536 DINOv2's
+    /// giant); nil for other widths, whose files do not tell.
     package static func heads(width: Int) -> Int? {
         if let size = sizes.first(where: { $0.width == width }) { return size.heads }
         return [192: 3, 512: 16, 1536: 24][width]
@@ -41,7 +41,8 @@ package enum Presets {
         for family in ["DiT", "SiT"] {
             for size in sizes where size.name != "H" {
                 for patch in [2, 4, 8] {
-                    names += ["\(family)-\(size.name)/\(patch)", "\(family)-\(size.name)/\(patch)-VAE-simple"]
+                    let name = "\(family)-\(size.name)/\(patch)"
+                    names += [name, "\(name)-VAE-simple"]
                 }
             }
         }

@@ -49,7 +49,8 @@ package struct GoldenCase {
 
     /// Keys after a prefix: `names("param.")`.
     package func names(_ prefix: String) -> [String] {
-        floats.keys.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }.sorted()
+        floats.keys.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
+            .sorted()
     }
 }
 
@@ -102,6 +103,8 @@ private func floatFromHalf(_ bits: UInt16) -> Float {
     switch exponent {
     case 0: return sign * fraction * 0x1p-24
     case 31: return fraction == 0 ? sign * .infinity : .nan
-    default: return sign * (1 + fraction / 1024) * Float(sign: .plus, exponent: exponent - 15, significand: 1)
+    default:
+        return sign * (1 + fraction / 1024)
+            * Float(sign: .plus, exponent: exponent - 15, significand: 1)
     }
 }

@@ -84,7 +84,8 @@ import USPTensor
         let everything = try Masking(
             noise: (0..<128).map { Float($0) }, batch: 2, tokens: 64, ratio: 0)
         let plain = try model.encode(images, in: Context())
-        #expect(plain.values == (try model.encode(images, masking: everything, in: Context())).values)
+        #expect(
+            plain.values == (try model.encode(images, masking: everything, in: Context())).values)
     }
 
     @Test func threadsDoNotMatter() throws {

@@ -14,7 +14,10 @@ import USPModels
         #expect(relativeError(table, try golden.values("out.\(name)")) < 1e-6)
     }
 
-    @Test(arguments: ["14x14_to_14x14", "14x14_to_16x16", "14x14_to_32x32", "16x16_to_14x14", "7x5_to_4x9", "7x7_to_8x8"])
+    @Test(arguments: [
+        "14x14_to_14x14", "14x14_to_16x16", "14x14_to_32x32", "16x16_to_14x14", "7x5_to_4x9",
+        "7x7_to_8x8",
+    ])
     func resize(_ name: String) throws {
         let golden = try GoldenCase("positions/bicubic")
         let grids = name.split(separator: "_").filter { $0 != "to" }.map { part in
@@ -45,7 +48,10 @@ import USPModels
         }
     }
 
-    @Test(arguments: [("DiT-S/2", 32.96), ("DiT-B/2", 130.51), ("DiT-L/2", 458.10), ("DiT-XL/2", 675.13), ("SiT-XL/2", 675.13), ("DiT-XL/2-VAE-simple", 675.26), ("DiT-B/2-VAE-simple", 130.55)])
+    @Test(arguments: [
+        ("DiT-S/2", 32.96), ("DiT-B/2", 130.51), ("DiT-L/2", 458.10), ("DiT-XL/2", 675.13),
+        ("SiT-XL/2", 675.13), ("DiT-XL/2-VAE-simple", 675.26), ("DiT-B/2-VAE-simple", 130.55),
+    ])
     func publishedDiffusionSizes(_ name: String, _ millions: Double) throws {
         guard case .diffusion(let configuration) = try Presets.find(name) else {
             Issue.record("\(name) is no diffusion transformer")
@@ -55,7 +61,10 @@ import USPModels
         #expect(abs(Double(count) / 1e6 - millions) < 0.006)
     }
 
-    @Test(arguments: [("MAE-B/2", 85.22 + 25.72), ("MAE-L/2", 302.53 + 25.85), ("MAE-XL/2", 446.58 + 25.92), ("MAE-H/2", 629.96 + 25.99)])
+    @Test(arguments: [
+        ("MAE-B/2", 85.22 + 25.72), ("MAE-L/2", 302.53 + 25.85), ("MAE-XL/2", 446.58 + 25.92),
+        ("MAE-H/2", 629.96 + 25.99),
+    ])
     func publishedAutoencoderSizes(_ name: String, _ millions: Double) throws {
         guard case .maskedAutoencoder(let configuration) = try Presets.find(name) else {
             Issue.record("\(name) is no masked autoencoder")

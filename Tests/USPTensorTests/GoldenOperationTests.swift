@@ -50,10 +50,12 @@ private func check(_ errors: GoldenErrors, _ name: String) {
     @Test(arguments: ["none", "gelu_erf", "gelu_tanh", "silu"])
     func linear(_ kind: String) throws {
         let activation = goldenActivation(kind)
-        let errors = try goldenErrors("operations/linear_\(kind)", inputs: ["x", "weight", "bias"]) {
+        let errors = try goldenErrors("operations/linear_\(kind)", inputs: ["x", "weight", "bias"])
+        {
             values, _, context in
             try context.linear(
-                values["x"]!, values["weight"]!, values["bias"], LinearOptions(activation: activation))
+                values["x"]!, values["weight"]!, values["bias"],
+                LinearOptions(activation: activation))
         }
         check(errors, kind)
     }
@@ -70,7 +72,8 @@ private func check(_ errors: GoldenErrors, _ name: String) {
     @Test(arguments: [("gelu_erf", Activation.geluErf), ("gelu_tanh", .geluTanh)])
     func mlp(_ kind: String, _ activation: Activation) throws {
         let errors = try goldenErrors(
-            "operations/mlp_\(kind)", inputs: ["x", "fc1_weight", "fc1_bias", "fc2_weight", "fc2_bias"]
+            "operations/mlp_\(kind)",
+            inputs: ["x", "fc1_weight", "fc1_bias", "fc2_weight", "fc2_bias"]
         ) { values, _, context in
             let hidden = try context.linear(
                 values["x"]!, values["fc1_weight"]!, values["fc1_bias"],

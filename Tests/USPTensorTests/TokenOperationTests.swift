@@ -23,7 +23,9 @@ import USPTensor
             let placed = try context.addTable(moved, inputs[2], rows: 1..<6)
             let part = try context.sliceTokens(placed, 1..<4)
             let mean = try context.meanTokens(placed, from: 2)
-            return try context.add(try context.meanTokens(part), try context.multiply(mean, try context.tokenAt(placed, 4)))
+            return try context.add(
+                try context.meanTokens(part),
+                try context.multiply(mean, try context.tokenAt(placed, 4)))
         }
         #expect(error < 1e-3)
     }

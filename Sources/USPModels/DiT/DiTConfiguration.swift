@@ -72,8 +72,10 @@ package struct DiTConfiguration: Sendable, Equatable {
     /// Throws `.argument` for sizes that no model has.
     package func check() throws(USPError) {
         try checkSizes(
-            [("grid height", grid.height), ("grid width", grid.width), ("channels", channels),
-             ("patch", patch), ("width", width), ("heads", heads), ("frequencies", frequencies)])
+            [
+                ("grid height", grid.height), ("grid width", grid.width), ("channels", channels),
+                ("patch", patch), ("width", width), ("heads", heads), ("frequencies", frequencies),
+            ])
         try require(depth >= 0 && depth <= 4096, .argument, "depth \(depth), expected 0 to 4096")
         try require(
             classes >= 0 && labels >= 1 && classes <= 1 << 24, .argument, "\(classes) classes")

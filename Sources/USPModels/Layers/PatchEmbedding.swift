@@ -3,13 +3,14 @@
 import USPBase
 import USPTensor
 
-/// Tokens = patches·Wᵀ + b with the parameters `NAME.proj.weight` [D, C, P, P] and `NAME.proj.bias`.
+/// Tokens = patches·Wᵀ + b with the parameters `NAME.proj.weight` [D, C, P, P] and
+/// `NAME.proj.bias` [D].
 package struct PatchEmbedding {
     package let projection: LinearLayer
     package let patch: Int
     package let channels: Int
 
-    /// - start: `.xavier` initialises as a linear layer; nil as PyTorch does convolutions
+    /// - xavier: start as a linear layer does; otherwise as PyTorch's convolutions do
     package static func specs(
         _ name: String, width: Int, channels: Int, patch: Int, xavier: Bool
     ) -> [ParameterSpec] {

@@ -66,7 +66,8 @@ package enum PositionTable {
 
     /// How a table is resampled.
     package enum Resampling: Sendable, Equatable {
-        /// PyTorch's `interpolate(mode: bicubic, align_corners: false)`: a = −0.75, no antialiasing.
+        /// PyTorch's bicubic `interpolate` with `align_corners: false`: a = −0.75, no
+        /// antialiasing.
         case bicubic
         /// The same with `antialias: true`, as timm resamples: a = −0.5, wider when shrinking.
         case antialiased

@@ -72,7 +72,7 @@ package final class MaskedAutoencoder {
             prediction: try LinearLayer(parameters, "decoder_pred"))
     }
 
-    /// Encoder features after the final norm: `[B, leading + S, D]`, S all tokens without a masking.
+    /// Encoder features after the final norm: `[B, leading + S, D]`; without a masking S is T.
     ///
     /// - images: `[B, C, H, W]`, f32
     package func encode(
@@ -94,7 +94,8 @@ package final class MaskedAutoencoder {
         guard let decoder else {
             throw USPError(
                 .unsupported,
-                "this masked autoencoder has no decoder (no decoder_* tensors): it gives features, but cannot reconstruct")
+                "this masked autoencoder has no decoder (no decoder_* tensors): "
+                    + "it gives features, but cannot reconstruct")
         }
         let leading = configuration.encoder.leading
         let kept = try decoder.embedding.forward(latent, in: context)

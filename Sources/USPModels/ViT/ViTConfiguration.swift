@@ -56,8 +56,10 @@ package struct ViTConfiguration: Sendable, Equatable {
     /// Throws `.argument` for sizes that no model has.
     package func check() throws(USPError) {
         try checkSizes(
-            [("grid height", grid.height), ("grid width", grid.width), ("channels", channels),
-             ("patch", patch), ("width", width), ("heads", heads)])
+            [
+                ("grid height", grid.height), ("grid width", grid.width), ("channels", channels),
+                ("patch", patch), ("width", width), ("heads", heads),
+            ])
         try require(depth >= 0 && depth <= 4096, .argument, "depth \(depth), expected 0 to 4096")
         try require(
             width % heads == 0, .argument, "\(heads) heads do not divide the width \(width)")

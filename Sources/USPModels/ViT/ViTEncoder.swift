@@ -47,11 +47,12 @@ package struct ViTEncoder {
         if let masking {
             try require(
                 masking.batch == batch && masking.tokens == configuration.tokens, .shape,
-                "masking of \(masking.batch) x \(masking.tokens) tokens for \(batch) x \(configuration.tokens)")
+                "masking of \(masking.batch) x \(masking.tokens) tokens "
+                    + "for \(batch) x \(configuration.tokens)")
             // Only kept patches are projected: the product is row by row.
             let kept = try context.gatherTokens(
                 patches, masking.kept, perSample: masking.keptPerSample)
-            let table = try positions.reshaped([leading + configuration.tokens, configuration.width])
+            let table = try positions.reshaped(Shape(Array(positions.shape.extents.dropFirst())))
             let places = try context.embedding(table, masking.kept.map { $0 + leading })
             tokens = try patchEmbedding.projection.forward(
                 kept, LinearOptions(residual: places), in: context)

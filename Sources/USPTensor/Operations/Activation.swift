@@ -58,7 +58,8 @@ func activationBackward(
         withUnsafeTemporaryAllocation(of: Float.self, capacity: range.count) { values in
             let words = x.assumingMemoryBound(to: UInt16.self)
             uspi_f32_from_bf16(words + at, values.baseAddress, Int64(range.count))
-            uspi_activation_backward(kernel, values.baseAddress, dy + at, dx + at, Int64(range.count))
+            uspi_activation_backward(
+                kernel, values.baseAddress, dy + at, dx + at, Int64(range.count))
         }
     }
     if target.accumulates { try addInPlace(target.tensor, result) }

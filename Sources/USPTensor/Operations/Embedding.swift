@@ -72,13 +72,15 @@ extension Context {
 func checkIndices(_ indices: [Int], below bound: Int, _ place: String) throws(USPError) {
     for (position, index) in indices.enumerated() where index < 0 || index >= bound {
         throw USPError(
-            .argument, "\(place): index \(index) at position \(position), expected 0 to \(bound - 1)")
+            .argument,
+            "\(place): index \(index) at position \(position), expected 0 to \(bound - 1)")
     }
 }
 
 /// target[indices[i]] += x[i], row by row in order.
 private func scatterAdd(
-    _ x: UnsafePointer<Float>, _ indices: [Int], width: Int, into target: UnsafeMutablePointer<Float>
+    _ x: UnsafePointer<Float>, _ indices: [Int], width: Int,
+    into target: UnsafeMutablePointer<Float>
 ) {
     for (row, index) in indices.enumerated() {
         uspi_add(target + index * width, x + row * width, width)

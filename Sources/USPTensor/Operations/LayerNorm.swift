@@ -60,7 +60,8 @@ private final class LayerNormCall {
             try require(
                 chunk.width == width && chunk.tensor.shape.rows == samples && rows % samples == 0,
                 .shape,
-                "layer norm: modulation of width \(chunk.width) in \(chunk.tensor.shape), input \(x.shape)")
+                "layer norm: modulation of width \(chunk.width) in \(chunk.tensor.shape), "
+                    + "input \(x.shape)")
         }
     }
 

@@ -63,7 +63,8 @@ extension Context {
     private func meanDifference(
         _ a: Tensor, _ b: Tensor, squares: Bool
     ) throws(USPError) -> Tensor {
-        try require(a.count == b.count && a.count > 0, .shape, "mean error: \(a.shape) and \(b.shape)")
+        try require(
+            a.count == b.count && a.count > 0, .shape, "mean error: \(a.shape) and \(b.shape)")
         let (x, y, count, chunk) = (a.floats, b.floats, a.count, 1 << 14)
         let sum = orderedSum((count + chunk - 1) / chunk, grain: 1) { part in
             let size = min(chunk, count - part * chunk)
@@ -81,9 +82,11 @@ extension Context {
                 parallelRanges(count, grain: 1 << 15) { range in
                     let at = range.lowerBound
                     if squares {
-                        uspi_squared_difference_backward(p + at, q + at, factor, d + at, range.count, adds)
+                        uspi_squared_difference_backward(
+                            p + at, q + at, factor, d + at, range.count, adds)
                     } else {
-                        uspi_absolute_difference_backward(p + at, q + at, factor, d + at, range.count, adds)
+                        uspi_absolute_difference_backward(
+                            p + at, q + at, factor, d + at, range.count, adds)
                     }
                 }
             }

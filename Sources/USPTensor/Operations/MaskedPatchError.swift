@@ -26,14 +26,16 @@ extension Context {
         try require(
             prediction.shape.rank == 3 && prediction.shape == target.shape
                 && mask.count == prediction.shape.rows, .shape,
-            "masked error: prediction \(prediction.shape), target \(target.shape), mask of \(mask.count)")
+            "masked error: prediction \(prediction.shape), target \(target.shape), "
+                + "mask of \(mask.count)")
         let (rows, width) = (mask.count, prediction.shape[2])
         let (p, q) = (prediction.floats, target.floats)
         let grain = rowGrain(width: width)
         let sum = orderedSum(rows, grain: grain) { row in
             mask[row] == 0
                 ? 0
-                : Double(mask[row]) * uspi_squared_difference(p + row * width, q + row * width, width)
+                : Double(mask[row])
+                    * uspi_squared_difference(p + row * width, q + row * width, width)
         }
         let removed = mask.reduce(0.0) { $0 + Double($1) }
         let loss = try Tensor.scalar(Float(sum / Double(width) / removed))

@@ -92,7 +92,8 @@ private struct PatchLayout {
     func forEachPixelRow(_ body: (_ image: Int, _ token: Int) -> Void) {
         let (channelStride, rowStride) =
             order == .channelFirst ? (patch * patch, patch) : (1, patch * channels)
-        parallelRanges(batch * channels, grain: max(1, (1 << 14) / max(height * width, 1))) { planes in
+        parallelRanges(batch * channels, grain: max(1, (1 << 14) / max(height * width, 1))) {
+            planes in
             for plane in planes {
                 let (sample, channel) = plane.quotientAndRemainder(dividingBy: channels)
                 for y in 0..<height {

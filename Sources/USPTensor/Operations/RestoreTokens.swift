@@ -6,8 +6,8 @@ import USPBase
 
 extension Context {
     /// y[b, i] = x[b, i] + table[i] for the leading tokens;
-    /// y[b, leading + t] = table[leading + t] + the kept token `restore[b·T + t]`, or `maskToken` if
-    /// that is no kept token's number.
+    /// y[b, leading + t] = table[leading + t] + the kept token `restore[b·T + t]`, or `maskToken`
+    /// if that is no kept token's number.
     ///
     /// - x: `[B, leading + S, D]`, f32
     /// - maskToken: D elements; table: `[1, leading + T, D]`

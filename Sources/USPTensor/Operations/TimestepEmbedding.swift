@@ -5,7 +5,8 @@ import USPBase
 
 extension Context {
     /// Row b = cos(t_b·fᵢ) for i in 0 ..< width/2, then the sines;
-    /// fᵢ = maxPeriod^(−i/(width/2 − shift)) (GLIDE, as DiT and SiT use it). No gradient flows to `t`.
+    /// fᵢ = maxPeriod^(−i/(width/2 − shift)) (GLIDE, as DiT and SiT use it). No gradient
+    /// flows to `t`.
     ///
     /// - shift: 0; diffusers' DiT uses 1
     /// - Returns: `[t.count, width]`, computed in f32 as the original does
