@@ -62,36 +62,40 @@ import USPTensor
     }
 
     @Test func sharedConditionsAreComputedOnce() throws {
-        let golden = try GoldenCase("models/dit_affine")
-        let model = try model(golden, "dit_affine")
-        let (t, y): ([Float], [Int]) = ([5, 7, 5, 5], [1, 1, 1, 2])
-        let x = try normalTensor([4, 4, 16, 16], seed: 1)
-        let together = try model.forward(x, t: t, y: y, in: Context())
-        let size = together.count / 4
-        for sample in 0..<4 {
-            let alone = try model.forward(
-                try x.detachedRows(sample..<sample + 1), t: [t[sample]], y: [y[sample]],
-                in: Context())
-            let part = Array(together.values[sample * size..<(sample + 1) * size])
-            #expect(relativeError(alone, part) < 1e-5)
+        try alone {
+            let golden = try GoldenCase("models/dit_affine")
+            let model = try model(golden, "dit_affine")
+            let (t, y): ([Float], [Int]) = ([5, 7, 5, 5], [1, 1, 1, 2])
+            let x = try normalTensor([4, 4, 16, 16], seed: 1)
+            let together = try model.forward(x, t: t, y: y, in: Context())
+            let size = together.count / 4
+            for sample in 0..<4 {
+                let single = try model.forward(
+                    try x.detachedRows(sample..<sample + 1), t: [t[sample]], y: [y[sample]],
+                    in: Context())
+                let part = Array(together.values[sample * size..<(sample + 1) * size])
+                #expect(relativeError(single, part) < 1e-5)
+            }
+            let conditioning = try model.conditioning(t: t, y: y, in: Context())
+            #expect(try model.forward(x, conditioning, in: Context()).values == together.values)
+            let tokens = try model.features(x, conditioning, depth: 1, in: Context())
+            #expect(tokens.shape == [4, 64, 48])
         }
-        let conditioning = try model.conditioning(t: t, y: y, in: Context())
-        #expect(try model.forward(x, conditioning, in: Context()).values == together.values)
-        let tokens = try model.features(x, conditioning, depth: 1, in: Context())
-        #expect(tokens.shape == [4, 64, 48])
     }
 
     @Test func freshBlocksAreIdentities() throws {
-        var configuration = try GoldenCase("models/dit").transformer(returnsSigma: true)
-        configuration.depth = 3
-        let model = try DiT(configuration, key: RandomKey(seed: 9))
-        let x = try normalTensor([2, 4, 16, 16], seed: 2)
-        let conditioning = try model.conditioning(t: [1, 2], y: [3, 10], in: Context())
-        let first = try model.features(x, conditioning, depth: 0, in: Context())
-        let last = try model.features(x, conditioning, depth: 3, in: Context())
-        #expect(first.values == last.values)
-        let output = try model.forward(x, conditioning, in: Context())
-        #expect(output.values.allSatisfy { $0 == 0 })
+        try alone {
+            var configuration = try GoldenCase("models/dit").transformer(returnsSigma: true)
+            configuration.depth = 3
+            let model = try DiT(configuration, key: RandomKey(seed: 9))
+            let x = try normalTensor([2, 4, 16, 16], seed: 2)
+            let conditioning = try model.conditioning(t: [1, 2], y: [3, 10], in: Context())
+            let first = try model.features(x, conditioning, depth: 0, in: Context())
+            let last = try model.features(x, conditioning, depth: 3, in: Context())
+            #expect(first.values == last.values)
+            let output = try model.forward(x, conditioning, in: Context())
+            #expect(output.values.allSatisfy { $0 == 0 })
+        }
     }
 
     @Test func threadsDoNotMatter() throws {

@@ -95,11 +95,13 @@ extension GoldenCase {
 
 /// Runs the body with 1 and with 2 threads and expects the same bits.
 func expectSameOnAllThreads(_ body: () throws -> [[Float]]) throws {
-    let pool = ThreadPool.shared
-    let kept = pool.threads
-    defer { pool.threads = kept }
-    pool.threads = 1
-    let one = try body()
-    pool.threads = 2
-    #expect(try body() == one)
+    try alone {
+        let pool = ThreadPool.shared
+        let kept = pool.threads
+        defer { pool.threads = kept }
+        pool.threads = 1
+        let one = try body()
+        pool.threads = 2
+        #expect(try body() == one)
+    }
 }
