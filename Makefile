@@ -19,7 +19,7 @@ test: setup ## everything: Swift, header and ABI, C, Python, examples
 	@scripts/test.sh
 
 quick: setup ## header test and the Swift tests
-	swift test -c release
+	swift test -c release --no-parallel
 
 fuzz: setup ## mutated files through every reader for a bounded time (SECONDS=60)
 	swift run -c release usp-fuzz --seconds $(or $(SECONDS),60)

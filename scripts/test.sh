@@ -42,7 +42,7 @@ CHECK
 stage "build" swift build -c release --build-tests
 stage "build the library and the tool" swift build -c release
 stage "damaged files" .build/release/usp-fuzz --runs 20000
-stage "Swift tests" swift test -c release --skip-build
+stage "Swift tests" swift test -c release --skip-build --no-parallel
 [ ! -x Tests/ABI/run.sh ] || stage "header, symbols and a C program" Tests/ABI/run.sh
 [ ! -d bindings/python/tests ] || stage "Python" python_tests
 [ ! -x Tests/CLI/run.sh ] || stage "command line" Tests/CLI/run.sh
