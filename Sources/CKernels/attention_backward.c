@@ -17,9 +17,9 @@ typedef struct parts {
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/* The next part of `bytes` at a multiple of 64. */
-static void *take(char *base, size_t *at, size_t bytes) {
-    void *part = base + *at;
+/* The next part of `bytes` at a multiple of 64; base is 0 where only the size is asked for. */
+static void *take(uintptr_t base, size_t *at, size_t bytes) {
+    void *part = (void *)(base + *at);
     *at += (bytes + 63) / 64 * 64;
     return part;
 }
@@ -30,7 +30,7 @@ static int64_t columns_of(int64_t queries) {
 
 static parts lay_out(void *workspace, int64_t queries, int64_t keys, int64_t dims,
                      int32_t compute) {
-    char *base = (char *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
+    const uintptr_t base = ((uintptr_t)workspace + 63) & ~(uintptr_t)63;
     const int64_t columns = columns_of(queries);
     const size_t block = (size_t)(keys * columns) * sizeof(float);
     const size_t factor = larger(uspi_packed_b_size(dims, columns, compute),

@@ -220,7 +220,9 @@ INLINE void pack_across(const lanes_source *source, const int32_t type, const in
 
 static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t compute,
                        uint32_t *target, int64_t target_stride) {
-    if (source->k_stride == 1) {
+    if (source->count == 0) {
+        pack_any(source, k, width, compute, target, target_stride); /* only zeros */
+    } else if (source->k_stride == 1) {
         FOR_TYPES(pack_along_k)
     } else if (source->lane_stride == 1) {
         FOR_TYPES(pack_across)

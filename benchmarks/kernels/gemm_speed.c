@@ -24,7 +24,8 @@ __attribute__((target("avx512f"))) static float fma_loop(long n) {
     for (int i = 0; i < 24; i++) a[i] = _mm512_set1_ps((float)i);
     for (long k = 0; k < n; k++) {
 #pragma unroll
-        for (int i = 0; i < 24; i++) a[i] = _mm512_fmadd_ps(a[i], x, y);
+        for (int i = 0; i < 24; i++) a[i] = _mm512_fmadd_ps(x, y, a[i]);
+        __asm__ volatile("" : "+v"(x), "+v"(y));
     }
     float s = 0;
     for (int i = 0; i < 24; i++) s += _mm512_reduce_add_ps(a[i]);
