@@ -12,6 +12,8 @@ public struct SampleOptions {
     public var steps: Int?
     /// Of the noise that is drawn between steps.
     public var seed: UInt64 = 0
+    /// Number of the batch's first sample, for runs in parts: drawn noise goes by a sample's number.
+    public var firstSample = 0
     /// nil = one counter-based stream a sample; `torch`, `torch-cuda` = the original scripts' numbers.
     public var generator: String?
     /// `[S, B, C, H, W]`: consumed in order in place of drawn noise.
@@ -40,7 +42,9 @@ public struct SampleOptions {
     func noiseSource(doubled: Bool) throws(USPError) -> NoiseSource {
         if let noise { return try NoiseSource.stack(noise) }
         switch generator?.lowercased() {
-        case nil: return NoiseSource.streams(RandomKey(seed: seed).stream("sampler"))
+        case nil:
+            return NoiseSource.streams(
+                RandomKey(seed: seed).stream("sampler"), firstSample: firstSample)
         case "torch": return NoiseSource.torch(TorchRandom(seed: seed), doubled: doubled)
         case "torch-cuda": return NoiseSource.torchCUDA(TorchRandomCUDA(seed: seed), doubled: doubled)
         default:

@@ -16,7 +16,8 @@ struct USP: ParsableCommand {
             interrupted.
             """,
         version: USPKit.version,
-        subcommands: [DemoCommand.self, Inspect.self, Convert.self, Transfer.self, Evaluate.self, Version.self])
+        subcommands: [DemoCommand.self, Inspect.self, Convert.self, Transfer.self,
+            Encode.self, Decode.self, Sample.self, Evaluate.self, Version.self])
 }
 
 @main

@@ -1,0 +1,95 @@
+// `usp encode IMAGE... --vae VAE -o latents.safetensors` and `usp decode`: images and latents.
+
+import ArgumentParser
+import USPBase
+import USPFiles
+import USPKit
+
+struct Encode: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Images to the latents of an autoencoder.",
+        discussion: """
+            Writes one array `latents` [B, C, h, w], normalised as the autoencoder's users expect \
+            it (posterior mean, times its scale). Images are cut to a multiple of its factor and \
+            must come out equally large.
+            """)
+
+    @Argument(help: "PNG or JPEG files.")
+    var images: [String]
+
+    @Option(help: "The autoencoder.")
+    var vae: String
+
+    @Option(name: [.short, .long], help: "The file to write.")
+    var output: String
+
+    @Option(help: "Side of a tile in latent pixels, for large images; 0 takes the whole image.")
+    var tile = 0
+
+    func run() throws {
+        let writer = try ArrayWriter(output)
+        let model = try VAE.load(vae)
+        var options = VAE.Options()
+        options.tile = tile
+        Interrupt.listen()
+        var progress = Progress("encode", total: images.count, unit: "images")
+        var parts: [Tensor] = []
+        for path in images {
+            try Interrupt.check()
+            let image = try ImageFiles.read(
+                path, channels: model.configuration.imageChannels, multipleOf: model.factor)
+            let latents = try model.encode(image, options).mean
+            try require(
+                parts.isEmpty || parts[0].shape == latents.shape, .shape,
+                "\(path): latents \(latents.shape), the first image gave \(parts.first?.shape ?? [])")
+            parts.append(latents)
+            progress.update(parts.count)
+        }
+        let shape = Shape([parts.count] + parts[0].shape.extents.dropFirst())
+        let all = try Tensor(shape, parts.flatMap(\.values))
+        let entries = try Checkpoint([(name: "latents", tensor: all)]).table.entries
+        try writer.write(entries.map { ArrayOutput($0) })
+        print("\(output): latents \(shape)")
+    }
+}
+
+struct Decode: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Latents of an autoencoder to images, one PNG each.")
+
+    @Argument(help: "A file with an array `latents` [B, C, h, w], as encode writes it.")
+    var latents: String
+
+    @Option(help: "The autoencoder.")
+    var vae: String
+
+    @Option(name: [.short, .long], help: "The PNG to write; several are numbered.")
+    var output: String
+
+    @Option(help: "Side of a tile in latent pixels, for large images; 0 takes the whole image.")
+    var tile = 0
+
+    func run() throws {
+        let checkpoint = try Checkpoint.open(latents)
+        let entry = try checkpoint.table["array"] ?? checkpoint.entry("latents")
+        let values = try entry.tensor(as: .float32)
+        try require(
+            values.shape.rank == 4 && values.shape[0] > 0, .shape,
+            "\(latents): \(entry.name): \(values.shape), expected [B, C, h, w]")
+        let model = try VAE.load(vae)
+        var options = VAE.Options()
+        options.tile = tile
+        Interrupt.listen()
+        let count = values.shape[0]
+        var progress = Progress("decode", total: count, unit: "images")
+        for index in 0..<count {
+            try Interrupt.check()
+            let images = try model.decode(values.detachedRows(index..<index + 1), options)
+            let shape: Shape = [1, images.shape[2], images.shape[3], images.shape[1]]
+            let image = try ImageFiles.image(ImageFiles.pixels(images), 0, shape)
+            try PNG.write(count == 1 ? output : ImageFiles.numbered(output, index), image)
+            progress.update(index + 1)
+        }
+        print("\(output): \(grouped(count)) images")
+    }
+}

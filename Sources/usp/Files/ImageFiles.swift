@@ -1,0 +1,97 @@
+// Images from files as tensors, and tensors as images.
+
+import USPBase
+import USPFiles
+import USPTensor
+
+enum ImageFiles {
+    /// `[1, C, H, W]` in −1 … 1 of an image, its right and lower edge cut to a multiple of `factor`.
+    ///
+    /// - channels: 1 or 3, as the autoencoder takes
+    static func read(
+        _ path: String, channels: Int, multipleOf factor: Int
+    ) throws(USPError) -> Tensor {
+        let file = try PixelImage.open(path)
+        try require(
+            channels == 3 || channels == file.channels, .unsupported,
+            "\(path): \(file.channels) channels, the autoencoder takes \(channels)")
+        let image = channels == 3 ? try file.rgb() : file
+        let height = image.height / factor * factor
+        let width = image.width / factor * factor
+        try require(
+            height > 0 && width > 0, .shape,
+            "\(path): \(image.width) x \(image.height), expected at least \(factor) each way")
+        let result = try Tensor([1, channels, height, width])
+        let values = result.floats
+        for channel in 0..<channels {
+            for y in 0..<height {
+                for x in 0..<width {
+                    let byte = image.pixels[(y * image.width + x) * channels + channel]
+                    values[(channel * height + y) * width + x] = Float(byte) / 127.5 - 1
+                }
+            }
+        }
+        return result
+    }
+
+    /// Pixels `[B, H, W, C]` of `[B, C, H, W]` in −1 … 1 by DiT's and SiT's rule: 127.5·x + 128
+    /// limited to 0 … 255, then truncated.
+    static func pixels(_ images: Tensor) -> [UInt8] {
+        let (batch, channels) = (images.shape[0], images.shape[1])
+        let plane = images.shape[2] * images.shape[3]
+        let values = images.floats
+        var result = [UInt8](repeating: 0, count: images.shape.count)
+        for index in 0..<batch {
+            for channel in 0..<channels {
+                let start = (index * channels + channel) * plane
+                for pixel in 0..<plane {
+                    let value = 127.5 * values[start + pixel] + 128
+                    let limited = value.isNaN ? 0 : min(max(value, 0), 255)
+                    result[(index * plane + pixel) * channels + channel] = UInt8(limited)
+                }
+            }
+        }
+        return result
+    }
+
+    /// Image `index` of pixels `[B, H, W, C]`.
+    static func image(_ pixels: [UInt8], _ index: Int, _ shape: Shape) throws(USPError) -> PixelImage {
+        let size = shape[1] * shape[2] * shape[3]
+        return try PixelImage(
+            width: shape[2], height: shape[1], channels: shape[3],
+            pixels: Array(pixels[index * size..<(index + 1) * size]))
+    }
+
+    /// All images of `[B, H, W, C]` in rows and columns about as many, without a gap.
+    static func grid(_ pixels: [UInt8], _ shape: Shape) throws(USPError) -> PixelImage {
+        let (count, height, line) = (shape[0], shape[1], shape[2] * shape[3])
+        var columns = 1
+        while columns * columns < count { columns += 1 }
+        let rows = (count + columns - 1) / columns
+        var result = [UInt8](repeating: 0, count: rows * columns * height * line)
+        for index in 0..<count {
+            let (row, column) = index.quotientAndRemainder(dividingBy: columns)
+            for y in 0..<height {
+                let source = (index * height + y) * line
+                let target = ((row * height + y) * columns + column) * line
+                result.replaceSubrange(target..<target + line, with: pixels[source..<source + line])
+            }
+        }
+        return try PixelImage(
+            width: columns * shape[2], height: rows * height, channels: shape[3], pixels: result)
+    }
+
+    /// `name.png` to `name-0003.png`.
+    static func numbered(_ path: String, _ index: Int) -> String {
+        let digits = String(index)
+        let number = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+        return "\(withoutEnding(path))-\(number).png"
+    }
+
+    /// The path less a last `.ending`.
+    static func withoutEnding(_ path: String) -> String {
+        let name = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
+        guard let dot = path[name...].lastIndex(of: "."), dot > name else { return path }
+        return String(path[..<dot])
+    }
+}
