@@ -31,12 +31,13 @@ def main():
     options = parsed()
     root = Path(options.folder or tempfile.mkdtemp(prefix="usp-benchmarks-"))
     root.mkdir(parents=True, exist_ok=True)
+    rows, tables = [], []
     try:
-        rows, tables = measure(options, root)
-    finally:
+        measure(options, root, rows, tables)
+    finally:  # what was measured is kept, whatever stopped the rest
+        report.write(rows, tables, Path(options.out))
         if not options.folder:
             shutil.rmtree(root, ignore_errors=True)
-    report.write(rows, tables, Path(options.out))
 
 
 def parsed():
@@ -54,24 +55,23 @@ def parsed():
     return parser.parse_args()
 
 
-def measure(options, root):
+def measure(options, root, rows, scaling):
+    """Appends to both lists what the options ask for."""
     wanted = options.rows.split(",") if options.rows else None
     known = {work.key for work in WORKS + SCALING} | {"start"}
     if wanted and set(wanted) - known:
         sys.exit(f"unknown rows {sorted(set(wanted) - known)}; there are {sorted(known)}")
     rounds = min(options.rounds, 3) if options.quick else options.rounds
-    rows, scaling = [], []
     for work in WORKS:
         if not wanted or work.key in wanted:
             for dtype in options.dtypes.split(","):
-                rows += compare(work, dtype, rounds, options, prepare(work, root))
+                compare(work, dtype, rounds, options, prepare(work, root), rows)
     if (not wanted and not options.quick) or (wanted and "start" in wanted):
         rows += start.rows(options.tools, options.peers, prepare(WORKS[0], root), WORKS[-1], root)
     for work in SCALING:
         if (not wanted and not options.quick) or (wanted and work.key in wanted):
             for dtype in options.dtypes.split(","):
                 scaling.append(alone(work, dtype, options, prepare(work, root)))
-    return rows, scaling
 
 
 def peak(tools, threads):
@@ -81,20 +81,18 @@ def peak(tools, threads):
     return {"f32": f32, "bf16": bf16 or f32, "memory": memory}
 
 
-def compare(work, dtype, rounds, options, folder):
-    """One row for each peer; one row without a peer if there is none."""
+def compare(work, dtype, rounds, options, folder, rows):
+    """Appends one row for each peer; one row without a peer if there is none."""
     names = PEERS[dtype] if work.task != "train" else ["torch"]
     if options.contenders:
         names = [n for n in options.contenders.split(",") if n in PEERS[dtype] + ["compile"]]
         names = [n for n in names if work.task != "train" or n in ("torch", "compile")]
-    rows = []
     for name in names if options.peers else [None]:
         try:
             rows.append(pair(work, dtype, name, rounds, options, folder))
             report.line(rows[-1])
         except contender.Failed as error:
             print(f"{work.title}, {dtype}, {name}: {error}", file=sys.stderr)
-    return rows
 
 
 def pair(work, dtype, name, rounds, options, folder):
