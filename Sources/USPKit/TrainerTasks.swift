@@ -37,20 +37,12 @@ struct TrainingPiece {
     /// The noise that was given, or standard normal noise of this shape.
     func normalNoise(_ shape: Shape) throws(USPError) -> Tensor {
         if let noise { return noise }
-        let result = try Tensor(shape)
-        let each = result.count / max(shape[0], 1)
-        for sample in 0..<shape[0] {
-            var stream = RandomStream(key.stream("noise").stream(first + sample))
-            for i in sample * each..<(sample + 1) * each { result.floats[i] = stream.normal() }
-        }
-        return result
+        return try Tensor.normal(shape, key.stream("noise"), firstSample: first)
     }
 
-    func uniform(_ name: String) -> [Float] {
-        (0..<count).map { sample in
-            var stream = RandomStream(key.stream(name).stream(first + sample))
-            return stream.uniform()
-        }
+    /// `count` uniform numbers in [0, 1) for each sample.
+    func uniform(_ name: String, count each: Int = 1) throws(USPError) -> [Float] {
+        try Tensor.uniform([count, each], key.stream(name), firstSample: first).values
     }
 
     /// The labels, some of them dropped for the null class.
@@ -62,7 +54,7 @@ struct TrainingPiece {
         }
         guard dropout > 0 else { return labels }
         try require(model.configuration.hasNullClass, .argument, "label dropout: the model has no null class")
-        return zip(labels, uniform("label")).map { $1 < dropout ? null : $0 }
+        return zip(labels, try uniform("label")).map { $1 < dropout ? null : $0 }
     }
 }
 
@@ -157,19 +149,10 @@ private func masking(
 ) throws(USPError) -> Loss {
     let tokens = model.configuration.encoder.tokens
     try expect(piece.inputs, model.configuration.encoder.imageShape(piece.count), "latents")
-    let masking: Masking
-    if let noise = piece.noise {
-        masking = try Masking(
-            noise: noise.values, batch: piece.count, tokens: tokens, ratio: options.maskRatio)
-    } else {
-        var values: [Float] = []
-        for sample in 0..<piece.count {
-            var stream = RandomStream(piece.key.stream("mask").stream(piece.first + sample))
-            for _ in 0..<tokens { values.append(stream.uniform()) }
-        }
-        masking = try Masking(
-            noise: values, batch: piece.count, tokens: tokens, ratio: options.maskRatio)
-    }
+    let noise: [Float]
+    if let given = piece.noise { noise = given.values } else { noise = try piece.uniform("mask", count: tokens) }
+    let masking = try Masking(
+        noise: noise, batch: piece.count, tokens: tokens, ratio: options.maskRatio)
     let output = try model.forward(
         piece.inputs, masking: masking, normalisation: options.normalizesPatches ? .patch : .none,
         in: context)
@@ -215,10 +198,7 @@ private func flowing(
     let noise = try piece.normalNoise(piece.inputs.shape)
     let times = piece.times
         ?? process.drawTimes(piece.key.stream("time"), count: piece.count, firstSample: piece.first)
-    let noised = try process.noised(piece.inputs, times: times, noise: noise)
-    let output = try model.forward(
-        noised, t: times, y: piece.labels(model, dropout: options.labelDropout), in: context)
-    let losses = try process.losses(
-        output: output, data: piece.inputs, noise: noise, times: times)
-    return .seeded(value: losses.mean, output: output, gradient: losses.gradient)
+    return try TrainingTask.flowLoss(
+        model, process, data: piece.inputs, noise: noise, times: times,
+        labels: piece.labels(model, dropout: options.labelDropout), in: context)
 }

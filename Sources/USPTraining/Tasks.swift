@@ -1,6 +1,7 @@
 // What each model is trained for: a loss from samples, with all that is random drawn per sample.
 
 import USPBase
+import USPDiffusion
 import USPModels
 import USPTensor
 
@@ -73,33 +74,38 @@ package enum TrainingTask {
         }
     }
 
-    /// Flow matching on the straight path from noise to latents, as SiT trains: velocity of
-    /// x_t = t·x₁ + (1 − t)·x₀ at uniform t.
+    /// Flow matching as SiT trains, by default velocity on the straight path at uniform t.
     ///
     /// - labelDropout: share of labels that become the null class
     package static func flowing(
-        _ model: DiT, latents: @escaping SampleSource, labels: @escaping LabelSource,
-        labelDropout: Float = 0.1
+        _ model: DiT, _ transport: Transport, latents: @escaping SampleSource,
+        labels: @escaping LabelSource, labelDropout: Float = 0.1
     ) -> (Context, Batch) throws(USPError) -> Loss {
         { (context, batch) throws(USPError) in
             let x = try latents(batch.indices)
             let samples = x.shape[0]
             let noise = try Tensor.normal(x.shape, batch.key.stream("noise"), firstSample: batch.first)
-            let draws = try Tensor.uniform([samples, 2], batch.key.stream("time"), firstSample: batch.first).values
-            var (times, classes) = ([Float](), try labels(batch.indices))
-            let (mixed, velocity) = (try Tensor(x.shape), try Tensor(x.shape))
-            let each = x.count / max(samples, 1)
-            for sample in 0..<samples {
-                let t = draws[2 * sample]
-                times.append(t)
-                if draws[2 * sample + 1] < labelDropout { classes[sample] = model.configuration.classes }
-                for index in sample * each..<(sample + 1) * each {
-                    mixed.floats[index] = t * x.floats[index] + (1 - t) * noise.floats[index]
-                    velocity.floats[index] = x.floats[index] - noise.floats[index]
-                }
-            }
-            let prediction = try model.forward(mixed, t: times, y: classes, in: context)
-            return .scalar(try context.meanSquaredError(prediction, velocity))
+            let times = transport.drawTimes(
+                batch.key.stream("time"), count: samples, firstSample: batch.first)
+            let drops = try Tensor.uniform(
+                [samples], batch.key.stream("label"), firstSample: batch.first).values
+            let null = model.configuration.classes
+            let classes = zip(try labels(batch.indices), drops).map { $1 < labelDropout ? null : $0 }
+            return try flowLoss(
+                model, transport, data: x, noise: noise, times: times, labels: classes, in: context)
         }
+    }
+
+    /// The transport's loss at given times and noise; its gradient is known in closed form.
+    ///
+    /// - data, noise: `[B, C, H, W]`; times, labels: one for each sample
+    package static func flowLoss(
+        _ model: DiT, _ transport: Transport, data: Tensor, noise: Tensor, times: [Float],
+        labels: [Int], in context: Context
+    ) throws(USPError) -> Loss {
+        let noised = try transport.noised(data, times: times, noise: noise)
+        let output = try model.forward(noised, t: times, y: labels, in: context)
+        let losses = try transport.losses(output: output, data: data, noise: noise, times: times)
+        return .seeded(value: losses.mean, output: output, gradient: losses.gradient)
     }
 }

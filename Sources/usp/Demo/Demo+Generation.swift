@@ -1,6 +1,7 @@
 // Stages 3 and 4: the diffusion transformer, from pretrained weights and from scratch.
 
 import USPBase
+import USPDiffusion
 import USPEvaluation
 import USPModels
 import USPTensor
@@ -48,7 +49,7 @@ extension Demo {
         let run = try TrainingRun(
             trainer, count: source.shape[0], batch: plan.generationBatch, seed: seed("generation"),
             loss: TrainingTask.flowing(
-                model, latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
+                model, Transport(), latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
                 labels: { (indices) in indices.map { labels[$0] } }, labelDropout: 0.1))
         let curve = "generation.\(start)_frechet"
         let title = start == "usp" ? "5/7 SiT from USP weights" : "6/7 SiT from scratch"
@@ -91,13 +92,13 @@ extension Demo {
     private func flow(
         _ model: DiT, _ noise: Tensor, _ labels: [Int], steps: Int, in context: Context
     ) throws(USPError) -> Tensor {
-        let z = try noise.copied()
-        for step in 0..<steps {
-            try Interrupt.check()
-            let times = [Float](repeating: Float(step) / Float(steps), count: labels.count)
-            let velocity = try model.forward(z, t: times, y: labels, in: context)
-            for index in 0..<z.count { z.floats[index] += velocity.floats[index] / Float(steps) }
-        }
-        return z
+        var options = FlowOptions()
+        options.method = .euler
+        options.points = steps + 1
+        return try Transport().sampleFlow(
+            { (x, times) throws(USPError) in
+                try Interrupt.check()
+                return try model.forward(x, t: times, y: labels, in: context)
+            }, latents: noise, options)
     }
 }
