@@ -51,15 +51,7 @@ package final class NoiseSource {
             }
         }
         return NoiseSource(labels: labels) { draw, batch throws(USPError) in
-            let samples = batch.shape[0]
-            let (base, count) = (batch.floats, batch.count / max(samples, 1))
-            parallelRanges(samples, grain: 1) { range in
-                for sample in range {
-                    var stream = RandomStream(key.stream(firstSample + sample).stream(draw))
-                    let row = base + sample * count
-                    for index in 0..<count { row[index] = stream.normal() }
-                }
-            }
+            batch.fillNormal { key.stream(firstSample + $0).stream(draw) }
         }
     }
 

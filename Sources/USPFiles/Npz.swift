@@ -24,7 +24,8 @@ package enum Npz {
             path: path, format: .npz, tables: [try ArchiveTable("", entries)], skipped: skipped)
     }
 
-    /// Stored files are viewed in place; of deflated ones only the header is inflated for now.
+    /// Stored files are viewed in place; of deflated ones only the header is
+    /// inflated until their bytes are asked for.
     private static func entry(_ name: String, _ file: ZipEntry) throws(USPError) -> ArchiveEntry {
         guard file.isDeflated else { return try Npy.entry(name, file.stored) }
         let head = try Inflate.head(

@@ -9,19 +9,19 @@ extension Tensor {
         _ shape: Shape, _ key: RandomKey, firstSample: Int = 0
     ) throws(USPError) -> Tensor {
         let result = try Tensor(shape)
-        result.fillNormal(key, firstSample: firstSample)
+        result.fillNormal { key.stream(firstSample + $0) }
         return result
     }
 
-    /// Overwrites all values; see `normal`.
-    package func fillNormal(_ key: RandomKey, firstSample: Int = 0) {
+    /// Overwrites all values; sample i draws from `stream(i)`.
+    package func fillNormal(_ stream: (_ sample: Int) -> RandomKey) {
         let samples = shape.rank == 0 ? 1 : shape[0]
         let (base, each) = (floats, samples == 0 ? 0 : count / samples)
         parallelRanges(samples, grain: rowGrain(width: each, elements: 1 << 12)) { range in
             for sample in range {
-                var stream = RandomStream(key.stream(firstSample + sample))
+                var draws = RandomStream(stream(sample))
                 let row = base + sample * each
-                for index in 0..<each { row[index] = stream.normal() }
+                for index in 0..<each { row[index] = draws.normal() }
             }
         }
     }

@@ -4,6 +4,7 @@ import USPBase
 import USPFiles
 import USPModels
 import USPTensor
+import USPTraining
 import USPTransfer
 
 extension Demo {
@@ -30,8 +31,7 @@ extension Demo {
         for entry in try TransferPlan(Archive.open(folder.file(file)), options).apply() {
             let tensor = try parameters.tensor(entry.name)
             try expect(tensor, entry.shape, entry.name)
-            try entry.copy(
-                into: UnsafeMutableRawBufferPointer(start: tensor.raw, count: tensor.byteCount))
+            try tensor.copy(from: entry.tensor())
         }
         parameters.invalidateCopies()
         return parameters

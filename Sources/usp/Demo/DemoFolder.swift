@@ -72,10 +72,9 @@ final class DemoFolder {
     func load(_ name: String, into parameters: Parameters) throws(USPError) {
         let archive = try Archive.open(file(name))
         for (position, spec) in parameters.specs.enumerated() {
-            let entry = try archive.entry(spec.name)
-            try require(entry.shape == spec.shape && entry.dtype == .float32, .shape, "\(name): \(spec.name)")
-            let target = parameters[position]
-            try entry.copy(into: UnsafeMutableRawBufferPointer(start: target.raw, count: target.byteCount))
+            let saved = try archive.entry(spec.name).tensor()
+            try expect(saved, spec.shape, "\(name): \(spec.name)")
+            try parameters[position].copy(from: saved)
         }
         parameters.invalidateCopies()
     }
