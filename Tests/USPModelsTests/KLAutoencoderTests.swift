@@ -69,7 +69,7 @@ func autoencoderAgreesWithPyTorch(_ name: String) throws {
         let loss = try context.meanSquaredError(y, Tensor.zeros(y.shape))
         try tape.backward(from: loss)
         #expect(try worstGradient(model.parameters, golden) < 1e-4)
-        #expect(relativeError(try run(Context()), expected) < 5e-5)
+        #expect(relativeError(try run(Context()), expected) < 1e-5)
         let half = relativeError(try run(Context(compute: .bfloat16)), expected)
         let peer = relativeError(try golden.values("bf16.y"), expected)
         #expect(half < 3e-2 && half < peer)
@@ -85,7 +85,7 @@ func autoencoderTrainsAsPyTorch(_ exact: Bool) throws {
     let loss = try model.loss(
         golden.tensor("in.images"), noise: golden.tensor("in.noise"), error: .squared,
         divergenceWeight: 1e-2, in: Context(tape: tape, exactConvolution: exact))
-    let tolerance = exact ? 1e-5 : 5e-5
+    let tolerance = 1e-5
     #expect(relativeError(loss.image, try golden.values("out.image")) < tolerance)
     #expect(relativeError(loss.total, try golden.values("out.loss")) < tolerance)
     #expect(relativeError(loss.reconstruction, try golden.values("out.reconstruction")) < tolerance)
@@ -206,9 +206,9 @@ private func small() throws -> KLAutoencoder {
     let latents = try randomTensor([2, 4, 9, 7], "z")
     let images = try model.decode(latents, in: Context())
     let exact = Context(exactConvolution: true)
-    #expect(relativeError(images, try model.decode(latents, in: exact).values) < 5e-5)
+    #expect(relativeError(images, try model.decode(latents, in: exact).values) < 1e-5)
     let moments = try model.moments(images, in: Context())
-    #expect(relativeError(moments, try model.moments(images, in: exact).values) < 5e-5)
+    #expect(relativeError(moments, try model.moments(images, in: exact).values) < 1e-5)
 }
 
 @Test func autoencoderIsTheSameForAnyNumberOfThreadsAndBatch() throws {
