@@ -631,7 +631,8 @@ typedef struct usp_sample_options {
     const char *method;        /* NULL = the sampler's own; see each sampler */
     uint64_t seed;             /* of the noise that is drawn between steps, without `noise` */
     const char *generator;     /* NULL = one counter-based stream a sample; "torch", "torch-cuda" =
-                                  the numbers and the order of the original scripts */
+                                  the numbers and the order of the original scripts, whose
+                                  first draw after the seed is z */
     const usp_tensor *noise;   /* [S, B, C, H, W] f32: consumed in order, one entry a draw */
     usp_progress_fn progress;  /* after each step; NULL = none */
     void *progress_user;

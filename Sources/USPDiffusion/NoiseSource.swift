@@ -22,7 +22,8 @@ package final class NoiseSource {
         drawLabels = labels
     }
 
-    func fill(_ batch: Tensor) throws(USPError) {
+    /// The noise of the next step.
+    package func fill(_ batch: Tensor) throws(USPError) {
         try fillNext(draws, batch)
         draws += 1
     }

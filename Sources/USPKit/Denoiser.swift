@@ -17,10 +17,17 @@ public struct Denoiser {
     package let predict: Predict
     /// The label that stands for no label, which guidance needs.
     public let nullClass: Int?
+    /// Whether each prediction is made of a labelled and an unlabelled one.
+    package let isGuided: Bool
 
     public init(nullClass: Int? = nil, _ predict: @escaping Predict) {
+        self.init(nullClass: nullClass, isGuided: false, predict)
+    }
+
+    init(nullClass: Int?, isGuided: Bool, _ predict: @escaping Predict) {
         self.predict = predict
         self.nullClass = nullClass
+        self.isGuided = isGuided
     }
 
     /// The denoiser with its labels bound, as samplers take it.

@@ -55,6 +55,9 @@ public final class Diffusion: Sendable {
         }
     }
 
+    /// What `sample` takes as a method.
+    public static let methods = ["ddpm", "ddim", "dpm++", "dpm++sde"]
+
     private static let tableNames = [
         "betas", "alphas_cumprod", "alphas_cumprod_prev", "alphas_cumprod_next",
         "posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1",
@@ -73,7 +76,7 @@ public final class Diffusion: Sendable {
         _ denoiser: Denoiser, from z: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
     ) throws(USPError) -> Tensor {
         let bound = try denoiser.bound(to: labels, batch: z.shape.rank > 0 ? z.shape[0] : 0)
-        let noise = try options.noiseSource(doubled: false)
+        let noise = try options.noiseSource(like: z, doubled: denoiser.isGuided)
         var sampling = GaussianSamplingOptions()
         sampling.clipsStart = options.clipsStart
         sampling.monitor = options.monitor("sample")
@@ -89,8 +92,7 @@ public final class Diffusion: Sendable {
         case "dpm++sde":
             return try process.sampleMultistep(bound, latents: z, noise: noise, options: sampling)
         default:
-            throw unknownName(
-                options.method ?? "", what: "method", known: ["ddpm", "ddim", "dpm++", "dpm++sde"])
+            throw unknownName(options.method ?? "", what: "method", known: Diffusion.methods)
         }
     }
 

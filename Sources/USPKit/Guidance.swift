@@ -28,7 +28,7 @@ extension Denoiser {
             throw USPError(.argument, "guidance: the denoiser has no null class")
         }
         let predict = predict
-        return Denoiser(nullClass: nullClass) { x, times, labels throws(USPError) in
+        return Denoiser(nullClass: nullClass, isGuided: true) { x, times, labels throws(USPError) in
             guard let labels else { throw USPError(.argument, "guidance: needs labels") }
             if let interval = guidance.interval, let time = times.first, !interval.contains(time) {
                 return try predict(x, times, labels)

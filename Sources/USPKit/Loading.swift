@@ -135,6 +135,9 @@ extension DiT {
 
     static func load(archive: Archive, _ options: LoadOptions) throws(USPError) -> DiT {
         let source = ModelSource(archive, options)
+        if let family = options.family, !["DiT", "SiT"].contains(family) {
+            throw unknownName(family, what: "family", known: ["DiT", "SiT"])
+        }
         let told = options.family ?? archive.metadataValue("usp.family")
         let loaded = try USPModels.DiT.load(archive, returnsSigma: told != "SiT", source.loading)
         let weights = try source.weights(loaded.model.parameters, loaded.report, .diffusionTransformer)

@@ -14,7 +14,10 @@ public struct SampleOptions {
     public var seed: UInt64 = 0
     /// Number of the batch's first sample, for runs in parts: drawn noise goes by a sample's number.
     public var firstSample = 0
-    /// nil = one counter-based stream a sample; `torch`, `torch-cuda` = the original scripts' numbers.
+    /// Samples of all parts together, which torch's generators draw at once; nil = the batch's.
+    public var totalSamples: Int?
+    /// nil = one counter-based stream a sample; `torch`, `torch-cuda` = the original scripts'
+    /// numbers, which come after those of the start (`Tensor.torchNormal` of the same seed).
     public var generator: String?
     /// `[S, B, C, H, W]`: consumed in order in place of drawn noise.
     public var noise: Tensor?
@@ -38,17 +41,39 @@ public struct SampleOptions {
 
     public init() {}
 
+    /// The noise between the steps of a run from these latents.
+    ///
     /// - doubled: whether the original script would draw for both halves of a guided batch
-    func noiseSource(doubled: Bool) throws(USPError) -> NoiseSource {
+    func noiseSource(like latents: Tensor, doubled: Bool) throws(USPError) -> NoiseSource {
         if let noise { return try NoiseSource.stack(noise) }
         switch generator?.lowercased() {
         case nil:
             return NoiseSource.streams(
                 RandomKey(seed: seed).stream("sampler"), firstSample: firstSample)
-        case "torch": return NoiseSource.torch(TorchRandom(seed: seed), doubled: doubled)
-        case "torch-cuda": return NoiseSource.torchCUDA(TorchRandomCUDA(seed: seed), doubled: doubled)
+        case "torch":
+            return try part(of: .torch(TorchRandom(seed: seed), doubled: doubled), latents.shape)
+        case "torch-cuda":
+            return try part(
+                of: .torchCUDA(TorchRandomCUDA(seed: seed), doubled: doubled), latents.shape)
         default:
             throw unknownName(generator ?? "", what: "generator", known: ["torch", "torch-cuda"])
+        }
+    }
+
+    /// This batch's rows of noise that is drawn for all samples at once, after the start.
+    private func part(of source: NoiseSource, _ shape: Shape) throws(USPError) -> NoiseSource {
+        guard shape.rank == 4, shape.count > 0 else { return source }
+        let batch = shape[0]
+        let total = totalSamples ?? batch
+        try require(
+            firstSample >= 0 && total - batch >= firstSample, .argument,
+            "samples \(firstSample) to \(firstSample + batch - 1), but there are \(total) in all")
+        let all = try source.start(Shape.checked([total] + shape.extents.dropFirst()))
+        if total == batch { return source }
+        let rows = try all.detachedRows(firstSample..<firstSample + batch)
+        return NoiseSource { _, target throws(USPError) in
+            try source.fill(all)
+            try target.copy(from: rows)
         }
     }
 

@@ -62,7 +62,8 @@ public final class Transport: Sendable {
         sampling.lastSize = Double(options.lastStepSize)
         sampling.monitor = options.monitor("sample")
         return try process.sampleStochastic(
-            bound, latents: z, noise: options.noiseSource(doubled: false), sampling)
+            bound, latents: z, noise: options.noiseSource(like: z, doubled: denoiser.isGuided),
+            sampling)
     }
 
     /// Log-likelihood in nats of latents `[B, C, H, W]`, and the noise that they came from.
