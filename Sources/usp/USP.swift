@@ -17,7 +17,7 @@ struct USP: ParsableCommand {
             """,
         version: USPKit.version,
         subcommands: [DemoCommand.self, Inspect.self, Convert.self, Transfer.self,
-            Encode.self, Decode.self, Sample.self, Evaluate.self, Version.self])
+            Encode.self, Decode.self, Sample.self, Invert.self, Evaluate.self, Version.self])
 }
 
 @main

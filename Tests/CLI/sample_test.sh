@@ -1,35 +1,121 @@
-# sample, encode, decode: on a small transferred model and a small autoencoder.
+# sample, invert, encode, decode: on a small transferred model and a small autoencoder.
 
 vae="$golden/models/vae_params.safetensors"
 expect 0 'come from' transfer "$golden/transfer/checkpoint-3.pth" --to SiT --heads 2 --classes 10 \
     -o "$work/sit.safetensors"
 expect 0 'come from' transfer "$golden/transfer/checkpoint-3.pth" --to DiT --heads 2 --classes 10 \
     -o "$work/dit.safetensors"
+sit="$work/sit.safetensors" dit="$work/dit.safetensors"
 
-expect 0 '5 images of 56 x 56' sample "$work/sit.safetensors" --vae "$vae" --classes 1,2 --num 5 \
-    --steps 4 --solver heun --batch 2 -o "$work/s.png"
+# holds FILE TEXT: the file has the text in it.
+holds() {
+    checks=$((checks + 1))
+    grep -a -q -e "$2" "$1" || { failures=$((failures + 1)); echo "FAILED: $1 lacks $2"; }
+}
+
+# The files of a run, and its protocol in the PNGs' text and in the JSON.
+expect 0 '5 images of 56 x 56' sample "$sit" --vae "$vae" --classes 1,2 --num 5 \
+    --steps 4 --solver heun --batch 2 --preview 1 --cfg 1,2.5 --cfg-channels all \
+    --cfg-interval 0.1,0.9 --shift 0.5 -o "$work/s.png"
 expect 0 'arr_0 *u8 *5 x 56 x 56 x 3' inspect "$work/s.npz"
-for solver in ddpm ddim dpm++ dpm++sde; do
-    expect 0 '3 images' sample "$work/dit.safetensors" --vae "$vae" --classes 1,2,3 --steps 4 \
-        --solver $solver --batch 1 -o "$work/one.png"
-    expect 0 '3 images' sample "$work/dit.safetensors" --vae "$vae" --classes 1,2,3 --steps 4 \
-        --solver $solver --batch 3 -o "$work/three.png"
-    same "$work/one.npz" "$work/three.npz"
+for text in '"solver":"heun"' '"timestep_shift":0.5' '"cfg":\[1.0,2.5\]' '"cfg_channels":4' \
+    '"latent_scale":\[0.18215' '"generator":"counter"' '"labels":\[1,2,1,2,1\]'; do
+    holds "$work/s.png" "$text"
 done
-expect 0 '2 images' sample "$work/sit.safetensors" --vae "$vae" --classes 1,2 --steps 4 \
-    --solver sde -o "$work/sde.png"
+holds "$work/s-0003.png" '"image":3,"label":2'
+holds "$work/s.json" '"evaluations": 6'
+holds "$work/s.json" '"images_per_second"'
+holds "$work/s-preview.png" 'IEND'
+
+# A sample is the same in a batch of any size, whatever draws its noise.
+alike() {
+    expect 0 '3 images' sample "$@" --vae "$vae" --classes 1,2,3 --steps 4 --cfg 2,3,4 --batch 1 \
+        -o "$work/one.png"
+    expect 0 '3 images' sample "$@" --vae "$vae" --classes 1,2,3 --steps 4 --cfg 2,3,4 --batch 2 \
+        -o "$work/two.png"
+    same "$work/one.npz" "$work/two.npz"
+}
+for solver in ddpm ddim dpm++ dpm++sde; do alike "$dit" --solver $solver; done
+for solver in euler midpoint heun heun3 rk4 adams-bashforth adams-bashforth3 sde sde-heun; do
+    alike "$sit" --solver $solver
+done
+alike "$dit" --generator torch
+alike "$sit" --solver sde --generator torch
+alike "$dit" --solver ddim --steps 5 --eta 1 --generator torch-cuda
+alike "$dit" --solver dpm++ --dtype bf16
+expect 0 '2 images' sample "$sit" --vae "$vae" --classes 1,2 --steps 4 --rtol 0.01 -o "$work/d.png"
+holds "$work/d.json" '"solver": "dopri5"'
+expect 0 '2 images' sample "$sit" --vae "$vae" --classes 1,10 --steps 4 --solver sde --form SBDM \
+    --norm 0.5 --last-step tweedie --last-step-size 0.02 -o "$work/sde.png"
+holds "$work/sde.json" '"last_step": "Tweedie"'
+holds "$work/sde.json" 'starts at t = 0.001'
+expect 0 '10 images' sample "$sit" --vae "$vae" --classes all --steps 2 --solver euler -o "$work/a.png"
+expect 0 '4 images' sample "$sit" --vae "$vae" --classes random --num 4 --steps 2 --solver euler \
+    -o "$work/a.png"
+
+# Ctrl-C between two steps: 130, and no file but whole ones.
+interrupted="$work/interrupted"
+mkdir "$interrupted"
+"$tool" sample "$dit" --vae "$vae" --classes 1 --num 16 --steps 1000 --preview 1 \
+    -o "$interrupted/grid.png" >"$work/said" 2>&1 &
+process=$!
+waited=0
+while [ ! -e "$interrupted/grid-preview.png" ] && [ $waited -lt 600 ]; do
+    sleep 0.1
+    waited=$((waited + 1))
+done
+kill -INT $process
+code=0
+wait $process || code=$?
 checks=$((checks + 1))
-grep -q '"solver": "sde"' "$work/sde.json" || { failures=$((failures + 1)); echo "FAILED: no protocol"; }
+if [ "$code" -ne 130 ] || ! grep -q 'interrupted' "$work/said" ||
+    [ "$(ls "$interrupted")" != grid-preview.png ]; then
+    failures=$((failures + 1))
+    echo "FAILED: Ctrl-C ended with $code and left $(ls "$interrupted")"
+fi
 
-expect 1 'class 11: the model has 0 to 9' sample "$work/sit.safetensors" --vae "$vae" \
-    --classes 11 --steps 2 -o "$work/x.png"
-expect 1 'did you mean "ddim"' sample "$work/dit.safetensors" --vae "$vae" --classes 1 \
-    --steps 2 --solver ddin -o "$work/x.png"
-expect 2 'expected numbers' sample "$work/sit.safetensors" --vae "$vae" --classes cat -o "$work/x.png"
+# What cannot be: labels, sizes, names with the known ones and the nearest.
+small="--vae $vae --classes 1 -o $work/x.png"
+expect 1 'class 11: the model has 0 to 9' sample "$sit" --vae "$vae" --classes 11 -o "$work/x.png"
+expect 2 'expected numbers' sample "$sit" --vae "$vae" --classes cat -o "$work/x.png"
+expect 2 'steps: 0, expected 1 or more' sample "$dit" $small --steps 0
+expect 1 'respacing' sample "$dit" $small --steps 1001
+expect 1 'steps: expected 2 or more' sample "$sit" $small --steps 1 --solver euler
+expect 2 'cfg x: expected numbers' sample "$dit" $small --cfg x
+expect 2 'expected LOW,HIGH' sample "$dit" $small --cfg-interval 3,1
+expect 1 'known are ddpm, ddim, dpm++, dpm++sde; did you mean "ddim"' sample "$dit" $small --solver ddin
+expect 1 'sde-heun; did you mean "heun"' sample "$sit" $small --solver huen
+expect 1 'did you mean "sigma"' sample "$sit" $small --solver sde --form sigmo
+expect 1 'did you mean "Tweedie"' sample "$sit" $small --solver sde --last-step twedie
+expect 1 'did you mean "GVP"' sample "$sit" $small --path GPV
+expect 1 'did you mean "velocity"' sample "$sit" $small --prediction velocty
+expect 1 'did you mean "cosine"' sample "$dit" $small --schedule cosin
+expect 1 'did you mean "torch-cuda"' sample "$dit" $small --generator torch-cda
+expect 1 'did you mean "bf16"' sample "$dit" $small --dtype bf61
+expect 1 'did you mean "SiT"' sample "$dit" $small --family Sit
+expect 1 'eta has no part in the solver dpm++' sample "$dit" $small --solver dpm++ --eta 1
+expect 1 'form has no part in the solver heun' sample "$sit" $small --solver heun --form sigma
+expect 1 'cannot write' sample "$dit" --vae "$vae" --classes 1 -o "$work/no/x.png"
+expect 1 'channels' sample "$dit" --vae "$golden/models/vae_both_attention_params.safetensors" --classes 1 \
+    -o "$work/x.png"
 absent "$work/x.png"
+absent "$work/x-0000.png"
 
+# Images to latents, latents to noise, and back.
 expect 0 'latents \[2, 4, 14, 14\]' encode "$work/s-0000.png" "$work/s-0001.png" --vae "$vae" \
     -o "$work/latents.safetensors"
 expect 0 '2 images' decode "$work/latents.safetensors" --vae "$vae" -o "$work/again.png"
 expect 0 'latents \[1, 4, 14, 14\]' encode "$work/again-0001.png" --vae "$vae" -o "$work/l.npz"
 expect 1 'neither a PNG nor a JPEG' encode "$vae" --vae "$vae" -o "$work/l.npz"
+expect 0 'noise \[2, 4, 14, 14\]' invert "$sit" --latents "$work/latents.safetensors" --classes 1,2 \
+    --cfg 1 --solver rk4 --steps 20 -o "$work/noise.safetensors"
+expect 0 '2 images' sample "$sit" --vae "$vae" --noise "$work/noise.safetensors" --classes 1,2 \
+    --cfg 1 --solver rk4 --steps 20 -o "$work/back.png"
+expect 0 'bits per dimension' invert "$sit" --latents "$work/latents.safetensors" --classes 1 --cfg 1 \
+    --likelihood --solver euler --steps 3 -o "$work/noise.safetensors"
+expect 0 'noise' invert "$dit" --latents "$work/latents.safetensors" --classes 1 --steps 5 \
+    -o "$work/noise.safetensors"
+expect 1 'give --cfg 1' invert "$sit" --latents "$work/latents.safetensors" --classes 1 --likelihood \
+    -o "$work/noise.safetensors"
+expect 1 'known are ddim' invert "$dit" --latents "$work/latents.safetensors" --classes 1 \
+    --solver ddpm -o "$work/noise.safetensors"

@@ -47,8 +47,7 @@ struct Encode: ParsableCommand {
         }
         let shape = Shape([parts.count] + parts[0].shape.extents.dropFirst())
         let all = try Tensor(shape, parts.flatMap(\.values))
-        let entries = try Checkpoint([(name: "latents", tensor: all)]).table.entries
-        try writer.write(entries.map { ArrayOutput($0) })
+        try LatentFile.write(all, writer)
         print("\(output): latents \(shape)")
     }
 }
@@ -70,12 +69,7 @@ struct Decode: ParsableCommand {
     var tile = 0
 
     func run() throws {
-        let checkpoint = try Checkpoint.open(latents)
-        let entry = try checkpoint.table["array"] ?? checkpoint.entry("latents")
-        let values = try entry.tensor(as: .float32)
-        try require(
-            values.shape.rank == 4 && values.shape[0] > 0, .shape,
-            "\(latents): \(entry.name): \(values.shape), expected [B, C, h, w]")
+        let values = try LatentFile.read(latents)
         let model = try VAE.load(vae)
         var options = VAE.Options()
         options.tile = tile
@@ -86,7 +80,7 @@ struct Decode: ParsableCommand {
             try Interrupt.check()
             let images = try model.decode(values.detachedRows(index..<index + 1), options)
             let shape: Shape = [1, images.shape[2], images.shape[3], images.shape[1]]
-            let image = try ImageFiles.image(ImageFiles.pixels(images), 0, shape)
+            let image = try ImageFiles.image(images.pixels(), 0, shape)
             try PNG.write(count == 1 ? output : ImageFiles.numbered(output, index), image)
             progress.update(index + 1)
         }

@@ -4,142 +4,210 @@ import ArgumentParser
 import USPBase
 import USPFiles
 import USPKit
+import USPTensor
 
 struct Sample: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Draw images of classes from a DiT or SiT.",
         discussion: """
-            Writes the grid as OUT, each image beside it with its number, all pixels as an npz \
-            (arr_0, uint8 [N, H, W, 3], as evaluation suites read it), and how they were made as \
-            JSON and in the PNG's text. A sample does not depend on the batch it is in.
+            Writes each image beside OUT with its number as soon as it is done, and at the end the \
+            grid as OUT, all pixels as an npz (arr_0, uint8 [N, H, W, 3], as evaluation suites read \
+            it), and how they were made as JSON and in the PNGs' text. A sample does not depend on \
+            the batch it is in, except by dopri5, which chooses its steps for a whole batch as the \
+            original does.
+
+            Solvers of a DiT: ddpm, ddim, dpm++, dpm++sde. Of a SiT: euler, midpoint, heun, heun3, \
+            rk4, dopri5, adams-bashforth, adams-bashforth3 along the flow; sde, sde-heun.
             """)
 
-    @Argument(help: "The DiT or SiT.")
-    var model: String
+    @OptionGroup var model: ModelArguments
+    @OptionGroup var chosen: ClassArguments
+    @OptionGroup(title: "Solver") var solver: SolverArguments
+    @OptionGroup(title: "Guidance") var guidance: GuidanceArguments
 
     @Option(help: "The autoencoder that decodes.")
     var vae: String
 
-    @Option(help: "Classes by number, such as 207,360; they take turns.")
-    var classes: String
-
-    @Option(help: "Images in all; as many as classes by default.")
+    @Option(help: "Images in all; by default one for each class named, or row of --noise.")
     var num: Int?
-
-    @Option(help: "Steps; DiT 250, SiT 50 (SDE 250) by default.")
-    var steps: Int?
-
-    @Option(help: "DiT: ddpm, ddim, dpm++, dpm++sde. SiT: dopri5, euler, heun, rk4 ..., sde.")
-    var solver: String?
-
-    @Option(help: "Classifier-free guidance; 1 is off.")
-    var cfg: Float = 4
-
-    @Option(help: "Leading latent channels that are guided; 3 is the originals' rule.")
-    var cfgChannels = 3
 
     @Option(help: "Seed of all noise.")
     var seed: UInt64 = 0
 
-    @Option(help: "Samples drawn together.")
-    var batch = 8
+    @Option(
+        help: """
+            counter: a stream for each sample; torch, torch-cuda: what the original scripts draw.
+            """)
+    var generator = "counter"
 
-    @Option(help: "DiT or SiT, where the file does not tell.")
-    var family: String?
+    @Option(help: "Start from these latents, such as invert writes, in place of drawn noise.")
+    var noise: String?
 
-    @Option(help: "The model's table, such as ema.")
-    var table: String?
+    @Option(help: "Samples drawn together; 8 by default, dopri5 takes all.")
+    var batch: Int?
 
-    @Option(help: "The model's attention heads, where its width is not a published one.")
-    var heads: Int?
+    @Option(help: "Write OUT-preview.png, the images as predicted so far, every so many steps.")
+    var preview: Int?
 
     @Option(name: [.short, .long], help: "The PNG to write.")
     var output: String
 
     func validate() throws {
-        if batch < 1 { throw ValidationError("--batch: \(batch), expected 1 or more") }
+        if let batch, batch < 1 { throw ValidationError("--batch: \(batch), expected 1 or more") }
         if let num, num < 1 { throw ValidationError("--num: \(num), expected 1 or more") }
-        if let steps, steps < 1 { throw ValidationError("--steps: \(steps), expected 1 or more") }
-        _ = try parsedClasses()
-    }
-
-    private func parsedClasses() throws -> [Int] {
-        let numbers = classes.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
-        let known = numbers.compactMap { $0 }
-        guard known.count == numbers.count, !known.isEmpty else {
-            throw ValidationError("--classes \(classes): expected numbers with commas between")
+        if let preview, preview < 1 {
+            throw ValidationError("--preview: \(preview), expected 1 or more")
         }
-        return known
     }
 
     func run() throws {
         Interrupt.listen()
+        let known = ["counter", "torch", "torch-cuda"]
+        guard known.contains(generator) else {
+            throw unknownName(generator, what: "generator", known: known)
+        }
         let decoder = try VAE.load(vae)
-        let denoiser = try loadedModel()
+        let network = try model.load()
+        try check(decoder, network)
         let sampler = try LatentSampler(
-            denoiser, solver: solver, steps: steps, seed: seed, cfg: cfg, channels: cfgChannels)
-        let chosen = try parsedClasses()
-        let count = num ?? chosen.count
-        let labels = (0..<count).map { chosen[$0 % chosen.count] }
-        var pixels: [UInt8] = []
-        var shape: Shape = []
-        var progress = Progress("sample", total: count, unit: "images")
-        let noise = try Tensor.normal(denoiser.inputShape(batch: count), seed: seed)
-        for first in stride(from: 0, to: count, by: batch) {
-            let range = first..<min(first + batch, count)
+            network, solver, seed: seed, generator: generator == "counter" ? nil : generator)
+        let z = try start(network)
+        let labels = try chosen.labels(z.shape[0], network, seed: seed)
+        let output = try SampleOutput(
+            output, record: record(network, decoder, sampler), labels: labels)
+        print(try draw(z, labels, sampler, decoder, output))
+    }
+
+    private func check(_ decoder: VAE, _ network: DiT) throws(USPError) {
+        let (wanted, given) = (
+            decoder.configuration.latentChannels, network.configuration.channels
+        )
+        try require(
+            wanted == given, .shape,
+            "\(vae): decodes latents of \(wanted) channels, \(model.model) makes \(given)")
+    }
+
+    /// The latents that all samples start from.
+    private func start(_ network: DiT) throws(USPError) -> Tensor {
+        if let noise {
+            let given = try LatentFile.read(noise)
+            let count = num ?? given.shape[0]
+            let shape = network.inputShape(batch: given.shape[0])
+            try require(given.shape == shape, .shape, "\(noise): \(given.shape), expected \(shape)")
+            try require(
+                count <= given.shape[0], .argument, "--num \(count): \(noise) has \(given.shape[0])")
+            return try given.detachedRows(0..<count)
+        }
+        let shape = network.inputShape(batch: num ?? chosen.count(network))
+        switch generator {
+        case "torch": return try Tensor.torchNormal(shape, seed: seed)
+        case "torch-cuda": return try Tensor.torchNormal(shape, seed: seed, device: "cuda")
+        default: return try Tensor.normal(shape, seed: seed)
+        }
+    }
+
+    /// Draws and decodes batch after batch, and tells what was written.
+    private func draw(
+        _ z: Tensor, _ labels: [Int], _ sampler: LatentSampler, _ decoder: VAE,
+        _ output: SampleOutput
+    ) throws -> String {
+        var output = output
+        let count = labels.count
+        let began = seconds()
+        var evaluations = 0
+        var progress = SampleProgress(count)
+        for first in stride(from: 0, to: count, by: batchSize(sampler, count)) {
+            let range = first..<min(first + batchSize(sampler, count), count)
+            let batch = LatentSampler.Batch(
+                z: try z.detachedRows(range).copied(), labels: Array(labels[range]),
+                guidance: try guidance.guidance(range), first: first, total: count)
+            let show = { [output] (latents: Tensor) throws(USPError) in
+                try output.preview(decoder.decode(latents))
+            }
             let latents = try sampler.draw(
-                noise.detachedRows(range).copied(), Array(labels[range]), first: first)
+                batch, progress: { progress.step($0, of: $1, in: range) },
+                preview: preview.map { (interval: $0, show: show) })
+            evaluations += sampler.takeEvaluations() * range.count
+            progress.sampled(range)
             for index in 0..<range.count {
                 try Interrupt.check()
-                let images = try decoder.decode(latents.detachedRows(index..<index + 1))
-                shape = [count, images.shape[2], images.shape[3], images.shape[1]]
-                pixels += ImageFiles.pixels(images)
-                progress.update(first + index + 1)
+                try output.add(decoder.decode(latents.detachedRows(index..<index + 1)))
+                progress.decoded(first + index + 1, in: range)
             }
         }
-        try write(pixels, shape, protocolOf(denoiser, sampler, labels))
-        print("\(output): \(grouped(count)) images of \(shape[2]) x \(shape[1])")
+        let took = seconds() - began
+        return try output.finish([
+            .init("evaluations", .number(Double(evaluations) / Double(count))),
+            .init("seconds", .number(took)),
+            .init("images_per_second", .number(Double(count) / max(took, 1e-9))),
+        ])
     }
 
-    private func loadedModel() throws(USPError) -> DiT {
-        var options = LoadOptions()
-        options.family = family
-        options.table = table
-        options.heads = heads
-        return try DiT.load(model, options)
+    private func batchSize(_ sampler: LatentSampler, _ count: Int) -> Int {
+        min(batch ?? (sampler.isAdaptive ? count : 8), count)
     }
 
-    private func write(
-        _ pixels: [UInt8], _ shape: Shape, _ record: JSON
-    ) throws(USPError) {
-        let texts = [(key: "usp", value: record.compact)]
-        for index in 0..<shape[0] {
-            try PNG.write(
-                ImageFiles.numbered(output, index), ImageFiles.image(pixels, index, shape),
-                texts: texts)
+    /// Everything that the pixels depend on, but the labels.
+    private func record(
+        _ network: DiT, _ decoder: VAE, _ sampler: LatentSampler
+    ) throws -> [JSON.Member] {
+        let guidance = try guidance.guidance(0..<1)
+        let (scales, channels) = (try self.guidance.scales, network.configuration.channels)
+        let numbers = { (values: [Float]) in
+            JSON.array(values.map { .number(Double("\($0)") ?? Double($0)) })
         }
-        let stem = ImageFiles.withoutEnding(output)
-        let array = ArrayOutput("arr_0", .uint8, shape, bytes: try ByteBuffer(pixels).view)
-        try Npz.write("\(stem).npz", [array])
-        let file = try AtomicFile("\(stem).json")
-        try file.write(record.indented)
-        try file.commit()
-        try PNG.write(output, ImageFiles.grid(pixels, shape), texts: texts)
-    }
-
-    private func protocolOf(_ network: DiT, _ sampler: LatentSampler, _ labels: [Int]) -> JSON {
-        .object([
-            .init("model", .string(model)), .init("table", table.map(JSON.string) ?? .null),
-            .init("family", .string(network.family)), .init("vae", .string(vae)),
-            .init("latent_scale", .string("the autoencoder's own")),
-            .init("solver", .string(sampler.method)), .init("steps", .integer(sampler.steps)),
-            .init("cfg", .number(Double(cfg))), .init("cfg_channels", .integer(cfgChannels)),
-            .init("seed", .string(String(seed))),
-            .init("noise", .string("one counter-based stream a sample")),
-            .init("labels", .array(labels.map(JSON.integer))),
-            .init("precision", .string("f32")),
+        var members: [JSON.Member] = [
+            .init("model", .string(model.model)),
+            .init("table", .string(network.weights.file?.table ?? "")),
+            .init("family", .string(network.family)),
+            .init("parameters", .integer(network.weights.count)),
+            .init("precision", .string(model.dtype.lowercased())),
+        ]
+        members += try sampler.record()
+        members += [
+            .init("cfg", numbers(scales)),
+            .init("cfg_channels", .integer(min(guidance.channels, channels))),
+            .init(
+                "cfg_interval",
+                guidance.interval.map { numbers([$0.lowerBound, $0.upperBound]) } ?? .null),
+            .init("seed", .string(String(seed))), .init("generator", .string(generator)),
+            .init("noise", noise.map(JSON.string) ?? .null),
+            .init("batch", batch.map(JSON.integer) ?? .null),
+            .init("classes", .string(chosen.classes)),
+            .init("vae", .string(vae)), .init("vae_precision", .string("f32")),
+            .init("latent_scale", numbers(decoder.scales)),
+            .init("latent_shift", numbers(decoder.shifts)),
             .init("uint8", .string("truncated clamp(127.5 x + 128, 0, 255)")),
             .init("version", .string(USPKit.version)),
-        ])
+        ]
+        return members
+    }
+}
+
+/// Images per second and time left, between steps as well: sampling and decoding take their shares
+/// of an image.
+private struct SampleProgress {
+    private var bar: Progress
+    private var began = seconds()
+    private var samplingTook = 0.0
+    /// Part of an image's time that sampling takes, as the last batch had it.
+    private var share = 0.9
+
+    init(_ count: Int) { bar = Progress("sample", total: count, unit: "images") }
+
+    mutating func step(_ step: Int, of steps: Int, in range: Range<Int>) {
+        let part = steps > 0 ? Double(min(step, steps)) / Double(steps) : 0
+        bar.update(
+            range.lowerBound, fraction: share * part * Double(range.count), "step \(step)/\(steps)")
+    }
+
+    mutating func sampled(_ range: Range<Int>) { samplingTook = seconds() - began }
+
+    mutating func decoded(_ done: Int, in range: Range<Int>) {
+        bar.update(done, fraction: share * Double(range.upperBound - done))
+        guard done == range.upperBound else { return }
+        let took = seconds() - began
+        share = took > 0 ? samplingTook / took : share
+        began = seconds()
     }
 }

@@ -29,7 +29,9 @@ struct Progress {
     }
 
     /// Shows the bar again if it has not been shown for a while, or if this is the end.
-    mutating func update(_ done: Int, _ note: String = "") {
+    ///
+    /// - fraction: units' worth of work done beyond `done`, for rate and time left
+    mutating func update(_ done: Int, fraction: Double = 0, _ note: String = "") {
         let now = seconds()
         let ends = done >= total
         guard ends || now - shownAt >= (isTerminal ? 0.1 : 15) else { return }
@@ -38,9 +40,10 @@ struct Progress {
             return
         }
         shownAt = now
-        let rate = Double(done - first) / max(now - start, 1e-9)
-        let left = rate > 0 ? Double(total - done) / rate : 0
-        let tail = "\(done)/\(total) \(unit)  \(decimal(rate, 1))/s  "
+        let worth = Double(done) + fraction
+        let rate = (worth - Double(first)) / max(now - start, 1e-9)
+        let left = rate > 0 ? (Double(total) - worth) / rate : 0
+        let tail = "\(done)/\(total) \(unit)  \(decimal(rate, rate < 1 ? 3 : 1))/s  "
             + (ends ? "took \(duration(now - start))" : "\(duration(left)) left") + (note.isEmpty ? "" : "  \(note)")
         write(isTerminal ? "\r\u{1B}[K\(padded) \(bar(done)) \(tail)\(ends ? "\n" : "")" : "\(title): \(tail)\n")
     }

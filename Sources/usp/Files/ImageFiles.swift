@@ -34,26 +34,6 @@ enum ImageFiles {
         return result
     }
 
-    /// Pixels `[B, H, W, C]` of `[B, C, H, W]` in −1 … 1 by DiT's and SiT's rule: 127.5·x + 128
-    /// limited to 0 … 255, then truncated.
-    static func pixels(_ images: Tensor) -> [UInt8] {
-        let (batch, channels) = (images.shape[0], images.shape[1])
-        let plane = images.shape[2] * images.shape[3]
-        let values = images.floats
-        var result = [UInt8](repeating: 0, count: images.shape.count)
-        for index in 0..<batch {
-            for channel in 0..<channels {
-                let start = (index * channels + channel) * plane
-                for pixel in 0..<plane {
-                    let value = 127.5 * values[start + pixel] + 128
-                    let limited = value.isNaN ? 0 : min(max(value, 0), 255)
-                    result[(index * plane + pixel) * channels + channel] = UInt8(limited)
-                }
-            }
-        }
-        return result
-    }
-
     /// Image `index` of pixels `[B, H, W, C]`.
     static func image(_ pixels: [UInt8], _ index: Int, _ shape: Shape) throws(USPError) -> PixelImage {
         let size = shape[1] * shape[2] * shape[3]

@@ -1,0 +1,186 @@
+// What commands that run a DiT or SiT ask: the model, its process and solver, guidance, labels.
+
+import ArgumentParser
+import USPBase
+import USPKit
+
+/// The network and how it computes.
+struct ModelArguments: ParsableArguments {
+    @Argument(help: "The DiT or SiT.")
+    var model: String
+
+    @Option(help: "DiT or SiT, where the file does not tell.")
+    var family: String?
+
+    @Option(help: "The model's table, such as ema.")
+    var table: String?
+
+    @Option(help: "The model's attention heads, where its width is not a published one.")
+    var heads: Int?
+
+    @Option(help: "Inputs of the transformer's products: f32, or bf16 with f32 sums.")
+    var dtype = "f32"
+
+    func load() throws(USPError) -> DiT {
+        var options = LoadOptions()
+        switch dtype.lowercased() {
+        case "f32": options.compute = .float32
+        case "bf16": options.compute = .bfloat16
+        default: throw unknownName(dtype, what: "dtype", known: ["f32", "bf16"])
+        }
+        options.family = family
+        options.table = table
+        options.heads = heads
+        return try DiT.load(model, options)
+    }
+}
+
+/// The process that the model was trained for, and the solver. What is not given is the solver's
+/// own; what a solver has no use for is refused.
+struct SolverArguments: ParsableArguments {
+    @Option(help: "See above; by default ddpm for a DiT, dopri5 for a SiT.")
+    var solver: String?
+
+    @Option(help: "Steps; DiT 250, SiT 50 points of time (SDE 250) by default.")
+    var steps: Int?
+
+    @Option(help: "DiT's noise schedule: linear (default), cosine.")
+    var schedule: String?
+
+    @Option(help: "SiT's path: Linear (default), GVP, VP.")
+    var path: String?
+
+    @Option(
+        help: """
+            What the model predicts: DiT epsilon (default), x0, previous; SiT velocity (default), \
+            score, noise.
+            """)
+    var prediction: String?
+
+    @Option(help: "ODE: below 1 takes shorter steps at the start; 1 by default.")
+    var shift: Float?
+
+    @Option(help: "dopri5: absolute tolerance, 1e-6 by default.")
+    var atol: Float?
+
+    @Option(help: "dopri5: relative tolerance, 1e-3 by default.")
+    var rtol: Float?
+
+    @Option(help: "ddim: 0 (default) is deterministic, 1 as noisy as ddpm.")
+    var eta: Float?
+
+    @Flag(help: "DiT: clip predicted clean latents to -1 ... 1.")
+    var clip = false
+
+    @Option(
+        help: """
+            SDE's diffusion: constant, SBDM, sigma (default), linear, decreasing, \
+            increasing-decreasing.
+            """)
+    var form: String?
+
+    @Option(help: "SDE: factor of the diffusion, 1 by default.")
+    var norm: Float?
+
+    @Option(help: "SDE: after the last noisy step None, Mean (default), Tweedie, Euler.")
+    var lastStep: String?
+
+    @Option(help: "SDE: size of that step, 0.04 by default.")
+    var lastStepSize: Float?
+
+    func validate() throws {
+        if let steps, steps < 1 { throw ValidationError("--steps: \(steps), expected 1 or more") }
+    }
+}
+
+/// Classifier-free guidance.
+struct GuidanceArguments: ParsableArguments {
+    @Option(help: "Guidance; 1 is off. Several, such as 1,2,4, are taken by the images in turn.")
+    var cfg = "4"
+
+    @Option(help: "Leading latent channels that are guided, or all; 3 is the originals' rule.")
+    var cfgChannels = "3"
+
+    @Option(help: "LOW,HIGH: guide only at these times (DiT 0 ... 999, SiT 0 ... 1).")
+    var cfgInterval: String?
+
+    func validate() throws {
+        _ = try guidance(0..<1)
+    }
+
+    var scales: [Float] {
+        get throws {
+            guard let scales: [Float] = numbers(cfg), scales.allSatisfy(\.isFinite) else {
+                throw ValidationError("--cfg \(cfg): expected numbers with commas between")
+            }
+            return scales
+        }
+    }
+
+    /// Of the images of this range.
+    func guidance(_ images: Range<Int>) throws -> Guidance {
+        let scales = try scales
+        var guidance = Guidance(scales: images.map { scales[$0 % scales.count] })
+        if cfgChannels == "all" {
+            guidance.channels = .max
+        } else if let channels = Int(cfgChannels), channels > 0 {
+            guidance.channels = channels
+        } else {
+            throw ValidationError("--cfg-channels \(cfgChannels): expected 1 or more, or all")
+        }
+        if let cfgInterval {
+            guard let ends: [Float] = numbers(cfgInterval), ends.count == 2, ends[0] <= ends[1]
+            else {
+                throw ValidationError("--cfg-interval \(cfgInterval): expected LOW,HIGH")
+            }
+            guidance.interval = ends[0]...ends[1]
+        }
+        return guidance
+    }
+}
+
+/// Classes that images take in turn, or draw.
+struct ClassArguments: ParsableArguments {
+    @Option(help: "Classes by number, such as 207,360, that take turns; or all, or random.")
+    var classes: String
+
+    func validate() throws {
+        if ["all", "random"].contains(classes) { return }
+        guard let chosen: [Int] = numbers(classes), !chosen.isEmpty else {
+            throw ValidationError(
+                "--classes \(classes): expected numbers with commas between, all or random")
+        }
+    }
+
+    /// Images that are made where their number is not told.
+    func count(_ model: DiT) -> Int {
+        classes == "all" ? model.classes : (numbers(classes) as [Int]?)?.count ?? 1
+    }
+
+    /// One label an image.
+    ///
+    /// - Throws: for classes that the model has not; K means no class.
+    func labels(_ count: Int, _ model: DiT, seed: UInt64) throws(USPError) -> [Int] {
+        if classes == "random" {
+            let key = RandomKey(seed: seed).stream("classes")
+            return (0..<count).map { index in
+                var stream = RandomStream(key.stream(index))
+                return stream.below(model.classes)
+            }
+        }
+        let chosen = (numbers(classes) as [Int]?) ?? Array(0..<model.classes)
+        for label in chosen where !(0..<model.classes).contains(label) && label != model.nullClass {
+            let null = model.nullClass.map { ", and \($0) for none" } ?? ""
+            throw USPError(
+                .argument, "class \(label): the model has 0 to \(model.classes - 1)\(null)")
+        }
+        return (0..<count).map { chosen[$0 % chosen.count] }
+    }
+}
+
+/// Numbers with commas between; nil if one is none.
+func numbers<Number: LosslessStringConvertible>(_ text: String) -> [Number]? {
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+    let known = parts.compactMap { Number(String($0)) }
+    return known.count == parts.count ? known : nil
+}
