@@ -828,7 +828,7 @@ typedef struct usp_trainer_options {
     float minimum_rate;       /* where the half cosine ends */
     int64_t warmup;           /* steps of linear warm-up */
     int64_t steps;            /* steps in all; 0 = constant rate after the warm-up */
-    float weight_decay;       /* of matrices; vectors and biases do not decay */
+    float weight_decay;       /* of matrices, but not a ViT's cls_token and pos_embed */
     float beta1;              /* 0 = 0.9 (the momentum of lars) */
     float beta2;              /* 0 = 0.999 */
     float average_decay;      /* of the exponential moving average; 0 = no average */

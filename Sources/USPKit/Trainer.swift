@@ -59,6 +59,7 @@ public final class Trainer: @unchecked Sendable {
                 options.layerDecay == 1
                     ? 1 : LayerDecay.scale(of: $0.name, depth: depth, decay: options.layerDecay)
             },
+            decays: task.decays,
             trains: { !options.headOnly || $0.name.hasPrefix("head.") })
     }
 

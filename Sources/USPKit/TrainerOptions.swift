@@ -16,6 +16,7 @@ public struct TrainerOptions: Sendable {
     public var warmup = 0
     /// Steps in all; 0 keeps the rate constant after the warm-up.
     public var steps = 0
+    /// Of matrices; not of vectors and biases, nor of a classifier's class token and positions.
     public var weightDecay: Float = 0
     public var beta1: Float = 0.9
     public var beta2: Float = 0.999

@@ -90,6 +90,11 @@ enum TrainingTaskKind {
         }
     }
 
+    /// Which parameters weight decay applies to.
+    var decays: (ParameterSpec) -> Bool {
+        if case .classify = self { LayerDecay.decays } else { \.decays }
+    }
+
     /// A model of the same sizes over these parameters.
     func model(_ parameters: Parameters, compute: DType) throws(USPError) -> any Model {
         let weights = ModelWeights(parameters)

@@ -30,10 +30,12 @@ package final class Optimizer {
     package internal(set) var time = 0
 
     /// - rateScale: multiplies the learning rate of a parameter (layer-wise decay)
+    /// - decays: which parameters weight decay applies to
     /// - Throws: `.unsupported` for parameters that `makeTrainable` has not been called on.
     package init(
         _ kind: OptimizerKind, _ parameters: Parameters, weightDecay: Float,
-        rateScale: (ParameterSpec) -> Float = { _ in 1 }
+        rateScale: (ParameterSpec) -> Float = { _ in 1 },
+        decays: (ParameterSpec) -> Bool = \.decays
     ) throws(USPError) {
         guard let slab = parameters.slab, parameters.gradients != nil else {
             throw USPError(.unsupported, "optimiser: the parameters are not trainable")
@@ -46,7 +48,7 @@ package final class Optimizer {
             segments.append(
                 UpdateSegment(
                     offset: parameters.offsets[position], count: spec.shape.count,
-                    weightDecay: spec.decays ? weightDecay : 0, rateScale: rateScale(spec)))
+                    weightDecay: decays(spec) ? weightDecay : 0, rateScale: rateScale(spec)))
         }
         self.segments = segments
         pieces = UpdateSegment.cut(segments)

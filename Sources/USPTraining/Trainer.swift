@@ -69,9 +69,12 @@ package final class Trainer {
     package var allReduce: (reduce: AllReduce, ranks: Int)?
 
     /// Makes the parameters that `trains` accepts trainable and starts at step 0.
+    ///
+    /// - rateScale, decays: as `Optimizer` takes them
     package init(
         _ parameters: Parameters, _ options: TrainerOptions,
         rateScale: (ParameterSpec) -> Float = { _ in 1 },
+        decays: (ParameterSpec) -> Bool = \.decays,
         trains: (ParameterSpec) -> Bool = { _ in true }
     ) throws(USPError) {
         try require(options.accumulation >= 1, .argument, "accumulation: \(options.accumulation), expected 1 or more")
@@ -82,7 +85,8 @@ package final class Trainer {
         self.options = options
         try parameters.makeTrainable(where: trains)
         optimizer = try Optimizer(
-            options.optimizer, parameters, weightDecay: options.weightDecay, rateScale: rateScale)
+            options.optimizer, parameters, weightDecay: options.weightDecay, rateScale: rateScale,
+            decays: decays)
         average = options.averageDecay > 0 ? try parameters.slab?.copied() : nil
     }
 

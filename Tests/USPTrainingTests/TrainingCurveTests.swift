@@ -121,6 +121,37 @@ private func transportRun(
     #expect(relativeError(trained, try golden.values("out.clipped.param.\(name)")) < 1e-3)
 }
 
+@Test func fineTuningFollowsPyTorch() throws {
+    let golden = try GoldenCase("training/finetune_layer_decay")
+    let encoder = ViTConfiguration(grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2)
+    let sizes = VisionTransformerConfiguration(
+        encoder: encoder, pool: .average, head: .linear, classes: 10)
+    let model = try VisionTransformer(sizes, Parameters(VisionTransformer.specs(sizes)))
+    try fill(model.parameters, from: golden)
+    var options = TrainerOptions()
+    options.weightDecay = 0.05
+    options.schedule = Schedule(rate: 1e-3)
+    let trainer = try Trainer(
+        model.parameters, options,
+        rateScale: { LayerDecay.scale(of: $0.name, depth: 2, decay: 0.75) },
+        decays: LayerDecay.decays)
+    let (images, labels) = (try golden.tensor("in.images"), try golden.indices("in.labels"))
+    var losses: [Float] = []
+    for step in 0..<5 {
+        let x = try part(images, step)
+        let report = try trainer.train { (context, _) throws(USPError) in
+            let logits = try model.logits(x, in: context)
+            return .scalar(
+                try context.softmaxCrossEntropy(
+                    logits: logits, labels: Array(labels[4 * step..<4 * step + 4]), smoothing: 0.1))
+        }
+        losses.append(report.loss)
+    }
+    #expect(relativeError(losses, try golden.values("out.loss")) < 1e-4)
+    let slab = try #require(model.parameters.slab)
+    #expect(try worstError(slab, model.parameters, golden, "out.param") < 1e-3)
+}
+
 @Test(arguments: [Float(0), 0.01])
 func probeTrainingFollowsPyTorch(decay: Float) throws {
     let golden = try GoldenCase("training/probe_lars")

@@ -41,6 +41,7 @@ extension Demo {
         let trainer = try Trainer(
             model.parameters, classifierOptions(probe: probe, steps: steps),
             rateScale: { probe ? 1 : LayerDecay.scale(of: $0.name, depth: plan.depth, decay: 0.75) },
+            decays: LayerDecay.decays,
             trains: { !probe || $0.name.hasPrefix("head") })
         let run = try TrainingRun(
             trainer, count: indices.count, batch: min(plan.classifierBatch, indices.count),
