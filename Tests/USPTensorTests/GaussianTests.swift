@@ -11,7 +11,7 @@ import USPTensor
     #expect(last.shape == [3, 17, 19, 5])
     #expect(last.values[((1 * 17 + 4) * 19 + 7) * 5 + 3] == x.values[index(x, 1, 3, 4, 7)])
     #expect(try Context().toChannelsFirst(last).values == x.values)
-    let error = try sampledGradientError([x]) { context throws(USPError) in
+    let error = try gradientError([x]) { _, context throws(USPError) in
         let y = try context.toChannelsLast(x)
         return try context.add(context.toChannelsFirst(y), x)
     }
@@ -27,7 +27,7 @@ private func index(_ x: Tensor, _ b: Int, _ c: Int, _ i: Int, _ j: Int) -> Int {
     let y = try Context().sliceChannels(x, 2..<5)
     #expect(y.shape == [2, 3, 3, 3])
     #expect(y.values[0..<3] == x.values[2..<5])
-    let error = try sampledGradientError([x]) { context throws(USPError) in
+    let error = try gradientError([x]) { _, context throws(USPError) in
         try context.add(context.sliceChannels(x, 0..<4), context.sliceChannels(x, 3..<7))
     }
     #expect(error < 1e-3)
@@ -38,12 +38,12 @@ private func index(_ x: Tensor, _ b: Int, _ c: Int, _ i: Int, _ j: Int) -> Int {
     let mean = try randomTensor([2, 3, 4], "mean")
     let logVariance = try randomTensor([2, 3, 4], "variance")
     let noise = try randomTensor([2, 3, 4], "noise")
-    let sampled = try sampledGradientError([mean, logVariance]) { context throws(USPError) in
+    let sampled = try gradientError([mean, logVariance]) { _, context throws(USPError) in
         let limited = try context.clamp(logVariance, -1, 1)
         return try context.sampleGaussian(mean: mean, logVariance: limited, noise: noise)
     }
     #expect(sampled < 1e-3)
-    let divergence = try sampledGradientError([mean, logVariance]) { context throws(USPError) in
+    let divergence = try gradientError([mean, logVariance]) { _, context throws(USPError) in
         try context.klDivergence(mean: mean, logVariance: logVariance)
     }
     #expect(divergence < 1e-3)
