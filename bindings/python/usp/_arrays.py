@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ._abi import USP_MAX_RANK, usp_dtype, usp_tensor
 from ._errors import ArgumentError, DTypeError, ShapeError
 
 #: numpy's type of each element type; bfloat16 has none and travels as uint16.
-NUMPY = {
+NUMPY: Dict[usp_dtype, np.dtype[Any]] = {
     usp_dtype.USP_F32: np.dtype(np.float32), usp_dtype.USP_BF16: np.dtype(np.uint16),
     usp_dtype.USP_F16: np.dtype(np.float16), usp_dtype.USP_F64: np.dtype(np.float64),
     usp_dtype.USP_I64: np.dtype(np.int64), usp_dtype.USP_I32: np.dtype(np.int32),
@@ -138,12 +138,12 @@ def result(out: Any, shape: Sequence[int], name: str = "out", dtype: Any = np.fl
 
 def from_view(tensor: usp_tensor, owner: Any) -> np.ndarray:
     """A read-only array over the library's memory; it keeps `owner` alive."""
-    kind = NUMPY[usp_dtype(tensor.dtype)]
+    kind: np.dtype[Any] = NUMPY[usp_dtype(tensor.dtype)]
     shape = tuple(tensor.shape[: tensor.rank])
     count = int(np.prod(shape, dtype=np.int64))
     if count == 0:
         return np.empty(shape, kind)
-    buffer = (ctypes.c_uint8 * (count * kind.itemsize)).from_address(tensor.data)
+    buffer: Any = (ctypes.c_uint8 * (count * kind.itemsize)).from_address(tensor.data)
     buffer.owner = owner
     array = np.frombuffer(buffer, kind).reshape(shape)
     array.flags.writeable = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _abi
 from ._call import check
@@ -33,7 +33,7 @@ class Callbacks:
     def __init__(self) -> None:
         self.exception: Optional[BaseException] = None
         self._thunks: List[Any] = []
-        self._interrupted: Optional[tuple] = None
+        self._interrupted: Optional[Tuple[Any, ...]] = None
         self._handler: Any = None
 
     def wrap(self, kind: Any, function: Callable[..., Any]) -> Any:
@@ -111,7 +111,7 @@ def tqdm_progress() -> "Callable[[Progress], Any] | None":
         from tqdm.auto import tqdm
     except ImportError:
         return None
-    bars: dict = {}
+    bars: Dict[str, Any] = {}
 
     def show(progress: Progress) -> None:
         if progress.stage not in bars:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Run:
 
     def __init__(self) -> None:
         self.callbacks = Callbacks()
-        self._keep: list = []
+        self._keep: List[Any] = []
 
     def array(self, value: Any, name: str, **expected: Any) -> Any:
         """A pointer to the struct of an array; None stays NULL."""
@@ -120,7 +120,7 @@ def evaluation(model: Callable[..., Any]) -> Callable[..., None]:
     return call
 
 
-def previewer(function: Callable[[Progress, np.ndarray], Any]) -> Callable[..., None]:
+def previewer(function: Callable[[Progress, Any], Any]) -> Callable[..., None]:
     """The C form of a preview callback (progress, latents)."""
 
     def call(pointer: Any, _user: Any) -> None:

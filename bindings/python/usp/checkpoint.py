@@ -18,7 +18,7 @@ from ._library import lib
 Path = Union[str, "os.PathLike[str]"]
 
 
-class Checkpoint(Handle, Mapping):
+class Checkpoint(Handle, Mapping[str, np.ndarray]):
     """A mapping name -> numpy array over a file (safetensors, PyTorch, npy, npz, idx) or memory.
 
     Files are mapped; an array is read when it is asked for, and views the file where it can: it is

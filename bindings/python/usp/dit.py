@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Optional, Tuple, TypeVar, Union
+from typing import Any, List, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class DiT(Model):
         """The label that stands for no label."""
         return int(self.config.classes)
 
-    def _inputs(self, x: Any, t: Any, y: Any) -> Tuple[list, int, list]:
+    def _inputs(self, x: Any, t: Any, y: Any) -> Tuple[List[Any], int, List[Any]]:
         tensor, array = as_tensor(x, "x", shape=["B", *self.input_shape(1)[1:]])
         times = vector(t, "t", np.float32, len(array))
         structs, keep = [tensor, as_tensor(times, "t")[0]], [array, times]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, NamedTuple, Optional, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class MaskedAutoencoder(Model):
     def _pass(
         self, latents: Any, mask_ratio: float, noise: Any, target: Any, norm_pix_loss: bool,
         norm_image: bool, seed: int,
-    ) -> Tuple[Any, Any, int, list]:
+    ) -> Tuple[Any, Any, int, List[Any]]:
         tensor, array = as_tensor(latents, "latents", shape=["B", *self.input_shape(1)[1:]])
         given = options(
             _abi.usp_mae_options, mask_ratio=mask_ratio, keep_all=int(mask_ratio == 0), seed=seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, List, Optional, Union
 
 import numpy as np
 
@@ -81,7 +81,8 @@ class Trainer(Handle):
         labels [B] for ViT, DiT and SiT; times [B] and noise are drawn where they are not given.
         """
         tensor, array = as_tensor(inputs, "inputs", shape=["B", "C", "H", "W"])
-        keep, pointers = [array], []
+        keep: List[Any] = [array]
+        pointers: List[Any] = []
         for name, value, kind in (("labels", labels, np.int64), ("times", times, np.float32)):
             pointers.append(None)
             if value is not None:

@@ -86,7 +86,7 @@ class VAE(Model):
     @property
     def factor(self) -> int:
         """Image pixels to a latent one, along each side."""
-        return 1 << (self.config.levels - 1)
+        return 1 << int(self.config.levels - 1)
 
     @property
     def latent_channels(self) -> int:

@@ -1,0 +1,131 @@
+"""Every function of the library with arguments that nobody should pass: errors, and a living process."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+import usp
+from usp import _abi
+from usp._call import last_error
+from usp._library import lib
+
+TENSOR = ctypes.POINTER(_abi.usp_tensor)
+FUNCTIONS = [name for name in _abi.PROTOTYPES if not name.endswith("_free")]
+STATUS = {n for n, (result, _) in _abi.PROTOTYPES.items() if result is ctypes.c_int} - {"usp_threads"}
+
+
+def handles():
+    """One live object of each kind, models of every family."""
+    sizes = dict(grid=2, width=16, depth=1, heads=2)
+    models = [
+        usp.VAE.create(base_width=8, multipliers=(1, 1), groups=4, seed=1),
+        usp.MaskedAutoencoder.create(
+            **sizes, decoder_width=16, decoder_depth=1, decoder_heads=2, seed=1),
+        usp.ViT.create(**sizes, classes=3, seed=1),
+        usp.DiT.create(**sizes, classes=3, seed=1),
+    ]
+    others = [usp.Diffusion("10"), usp.Transport(), usp.Trainer(models[2]), models[1].checkpoint]
+    return models, {item.kind: item for item in others}
+
+
+def pointer_kind(argument):
+    """The name of the struct that a prototype's argument points to."""
+    return getattr(getattr(argument, "_type_", None), "__name__", "")
+
+
+def nothing(argument):
+    return None if hasattr(argument, "contents") or argument is ctypes.c_char_p else argument(0)
+
+
+def run(name, arguments):
+    """Calls the function and gives what it returned; a status must be one of the header's."""
+    value = getattr(lib, name)(*arguments)
+    if name in STATUS:
+        assert -11 <= value <= 0, name
+    return value
+
+
+def test_nothing_is_an_error():
+    for name in FUNCTIONS:
+        value = run(name, [nothing(argument) for argument in _abi.PROTOTYPES[name][1]])
+        if name in STATUS - {"usp_set_threads"}:
+            assert value == _abi.usp_status.USP_ERROR_ARGUMENT, name
+            assert last_error().startswith(f"{name}: ")
+
+
+def test_dead_and_foreign_handles_are_errors():
+    foreign = ctypes.cast(usp.Diffusion("10").handle, ctypes.c_void_p)
+    for name, (_, argtypes) in _abi.PROTOTYPES.items():
+        kind = pointer_kind(argtypes[0]) if argtypes else ""
+        if not hasattr(_abi, kind) or f"{kind}_free" not in _abi.PROTOTYPES:
+            continue
+        for address in (0xDEAD0, foreign.value):
+            if kind == "usp_diffusion" and address == foreign.value:
+                continue
+            first = ctypes.cast(address, argtypes[0])
+            value = run(name, [first] + [nothing(argument) for argument in argtypes[1:]])
+            if name in STATUS:
+                assert value == _abi.usp_status.USP_ERROR_ARGUMENT, name
+
+
+def bad_tensors():
+    """Tensors of every kind of wrongness, and one that is only small."""
+    memory = np.zeros(64, np.float32)
+    base = dict(data=memory.ctypes.data, rank=1, dtype=0, shape=[4], strides=[0])
+    wrongs = (
+        {}, {"data": None}, {"data": memory.ctypes.data + 1}, {"dtype": 77}, {"rank": -1},
+        {"rank": 99}, {"shape": [-4]}, {"shape": [2**62]}, {"strides": [-1]}, {"dtype": 4},
+        {"rank": 4, "shape": [1, 1, 1, 1], "strides": [0] * 4},
+        {"rank": 2, "shape": [4, 4], "strides": [1, 1]},
+    )
+    for wrong in wrongs:
+        tensor = _abi.usp_tensor()
+        for field, value in {**base, **wrong}.items():
+            if isinstance(value, list):
+                for axis, extent in enumerate(value):
+                    getattr(tensor, field)[axis] = extent
+            else:
+                setattr(tensor, field, value)
+        tensor.keep = memory
+        yield tensor
+
+
+def test_wrong_tensors_never_crash():
+    models, others = handles()
+    for name in FUNCTIONS:
+        _, argtypes = _abi.PROTOTYPES[name]
+        if TENSOR not in argtypes or name == "usp_trainer_step":
+            continue
+        for tensor in bad_tensors():
+            for model in models if any(pointer_kind(a) == "usp_model" for a in argtypes) else [None]:
+                arguments = []
+                for argument in argtypes:
+                    kind = pointer_kind(argument)
+                    owner = model if kind == "usp_model" else others.get(kind)
+                    if argument is TENSOR:
+                        arguments.append(ctypes.byref(tensor))
+                    elif owner is not None:
+                        arguments.append(owner.handle)
+                    else:
+                        arguments.append(nothing(argument))
+                run(name, arguments)
+
+
+def test_misaligned_and_strided_arrays():
+    model = usp.ViT.create(grid=2, width=16, depth=1, heads=2, classes=3, seed=1)
+    images = usp.random.normal((2, 4, 4, 4), 1)
+    expected = model.logits(images)
+    strided = np.zeros((4, 4, 4, 8), np.float32)[::2, :, :, ::2]
+    strided[...] = images
+    assert np.array_equal(model.logits(strided), expected)
+    assert np.array_equal(model.logits(images.transpose(0, 1, 3, 2).copy().transpose(0, 1, 3, 2)), expected)
+    bytes_ = np.zeros(images.nbytes + 1, np.uint8)
+    misaligned = bytes_[1:].view(np.float32).reshape(images.shape)
+    misaligned[...] = images
+    with pytest.raises(usp.ArgumentError, match="not aligned"):
+        model.logits(misaligned)
+    with pytest.raises(usp.DTypeError, match="float64"):
+        model.logits(images.astype(np.float64))
+    with pytest.raises(usp.ShapeError):
+        model.logits(images[:, :2])
