@@ -862,7 +862,8 @@ USP_API USP_CHECK usp_status usp_trainer_create(const usp_model *model,
 USP_API void usp_trainer_free(usp_trainer *trainer);
 
 /* One update.
- *   inputs    [B, C, H, W]  f32  images (VAE, ViT on pixels) or latents
+ *   inputs    [B, C, H, W]  f32  images (VAE, ViT on pixels) or latents;
+ *             [B, D]        f32  with head_only also features (usp_vit_features), computed once
  *   labels    [B]           i64  ViT; DiT and SiT, where NULL is the null class
  *   times     [B]           f32  DiT 0 ... steps - 1, SiT 0 ... 1; NULL draws them
  *   noise                   f32  of the inputs' shape (DiT, SiT), the latents' (VAE), or [B, T]

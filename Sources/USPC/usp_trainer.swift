@@ -81,7 +81,9 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
 ) -> usp_status {
     guarded("usp_trainer_step") { () throws(USPError) in
         let handle = try USPC.trainer(trainer)
-        var batch = Trainer.Batch(try tensor(inputs, "inputs", latentAxes))
+        let rank = try view(inputs, "inputs").shape.rank
+        let isFeatures = rank == 2 && handle.trainer.options.headOnly
+        var batch = Trainer.Batch(try tensor(inputs, "inputs", isFeatures ? ["B", "D"] : latentAxes))
         let samples = [Axis.extent(batch.inputs.shape[0])]
         batch.labels = try optionalIntegers(labels, "labels", samples)
         if times != nil { batch.times = try reals(times, "times", samples) }

@@ -27,7 +27,8 @@ public final class Trainer: @unchecked Sendable {
 
     /// One batch. Samples are cut into `accumulation` equal parts.
     public struct Batch {
-        /// `[B, C, H, W]`
+        /// `[B, C, H, W]`; with `headOnly` also the features of images, `[B, D]`: they do not change
+        /// while only the head is trained, so they can be computed once.
         public var inputs: Tensor
         /// ViT, DiT and SiT: one a sample.
         public var labels: [Int]?

@@ -169,8 +169,14 @@ private func classifying(
     _ context: Context
 ) throws(USPError) -> Loss {
     guard let labels = piece.labels else { throw USPError(.argument, "labels: are needed") }
-    try expect(piece.inputs, model.configuration.encoder.imageShape(piece.count), "images")
-    let logits = try model.logits(piece.inputs, trainsStatistics: true, in: context)
+    let logits: Tensor
+    if options.headOnly && piece.inputs.shape.rank == 2 {
+        try expect(piece.inputs, [piece.count, model.configuration.encoder.width], "features")
+        logits = try model.logits(features: piece.inputs, trainsStatistics: true, in: context)
+    } else {
+        try expect(piece.inputs, model.configuration.encoder.imageShape(piece.count), "images")
+        logits = try model.logits(piece.inputs, trainsStatistics: true, in: context)
+    }
     return .scalar(
         try context.softmaxCrossEntropy(
             logits: logits, labels: labels, smoothing: options.labelSmoothing))

@@ -5,7 +5,7 @@ import USPDiffusion
 import USPModels
 import USPTensor
 
-/// Gives the samples of a batch, `[B, C, H, W]` f32.
+/// Gives the samples of a batch, `[B, C, H, W]` (or features, `[B, D]`) f32.
 package typealias SampleSource = (_ indices: [Int]) throws(USPError) -> Tensor
 
 /// Gives the labels of a batch.
@@ -71,6 +71,21 @@ package enum TrainingTask {
             let loss = try context.softmaxCrossEntropy(
                 logits: logits, labels: labels(batch.indices), smoothing: smoothing)
             return .scalar(loss)
+        }
+    }
+
+    /// Cross entropy of a classifier's head alone, from features that were computed once: while only
+    /// the head is trained they do not change.
+    ///
+    /// - features: `[B, D]`, as `VisionTransformer.features` gives them
+    package static func probing(
+        _ model: VisionTransformer, features: @escaping SampleSource, labels: @escaping LabelSource
+    ) -> (Context, Batch) throws(USPError) -> Loss {
+        { (context, batch) throws(USPError) in
+            let logits = try model.logits(
+                features: features(batch.indices), trainsStatistics: true, in: context)
+            return .scalar(
+                try context.softmaxCrossEntropy(logits: logits, labels: labels(batch.indices)))
         }
     }
 

@@ -62,8 +62,10 @@ struct DemoPlan: Sendable, Equatable {
     var solverSteps = 20
 
     // Classification.
-    var probeSteps = 150
-    var probeRate: Float = 0.1
+    var probeSteps = 5_400
+    var probeBatch = 1_000
+    /// For a batch of 256; it grows with the batch.
+    var probeRate: Float = 1
     var finetuneSteps = 150
     var classifierBatch = 128
     var finetuneRate: Float = 5e-4
@@ -87,7 +89,7 @@ struct DemoPlan: Sendable, Equatable {
             evaluateEvery = 20
             samples = 100
             solverSteps = 10
-            probeSteps = 30
+            probeSteps = 400
             finetuneSteps = 20
             fewLabelsSteps = 20
         case .full:
@@ -99,7 +101,6 @@ struct DemoPlan: Sendable, Equatable {
             evaluateEvery = 500
             samples = 5_000
             solverSteps = 50
-            probeSteps = 2_000
             finetuneSteps = 2_000
             fewLabelsSteps = 600
         }
@@ -124,7 +125,7 @@ struct DemoPlan: Sendable, Equatable {
         fine-tuning SiT   \(generationSteps) steps of \(generationBatch), rate \(generationRate), average \(averageDecay)
         samples           \(samples) by \(solverSteps) Euler steps
         judge             \(judgeSteps) steps of \(judgeBatch)
-        classifier        probe \(probeSteps), fine-tune \(finetuneSteps), few labels \(fewLabelsSteps) steps of \(classifierBatch)
+        classifier        probe \(probeSteps) steps of \(probeBatch), fine-tune \(finetuneSteps), few labels \(fewLabelsSteps) steps of \(classifierBatch)
         """
     }
 }

@@ -117,6 +117,16 @@ def test_probe_trains_the_head_alone():
     assert all(name.startswith("head.") for name in changed)
 
 
+def test_probe_trains_on_features_as_on_their_images():
+    model = usp.ViT.create(**TINY, classes=5, head="probe", seed=1)
+    options = dict(head_only=True, optimizer="lars", rate=0.1)
+    on_images, on_features = usp.Trainer(model, **options), usp.Trainer(model, **options)
+    features = model.features(X)
+    for _ in range(3):
+        assert on_images.step(X, Y) == on_features.step(features, Y)
+    assert same(on_images.model(), on_features.model())
+
+
 def test_given_times_and_noise_decide_everything():
     model, labels = models()["sit"]
     noise, times = usp.random.normal(X.shape, 5), np.linspace(0.1, 0.9, 8)

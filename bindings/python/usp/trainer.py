@@ -54,7 +54,7 @@ class Trainer(Handle):
         diffusion: Optional[Diffusion] = None, transport: Optional[Transport] = None,
         allreduce: "Optional[Callable[[np.ndarray], Any]]" = None, world_size: int = 1,
     ):
-        self._callbacks = Callbacks()
+        self._callbacks, self._head_only = Callbacks(), head_only
         choice = _abi.usp_choice
         given = options(
             _abi.usp_trainer_options, accumulation=accumulation, optimizer=optimizer, rate=rate,
@@ -79,8 +79,11 @@ class Trainer(Handle):
         """One update from [B, C, H, W] images or latents; returns the loss.
 
         labels [B] for ViT, DiT and SiT; times [B] and noise are drawn where they are not given.
+        With `head_only` features [B, D] will do as well: they do not change while only the head
+        is trained, so they can be computed once.
         """
-        tensor, array = as_tensor(inputs, "inputs", shape=["B", "C", "H", "W"])
+        axes = ["B", "D"] if self._head_only and np.ndim(inputs) == 2 else ["B", "C", "H", "W"]
+        tensor, array = as_tensor(inputs, "inputs", shape=axes)
         keep: List[Any] = [array]
         pointers: List[Any] = []
         for name, value, kind in (("labels", labels, np.int64), ("times", times, np.float32)):
