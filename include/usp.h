@@ -382,9 +382,11 @@ typedef struct usp_vae_options {
     int32_t raw;      /* 1 = latents are z itself, not (z - shift) * scale */
     int32_t tile;     /* side of a tile in latent pixels; 0 = the whole image at once */
     int32_t overlap;  /* latent pixels that neighbouring tiles share; 0 = 16 */
+    int32_t exact;    /* 1 = plain sums in 3x3 convolutions: takes twice as long. The default, Winograd's
+                         method, is within 1e-5 of the largest value of exact arithmetic */
 } usp_vae_options;
 
-#define USP_VAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_vae_options), 0, 0, 0}
+#define USP_VAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_vae_options), 0, 0, 0, 0}
 
 /* A new model with parameters drawn from seed. out: owned. */
 USP_API USP_CHECK usp_status usp_vae_create(const usp_vae_config *config, uint64_t seed,
@@ -446,7 +448,8 @@ typedef struct usp_mae_options {
     int32_t norm_pix_loss;    /* 1 = normalise each patch of the target */
     int32_t norm_image;       /* 1 = normalise each target over all its patches */
     int32_t keep_all;         /* 1 = mask nothing (mask_ratio 0) */
-    int32_t reserved;
+    int32_t add_noise;        /* 1 = the input becomes sqrt(t) x + sqrt(1 - t) e with t in 0.5 ... 1 and
+                                 normal e from seed; the target stays clean */
 } usp_mae_options;
 
 #define USP_MAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_mae_options), 0, NULL, NULL, 0, 0, 0, 0, 0}

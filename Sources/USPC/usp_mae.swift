@@ -84,6 +84,7 @@ private struct MaskedPass {
         options.seed = given.seed
         options.normalizesPatches = given.norm_pix_loss != 0
         options.normalizesImage = given.norm_image != 0
+        options.addsNoise = given.add_noise != 0
     }
 }
 

@@ -84,6 +84,7 @@ private func vaeOptions(_ pointer: UnsafePointer<usp_vae_options>?) throws(USPEr
     let given = try options(pointer, zeros: usp_vae_options())
     var result = VAE.Options()
     result.normalizes = given.raw == 0
+    result.exact = given.exact != 0
     result.tile = try count(given.tile, else: 0, "tile")
     result.overlap = try count(given.overlap, else: min(result.overlap, result.tile / 4), "overlap")
     return result

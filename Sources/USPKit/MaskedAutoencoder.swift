@@ -105,6 +105,9 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         public var normalizesPatches = false
         /// Normalise each target over all of its patches.
         public var normalizesImage = false
+        /// The input becomes √t·x + √(1 − t)·ε with t in 0.5 … 1 and ε from `seed`, as USP's
+        /// `--add_noise`; the target stays clean.
+        public var addsNoise = false
 
         public init() {}
 
@@ -129,8 +132,8 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
     public func forward(_ images: Tensor, _ options: Options = Options()) throws(USPError) -> Output {
         let masking = try masking(batch: batch(images), options)
         let output = try network.forward(
-            images, masking: masking, target: options.target, normalisation: options.normalisation,
-            in: Context(compute: compute))
+            input(images, options), masking: masking, target: options.target ?? images,
+            normalisation: options.normalisation, in: Context(compute: compute))
         return Output(
             loss: output.loss.floats[0], prediction: output.prediction,
             mask: try Tensor([masking.batch, masking.tokens], output.mask))
@@ -141,11 +144,12 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         _ images: Tensor, _ options: Options = Options()
     ) throws(USPError) -> LossGradients {
         let masking = try masking(batch: batch(images), options)
+        let input = try input(images, options)
         return try USPKit.gradients(of: weights, compute: compute) {
             parameters, context throws(USPError) in
             let copy = try USPModels.MaskedAutoencoder(network.configuration, parameters)
             return try copy.forward(
-                images, masking: masking, target: options.target,
+                input, masking: masking, target: options.target ?? images,
                 normalisation: options.normalisation, in: context
             ).loss
         }
@@ -165,6 +169,16 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         try require(images.shape.rank == 4, .shape, "images: shape \(images.shape), expected [B, C, H, W]")
         try expect(images, inputShape(batch: images.shape[0]), "images")
         return images.shape[0]
+    }
+
+    /// The images, with noise if asked for; one stream of numbers an image.
+    private func input(_ images: Tensor, _ options: Options) throws(USPError) -> Tensor {
+        guard options.addsNoise else { return images }
+        let key = RandomKey(seed: options.seed)
+        let times = try Tensor.uniform([images.shape[0]], key.stream("time"))
+        return try USPModels.MaskedAutoencoder.noisy(
+            images, t: times.values.map { 0.5 + 0.5 * $0 },
+            noise: Tensor.normal(images.shape, key.stream("noise")))
     }
 
     func masking(batch: Int, _ options: Options) throws(USPError) -> Masking {

@@ -66,6 +66,8 @@ public final class VAE: Model {
         public var tile = 0
         /// Latent pixels that neighbouring tiles share at least.
         public var overlap = 16
+        /// Plain sums in 3x3 convolutions, which take twice as long as Winograd's method.
+        public var exact = false
 
         public init() {}
 
@@ -87,7 +89,7 @@ public final class VAE: Model {
 
     /// Images `[B, C, H, W]` in −1 … 1 to the posterior of their latents.
     public func encode(_ images: Tensor, _ options: Options = Options()) throws(USPError) -> Posterior {
-        let context = Context(compute: compute)
+        let context = Context(compute: compute, exactConvolution: options.exact)
         let posterior: KLAutoencoder.Posterior
         if let tiling = options.tiling {
             posterior = try network.posterior(
@@ -127,7 +129,7 @@ public final class VAE: Model {
 
     /// Latents `[B, z, h, w]` to images `[B, C, f·h, f·w]`, about −1 … 1.
     public func decode(_ latents: Tensor, _ options: Options = Options()) throws(USPError) -> Tensor {
-        let context = Context(compute: compute)
+        let context = Context(compute: compute, exactConvolution: options.exact)
         if let tiling = options.tiling {
             return try network.decodeTiled(
                 latents, tiling, normalized: options.normalizes, in: context)

@@ -13,7 +13,7 @@ package struct Context {
     /// Streams for dropout and drop path; nil switches them off (evaluation).
     package let random: RandomKey?
 
-    /// Whether convolutions without a tape sum plainly instead of by Winograd's method.
+    /// Whether convolutions sum plainly instead of by Winograd's method.
     package let exactConvolution: Bool
 
     package init(

@@ -42,7 +42,7 @@ extension TransferOptions {
         let encoder = ViTConfiguration(
             grid: source.grid, channels: source.channels, patch: source.patch,
             width: source.width, depth: source.depth, heads: source.heads,
-            mlpRatio: source.mlpRatio, classToken: source.leading > 0)
+            mlpRatio: source.mlpRatio, classToken: source.hasClassToken)
         if name == "MAE" {
             var sizes = MaskedAutoencoderConfiguration(encoder: encoder)
             if case .vision(let given) = source.kind, given.hasDecoder {
@@ -158,7 +158,7 @@ struct Sizes {
     private init(_ encoder: ViTConfiguration, _ family: String) {
         (width, depth, heads) = (encoder.width, encoder.depth, encoder.heads)
         (mlpRatio, grid, patch) = (encoder.mlpRatio, encoder.grid, encoder.patch)
-        (channels, leading) = (encoder.channels, encoder.leading)
+        (channels, leading) = (encoder.channels, encoder.leadingPositions)
         (activation, self.family) = (encoder.activation, family)
     }
 }

@@ -103,8 +103,15 @@ struct TransferSource {
     /// Rows in front of the position table's grid.
     var leading: Int {
         switch kind {
-        case .vision(let sizes): sizes.encoder.leading
+        case .vision(let sizes): sizes.encoder.leadingPositions
         case .diffusion: 0
+        }
+    }
+
+    var hasClassToken: Bool {
+        switch kind {
+        case .vision(let sizes): sizes.encoder.classToken
+        case .diffusion: false
         }
     }
 

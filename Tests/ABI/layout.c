@@ -88,7 +88,7 @@ AT(usp_mae_options, seed, 24);
 AT(usp_mae_options, norm_pix_loss, 32);
 AT(usp_mae_options, norm_image, 36);
 AT(usp_mae_options, keep_all, 40);
-AT(usp_mae_options, reserved, 44);
+AT(usp_mae_options, add_noise, 44);
 
 SIZE(usp_model_options, 64);
 AT(usp_model_options, struct_size, 0);
@@ -212,11 +212,12 @@ AT(usp_vae_config, scale, 68);
 AT(usp_vae_config, shift, 72);
 AT(usp_vae_config, reserved, 76);
 
-SIZE(usp_vae_options, 16);
+SIZE(usp_vae_options, 20);
 AT(usp_vae_options, struct_size, 0);
 AT(usp_vae_options, raw, 4);
 AT(usp_vae_options, tile, 8);
 AT(usp_vae_options, overlap, 12);
+AT(usp_vae_options, exact, 16);
 
 SIZE(usp_vit_config, 56);
 AT(usp_vit_config, struct_size, 0);

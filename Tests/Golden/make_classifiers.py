@@ -12,16 +12,22 @@ from make_models import LATENT, SMALL
 CLASSES = 10
 
 
-def build(pool, sizes=LATENT):
-    """timm's VisionTransformer in the MAE sizes, encoder weights from the MAE parameters."""
+def build(pool, sizes=LATENT, embeds_class=True):
+    """timm's VisionTransformer in the MAE sizes, encoder weights from the MAE parameters.
+
+    Without `embeds_class` the position table has no row for the class token.
+    """
     allow_torchvision()
     from timm.models.vision_transformer import VisionTransformer
     model = VisionTransformer(
         img_size=sizes.image, patch_size=sizes.patch, in_chans=sizes.channels,
         embed_dim=sizes.width, depth=sizes.depth, num_heads=sizes.heads, num_classes=CLASSES,
-        qkv_bias=True, global_pool=pool, norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6))
+        qkv_bias=True, global_pool=pool, no_embed_class=not embeds_class, norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6))
     randomise(model, f"classifier_{pool}")
-    missing, unexpected = model.load_state_dict(load_params("models/mae_params"), strict=False)
+    shared = load_params("models/mae_params")
+    if not embeds_class:
+        shared["pos_embed"] = shared["pos_embed"][:, 1:]
+    missing, unexpected = model.load_state_dict(shared, strict=False)
     heads = {"head.weight", "head.bias", "fc_norm.weight", "fc_norm.bias"}
     assert set(missing) <= heads, missing
     assert all(key.startswith(("decoder_", "mask_token", "norm.")) for key in unexpected)
@@ -46,7 +52,8 @@ def finish(name, model, config, images, target, smoothing=0.0):
     case.put("in.images", images)
     case.put("in.labels" if target.dim() == 1 else "in.target", target)
     for key, value in model.state_dict().items():
-        if key not in shared or not torch.equal(shared[key], value):
+        if key not in shared or shared[key].shape != value.shape or not torch.equal(
+                shared[key], value):
             case.put(f"param.{key}", value)
     with torch.no_grad():
         single = model(images) if not model.training else None
@@ -77,6 +84,8 @@ def make():
     soft = torch.softmax(2 * normal("classifier/soft", 5, CLASSES), dim=-1)
     finish("classifier_token", build("token").eval(), {"pool": "token"}, images, labels, 0.1)
     finish("classifier_average", build("avg").eval(), {"pool": "average"}, images, soft)
+    finish("classifier_no_embed_class", build("token", embeds_class=False).eval(),
+           {"pool": "token", "embeds_class": False}, images, labels)
     for training in (False, True):
         finish(f"probe_{'training' if training else 'evaluation'}",
                add_probe(build("token")).train(training),

@@ -101,6 +101,26 @@ private func message(_ body: () throws -> Void) -> String {
     #expect(probed.configuration.head == .probe && probed.configuration.classes == 7)
 }
 
+@Test func tableWithoutARowForTheClass() throws {
+    let archive = try open("models/mae_params.safetensors")
+    let table = try archive.entry("pos_embed").bytes().array
+    let without = ArchiveEntry(
+        "pos_embed", .float32, [1, 64, 48], bytes: try ByteBuffer(Array(table[(48 * 4)...])).view)
+    let other = try renamed(archive, adding: [without]) { $0 == "pos_embed" ? nil : $0 }
+    for grid in [nil, Grid(8, 8)] {
+        let model = try VisionTransformer.load(other, options(heads: 3, grid: grid)).model
+        #expect(model.configuration.encoder.classToken && !model.configuration.encoder.embedsClass)
+        #expect(try model.tokens(Tensor.zeros([1, 4, 16, 16]), in: Context()).shape == [1, 65, 48])
+    }
+    #expect(try VisionTransformer.load(archive, options(heads: 3)).model.configuration.encoder.embedsClass)
+    // 63 patches and a class token are as many rows.
+    let wide = try VisionTransformer.load(other, options(heads: 3, grid: Grid(7, 9))).model
+    #expect(wide.configuration.encoder.embedsClass)
+    #expect(
+        message { _ = try VisionTransformer.load(other, options(heads: 3, grid: Grid(7, 7))) }
+            .contains("not the grid 7x7"))
+}
+
 @Test func diffusersTransformer() throws {
     let golden = try GoldenCase("models/dit_diffusers")
     let archive = try open("models/dit_diffusers_params.safetensors")

@@ -8,12 +8,15 @@ import USPTensor
 
 @Suite struct VisionTransformerTests {
     static let cases = [
-        "classifier_token", "classifier_average", "probe_evaluation", "probe_training",
+        "classifier_token", "classifier_average", "classifier_no_embed_class", "probe_evaluation",
+        "probe_training",
     ]
 
     private func configuration(_ golden: GoldenCase) -> VisionTransformerConfiguration {
-        VisionTransformerConfiguration(
-            encoder: golden.encoder,
+        var encoder = golden.encoder
+        encoder.embedsClass = golden.config["embeds_class"] as? Bool ?? true
+        return VisionTransformerConfiguration(
+            encoder: encoder,
             pool: golden.config["pool"] as? String == "average" ? .average : .token,
             head: golden.config["head"] == nil ? .linear : .probe,
             classes: golden.integer("classes"))

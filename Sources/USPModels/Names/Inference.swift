@@ -56,15 +56,31 @@ extension FileModel {
                 "\(path): \(name) has \(rows) rows, which is not the grid \(given)")
             return given
         }
-        let sides = told("usp.grid")?.split(separator: "x").compactMap { Int($0) } ?? []
-        if sides.count == 2, sides[0] > 0, rows % sides[0] == 0, rows / sides[0] == sides[1] {
-            return Grid(sides[0], sides[1])
+        if let told = toldGrid, rows % told.height == 0, rows / told.height == told.width {
+            return told
         }
         guard let square = Grid.square(rows) else {
             throw USPError(
                 .argument, "\(path): the \(rows) rows of \(name) are no square; give the grid")
         }
         return square
+    }
+
+    /// The grid that our own writer tells.
+    private var toldGrid: Grid? {
+        let sides = told("usp.grid")?.split(separator: "x").compactMap { Int($0) } ?? []
+        guard sides.count == 2, sides[0] > 0, sides[1] > 0 else { return nil }
+        return Grid(sides[0], sides[1])
+    }
+
+    /// Whether a table of so many rows has one for the class token: without that row the others
+    /// must be the grid that is given or told, or else a square.
+    private func embedsClass(_ rows: Int, _ given: Grid?) -> Bool {
+        if let grid = given ?? toldGrid {
+            let product = grid.height.multipliedReportingOverflow(by: grid.width)
+            return product.overflow || product.partialValue != rows
+        }
+        return (rows > 1 && Grid.square(rows - 1) != nil) || Grid.square(rows) == nil
     }
 
     /// Width, channels and side of a square patch embedding.
@@ -98,12 +114,14 @@ extension FileModel {
     ) throws(USPError) -> ViTConfiguration {
         let (width, channels, patch) = try patches("patch_embed")
         let hasClassToken = sources["cls_token"] != nil
-        let leading = hasClassToken ? 1 : 0
+        var embedsClass = true
         let grid: Grid
         if let table = sources["pos_embed"]?.shape {
             try require(
                 table.rank == 3 && table[0] == 1 && table[2] == width, .format,
                 "\(path): pos_embed is \(table), not [1, T, \(width)]")
+            embedsClass = self.embedsClass(table[1], options.grid)
+            let leading = hasClassToken && embedsClass ? 1 : 0
             grid = try self.grid(table[1] - leading, options.grid, "pos_embed")
         } else if let given = options.grid {
             grid = given
@@ -114,7 +132,7 @@ extension FileModel {
             grid: grid, channels: channels, patch: patch, width: width, depth: depth("blocks"),
             heads: try heads(width, options.heads, nil, "num_heads"),
             mlpRatio: try mlpRatio("blocks.0", width), classToken: hasClassToken,
-            activation: activation(.geluErf), epsilon: options.epsilon ?? 1e-6)
+            embedsClass: embedsClass, activation: activation(.geluErf), epsilon: options.epsilon ?? 1e-6)
         try locating(path) { () throws(USPError) in try configuration.check() }
         return configuration
     }

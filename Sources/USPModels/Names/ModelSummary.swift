@@ -55,7 +55,10 @@ package struct ModelSummary: Sendable {
             ("width", String(sizes.width)), ("blocks", String(sizes.depth)),
             ("heads", String(sizes.heads)), ("patch", String(sizes.patch)),
             ("channels", String(sizes.channels)), ("grid", sizes.grid.description),
-            ("class token", sizes.classToken ? "yes" : "no"),
+            (
+                "class token",
+                !sizes.classToken ? "no" : sizes.embedsClass ? "yes" : "without a position"
+            ),
         ]
     }
 

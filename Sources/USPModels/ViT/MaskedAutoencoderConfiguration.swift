@@ -55,12 +55,16 @@ extension MaskedAutoencoder {
         if encoder.classToken {
             specs.append(ParameterSpec("cls_token", [1, 1, width], .normal(deviation: 0.02)))
         }
-        specs.append(try positionSpec("pos_embed", width: width, encoder))
+        specs.append(
+            try positionSpec(
+                "pos_embed", width: width, encoder.grid, leading: encoder.leadingPositions))
         if configuration.hasDecoder {
             let token: Shape = [1, 1, configuration.decoderWidth]
             specs.append(ParameterSpec("mask_token", token, .normal(deviation: 0.02)))
             specs.append(
-                try positionSpec("decoder_pos_embed", width: configuration.decoderWidth, encoder))
+                try positionSpec(
+                    "decoder_pos_embed", width: configuration.decoderWidth, encoder.grid,
+                    leading: encoder.leading))
         }
         specs += PatchEmbedding.specs(
             "patch_embed", width: width, channels: encoder.channels, patch: encoder.patch,
@@ -87,11 +91,10 @@ extension MaskedAutoencoder {
 
     /// A frozen sine-cosine table with a row of zeros for the class token.
     private static func positionSpec(
-        _ name: String, width: Int, _ encoder: ViTConfiguration
+        _ name: String, width: Int, _ grid: Grid, leading: Int
     ) throws(USPError) -> ParameterSpec {
-        let table = try PositionTable.sincos(
-            width: width, grid: encoder.grid, leading: encoder.leading)
+        let table = try PositionTable.sincos(width: width, grid: grid, leading: leading)
         return ParameterSpec(
-            name, [1, encoder.leading + encoder.tokens, width], .table(table), isTrainable: false)
+            name, [1, leading + grid.count, width], .table(table), isTrainable: false)
     }
 }

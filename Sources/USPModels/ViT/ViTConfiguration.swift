@@ -20,6 +20,9 @@ package struct ViTConfiguration: Sendable, Equatable {
     package var mlpRatio: Float
     /// A class token in front of the patches' tokens.
     package var classToken: Bool
+    /// Whether the position table has a row for the class token; it has none in timm's
+    /// `no_embed_class` files.
+    package var embedsClass: Bool
     /// Of the MLPs; the originals use the exact GELU.
     package var activation: Activation
     /// Of the layer norms.
@@ -27,18 +30,21 @@ package struct ViTConfiguration: Sendable, Equatable {
 
     package init(
         grid: Grid, channels: Int, patch: Int, width: Int, depth: Int, heads: Int,
-        mlpRatio: Float = 4, classToken: Bool = true, activation: Activation = .geluErf,
-        epsilon: Float = 1e-6
+        mlpRatio: Float = 4, classToken: Bool = true, embedsClass: Bool = true,
+        activation: Activation = .geluErf, epsilon: Float = 1e-6
     ) {
         (self.grid, self.channels, self.patch) = (grid, channels, patch)
         (self.width, self.depth, self.heads, self.mlpRatio) = (width, depth, heads, mlpRatio)
-        (self.classToken, self.activation, self.epsilon) = (classToken, activation, epsilon)
+        (self.classToken, self.embedsClass) = (classToken, embedsClass)
+        (self.activation, self.epsilon) = (activation, epsilon)
     }
 
     /// Patches of an image.
     package var tokens: Int { grid.count }
     /// Tokens in front of them.
     package var leading: Int { classToken ? 1 : 0 }
+    /// Rows of the position table in front of the patches'.
+    package var leadingPositions: Int { classToken && embedsClass ? 1 : 0 }
     /// Values of a patch: P·P·C.
     package var patchSize: Int { patch * patch * channels }
     /// `[B, C, H, W]` for this many images.

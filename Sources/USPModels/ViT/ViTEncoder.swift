@@ -8,7 +8,7 @@ package struct ViTEncoder {
     package let configuration: ViTConfiguration
     package let patchEmbedding: PatchEmbedding
     package let classToken: Tensor?
-    /// `[1, leading + T, D]`
+    /// `[1, leadingPositions + T, D]`
     package let positions: Tensor
     package let blocks: [TransformerBlock]
 
@@ -42,7 +42,7 @@ package struct ViTEncoder {
         let batch = images.shape.rank == 4 ? images.shape[0] : 0
         try expect(images, configuration.imageShape(batch), "images")
         let patches = try patchEmbedding.patches(images, in: context)
-        let leading = configuration.leading
+        let leading = configuration.leadingPositions
         var tokens: Tensor
         if let masking {
             try require(
@@ -62,7 +62,9 @@ package struct ViTEncoder {
                 tokens, positions, rows: leading..<leading + configuration.tokens)
         }
         guard let classToken else { return tokens }
-        let first = try context.add(classToken, try context.sliceTokens(positions, 0..<1))
+        let first =
+            leading == 0
+            ? classToken : try context.add(classToken, try context.sliceTokens(positions, 0..<1))
         let repeated = try context.broadcastToken(first, batch: batch, count: 1)
         return try context.concatenateTokens([repeated, tokens])
     }

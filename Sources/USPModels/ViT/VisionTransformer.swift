@@ -110,7 +110,7 @@ package final class VisionTransformer {
         }
         specs.append(
             ParameterSpec(
-                "pos_embed", [1, encoder.leading + encoder.tokens, width],
+                "pos_embed", [1, encoder.leadingPositions + encoder.tokens, width],
                 .truncatedNormal(deviation: 0.02)))
         specs += PatchEmbedding.specs(
             "patch_embed", width: width, channels: encoder.channels, patch: encoder.patch,

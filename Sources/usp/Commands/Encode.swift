@@ -26,11 +26,15 @@ struct Encode: ParsableCommand {
     @Option(help: "Side of a tile in latent pixels, for large images; 0 takes the whole image.")
     var tile = 0
 
+    @Flag(help: "Sum 3x3 convolutions plainly; slower, and the default differs by less than 1e-5.")
+    var exact = false
+
     func run() throws {
         let writer = try ArrayWriter(output)
         let model = try VAE.load(vae)
         var options = VAE.Options()
         options.tile = tile
+        options.exact = exact
         Interrupt.listen()
         var progress = Progress("encode", total: images.count, unit: "images")
         var parts: [Tensor] = []
@@ -68,11 +72,15 @@ struct Decode: ParsableCommand {
     @Option(help: "Side of a tile in latent pixels, for large images; 0 takes the whole image.")
     var tile = 0
 
+    @Flag(help: "Sum 3x3 convolutions plainly; slower, and the default differs by less than 1e-5.")
+    var exact = false
+
     func run() throws {
         let values = try LatentFile.read(latents)
         let model = try VAE.load(vae)
         var options = VAE.Options()
         options.tile = tile
+        options.exact = exact
         Interrupt.listen()
         let count = values.shape[0]
         var progress = Progress("decode", total: count, unit: "images")

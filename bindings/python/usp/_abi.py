@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "9dff9fab577dc248e95fe162a99d7c1d0c9d519a2cb04b896eee2685016db286"
+HEADER_SHA256 = "bf5fc80e0186c9912e45bef20994f937ea331255410fb20a8dc1c6af78475fb6"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -159,6 +159,7 @@ usp_vae_options._fields_ = [
     ("raw", c_int32),
     ("tile", c_int32),
     ("overlap", c_int32),
+    ("exact", c_int32),
 ]
 
 
@@ -195,7 +196,7 @@ usp_mae_options._fields_ = [
     ("norm_pix_loss", c_int32),
     ("norm_image", c_int32),
     ("keep_all", c_int32),
-    ("reserved", c_int32),
+    ("add_noise", c_int32),
 ]
 
 

@@ -71,12 +71,12 @@ class MaskedAutoencoder(Model):
 
     def _pass(
         self, latents: Any, mask_ratio: float, noise: Any, target: Any, norm_pix_loss: bool,
-        norm_image: bool, seed: int,
+        norm_image: bool, add_noise: bool, seed: int,
     ) -> Tuple[Any, Any, int, List[Any]]:
         tensor, array = as_tensor(latents, "latents", shape=["B", *self.input_shape(1)[1:]])
         given = options(
             _abi.usp_mae_options, mask_ratio=mask_ratio, keep_all=int(mask_ratio == 0), seed=seed,
-            norm_pix_loss=int(norm_pix_loss), norm_image=int(norm_image))
+            norm_pix_loss=int(norm_pix_loss), norm_image=int(norm_image), add_noise=int(add_noise))
         keep = [array]
         if noise is not None:
             struct, kept = as_tensor(noise, "noise", shape=[len(array), self.tokens])
@@ -90,15 +90,17 @@ class MaskedAutoencoder(Model):
 
     def forward(
         self, latents: Any, mask_ratio: float = 0.75, noise: Any = None, target: Any = None,
-        norm_pix_loss: bool = False, norm_image: bool = False, *, seed: int = 0,
+        norm_pix_loss: bool = False, norm_image: bool = False, *, add_noise: bool = False,
+        seed: int = 0,
     ) -> MaskedOutput:
         """Masks, encodes, decodes and compares latents [B, C, H, W].
 
         `noise` [B, T] in 0 … 1: the tokens of least noise are kept; None draws it from seed.
-        `target` [B, C, H, W]; None compares with the latents.
+        `target` [B, C, H, W]; None compares with the latents. `add_noise` lets the model see
+        sqrt(t) x + sqrt(1 - t) e with t in 0.5 … 1, drawn from seed, beside a clean target.
         """
         tensor, given, batch, _keep = self._pass(
-            latents, mask_ratio, noise, target, norm_pix_loss, norm_image, seed)
+            latents, mask_ratio, noise, target, norm_pix_loss, norm_image, add_noise, seed)
         config = self.config
         pred, pred_array = result(
             None, (batch, self.tokens, config.patch * config.patch * config.channels))
@@ -113,11 +115,12 @@ class MaskedAutoencoder(Model):
 
     def gradients(
         self, latents: Any, mask_ratio: float = 0.75, noise: Any = None, target: Any = None,
-        norm_pix_loss: bool = False, norm_image: bool = False, *, seed: int = 0,
+        norm_pix_loss: bool = False, norm_image: bool = False, *, add_noise: bool = False,
+        seed: int = 0,
     ) -> Tuple[float, Checkpoint]:
         """The loss of `forward`, and name -> gradient in the names of the file."""
         tensor, given, _batch, _keep = self._pass(
-            latents, mask_ratio, noise, target, norm_pix_loss, norm_image, seed)
+            latents, mask_ratio, noise, target, norm_pix_loss, norm_image, add_noise, seed)
         loss = ctypes.c_float()
         gradients = Checkpoint._made(
             lib.usp_mae_gradients, self.handle, ctypes.byref(tensor), ctypes.byref(given),
