@@ -27,7 +27,7 @@ demo() {
 import json, math, sys
 metrics = json.load(open(sys.argv[1]))
 for name in """vae.test_mse pretrain.loss_first pretrain.loss_last probe.usp_top1 probe.random_top1
-finetune.usp_top1 finetune.scratch_top1 seconds.total peak_rss_mb""".split():
+finetune.usp_top1 finetune.scratch_top1 solvers.flow.heun.8 solvers.diffusion.dpm++.8 seconds.total peak_rss_mb""".split():
     value = metrics
     for part in name.split("."):
         value = value[part]

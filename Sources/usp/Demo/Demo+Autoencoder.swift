@@ -59,7 +59,7 @@ extension Demo {
                 model, images: { (indices) throws(USPError) in try images.batch(indices) },
                 divergenceWeight: plan.divergenceWeight))
         try folder.train(
-            "autoencoder", title: "1/7 autoencoder", run, steps: plan.autoencoderSteps, curve: "vae.loss")
+            "autoencoder", title: "1/8 autoencoder", run, steps: plan.autoencoderSteps, curve: "vae.loss")
     }
 
     private func measureAutoencoder(_ model: KLAutoencoder) throws(USPError) {
@@ -97,7 +97,7 @@ extension Demo {
         }
         return try stage("latents") { () throws(USPError) in
             var progress = Progress(
-                "2/7 latents", total: training.count + test.count, unit: "images")
+                "2/8 latents", total: training.count + test.count, unit: "images")
             let trained = try encode(training, model) { progress.update($0) }
             let tested = try encode(test, model) { progress.update(training.count + $0) }
             try Safetensors.write(path, [ArrayOutput("training", trained), ArrayOutput("test", tested)])
@@ -140,7 +140,7 @@ extension Demo {
                 return .scalar(
                     try context.softmaxCrossEntropy(logits: logits, labels: images.labels(batch.indices)))
             }
-            try folder.train("judge", title: "3/7 judge of samples", run, steps: plan.judgeSteps, curve: "judge.loss")
+            try folder.train("judge", title: "3/8 judge of samples", run, steps: plan.judgeSteps, curve: "judge.loss")
             folder.results[number: "judge.top1"] = try accuracy(test.count) { (range) throws(USPError) in
                 let logits = try judge.logits(test.batch(Array(range)), in: Context())
                 return (logits, try test.labels(Array(range)))

@@ -102,7 +102,7 @@ extension Demo {
 
     private func train(_ name: String, _ run: TrainingRun, steps: Int) throws(USPError) {
         try folder.train(
-            name, title: "7/7 " + name.replacing("_", with: " "), run, steps: steps,
+            name, title: "7/8 " + name.replacing("_", with: " "), run, steps: steps,
             curve: "loss." + name)
     }
 

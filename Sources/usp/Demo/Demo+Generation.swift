@@ -8,7 +8,7 @@ import USPTensor
 import USPTraining
 
 extension Demo {
-    private var transformerSizes: DiTConfiguration {
+    var transformerSizes: DiTConfiguration {
         DiTConfiguration(
             grid: encoderSizes.grid, channels: plan.latentChannels, patch: plan.patch,
             width: plan.width, depth: plan.depth, heads: plan.heads, classes: 10,
@@ -52,7 +52,7 @@ extension Demo {
                 model, Transport(), latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
                 labels: { (indices) in indices.map { labels[$0] } }, labelDropout: 0.1))
         let curve = "generation.\(start)_frechet"
-        let title = start == "usp" ? "5/7 SiT from USP weights" : "6/7 SiT from scratch"
+        let title = start == "usp" ? "5/8 SiT from USP weights" : "6/8 SiT from scratch"
         try folder.train(
             "generation_" + start, title: title, run, steps: plan.generationSteps,
             curve: "generation.\(start)_loss"
@@ -67,25 +67,38 @@ extension Demo {
         try folder.save("sit_\(start).safetensors", trainer.averaged(), metadata: [])
     }
 
-    /// Frechet distance of samples to the test images; the first 40 become a picture.
     private func evaluate(
         _ model: DiT, _ picture: String, _ autoencoder: KLAutoencoder, _ judge: Judge,
         _ real: FeatureStatistics
     ) throws(USPError) -> Double {
-        var features = try FeatureAccumulator(width: Judge.features)
         let context = Context(compute: plan.compute)
-        try inBatches(plan.samples, 250) { (range) throws(USPError) in
+        let judging = SampleJudging(autoencoder: autoencoder, judge: judge, real: real)
+        return try distance(judging, samples: plan.samples, picture: picture) {
+            (noise, labels, _) throws(USPError) in
+            try flow(model, noise, labels, steps: plan.solverSteps, in: context)
+        }
+    }
+
+    /// Frechet distance of decoded samples to the test images; the first 40 become a picture.
+    ///
+    /// - draw: latents from noise and labels, with the number of the first sample
+    func distance(
+        _ judging: SampleJudging, samples: Int, picture: String? = nil,
+        _ draw: (Tensor, [Int], Int) throws(USPError) -> Tensor
+    ) throws(USPError) -> Double {
+        var features = try FeatureAccumulator(width: Judge.features)
+        try inBatches(samples, 250) { (range) throws(USPError) in
             let noise = try Tensor.normal(
                 [range.count, plan.latentChannels, 8, 8], key("sampling noise"), firstSample: range.lowerBound)
-            let latents = try flow(model, noise, range.map { $0 % 10 }, steps: plan.solverSteps, in: context)
-            let images = try autoencoder.decode(latents, in: Context())
+            let latents = try draw(noise, range.map { $0 % 10 }, range.lowerBound)
+            let images = try judging.autoencoder.decode(latents, in: Context())
             for index in 0..<images.count { images.floats[index] = min(max(images.floats[index], -1), 1) }
-            try features.add(judge.features(images, in: Context()))
-            if range.lowerBound == 0 {
+            try features.add(judging.judge.features(images, in: Context()))
+            if let picture, range.lowerBound == 0 {
                 try folder.savePicture(picture, ImageGrid(columns: 10), images.detachedRows(0..<40))
             }
         }
-        return try FrechetDistance.between(features.statistics(), real).value
+        return try FrechetDistance.between(features.statistics(), judging.real).value
     }
 
     /// Latents from noise by Euler steps along the learned velocity, t from 0 to 1.
@@ -101,4 +114,11 @@ extension Demo {
                 return try model.forward(x, t: times, y: labels, in: context)
             }, latents: noise, options)
     }
+}
+
+/// What latents are decoded and judged with.
+struct SampleJudging {
+    let autoencoder: KLAutoencoder
+    let judge: Judge
+    let real: FeatureStatistics
 }

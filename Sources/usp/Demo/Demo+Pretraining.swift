@@ -37,7 +37,7 @@ extension Demo {
                     model, latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
                     ratio: plan.maskRatio, noisy: plan.noisyPretraining))
             try folder.train(
-                "pretraining", title: "4/7 masked pretraining", run, steps: plan.pretrainingSteps,
+                "pretraining", title: "4/8 masked pretraining", run, steps: plan.pretrainingSteps,
                 curve: "pretrain.loss")
             let losses = folder.results[curve: "pretrain.loss"]?.values ?? []
             folder.results[number: "pretrain.loss_first"] = losses.first

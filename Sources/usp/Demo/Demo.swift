@@ -32,6 +32,8 @@ struct Demo {
         try pretrain(autoencoder, latents)
         try generate(autoencoder, latents, judge, statistics)
         try classify(latents)
+        try compareSolvers(
+            SampleJudging(autoencoder: autoencoder, judge: judge, real: statistics))
         folder.addSeconds("total", since: start)
         folder.results[number: "peak_rss_mb"] = max(
             folder.results[number: "peak_rss_mb"] ?? 0, Double(SystemMemory.peakResident) / 1e6)

@@ -61,6 +61,10 @@ struct DemoPlan: Sendable, Equatable {
     var samples = 500
     var solverSteps = 20
 
+    // Solvers at equal numbers of model evaluations.
+    var solverSamples = 500
+    var evaluations = [8, 16, 32]
+
     // Classification.
     var probeSteps = 5_400
     var probeBatch = 1_000
@@ -89,6 +93,8 @@ struct DemoPlan: Sendable, Equatable {
             evaluateEvery = 20
             samples = 100
             solverSteps = 10
+            solverSamples = 100
+            evaluations = [8]
             probeSteps = 400
             finetuneSteps = 20
             fewLabelsSteps = 20
@@ -101,6 +107,8 @@ struct DemoPlan: Sendable, Equatable {
             evaluateEvery = 500
             samples = 5_000
             solverSteps = 50
+            solverSamples = 5_000
+            evaluations = [8, 16, 32, 64]
             finetuneSteps = 2_000
             fewLabelsSteps = 600
         }
@@ -124,6 +132,7 @@ struct DemoPlan: Sendable, Equatable {
         pretraining       \(pretrainingSteps) steps of \(pretrainingBatch), mask \(maskRatio), rate \(pretrainingRate)
         fine-tuning SiT   \(generationSteps) steps of \(generationBatch), rate \(generationRate), average \(averageDecay)
         samples           \(samples) by \(solverSteps) Euler steps
+        solvers           \(solverSamples) samples at \(evaluations) evaluations
         judge             \(judgeSteps) steps of \(judgeBatch)
         classifier        probe \(probeSteps) steps of \(probeBatch), fine-tune \(finetuneSteps), few labels \(fewLabelsSteps) steps of \(classifierBatch)
         """

@@ -24,6 +24,7 @@ struct DemoReport {
         page += try pretraining()
         page += try generation()
         page += classification
+        page += solvers
         page += timings
         page += "</main></body></html>\n"
         return page
@@ -127,6 +128,30 @@ struct DemoReport {
         ]
         let body = rows.map { "<tr><td>\($0.0)</td><td>\(number($0.1, 2, percent: true))</td><td>\(number($0.2, 2, percent: true))</td></tr>" }.joined()
         return "<section><h2>4 · Classification</h2><p>Top-1 accuracy on the 10,000 test images.</p><table><tr><th></th><th>from USP</th><th>random start</th></tr>\(body)</table></section>"
+    }
+
+    private var solvers: String {
+        let flows = SolverName.flows.map(\.name) + [SolverName.stochastic]
+        let adaptive = "solvers.flow.\(SolverName.adaptive.key)."
+        var last = ""
+        for entry in results.numbers where entry.name.hasPrefix(adaptive) {
+            last = "<tr><td>\(SolverName.adaptive.title)</td><td colspan='\(plan.evaluations.count)'>\(decimal(entry.value, 2)) at \(entry.name.dropFirst(adaptive.count)), its own choice</td></tr>"
+        }
+        return "<section><h2>5 · Solvers</h2><p>Frechet distance of \(plan.solverSamples) samples from the same noise against the number of times that the network is evaluated: the SiT from USP weights along its own path, and the same network read as DiT's noise prediction in DiT's process (1,000 steps, linear schedule, fixed small variance).</p><div class='pair'>"
+            + solverTable("SiT's transport", "flow", flows, last)
+            + solverTable("DiT's diffusion", "diffusion", SolverName.denoisers.map(\.name), "")
+            + "</div></section>"
+    }
+
+    private func solverTable(
+        _ title: String, _ process: String, _ names: [SolverName], _ last: String
+    ) -> String {
+        let heads = plan.evaluations.map { "<th>\($0)</th>" }.joined()
+        let rows = names.map { name in
+            let cells = plan.evaluations.map { "<td>\(number("solvers.\(process).\(name.key).\($0)"))</td>" }
+            return "<tr><td>\(name.title)</td>\(cells.joined())</tr>"
+        }
+        return "<table><tr><th>\(title): evaluations</th>\(heads)</tr>\(rows.joined())\(last)</table>"
     }
 
     private var timings: String {
