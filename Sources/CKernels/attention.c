@@ -91,10 +91,10 @@ void uspi_attention_rows(const uspi_attention *attention, const void *packed, in
     for (int64_t row = row_begin; row < row_end; row += PANEL) {
         const int count = row_end - row < PANEL ? (int)(row_end - row) : PANEL;
         pack_queries(attention, row, count, queries);
-        uspi_panel_product(&k, queries, 0, dim_steps, scores, NULL);
+        uspi_panel_product(&k, queries, scores);
         softmax_result result;
         variant->softmax_columns(scores, keys, attention->scale, compute, &result);
-        uspi_panel_product(&v, (const uint32_t *)scores, 0, key_steps, sums, NULL);
+        uspi_panel_product(&v, (const uint32_t *)scores, sums);
         float factor[PANEL];
         for (int q = 0; q < PANEL; q++) factor[q] = 1.0f / result.sum[q];
         const int32_t type = attention->out_type;

@@ -5,12 +5,8 @@ enum { ACROSS = PANEL / VECTOR };
 
 /* 2^x for x <= 0 and little above (flushed to about 1e-38 below -125). */
 INLINE vf exp2_below_one(vf x) {
-    const vf low = -125.0f, shifter = 12582912.0f; /* 1.5 * 2^23: adding it rounds to integers */
-    const vf bounded = x < low ? low : x;
-    const vf shifted = bounded + shifter;
-    const vf fraction = bounded - (shifted - shifter);
-    const vf power = exp_small(fraction * 0.69314718055994531f);
-    return (vf)((vi)power + ((vi)shifted << 23));
+    const vf low = -125.0f;
+    return exp2_bounded(x < low ? low : x);
 }
 
 /* Pairs of bf16 in words, `even` in the lower halves. */

@@ -1,27 +1,22 @@
 /* The product: blocks of rows packed once, panels of B streamed past them.
  *
- * For each block of rows, A is packed as [tile][step][rows of the tile]. Each panel of B passes
- * in pieces of STEPS that stay in the first cache while every tile uses them. Where a block is
- * deeper than DEEP steps, a slab of DEEP steps (which stays in the second cache) meets COLUMNS
- * columns before the next slab does, and the sums wait in the workspace. */
+ * For each block of rows, A is packed as [tile][step][rows of the tile]: about a second-level
+ * cache of it. A panel of B meets every tile of the block; each tile's sums stay in registers for
+ * the whole depth, and both factors stream fast enough from the second or third cache. */
 #include "convert.h"
 #include "gemm_variants.h"
 
-enum { MOST_BLOCK = 196, LEAST_BLOCK = 112, DEEP = 1152, COLUMNS = 1024 };
+enum { MOST_BLOCK = 252, LEAST_BLOCK = 112, TALLEST = 14 };
 
-/* Rows packed at a time: a slab takes about half of a second-level cache of 1 MiB. */
-static int64_t block_rows(int64_t steps) {
-    const int64_t slab = steps < 1 ? 1 : steps < DEEP ? steps : DEEP;
-    const int64_t fitting = (512 << 10) / (int64_t)sizeof(uint32_t) / slab;
+/* Three quarters of a second-level cache of 1 MiB, within the bounds above. */
+int64_t uspi_gemm_block(int64_t k, int32_t compute) {
+    const int64_t steps = steps_of(k, compute);
+    const int64_t fitting = (768 << 10) / (int64_t)sizeof(uint32_t) / (steps < 1 ? 1 : steps);
     return fitting < LEAST_BLOCK ? LEAST_BLOCK : fitting > MOST_BLOCK ? MOST_BLOCK : fitting;
 }
 
-/* Columns whose sums are kept at a time. */
-static int64_t kept_columns(int64_t steps) { return steps > DEEP ? COLUMNS : PANEL; }
-
 size_t uspi_gemm_workspace(int64_t k, int32_t compute) {
-    const int64_t steps = steps_of(k, compute);
-    const int64_t words = block_rows(steps) * (steps + kept_columns(steps)) + LANES;
+    const int64_t words = uspi_gemm_block(k, compute) * steps_of(k, compute) + LANES;
     return (size_t)words * sizeof(uint32_t) + 64;
 }
 
@@ -87,47 +82,29 @@ static void pack_tile(const uspi_gemm *g, pack_function pack, int64_t row, int r
     pack(&source, g->k, rows, g->compute, target, rows);
 }
 
-void uspi_panel_product(const tiled_factor *a, const uint32_t *b, int64_t from, int64_t to,
-                        float *sums, const panel_end *end) {
-    const int64_t pieces = to - from <= STEPS ? 1 : (to - from + STEPS - 1) / STEPS;
-    for (int64_t piece = 0; piece < pieces; piece++) {
-        const int64_t begin = from + (to - from) * piece / pieces;
-        const int64_t count = from + (to - from) * (piece + 1) / pieces - begin;
-        for (int64_t t = 0; t < a->tiles; t++) {
-            const int64_t row = tile_begin(a->rows, a->tiles, t);
-            const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - row);
-            float *tile = sums + row * PANEL;
-            a->kernels[height - 1](count, a->words + row * a->steps + begin * height,
-                                   b + begin * PANEL, tile, begin > 0);
-            if (end && piece == pieces - 1) {
-                end->finish(end->gemm, end->row + row, height, end->column, end->columns, tile);
-            }
-        }
+void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums) {
+    for (int64_t t = 0; t < a->tiles; t++) {
+        const int64_t row = tile_begin(a->rows, a->tiles, t);
+        const int64_t height = tile_begin(a->rows, a->tiles, t + 1) - row;
+        a->kernels[height - 1](a->steps, a->words + row * a->steps, b, sums + row * PANEL);
     }
 }
 
 /* A packed block of rows from `row` times columns n_begin..<n_end. */
 static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, int64_t n_begin,
-                      int64_t n_end, float *sums) {
+                      int64_t n_end) {
     const kernel_variant *variant = uspi_variant();
-    tiled_factor narrow = *a;
-    narrow.kernels += variant->most_rows;
-    const int64_t width = kept_columns(a->steps);
-    const int64_t slabs = a->steps > DEEP ? (a->steps + DEEP - 1) / DEEP : 1;
-    for (int64_t start = n_begin; start < n_end; start += width) {
-        const int64_t stop = start + width < n_end ? start + width : n_end;
-        for (int64_t slab = 0; slab < slabs; slab++) {
-            const int64_t from = a->steps * slab / slabs;
-            const int64_t to = a->steps * (slab + 1) / slabs;
-            for (int64_t column = start; column < stop; column += PANEL) {
-                const int64_t left = stop - column;
-                const panel_end end = {variant->finish, g, row, column,
-                                       left < PANEL ? (int)left : PANEL};
-                const uint32_t *panel = (const uint32_t *)g->b + column * a->steps;
-                uspi_panel_product(left <= PANEL / 2 ? &narrow : a, panel, from, to,
-                                   sums + (column - start) * a->rows,
-                                   slab == slabs - 1 ? &end : NULL);
-            }
+    _Alignas(64) float tile[TALLEST * PANEL];
+    for (int64_t column = n_begin; column < n_end; column += PANEL) {
+        const int columns = n_end - column < PANEL ? (int)(n_end - column) : PANEL;
+        const tile_function *kernels =
+            columns <= PANEL / 2 ? a->kernels + variant->most_rows : a->kernels;
+        const uint32_t *panel = (const uint32_t *)g->b + column * a->steps;
+        for (int64_t t = 0; t < a->tiles; t++) {
+            const int64_t begin = tile_begin(a->rows, a->tiles, t);
+            const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - begin);
+            kernels[height - 1](a->steps, a->words + begin * a->steps, panel, tile);
+            variant->finish(g, row + begin, height, column, columns, tile);
         }
     }
 }
@@ -136,10 +113,9 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
                    int64_t n_end, void *workspace) {
     const kernel_variant *variant = uspi_variant();
     const int64_t steps = steps_of(g->k, g->compute);
-    const int64_t most = block_rows(steps), all = m_end - m_begin;
+    const int64_t most = uspi_gemm_block(g->k, g->compute), all = m_end - m_begin;
     const int64_t blocks = (all + most - 1) / most;
-    float *sums = (float *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
-    uint32_t *words = (uint32_t *)(sums + most * kept_columns(steps));
+    uint32_t *words = (uint32_t *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
     tiled_factor a = {.words = words, .steps = steps};
     a.kernels = g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
     for (int64_t block = 0; block < blocks; block++) {
@@ -151,6 +127,6 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
             const int height = (int)(tile_begin(a.rows, a.tiles, t + 1) - begin);
             pack_tile(g, variant->pack, row + begin, height, words + begin * steps);
         }
-        run_block(g, &a, row, n_begin, n_end, sums);
+        run_block(g, &a, row, n_begin, n_end);
     }
 }

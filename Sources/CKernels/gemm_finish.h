@@ -1,5 +1,14 @@
 /* The end of a product: scale, bias, activation, gate, residual, and the type of C. */
 
+/* For what a product reads next: as bf16_of_f32, but subnormal values may become zeros. */
+INLINE vh quick_bf16_of_f32(vf x) {
+#if defined(HAS_BF16_PRODUCTS)
+    return (vh)_mm512_cvtneps_pbh((__m512)x);
+#else
+    return bf16_of_f32(x);
+#endif
+}
+
 /* One vector of `count` (<= VECTOR) columns of row i. `whole` is count == VECTOR. */
 INLINE void finish_vector(const uspi_gemm *g, const int activation, const int whole,
                           const float *gate, int64_t i, int64_t j, int64_t count,
@@ -12,7 +21,7 @@ INLINE void finish_vector(const uspi_gemm *g, const int activation, const int wh
     if (g->pre) {
         if (is_bf16) {
             uint16_t *p = (uint16_t *)g->pre + at;
-            if (whole) store_halves(p, bf16_of_f32(value));
+            if (whole) store_halves(p, quick_bf16_of_f32(value));
             else store_some_bf16(p, value, count);
         } else {
             float *p = (float *)g->pre + at;
@@ -28,7 +37,7 @@ INLINE void finish_vector(const uspi_gemm *g, const int activation, const int wh
         if (g->accumulate) {
             value += whole ? f32_of_bf16(load_halves(p)) : load_some_bf16(p, count);
         }
-        if (whole) store_halves(p, bf16_of_f32(value));
+        if (whole) store_halves(p, quick_bf16_of_f32(value));
         else store_some_bf16(p, value, count);
     } else {
         float *p = (float *)g->c + at;
@@ -39,18 +48,64 @@ INLINE void finish_vector(const uspi_gemm *g, const int activation, const int wh
 #undef READ
 }
 
-INLINE void finish_rows(const uspi_gemm *g, const int activation, int64_t i, int rows, int64_t j,
-                        int columns, const float *tile) {
-    for (int r = 0; r < rows; r++) {
+/* What a whole tile's end has, known when its loop is compiled; the rest is finish_vector's. */
+typedef struct whole_tile_end {
+    int activation, is_bf16, gated, residual;
+} whole_tile_end;
+
+/* A whole tile without pre or accumulation: most of what products write. */
+INLINE void finish_whole_tile(const uspi_gemm *g, const whole_tile_end e, int64_t i, int rows,
+                              int64_t j, const float *tile) {
+    vf bias[PANEL / VECTOR];
+    for (int v = 0; v < PANEL / VECTOR; v++) {
+        bias[v] = g->bias ? load(g->bias + j + v * VECTOR) : (vf)0.0f;
+    }
+    const float alpha = g->alpha;
+    const int size = e.is_bf16 ? 2 : 4;
+    char *c = (char *)g->c + (i * g->c_row + j) * size;
+    const float *residual = e.residual ? g->residual + i * g->residual_row + j : NULL;
+    const int64_t first = g->row0 + i, period = e.gated ? g->gate_period : 1;
+    const float *gate = e.gated ? g->gate + first / period * g->gate_row + j : NULL;
+    int64_t left = period - first % period;
+    for (int r = 0; r < rows; r++, c += g->c_row * size, tile += PANEL) {
+        for (int v = 0; v < PANEL / VECTOR; v++) {
+            vf value = load(tile + v * VECTOR) * alpha + bias[v];
+            value = vector_activation(e.activation, value);
+            if (e.gated) value *= load(gate + v * VECTOR);
+            if (e.residual) value += load(residual + v * VECTOR);
+            if (e.is_bf16) store_halves((uint16_t *)c + v * VECTOR, quick_bf16_of_f32(value));
+            else store((float *)c + v * VECTOR, value);
+        }
+        if (e.residual) residual += g->residual_row;
+        if (e.gated && --left == 0) gate += g->gate_row, left = period;
+    }
+}
+
+INLINE void finish_rows(const uspi_gemm *given, const int activation, int64_t i, int rows,
+                        int64_t j, int columns, const float *tile) {
+    const uspi_gemm local = *given, *g = &local; /* a copy that no store can change */
+    const int whole = columns == PANEL && !g->pre && !g->accumulate;
+    if (whole && !g->gate && !g->residual) {
+        const whole_tile_end f32 = {activation, 0, 0, 0}, bf16 = {activation, 1, 0, 0};
+        if (g->c_type == USPI_BF16) finish_whole_tile(g, bf16, i, rows, j, tile);
+        else finish_whole_tile(g, f32, i, rows, j, tile);
+        return;
+    }
+    if (activation == USPI_ACT_NONE && whole && g->residual && g->c_type == USPI_F32) {
+        const whole_tile_end gated = {activation, 0, 1, 1}, plain = {activation, 0, 0, 1};
+        if (g->gate) finish_whole_tile(g, gated, i, rows, j, tile);
+        else finish_whole_tile(g, plain, i, rows, j, tile);
+        return;
+    }
+    for (int r = 0; r < rows; r++, tile += PANEL) {
         const float *gate =
             g->gate ? g->gate + (g->row0 + i + r) / g->gate_period * g->gate_row : NULL;
-        const float *row = tile + r * PANEL;
         int done = 0;
         for (; done + VECTOR <= columns; done += VECTOR) {
-            finish_vector(g, activation, 1, gate, i + r, j + done, VECTOR, row + done);
+            finish_vector(g, activation, 1, gate, i + r, j + done, VECTOR, tile + done);
         }
         if (done < columns) {
-            finish_vector(g, activation, 0, gate, i + r, j + done, columns - done, row + done);
+            finish_vector(g, activation, 0, gate, i + r, j + done, columns - done, tile + done);
         }
     }
 }

@@ -2,12 +2,10 @@
  * A tile has PANEL columns, or half of them for the last panel of a narrow product. */
 
 INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float *a, const float *b,
-                     float *tile, int add) {
+                     float *tile) {
     vf sum[MOST][WIDE];
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < wide; j++) {
-            sum[i][j] = add ? load(tile + i * PANEL + j * VECTOR) : (vf)0.0f;
-        }
+        for (int j = 0; j < wide; j++) sum[i][j] = (vf)0.0f;
     }
 #pragma clang loop unroll_count(2)
     for (int64_t s = 0; s < steps; s++) {
@@ -27,12 +25,10 @@ INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float 
 
 /* As tile_f32 on pairs of bf16; the products are exact in f32. */
 INLINE void tile_bf16(const int rows, const int wide, int64_t steps, const uint32_t *a,
-                      const uint32_t *b, float *tile, int add) {
+                      const uint32_t *b, float *tile) {
     vf sum[MOST][WIDE];
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < wide; j++) {
-            sum[i][j] = add ? load(tile + i * PANEL + j * VECTOR) : (vf)0.0f;
-        }
+        for (int j = 0; j < wide; j++) sum[i][j] = (vf)0.0f;
     }
 #pragma clang loop unroll_count(2)
     for (int64_t s = 0; s < steps; s++) {
@@ -70,24 +66,24 @@ INLINE void tile_bf16(const int rows, const int wide, int64_t steps, const uint3
 }
 
 INLINE void columns_f32(const int rows, const int columns, int64_t steps, const float *a,
-                        const float *b, float *tile, int add) {
+                        const float *b, float *tile) {
     const int wide = columns < WIDE * VECTOR ? columns / VECTOR : WIDE;
     for (int j = 0; j < columns; j += wide * VECTOR) {
-        tile_f32(rows, wide, steps, a, b + j, tile + j, add);
+        tile_f32(rows, wide, steps, a, b + j, tile + j);
     }
 }
 
 INLINE void columns_bf16(const int rows, const int columns, int64_t steps, const uint32_t *a,
-                         const uint32_t *b, float *tile, int add) {
+                         const uint32_t *b, float *tile) {
     const int wide = columns < WIDE * VECTOR ? columns / VECTOR : WIDE;
     for (int j = 0; j < columns; j += wide * VECTOR) {
-        tile_bf16(rows, wide, steps, a, b + j, tile + j, add);
+        tile_bf16(rows, wide, steps, a, b + j, tile + j);
     }
 }
 
 #define TILE_OF(name, rows, function, columns)                                                     \
-    static void name##_##rows(int64_t steps, const void *a, const void *b, float *tile, int add) { \
-        function(rows, columns, steps, a, b, tile, add);                                           \
+    static void name##_##rows(int64_t steps, const void *a, const void *b, float *tile) {          \
+        function(rows, columns, steps, a, b, tile);                                                \
     }
 #define TILE(rows)                                                                                 \
     TILE_OF(tile_f32, rows, columns_f32, PANEL)                                                    \
@@ -120,8 +116,8 @@ TILE(14)
 #elif MOST == 6
 #define TILES(name) TILES_4(name), name##_5, name##_6
 #else
-#define TILES(name)                                                                               \
-    TILES_4(name), name##_5, name##_6, name##_7, name##_8, name##_9, name##_10, name##_11,        \
+#define TILES(name)                                                                                \
+    TILES_4(name), name##_5, name##_6, name##_7, name##_8, name##_9, name##_10, name##_11,         \
         name##_12, name##_13, name##_14
 #endif
 static const tile_function tiles_f32[2 * MOST] = {TILES(tile_f32), TILES(narrow_f32)};

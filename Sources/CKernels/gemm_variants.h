@@ -18,9 +18,8 @@ static inline int64_t steps_of(int64_t k, int32_t compute) {
     return compute == USPI_BF16 ? (k + 1) / 2 : k;
 }
 
-/* tile[rows][PANEL] = (add ? tile : 0) + A B over `steps` words; a is [steps][rows] words,
- * b is [steps][PANEL] words. */
-typedef void (*tile_function)(int64_t steps, const void *a, const void *b, float *tile, int add);
+/* tile[rows][PANEL] = A B over `steps` words; a is [steps][rows] words, b [steps][PANEL]. */
+typedef void (*tile_function)(int64_t steps, const void *a, const void *b, float *tile);
 
 /* tile[rows][PANEL] = (add ? tile : 0) + A B over segments of SEGMENT steps; row i of segment s of A
  * is at a + offset[s] + i * SEGMENT, b is [segments * SEGMENT][PANEL]. */
@@ -93,21 +92,10 @@ extern const kernel_variant uspi_variant_avx2, uspi_variant_avx512, uspi_variant
 /* The table of the level in use. */
 const kernel_variant *uspi_variant(void);
 
-/* Steps of one piece of a B panel, which stays in the first cache while all tiles use it. */
-enum { STEPS = 256 };
-
 /* `rows` rows in `tiles` tiles of nearly equal height: the first row of tile t. */
 static inline int64_t tile_begin(int64_t rows, int64_t tiles, int64_t t) {
     return rows * t / tiles;
 }
-
-/* What happens to each tile of a panel when its sums are complete. */
-typedef struct panel_end {
-    finish_function finish;
-    const uspi_gemm *gemm;
-    int64_t row, column;
-    int columns;
-} panel_end;
 
 /* A packed left factor: [tile][step][rows of the tile] words. */
 typedef struct tiled_factor {
@@ -116,10 +104,8 @@ typedef struct tiled_factor {
     int64_t steps, rows, tiles;
 } tiled_factor;
 
-/* sums[rows][PANEL] (+)= A B over steps from..<to of A and of one packed panel of B: set when
- * from is 0, else added to. `end` may be NULL. */
-void uspi_panel_product(const tiled_factor *a, const uint32_t *b, int64_t from, int64_t to,
-                        float *sums, const panel_end *end);
+/* sums[rows][PANEL] = A B with one packed panel of B. */
+void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums);
 
 /* Element `index` of an array of `type`. */
 static inline const void *element(const void *base, int64_t index, int32_t type) {

@@ -17,6 +17,27 @@ INLINE vf exp_small(vf r) {
     return p * (r * r) + r + 1.0f;
 }
 
+/* p 2^n for whole n, rounded once where the result is subnormal. */
+INLINE vf scaled(vf p, vf n) {
+#if VECTOR == 16
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    /* two factors, so that neither leaves the range of exponents */
+    const vf half = __builtin_elementwise_floor(n * 0.5f);
+    return p * power_of_two(half) * power_of_two(n - half);
+#endif
+}
+
+/* x / d for d in 1...2^126, within two units in the last place. */
+INLINE vf quotient(vf x, vf d) {
+#if VECTOR == 16
+    const vf guess = (vf)_mm512_rcp14_ps((__m512)d);
+    return x * (guess + guess * (1.0f - d * guess));
+#else
+    return x / d;
+#endif
+}
+
 /* exp(x): 0 below about -104, infinity above 88.7, NaN for NaN. */
 INLINE vf vector_exp(vf x) {
     const vf low = -104.0f, high = 89.0f;
@@ -25,9 +46,30 @@ INLINE vf vector_exp(vf x) {
     const vf n = __builtin_elementwise_roundeven(bounded * 1.44269504088896341f);
     vf r = bounded - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
-    /* two factors, so that neither leaves the range of exponents */
-    const vf half = __builtin_elementwise_floor(n * 0.5f);
-    return exp_small(r) * power_of_two(half) * power_of_two(n - half);
+    return scaled(exp_small(r), n);
+}
+
+/* 2^x for x in -126...126. */
+INLINE vf exp2_bounded(vf x) {
+    const vf shifter = 12582912.0f; /* 1.5 * 2^23: adding it rounds to integers */
+    const vf shifted = x + shifter;
+    const vf f = x - (shifted - shifter);
+    vf p = 0.00015321136063151523f;
+    p = p * f + 0.0013390173778118808f;
+    p = p * f + 0.009618526680893084f;
+    p = p * f + 0.05550362399847888f;
+    p = p * f + 0.24022647832186947f;
+    p = p * f + 0.69314718055994531f;
+    p = p * f + 1.0f;
+    return (vf)((vi)p + ((vi)shifted << 23));
+}
+
+/* x / (1 + 2^u) */
+INLINE vf sigmoid_product(vf x, vf u) {
+    const vf most = 126.0f;
+    vf bounded = u < -most ? -most : u;
+    bounded = bounded > most ? most : bounded;
+    return quotient(x, 1.0f + exp2_bounded(bounded));
 }
 
 /* erf(z), relative error 2e-8; at |z| = 3.92 it is 1 in f32. */
@@ -48,7 +90,7 @@ INLINE vf vector_erf(vf z) {
     q = q * s + 0.11410805583000183f;
     q = q * s + 0.5020739436149597f;
     q = q * s + 1.0f;
-    return bounded * p / q;
+    return quotient(bounded * p, q);
 }
 
 /* 2 sqrt(2/pi) (x + 0.044715 x^3), so that the tanh form is x / (1 + exp(-u)). */
@@ -62,17 +104,18 @@ INLINE vf vector_activation(const int activation, vf x) {
         const vf half = x * 0.5f;
         return half + half * vector_erf(x * 0.70710678118654752f);
     }
-    case USPI_ACT_GELU_TANH: return x / (1.0f + vector_exp(-gelu_tanh_argument(x)));
-    case USPI_ACT_SILU: return x / (1.0f + vector_exp(-x));
+    case USPI_ACT_GELU_TANH:
+        return sigmoid_product(x, x * (-2.302208198f - 0.1029432346f * (x * x)));
+    case USPI_ACT_SILU: return sigmoid_product(x, x * -1.44269504088896341f);
     default: return x;
     }
 }
 
 /* s = 1 / (1 + exp(-u)); *rest = s (1 - s), without cancellation. */
 INLINE vf logistic(vf u, vf *rest) {
-    const vf most = 88.0f;
+    const vf most = 87.0f;
     const vf e = vector_exp(-u > most ? most : -u);
-    const vf s = 1.0f / (1.0f + e);
+    const vf s = quotient((vf)1.0f, 1.0f + e);
     *rest = s * e * s;
     return s;
 }

@@ -115,7 +115,7 @@ package func multiply(
     precondition(c.column == 1)
     if m == 0 || b.n == 0 { return }
     var job = kernelJob(a, b.view, rows: m, into: c, epilogue)
-    let tile = ProductTile(m: m, n: b.n, k: b.k)
+    let tile = ProductTile(m: m, n: b.n, k: b.k, compute: b.compute)
     let workspaceBytes = (Int(uspi_gemm_workspace(Int64(b.k), b.compute.kernel)) + 63) / 64 * 64
     let slots = min(ThreadPool.shared.threads, tile.parts)
     let workspace = try Storage(byteCount: workspaceBytes * slots)
@@ -185,35 +185,39 @@ private func kernelJob(
     return job
 }
 
-/// How a product is cut: enough parts to balance the threads, large enough to be worth a hand-off.
+/// How a product is cut: into blocks of rows that are packed at once, and so many columns that
+/// packing them again for each part costs little; enough parts to balance the threads. Depends on
+/// the sizes alone.
 struct ProductTile {
     let m: Int
     let n: Int
-    let rowGrain: Int
-    let columnGrain: Int
+    let rowParts: Int
+    let columnParts: Int
 
-    var rowParts: Int { (m + rowGrain - 1) / rowGrain }
-    var parts: Int { rowParts * ((n + columnGrain - 1) / columnGrain) }
+    var parts: Int { rowParts * columnParts }
 
-    init(m: Int, n: Int, k: Int) {
+    init(m: Int, n: Int, k: Int, compute: DType) {
         self.m = m
         self.n = n
-        let panel = Int(uspi_gemm_panel())
         let work = m * n * k
-        let wanted = work < 1 << 19 ? 1 : min(64, max(2, work >> 23))
-        let rowUnit = 56
-        let possibleRows = max(1, m / rowUnit)
-        let rows = min(wanted, possibleRows)
-        rowGrain = ((m + rows - 1) / rows + 13) / 14 * 14
-        let columns = min(max(1, wanted / rows), max(1, n / panel))
-        columnGrain = ((n + columns - 1) / columns + panel - 1) / panel * panel
+        let wanted = work < 1 << 19 ? 1 : min(8, max(2, work >> 24))
+        let blocks = ceilingDivision(m, Int(uspi_gemm_block(Int64(k), compute.kernel)))
+        // whole fours, so that 2 and 4 threads get the same number each
+        rowParts = blocks > 2 ? (blocks + 3) / 4 * 4 : min(max(blocks, wanted > 1 ? 2 : 1), m)
+        let most = max(1, n / (8 * Int(uspi_gemm_panel())))
+        columnParts = min(most, max(n / 1152, ceilingDivision(wanted, rowParts), 1))
     }
 
     func ranges(_ part: Int) -> (Range<Int>, Range<Int>) {
         let (column, row) = part.quotientAndRemainder(dividingBy: rowParts)
+        let panel = Int(uspi_gemm_panel())
+        let panels = ceilingDivision(n, panel)
         return (
-            row * rowGrain..<min(m, (row + 1) * rowGrain),
-            column * columnGrain..<min(n, (column + 1) * columnGrain)
+            m * row / rowParts..<m * (row + 1) / rowParts,
+            panels * column / columnParts * panel
+                ..< min(n, panels * (column + 1) / columnParts * panel)
         )
     }
 }
+
+private func ceilingDivision(_ a: Int, _ b: Int) -> Int { (a + b - 1) / b }

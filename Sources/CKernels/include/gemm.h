@@ -64,6 +64,9 @@ size_t uspi_packed_b_size(int64_t k, int64_t n, int32_t compute);
 void uspi_pack_b(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k, int64_t n,
                  int32_t compute, void *packed, int64_t n_begin, int64_t n_end);
 
+/* Rows of A packed at a time. */
+int64_t uspi_gemm_block(int64_t k, int32_t compute);
+
 /* Bytes of workspace for one call (one thread) of uspi_gemm_run, whatever its rows. */
 size_t uspi_gemm_workspace(int64_t k, int32_t compute);
 
