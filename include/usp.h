@@ -2,7 +2,7 @@
  *
  * usp pretrains vision transformers by masked latent modelling, moves their weights into diffusion
  * transformers and classifiers, trains those, samples from them and measures the result; all on a
- * CPU, in one shared library that needs nothing else at run time.
+ * CPU, in one shared library that needs neither Swift nor Python at run time.
  *
  * EXAMPLE  Draw four images' latents from a checkpoint (errors shortened to one macro):
  *
@@ -851,7 +851,7 @@ typedef struct usp_trainer_options {
     usp_allreduce_fn allreduce;     /* NULL = trains alone */
     void *allreduce_user;
     int32_t world_size;             /* ranks, with allreduce */
-    uint32_t reserved;
+    float drop_path;                /* ViT: rate in the last block; it grows linearly from 0 */
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT                                                             \
@@ -867,7 +867,8 @@ USP_API void usp_trainer_free(usp_trainer *trainer);
 /* One update.
  *   inputs    [B, C, H, W]  f32  images (VAE, ViT on pixels) or latents;
  *             [B, D]        f32  with head_only also features (usp_vit_features), computed once
- *   labels    [B]           i64  ViT; DiT and SiT, where NULL is the null class
+ *   labels    [B]           i64  ViT; DiT and SiT, where NULL is the null class. ViT also takes
+ *             [B, K]        f32  shares of the classes, as mixup makes them
  *   times     [B]           f32  DiT 0 ... steps - 1, SiT 0 ... 1; NULL draws them
  *   noise                   f32  of the inputs' shape (DiT, SiT), the latents' (VAE), or [B, T]
  *                                (MAE's masking); NULL draws it

@@ -62,6 +62,7 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
     result.normalizesPatches = given.norm_pix_loss != USP_NO
     result.divergenceWeight = try real(given.kl_weight, else: result.divergenceWeight, "kl_weight")
     result.labelSmoothing = try real(given.label_smoothing, else: 0, "label_smoothing")
+    result.dropPath = try real(given.drop_path, else: 0, "drop_path")
     result.labelDropout = try real(given.label_dropout, else: 0, "label_dropout")
     result.headOnly = given.head_only != 0
     result.reconstruction = try text(given.reconstruction, else: result.reconstruction, "reconstruction")
@@ -85,7 +86,11 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
         let isFeatures = rank == 2 && handle.trainer.options.headOnly
         var batch = Trainer.Batch(try tensor(inputs, "inputs", isFeatures ? ["B", "D"] : latentAxes))
         let samples = [Axis.extent(batch.inputs.shape[0])]
-        batch.labels = try optionalIntegers(labels, "labels", samples)
+        if labels != nil, try view(labels, "labels").dtype == .float32 {
+            batch.targets = try tensor(labels, "labels", samples + ["K"])
+        } else {
+            batch.labels = try optionalIntegers(labels, "labels", samples)
+        }
         if times != nil { batch.times = try reals(times, "times", samples) }
         if noise != nil {
             let given = try view(noise, "noise")

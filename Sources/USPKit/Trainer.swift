@@ -32,6 +32,8 @@ public final class Trainer: @unchecked Sendable {
         public var inputs: Tensor
         /// ViT, DiT and SiT: one a sample.
         public var labels: [Int]?
+        /// ViT, in place of labels: `[B, K]` shares of the classes, as mixup makes them.
+        public var targets: Tensor?
         /// DiT (0 … steps − 1) and SiT (0 … 1): one a sample; nil draws them.
         public var times: [Float]?
         /// MAE: `[B, T]` of masking; DiT, SiT: of the inputs' shape; VAE: of the latents'. nil draws it.
@@ -52,7 +54,7 @@ public final class Trainer: @unchecked Sendable {
     public init(_ model: any Model, _ options: TrainerOptions = TrainerOptions()) throws(USPError) {
         self.options = options
         let parameters = try model.weights.parameters.copied()
-        task = try TrainingTaskKind(model, parameters)
+        task = try TrainingTaskKind(model, parameters, options)
         let depth = task.depth
         trainer = try USPTraining.Trainer(
             parameters, options.internal(),

@@ -38,8 +38,10 @@ public struct TrainerOptions: Sendable {
     /// VAE: weight of the divergence, and `squared` or `absolute` reconstruction.
     public var divergenceWeight: Float = 1e-6
     public var reconstruction = "squared"
-    /// ViT: label smoothing, and whether only the head is trained.
+    /// ViT: label smoothing, drop path's rate in the last block (it grows linearly from 0), and
+    /// whether only the head is trained.
     public var labelSmoothing: Float = 0
+    public var dropPath: Float = 0
     public var headOnly = false
     /// DiT, SiT: share of labels that become the null class.
     public var labelDropout: Float = 0

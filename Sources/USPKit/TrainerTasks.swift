@@ -10,6 +10,7 @@ import USPTraining
 struct TrainingPiece {
     let inputs: Tensor
     let labels: [Int]?
+    let targets: Tensor?
     let times: [Float]?
     let noise: Tensor?
     let key: RandomKey
@@ -25,7 +26,13 @@ struct TrainingPiece {
         if let times = batch.times {
             try require(times.count == samples, .shape, "times: \(times.count), expected \(samples)")
         }
+        if let targets = batch.targets {
+            try require(
+                targets.shape.rank == 2 && targets.shape[0] == samples, .shape,
+                "targets: shape \(targets.shape), expected [\(samples), K]")
+        }
         labels = batch.labels.map { Array($0[range]) }
+        targets = try batch.targets.map { targets throws(USPError) in try targets.detachedRows(range) }
         times = batch.times.map { Array($0[range]) }
         noise = try batch.noise.map { noise throws(USPError) in try noise.detachedRows(range) }
         self.key = key
@@ -66,14 +73,18 @@ enum TrainingTaskKind {
     case diffuse(USPModels.DiT)
 
     /// The model again over parameters of its own.
-    init(_ model: any Model, _ parameters: Parameters) throws(USPError) {
+    init(
+        _ model: any Model, _ parameters: Parameters, _ options: TrainerOptions
+    ) throws(USPError) {
         switch model {
         case let model as VAE:
             self = .autoencode(try KLAutoencoder(model.network.configuration, parameters))
         case let model as MaskedAutoencoder:
             self = .pretrain(try USPModels.MaskedAutoencoder(model.network.configuration, parameters))
         case let model as ViT:
-            self = .classify(try VisionTransformer(model.network.configuration, parameters))
+            var sizes = model.network.configuration
+            sizes.dropPath = options.dropPath
+            self = .classify(try VisionTransformer(sizes, parameters))
         case let model as DiT:
             self = .diffuse(try USPModels.DiT(model.network.configuration, parameters))
         default: throw USPError(.unsupported, "training a \(model.family)")
@@ -117,8 +128,7 @@ enum TrainingTaskKind {
         switch self {
         case .autoencode(let model): try autoencoding(model, piece, options, context)
         case .pretrain(let model): try masking(model, piece, options, context)
-        case .classify(let model):
-            try classifying(model, piece, options, context)
+        case .classify(let model): try classifying(model, piece, options, context)
         case .diffuse(let model):
             model.configuration.returnsSigma
                 ? try denoising(model, piece, options, context)
@@ -168,7 +178,6 @@ private func classifying(
     _ model: VisionTransformer, _ piece: TrainingPiece, _ options: TrainerOptions,
     _ context: Context
 ) throws(USPError) -> Loss {
-    guard let labels = piece.labels else { throw USPError(.argument, "labels: are needed") }
     let logits: Tensor
     if options.headOnly && piece.inputs.shape.rank == 2 {
         try expect(piece.inputs, [piece.count, model.configuration.encoder.width], "features")
@@ -177,6 +186,10 @@ private func classifying(
         try expect(piece.inputs, model.configuration.encoder.imageShape(piece.count), "images")
         logits = try model.logits(piece.inputs, trainsStatistics: true, in: context)
     }
+    if let targets = piece.targets {
+        return .scalar(try context.softmaxCrossEntropy(logits: logits, targets: targets))
+    }
+    guard let labels = piece.labels else { throw USPError(.argument, "labels: are needed") }
     return .scalar(
         try context.softmaxCrossEntropy(
             logits: logits, labels: labels, smoothing: options.labelSmoothing))

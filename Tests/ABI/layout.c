@@ -162,7 +162,7 @@ AT(usp_trainer_options, transport, 120);
 AT(usp_trainer_options, allreduce, 128);
 AT(usp_trainer_options, allreduce_user, 136);
 AT(usp_trainer_options, world_size, 144);
-AT(usp_trainer_options, reserved, 148);
+AT(usp_trainer_options, drop_path, 148);
 
 SIZE(usp_transfer_options, 112);
 AT(usp_transfer_options, struct_size, 0);

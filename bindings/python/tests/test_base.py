@@ -111,6 +111,20 @@ def test_read_only_outputs_are_refused():
         usp.random.normal((2, 3), out=out)
 
 
+def test_dlpack_needs_no_torch():
+    array = np.arange(6, dtype=np.float32)
+
+    class Foreign:
+        def __dlpack__(self, **given):
+            return array.__dlpack__(**given)
+
+        def __dlpack_device__(self):
+            return array.__dlpack_device__()
+
+    tensor, _ = _arrays.as_tensor(Foreign(), "x")
+    assert tensor.data == array.ctypes.data and tensor.shape[0] == 6
+
+
 def test_torch_tensors_share_memory():
     torch = pytest.importorskip("torch")
     x = torch.zeros(2, 3)

@@ -127,6 +127,25 @@ def test_probe_trains_on_features_as_on_their_images():
     assert same(on_images.model(), on_features.model())
 
 
+def test_shares_of_classes_are_labels_too():
+    model, labels = models()["vit"]
+    smoothed = usp.Trainer(model, label_smoothing=0.2).step(X, labels)
+    shares = (0.8 * np.eye(5)[labels] + 0.2 / 5).astype(np.float32)
+    assert usp.Trainer(model).step(X, shares) == pytest.approx(smoothed, rel=1e-6)
+    with pytest.raises(usp.DTypeError):
+        usp.Trainer(model).step(X, shares.astype(np.float64))
+    with pytest.raises(usp.ShapeError):
+        usp.Trainer(model).step(X, shares[:, :4])
+
+
+def test_drop_path_drops():
+    model, labels = models()["vit"]
+    losses = [usp.Trainer(model, drop_path=rate, seed=3).step(X, labels) for rate in (0, 0.5, 0.5)]
+    assert losses[0] != losses[1] == losses[2]
+    with pytest.raises(usp.ArgumentError, match="drop path"):
+        usp.Trainer(model, drop_path=1.5)
+
+
 def test_given_times_and_noise_decide_everything():
     model, labels = models()["sit"]
     noise, times = usp.random.normal(X.shape, 5), np.linspace(0.1, 0.9, 8)

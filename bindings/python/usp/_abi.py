@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "bf5fc80e0186c9912e45bef20994f937ea331255410fb20a8dc1c6af78475fb6"
+HEADER_SHA256 = "49f28dc95243bf015368df7d9b1a951f3294dfddf29e9ee802c2e385fdcd8362"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -369,7 +369,7 @@ usp_trainer_options._fields_ = [
     ("allreduce", usp_allreduce_fn),
     ("allreduce_user", c_void_p),
     ("world_size", c_int32),
-    ("reserved", c_uint32),
+    ("drop_path", c_float),
 ]
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Callable, List, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
 from . import _abi
-from ._arrays import as_tensor, vector
 from ._call import call, encoded, options, view_text
 from ._callbacks import Callbacks
 from ._handles import Handle
 from ._library import lib
 from ._model import Model, compute_name
+from ._sampling import Run
 from .diffusion import Diffusion
 from .dit import DiT, SiT
 from .mae import MaskedAutoencoder
@@ -50,7 +50,7 @@ class Trainer(Handle):
         accumulation: int = 1, dtype: Any = None, seed: int = 0,
         mask_ratio: Optional[float] = None, norm_pix_loss: bool = True,
         kl_weight: Optional[float] = None, reconstruction: Optional[str] = None,
-        label_smoothing: float = 0.0, label_dropout: float = 0.0, head_only: bool = False,
+        label_smoothing: float = 0.0, drop_path: float = 0.0, label_dropout: float = 0.0, head_only: bool = False,
         diffusion: Optional[Diffusion] = None, transport: Optional[Transport] = None,
         allreduce: "Optional[Callable[[np.ndarray], Any]]" = None, world_size: int = 1,
     ):
@@ -63,8 +63,8 @@ class Trainer(Handle):
             layer_decay=layer_decay, compute=compute_name(dtype), seed=seed,
             mask_ratio=mask_ratio, kl_weight=kl_weight, reconstruction=reconstruction,
             norm_pix_loss=int(choice.USP_YES if norm_pix_loss else choice.USP_NO),
-            label_smoothing=label_smoothing, label_dropout=label_dropout,
-            head_only=int(head_only), world_size=world_size)
+            label_smoothing=label_smoothing, drop_path=drop_path, head_only=int(head_only),
+            label_dropout=label_dropout, world_size=world_size)
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:
@@ -78,29 +78,24 @@ class Trainer(Handle):
     ) -> float:
         """One update from [B, C, H, W] images or latents; returns the loss.
 
-        labels [B] for ViT, DiT and SiT; times [B] and noise are drawn where they are not given.
-        With `head_only` features [B, D] will do as well: they do not change while only the head
-        is trained, so they can be computed once.
+        labels [B] for ViT, DiT and SiT, or [B, K] float32 shares of a ViT's classes (mixup); times
+        [B] and noise are drawn where they are not given. With `head_only` features [B, D] will do
+        as well: they do not change while only the head is trained, so they can be computed once.
         """
+        run = Run()
         axes = ["B", "D"] if self._head_only and np.ndim(inputs) == 2 else ["B", "C", "H", "W"]
-        tensor, array = as_tensor(inputs, "inputs", shape=axes)
-        keep: List[Any] = [array]
-        pointers: List[Any] = []
-        for name, value, kind in (("labels", labels, np.int64), ("times", times, np.float32)):
-            pointers.append(None)
-            if value is not None:
-                numbers = vector(value, name, kind, len(array))
-                keep.append(numbers)
-                pointers[-1] = ctypes.byref(as_tensor(numbers, name, dtype=kind)[0])
-        if noise is not None:
-            noise, kept = as_tensor(noise, "noise")
-            keep.append(kept)
-            noise = ctypes.byref(noise)
+        tensor = run.array(inputs, "inputs", shape=axes)
+        batch = tensor.contents.shape[0]
+        if np.ndim(labels) == 2:
+            labels = run.array(labels, "labels", shape=[batch, "K"])
+        else:
+            labels = run.numbers(labels, "labels", np.int64, batch)
+        times = run.numbers(times, "times", np.float32, batch)
+        noise = run.array(noise, "noise")
         loss = ctypes.c_float()
         self._callbacks.exception = None
         self._callbacks.call(
-            lib.usp_trainer_step, self.handle, ctypes.byref(tensor), *pointers, noise,
-            ctypes.byref(loss))
+            lib.usp_trainer_step, self.handle, tensor, labels, times, noise, ctypes.byref(loss))
         return loss.value
 
     @property
