@@ -13,9 +13,7 @@ import USPTensor
         try checkOut(out)
         let given = try options(config, zeros: usp_mae_config(), "config")
         var sizes = MaskedAutoencoder.Configuration()
-        sizes.encoder = try encoder(
-            grid: (given.grid_height, given.grid_width), given.channels, given.patch, given.width,
-            given.depth, given.heads)
+        sizes.encoder = try EncoderConfiguration(given)
         sizes.decoderWidth = try count(given.decoder_width, else: sizes.decoderWidth, "decoder_width")
         sizes.decoderDepth = try count(given.decoder_depth, else: sizes.decoderDepth, "decoder_depth")
         sizes.decoderHeads = try count(given.decoder_heads, else: sizes.decoderHeads, "decoder_heads")
@@ -24,20 +22,38 @@ import USPTensor
     }
 }
 
-/// Sizes of an encoder; 0 is the default.
-func encoder(
-    grid: (Int32, Int32), _ channels: Int32, _ patch: Int32, _ width: Int32, _ depth: Int32,
-    _ heads: Int32
-) throws(USPError) -> EncoderConfiguration {
-    var sizes = EncoderConfiguration()
-    sizes.gridHeight = try count(grid.0, else: sizes.gridHeight, "grid_height")
-    sizes.gridWidth = try count(grid.1, else: sizes.gridWidth, "grid_width")
-    sizes.channels = try count(channels, else: sizes.channels, "channels")
-    sizes.patch = try count(patch, else: sizes.patch, "patch")
-    sizes.width = try count(width, else: sizes.width, "width")
-    sizes.depth = try count(depth, else: sizes.depth, "depth")
-    sizes.heads = try count(heads, else: sizes.heads, "heads")
-    return sizes
+/// What the configurations of masked autoencoders and classifiers begin with.
+protocol EncoderFields {
+    var grid_height: Int32 { get set }
+    var grid_width: Int32 { get set }
+    var channels: Int32 { get set }
+    var patch: Int32 { get set }
+    var width: Int32 { get set }
+    var depth: Int32 { get set }
+    var heads: Int32 { get set }
+}
+
+extension usp_mae_config: EncoderFields {}
+extension usp_vit_config: EncoderFields {}
+
+extension EncoderConfiguration {
+    /// 0 is the default.
+    init(_ given: some EncoderFields) throws(USPError) {
+        self.init()
+        gridHeight = try count(given.grid_height, else: gridHeight, "grid_height")
+        gridWidth = try count(given.grid_width, else: gridWidth, "grid_width")
+        channels = try count(given.channels, else: channels, "channels")
+        patch = try count(given.patch, else: patch, "patch")
+        width = try count(given.width, else: width, "width")
+        depth = try count(given.depth, else: depth, "depth")
+        heads = try count(given.heads, else: heads, "heads")
+    }
+
+    func describe(in result: inout some EncoderFields) {
+        (result.grid_height, result.grid_width) = (Int32(gridHeight), Int32(gridWidth))
+        (result.channels, result.patch) = (Int32(channels), Int32(patch))
+        (result.width, result.depth, result.heads) = (Int32(width), Int32(depth), Int32(heads))
+    }
 }
 
 @_cdecl("usp_mae_describe") @implementation public func usp_mae_describe(
@@ -46,13 +62,7 @@ func encoder(
     guarded("usp_mae_describe") { () throws(USPError) in
         let sizes = try model(mae, as: MaskedAutoencoder.self, "mae").configuration
         var result = usp_mae_config()
-        result.grid_height = Int32(sizes.encoder.gridHeight)
-        result.grid_width = Int32(sizes.encoder.gridWidth)
-        result.channels = Int32(sizes.encoder.channels)
-        result.patch = Int32(sizes.encoder.patch)
-        result.width = Int32(sizes.encoder.width)
-        result.depth = Int32(sizes.encoder.depth)
-        result.heads = Int32(sizes.encoder.heads)
+        sizes.encoder.describe(in: &result)
         result.decoder_width = Int32(sizes.decoderWidth)
         result.decoder_depth = Int32(sizes.decoderDepth)
         result.decoder_heads = Int32(sizes.decoderHeads)

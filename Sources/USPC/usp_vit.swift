@@ -13,9 +13,7 @@ import USPTensor
         try checkOut(out)
         let given = try options(config, zeros: usp_vit_config(), "config")
         var sizes = ViT.Configuration()
-        sizes.encoder = try encoder(
-            grid: (given.grid_height, given.grid_width), given.channels, given.patch, given.width,
-            given.depth, given.heads)
+        sizes.encoder = try EncoderConfiguration(given)
         sizes.classes = try count(given.classes, else: sizes.classes, "classes")
         sizes.pool = try text(given.pool, else: sizes.pool, "pool")
         sizes.head = try text(given.head, else: sizes.head, "head")
@@ -29,13 +27,7 @@ import USPTensor
     guarded("usp_vit_describe") { () throws(USPError) in
         let sizes = try model(vit, as: ViT.self, "vit").configuration
         var result = usp_vit_config()
-        result.grid_height = Int32(sizes.encoder.gridHeight)
-        result.grid_width = Int32(sizes.encoder.gridWidth)
-        result.channels = Int32(sizes.encoder.channels)
-        result.patch = Int32(sizes.encoder.patch)
-        result.width = Int32(sizes.encoder.width)
-        result.depth = Int32(sizes.encoder.depth)
-        result.heads = Int32(sizes.encoder.heads)
+        sizes.encoder.describe(in: &result)
         result.classes = Int32(sizes.classes)
         result.pool = sizes.pool == "token" ? staticText("token") : staticText("avg")
         switch sizes.head {

@@ -5,15 +5,13 @@ import USPFiles
 import USPModels
 import USPTensor
 
-/// Where a model is loaded from.
-private struct ModelSource {
+/// A file, and how a model is loaded from it.
+public struct ModelSource {
     let archive: Archive
     let options: LoadOptions
-    let loading: USPModels.LoadOptions
 
-    init(_ archive: Archive, _ options: LoadOptions) {
-        self.archive = archive
-        self.options = options
+    /// For the loading functions of the families.
+    var loading: USPModels.LoadOptions {
         var loading = USPModels.LoadOptions()
         loading.inference.table = options.table
         loading.inference.heads = options.heads
@@ -23,7 +21,7 @@ private struct ModelSource {
             loading.inference.normalization = LatentNormalization(
                 shift: options.shift ?? [0], scale: options.scale ?? [1])
         }
-        self.loading = loading
+        return loading
     }
 
     func weights(
@@ -44,104 +42,59 @@ extension Checkpoint {
     }
 }
 
-extension VAE {
-    /// Loads an autoencoder with the normalisation of its latents.
+extension Model {
+    /// Loads a model of this family; its sizes are inferred. A DiT is a SiT where the options or
+    /// the file say so.
     ///
     /// - Throws: one error that names everything that does not fit.
     public static func load(
         _ path: String, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> VAE {
-        try load(archive: Archive.open(path), options)
+    ) throws(USPError) -> Self {
+        try load(ModelSource(archive: Archive.open(path), options: options))
     }
 
     public static func load(
         _ checkpoint: Checkpoint, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> VAE {
-        try load(archive: checkpoint.selected, options)
+    ) throws(USPError) -> Self {
+        try load(ModelSource(archive: checkpoint.selected, options: options))
     }
+}
 
-    static func load(archive: Archive, _ options: LoadOptions) throws(USPError) -> VAE {
-        let source = ModelSource(archive, options)
-        let loaded = try KLAutoencoder.load(archive, source.loading)
+extension VAE {
+    public static func load(_ source: ModelSource) throws(USPError) -> VAE {
+        let loaded = try KLAutoencoder.load(source.archive, source.loading)
         let weights = try source.weights(loaded.model.parameters, loaded.report, .autoencoder)
-        return VAE(loaded.model, weights, compute: options.compute)
+        return VAE(loaded.model, weights, compute: source.options.compute)
     }
 }
 
 extension MaskedAutoencoder {
-    /// Loads a masked autoencoder, or the encoder of one.
-    ///
-    /// - Throws: one error that names everything that does not fit.
-    public static func load(
-        _ path: String, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> MaskedAutoencoder {
-        try load(archive: Archive.open(path), options)
-    }
-
-    public static func load(
-        _ checkpoint: Checkpoint, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> MaskedAutoencoder {
-        try load(archive: checkpoint.selected, options)
-    }
-
-    static func load(archive: Archive, _ options: LoadOptions) throws(USPError) -> MaskedAutoencoder {
-        let source = ModelSource(archive, options)
-        let loaded = try USPModels.MaskedAutoencoder.load(archive, source.loading)
+    public static func load(_ source: ModelSource) throws(USPError) -> MaskedAutoencoder {
+        let loaded = try USPModels.MaskedAutoencoder.load(source.archive, source.loading)
         let weights = try source.weights(loaded.model.parameters, loaded.report, .visionTransformer)
-        return MaskedAutoencoder(loaded.model, weights, compute: options.compute)
+        return MaskedAutoencoder(loaded.model, weights, compute: source.options.compute)
     }
 }
 
 extension ViT {
-    /// Loads a classifier or a plain encoder.
-    ///
-    /// - Throws: one error that names everything that does not fit.
-    public static func load(
-        _ path: String, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> ViT {
-        try load(archive: Archive.open(path), options)
-    }
-
-    public static func load(
-        _ checkpoint: Checkpoint, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> ViT {
-        try load(archive: checkpoint.selected, options)
-    }
-
-    static func load(archive: Archive, _ options: LoadOptions) throws(USPError) -> ViT {
-        let source = ModelSource(archive, options)
-        let pool = try options.pool.map { name throws(USPError) in try VisionTransformerConfiguration.pool(name) }
-        let loaded = try VisionTransformer.load(archive, pool: pool, source.loading)
+    public static func load(_ source: ModelSource) throws(USPError) -> ViT {
+        let pool = try source.options.pool.map { name throws(USPError) in
+            try VisionTransformerConfiguration.pool(name)
+        }
+        let loaded = try VisionTransformer.load(source.archive, pool: pool, source.loading)
         let weights = try source.weights(loaded.model.parameters, loaded.report, .visionTransformer)
-        return ViT(loaded.model, weights, compute: options.compute)
+        return ViT(loaded.model, weights, compute: source.options.compute)
     }
 }
 
 extension DiT {
-    /// Loads a DiT, or a SiT where the options say so: their files do not differ.
-    ///
-    /// - Throws: one error that names everything that does not fit.
-    public static func load(
-        _ path: String, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> DiT {
-        try load(archive: Archive.open(path), options)
-    }
-
-    public static func load(
-        _ checkpoint: Checkpoint, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> DiT {
-        try load(archive: checkpoint.selected, options)
-    }
-
-    static func load(archive: Archive, _ options: LoadOptions) throws(USPError) -> DiT {
-        let source = ModelSource(archive, options)
-        if let family = options.family, !["DiT", "SiT"].contains(family) {
-            throw unknownName(family, what: "family", known: ["DiT", "SiT"])
-        }
-        let told = options.family ?? archive.metadataValue("usp.family")
-        let loaded = try USPModels.DiT.load(archive, returnsSigma: told != "SiT", source.loading)
-        let weights = try source.weights(loaded.model.parameters, loaded.report, .diffusionTransformer)
-        return DiT(loaded.model, weights, compute: options.compute)
+    public static func load(_ source: ModelSource) throws(USPError) -> DiT {
+        let told = source.options.family ?? source.archive.metadataValue("usp.family")
+        let loaded = try USPModels.DiT.load(
+            source.archive, returnsSigma: told != "SiT", source.loading)
+        let weights = try source.weights(
+            loaded.model.parameters, loaded.report, .diffusionTransformer)
+        return DiT(loaded.model, weights, compute: source.options.compute)
     }
 }
 
@@ -151,23 +104,27 @@ extension DiT {
 public func loadModel(
     _ path: String, _ options: LoadOptions = LoadOptions()
 ) throws(USPError) -> any Model {
-    try loadModel(archive: Archive.open(path), options)
+    try loadModel(ModelSource(archive: Archive.open(path), options: options))
 }
 
 public func loadModel(
     _ checkpoint: Checkpoint, _ options: LoadOptions = LoadOptions()
 ) throws(USPError) -> any Model {
-    try loadModel(archive: checkpoint.selected, options)
+    try loadModel(ModelSource(archive: checkpoint.selected, options: options))
 }
 
-private func loadModel(archive: Archive, _ options: LoadOptions) throws(USPError) -> any Model {
+private func loadModel(_ source: ModelSource) throws(USPError) -> any Model {
     let name: String
-    if let family = options.family { name = family } else { name = try family(archive, options.table) }
+    if let family = source.options.family {
+        name = family
+    } else {
+        name = try family(source.archive, source.options.table)
+    }
     switch name {
-    case "VAE": return try VAE.load(archive: archive, options)
-    case "MAE": return try MaskedAutoencoder.load(archive: archive, options)
-    case "ViT": return try ViT.load(archive: archive, options)
-    case "DiT", "SiT": return try DiT.load(archive: archive, options)
+    case "VAE": return try VAE.load(source)
+    case "MAE": return try MaskedAutoencoder.load(source)
+    case "ViT": return try ViT.load(source)
+    case "DiT", "SiT": return try DiT.load(source)
     default:
         throw unknownName(name, what: "family", known: ["VAE", "MAE", "ViT", "DiT", "SiT"])
     }

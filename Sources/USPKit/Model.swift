@@ -15,6 +15,8 @@ public protocol Model: AnyObject, Sendable {
     var metadata: [(key: String, value: String)] { get }
     /// `[B, C, H, W]` that it takes; zeros for extents that are free.
     func inputShape(batch: Int) -> Shape
+    /// Loads one; `load(_ path:)` and `load(_ checkpoint:)` are what people call.
+    static func load(_ source: ModelSource) throws(USPError) -> Self
 }
 
 /// Parameters by name, in the names of the model's own family.
