@@ -40,7 +40,7 @@ for name in inspect_file autoencode train transfer sample; do
 done
 
 swift build -c release --product usp-examples >"$built/output.txt" 2>&1 || { cat "$built/output.txt" >&2; exit 1; }
-for name in inspect autoencode train transfer sample; do
+for name in inspect autoencode train transfer sample demo; do
     quietly "$library/usp-examples" "$name"
     echo "Swift: $name"
 done
