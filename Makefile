@@ -18,7 +18,9 @@ demo: build ## the whole idea on real pictures, in ten minutes: out/demo/index.h
 test: setup ## everything: Swift, header and ABI, C, Python, examples
 	@scripts/test.sh
 
-quick: setup ## header test and the Swift tests
+quick: setup ## header, symbols, the C tests and the Swift tests
+	swift build -c release
+	Tests/ABI/run.sh
 	swift test -c release --no-parallel
 
 fuzz: setup ## mutated files through every reader for a bounded time (SECONDS=60)

@@ -52,5 +52,6 @@ void test_transfer(void);
 void test_diffusion(void);
 void test_model(void);
 void test_trainer(void);
+void test_story(void);
 
 #endif

@@ -11,6 +11,7 @@ int main(void) {
     test_diffusion();
     test_model();
     test_trainer();
+    test_story();
     printf("C: %d expectations, %d failed\n", checks, failures);
     return failures != 0;
 }

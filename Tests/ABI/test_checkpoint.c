@@ -8,7 +8,8 @@
 static void made_and_saved(void) {
     float values[6] = {1, 2, 3, 4, 5, 6};
     const char *names[2] = {"first", "second"};
-    usp_tensor arrays[2] = {tensor(values, USP_F32, SHAPE(2, 3)), tensor(values, USP_F32, SHAPE(4))};
+    usp_tensor arrays[2] = {tensor(values, USP_F32, SHAPE(2, 3)),
+                            tensor(values, USP_F32, SHAPE(4))};
     usp_checkpoint *made = NULL, *opened = NULL;
     EXPECT_OK(usp_checkpoint_create(names, arrays, 2, &made));
     EXPECT_OK(usp_checkpoint_save(made, PATH, NULL));
@@ -22,7 +23,8 @@ static void made_and_saved(void) {
     EXPECT(found.data == NULL && found.rank == 1 && found.shape[0] == 4);
     EXPECT_OK(usp_checkpoint_tensor(opened, "first", &found));
     EXPECT(found.rank == 2 && memcmp(found.data, values, sizeof values) == 0);
-    EXPECT_STATUS(usp_checkpoint_tensor(opened, "third", &found), USP_ERROR_MISSING_WEIGHT, "third");
+    EXPECT_STATUS(usp_checkpoint_tensor(opened, "third", &found), USP_ERROR_MISSING_WEIGHT,
+                  "third");
     EXPECT_STATUS(usp_checkpoint_tensor(opened, NULL, &found), USP_ERROR_ARGUMENT, "name: is NULL");
 
     size_t length = 0;

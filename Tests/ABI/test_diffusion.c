@@ -44,7 +44,8 @@ static void options_by_size(void) {
     EXPECT(usp_diffusion_steps(diffusion) == 100);
     usp_diffusion_free(diffusion);
     old.training_steps = -3;
-    EXPECT_STATUS(usp_diffusion_create(&old, &diffusion), USP_ERROR_ARGUMENT, "training_steps: is -3");
+    EXPECT_STATUS(usp_diffusion_create(&old, &diffusion), USP_ERROR_ARGUMENT,
+                  "training_steps: is -3");
 }
 
 static void handles(void) {

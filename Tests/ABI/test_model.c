@@ -77,7 +77,8 @@ static void forward(void) {
     EXPECT_OK(usp_checkpoint_tensor(gradients, "blocks.0.attn.qkv.weight", &gradient));
     EXPECT_OK(usp_model_parameter(dit, "blocks.0.attn.qkv.weight", &parameter));
     EXPECT(gradient.shape[0] == 48 && parameter.shape[1] == 16);
-    EXPECT_STATUS(usp_model_parameter(dit, "nothing", &parameter), USP_ERROR_MISSING_WEIGHT, "nothing");
+    EXPECT_STATUS(usp_model_parameter(dit, "nothing", &parameter), USP_ERROR_MISSING_WEIGHT,
+                  "nothing");
 
     /* A checkpoint over a model's memory outlives the model. */
     usp_checkpoint *weights = NULL;
@@ -99,7 +100,8 @@ static void forward(void) {
 static void *run(void *argument) {
     usp_model *dit = argument;
     float latents[64], prediction[128], times[1] = {7};
-    usp_tensor x = tensor(latents, USP_F32, SHAPE(1, 4, 4, 4)), t = tensor(times, USP_F32, SHAPE(1));
+    usp_tensor x = tensor(latents, USP_F32, SHAPE(1, 4, 4, 4)),
+               t = tensor(times, USP_F32, SHAPE(1));
     usp_tensor out = tensor(prediction, USP_F32, SHAPE(1, 8, 4, 4));
     if (usp_random_normal(1, &x) != USP_OK) return NULL;
     for (int i = 0; i < 50; i++)

@@ -32,9 +32,11 @@ void test_trainer(void) {
 
     float images[3 * 4 * 4 * 4], first = 0, last = 0;
     int64_t classes[3] = {0, 1, 2};
-    usp_tensor x = tensor(images, USP_F32, SHAPE(3, 4, 4, 4)), y = tensor(classes, USP_I64, SHAPE(3));
+    usp_tensor x = tensor(images, USP_F32, SHAPE(3, 4, 4, 4)),
+               y = tensor(classes, USP_I64, SHAPE(3));
     EXPECT_OK(usp_random_normal(1, &x));
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, NULL, NULL, NULL, &first), USP_ERROR_ARGUMENT, "labels");
+    EXPECT_STATUS(usp_trainer_step(trainer, &x, NULL, NULL, NULL, &first), USP_ERROR_ARGUMENT,
+                  "labels");
     EXPECT_OK(usp_trainer_step(trainer, &x, &y, NULL, NULL, &first));
     for (int i = 0; i < 20; i++) EXPECT_OK(usp_trainer_step(trainer, &x, &y, NULL, NULL, &last));
     EXPECT(last < first && usp_trainer_steps(trainer) == 21);
@@ -44,7 +46,8 @@ void test_trainer(void) {
     classes[0] = 0;
 
     usp_trainer_cancel(trainer);
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CANCELLED, "cancelled");
+    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CANCELLED,
+                  "cancelled");
     EXPECT(usp_trainer_steps(trainer) == 21);
     EXPECT_OK(usp_trainer_model(trainer, 1, &after));
     usp_trainer_free(trainer);
@@ -59,7 +62,8 @@ void test_trainer(void) {
     EXPECT_STATUS(usp_trainer_create(vit, &options, &trainer), USP_ERROR_ARGUMENT, "ranks");
     options.world_size = 2;
     EXPECT_OK(usp_trainer_create(vit, &options, &trainer));
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CALLBACK, "returned 3");
+    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CALLBACK,
+                  "returned 3");
     EXPECT(count >= (size_t)usp_model_size(vit) && usp_trainer_steps(trainer) == 0);
     usp_model_free(vit);
     usp_trainer_free(trainer);

@@ -23,7 +23,8 @@ static void planned(usp_transfer_plan *plan) {
     EXPECT(usp_transfer_plan_transferred(plan) > 0);
     EXPECT(usp_transfer_plan_name(plan, count) == NULL && strstr(usp_last_error(), "past the end"));
     EXPECT(usp_transfer_plan_left_name(plan, 0) && usp_transfer_plan_left_reason(plan, 0));
-    EXPECT(usp_transfer_plan_note_count(plan) == 1 && strstr(usp_transfer_plan_note(plan, 0), "GELU"));
+    EXPECT(usp_transfer_plan_note_count(plan) == 1 &&
+           strstr(usp_transfer_plan_note(plan, 0), "GELU"));
     size_t length = 0;
     EXPECT_OK(usp_transfer_plan_report(plan, NULL, 0, &length));
     EXPECT(length > 1000);
@@ -51,9 +52,12 @@ void test_transfer(void) {
     unlink(PATH);
 
     usp_transfer_plan *none = NULL;
-    EXPECT_STATUS(usp_transfer_plan_open(SOURCE, "DiT-B/2", &options, &none), USP_ERROR_SHAPE, "24 wide");
-    EXPECT_STATUS(usp_transfer_plan_open(NULL, "DiT", NULL, &none), USP_ERROR_ARGUMENT, "path: is NULL");
+    EXPECT_STATUS(usp_transfer_plan_open(SOURCE, "DiT-B/2", &options, &none), USP_ERROR_SHAPE,
+                  "24 wide");
+    EXPECT_STATUS(usp_transfer_plan_open(NULL, "DiT", NULL, &none), USP_ERROR_ARGUMENT,
+                  "path: is NULL");
     EXPECT_STATUS(usp_transfer_plan_create(NULL, "DiT", NULL, &none), USP_ERROR_ARGUMENT, "source");
-    EXPECT_STATUS(usp_transfer_plan_open(SOURCE, "DiT", NULL, NULL), USP_ERROR_ARGUMENT, "out: is NULL");
+    EXPECT_STATUS(usp_transfer_plan_open(SOURCE, "DiT", NULL, NULL), USP_ERROR_ARGUMENT,
+                  "out: is NULL");
     usp_transfer_plan_free(NULL);
 }
