@@ -1,4 +1,5 @@
-// libjpeg reports errors by a callback that must not return; here it jumps no further than this file.
+// libjpeg reports errors by a callback that must not return; here it jumps no further than this
+// file.
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +28,9 @@ static void fail(j_common_ptr info) {
 
 static void warn(j_common_ptr info, int level) {
     struct failure *failure = (struct failure *)info->err;
-    if (level < 0) failure->premature_end |= strstr(failure->base.jpeg_message_table[failure->base.msg_code], "Premature end") != NULL;
+    if (level < 0)
+        failure->premature_end |= strstr(failure->base.jpeg_message_table[failure->base.msg_code],
+                                         "Premature end") != NULL;
 }
 
 static void watch(j_common_ptr info) {
@@ -86,7 +89,8 @@ static void read_rows(struct jpeg_decompress_struct *decoder, uint8_t *pixels, i
     size_t width = decoder->output_width, row = width * (size_t)channels;
     JSAMPARRAY wide = NULL;
     if (decoder->out_color_space == JCS_CMYK)
-        wide = decoder->mem->alloc_sarray((j_common_ptr)decoder, JPOOL_IMAGE, decoder->output_width * 4, 1);
+        wide = decoder->mem->alloc_sarray((j_common_ptr)decoder, JPOOL_IMAGE,
+                                          decoder->output_width * 4, 1);
     while (decoder->output_scanline < decoder->output_height) {
         uint8_t *to = pixels + row * decoder->output_scanline;
         JSAMPROW target = wide ? wide[0] : to;

@@ -28,8 +28,8 @@ static void gather_pixel(const uspi_windows *w, const char *image, ptrdiff_t y, 
     }
 }
 
-void uspi_gather_windows(const uspi_windows *w, const void *images, ptrdiff_t m_begin, ptrdiff_t m_end,
-                         ptrdiff_t tap_begin, ptrdiff_t tap_end, void *out) {
+void uspi_gather_windows(const uspi_windows *w, const void *images, ptrdiff_t m_begin,
+                         ptrdiff_t m_end, ptrdiff_t tap_begin, ptrdiff_t tap_end, void *out) {
     const ptrdiff_t grid = w->out_height * w->out_width;
     const ptrdiff_t image_bytes = w->height * w->width * w->channels * w->element;
     const ptrdiff_t row_bytes = (tap_end - tap_begin) * w->channels * w->element;
@@ -60,13 +60,14 @@ void uspi_scatter_rows(const uspi_places *p, const float *rows, ptrdiff_t m_begi
     }
 }
 
-void uspi_gather_rows(const uspi_places *p, const float *images, ptrdiff_t m_begin, ptrdiff_t m_end, float *rows) {
+void uspi_gather_rows(const uspi_places *p, const float *images, ptrdiff_t m_begin, ptrdiff_t m_end,
+                      float *rows) {
     for (ptrdiff_t m = m_begin; m < m_end; m++, rows += p->channels)
         memcpy(rows, images + place(p, m), (size_t)p->channels * sizeof(float));
 }
 
-void uspi_kernel_tap(const float *w, ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t taps, const int32_t *list,
-                     ptrdiff_t listed, int32_t by_output, float *out) {
+void uspi_kernel_tap(const float *w, ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t taps,
+                     const int32_t *list, ptrdiff_t listed, int32_t by_output, float *out) {
     for (ptrdiff_t o = 0; o < outputs; o++)
         for (ptrdiff_t c = 0; c < inputs; c++) {
             const float *kernel = w + (o * inputs + c) * taps;
@@ -77,7 +78,8 @@ void uspi_kernel_tap(const float *w, ptrdiff_t outputs, ptrdiff_t inputs, ptrdif
 }
 
 void uspi_kernel_tap_gradient(const float *g, ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t taps,
-                              const int32_t *list, ptrdiff_t listed, ptrdiff_t o_begin, ptrdiff_t o_end, float *w) {
+                              const int32_t *list, ptrdiff_t listed, ptrdiff_t o_begin,
+                              ptrdiff_t o_end, float *w) {
     for (ptrdiff_t o = o_begin; o < o_end; o++)
         for (ptrdiff_t c = 0; c < inputs; c++) {
             float *kernel = w + (o * inputs + c) * taps;

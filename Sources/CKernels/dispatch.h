@@ -5,7 +5,8 @@
 
 #if defined(__x86_64__)
 #define USPI_TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
-#define USPI_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define USPI_TARGET_AVX512                                                                         \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 
 /* Defines `name(params)` and its variants; the last argument is the body. `uspi_isa()` is 0 for
  * scalar, 1 for AVX2, 2 and more for AVX-512. */

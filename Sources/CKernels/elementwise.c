@@ -3,9 +3,10 @@
 #include "elementwise.h"
 #include "dispatch.h"
 
-USPI_DISPATCH(void, uspi_add, (float *restrict y, const float *restrict x, ptrdiff_t n), (y, x, n), {
-    for (ptrdiff_t i = 0; i < n; i++) y[i] += x[i];
-})
+USPI_DISPATCH(
+    void, uspi_add, (float *restrict y, const float *restrict x, ptrdiff_t n), (y, x, n), {
+        for (ptrdiff_t i = 0; i < n; i++) y[i] += x[i];
+    })
 
 USPI_DISPATCH(
     void, uspi_sum_rows,

@@ -21,7 +21,7 @@ static inline int64_t steps_of(int64_t k, int32_t compute) {
 /* tile[rows][PANEL] = A B over `steps` words; a is [steps][rows] words, b [steps][PANEL]. */
 typedef void (*tile_function)(int64_t steps, const void *a, const void *b, float *tile);
 
-/* tile[rows][PANEL] = (add ? tile : 0) + A B over segments of SEGMENT steps; row i of segment s of A
+/* tile[rows][PANEL] = (add ? tile : 0) + A B over segments of SEGMENT steps; row i of A's segment s
  * is at a + offset[s] + i * SEGMENT, b is [segments * SEGMENT][PANEL]. */
 typedef void (*segment_function)(int64_t segments, const ptrdiff_t *offset, const float *a,
                                  const float *b, float *tile, int add);
@@ -62,8 +62,9 @@ typedef struct kernel_variant {
                             ptrdiff_t panel, float *, ptrdiff_t kernel_row);
     void (*winograd_spread)(const uspi_winograd *, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end);
     void (*outer_f32)(int64_t steps, const float *a, const float *b, float *tile);
-    void (*winograd_kernel_gradient)(const uspi_winograd_weight *, const float *, ptrdiff_t kernel_row,
-                                     ptrdiff_t block, ptrdiff_t panel, float *);
+    void (*winograd_kernel_gradient)(const uspi_winograd_weight *, const float *,
+                                     ptrdiff_t kernel_row, ptrdiff_t block, ptrdiff_t panel,
+                                     float *);
     pack_function pack;
     finish_function finish;
     /* attention (see attention_panel.h) */

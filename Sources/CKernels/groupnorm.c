@@ -22,8 +22,8 @@ USPI_DISPATCH(
 
 USPI_DISPATCH(
     void, uspi_normalize_f32,
-    (const float *restrict x, const float *restrict scale, const float *restrict shift, ptrdiff_t rows,
-     ptrdiff_t channels, int32_t silu, float *restrict y),
+    (const float *restrict x, const float *restrict scale, const float *restrict shift,
+     ptrdiff_t rows, ptrdiff_t channels, int32_t silu, float *restrict y),
     (x, scale, shift, rows, channels, silu, y), {
         for (ptrdiff_t i = 0; i < rows; i++, x += channels, y += channels) {
             if (silu)
@@ -38,8 +38,8 @@ USPI_DISPATCH(
 
 USPI_DISPATCH(
     void, uspi_normalize_bf16,
-    (const float *restrict x, const float *restrict scale, const float *restrict shift, ptrdiff_t rows,
-     ptrdiff_t channels, int32_t silu, uint16_t *restrict y),
+    (const float *restrict x, const float *restrict scale, const float *restrict shift,
+     ptrdiff_t rows, ptrdiff_t channels, int32_t silu, uint16_t *restrict y),
     (x, scale, shift, rows, channels, silu, y), {
         for (ptrdiff_t i = 0; i < rows; i++, x += channels, y += channels) {
             if (silu)
@@ -48,12 +48,13 @@ USPI_DISPATCH(
                     y[c] = rounded_bf16(z * sigmoid(z));
                 }
             else
-                for (ptrdiff_t c = 0; c < channels; c++) y[c] = rounded_bf16(x[c] * scale[c] + shift[c]);
+                for (ptrdiff_t c = 0; c < channels; c++)
+                    y[c] = rounded_bf16(x[c] * scale[c] + shift[c]);
         }
     })
 
-void uspi_normalize(const float *x, const float *scale, const float *shift, ptrdiff_t rows, ptrdiff_t channels,
-                    int32_t silu, int32_t type, void *y) {
+void uspi_normalize(const float *x, const float *scale, const float *shift, ptrdiff_t rows,
+                    ptrdiff_t channels, int32_t silu, int32_t type, void *y) {
     if (type == USPI_BF16)
         uspi_normalize_bf16(x, scale, shift, rows, channels, silu, y);
     else
@@ -64,7 +65,8 @@ USPI_DISPATCH(
     void, uspi_normalize_sums,
     (const float *restrict x, const float *restrict dy, const float *restrict scale,
      const float *restrict shift, const float *restrict inverse, const float *restrict offset,
-     ptrdiff_t rows, ptrdiff_t channels, int32_t silu, float *restrict sum, float *restrict product),
+     ptrdiff_t rows, ptrdiff_t channels, int32_t silu, float *restrict sum,
+     float *restrict product),
     (x, dy, scale, shift, inverse, offset, rows, channels, silu, sum, product), {
         for (ptrdiff_t c = 0; c < channels; c++) sum[c] = product[c] = 0;
         for (ptrdiff_t i = 0; i < rows; i++, x += channels, dy += channels) {

@@ -22,33 +22,35 @@ double uspi_cross_entropy_row(
 }
 
 /* Eight f64 lanes, folded in order. */
-USPI_DISPATCH(double, uspi_squared_difference, (const float *a, const float *b, ptrdiff_t n), (a, b, n), {
-    double lanes[8] = {0};
-    ptrdiff_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int l = 0; l < 8; l++) {
-            double d = (double)a[i + l] - b[i + l];
-            lanes[l] += d * d;
+USPI_DISPATCH(
+    double, uspi_squared_difference, (const float *a, const float *b, ptrdiff_t n), (a, b, n), {
+        double lanes[8] = {0};
+        ptrdiff_t i = 0;
+        for (; i + 8 <= n; i += 8)
+            for (int l = 0; l < 8; l++) {
+                double d = (double)a[i + l] - b[i + l];
+                lanes[l] += d * d;
+            }
+        double sum = 0;
+        for (int l = 0; l < 8; l++) sum += lanes[l];
+        for (; i < n; i++) {
+            double d = (double)a[i] - b[i];
+            sum += d * d;
         }
-    double sum = 0;
-    for (int l = 0; l < 8; l++) sum += lanes[l];
-    for (; i < n; i++) {
-        double d = (double)a[i] - b[i];
-        sum += d * d;
-    }
-    return sum;
-})
+        return sum;
+    })
 
-USPI_DISPATCH(double, uspi_absolute_difference, (const float *a, const float *b, ptrdiff_t n), (a, b, n), {
-    double lanes[8] = {0};
-    ptrdiff_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int l = 0; l < 8; l++) lanes[l] += fabs((double)a[i + l] - b[i + l]);
-    double sum = 0;
-    for (int l = 0; l < 8; l++) sum += lanes[l];
-    for (; i < n; i++) sum += fabs((double)a[i] - b[i]);
-    return sum;
-})
+USPI_DISPATCH(
+    double, uspi_absolute_difference, (const float *a, const float *b, ptrdiff_t n), (a, b, n), {
+        double lanes[8] = {0};
+        ptrdiff_t i = 0;
+        for (; i + 8 <= n; i += 8)
+            for (int l = 0; l < 8; l++) lanes[l] += fabs((double)a[i + l] - b[i + l]);
+        double sum = 0;
+        for (int l = 0; l < 8; l++) sum += lanes[l];
+        for (; i < n; i++) sum += fabs((double)a[i] - b[i]);
+        return sum;
+    })
 
 USPI_DISPATCH(
     void, uspi_squared_difference_backward,

@@ -29,7 +29,8 @@ USPI_DISPATCH(
 USPI_DISPATCH(
     void, uspi_lars_run,
     (float rate, float momentum, float decay, float trust, float scale, float ema_decay,
-     float *restrict p, const float *restrict g, float *restrict mu, float *restrict ema, ptrdiff_t n),
+     float *restrict p, const float *restrict g, float *restrict mu, float *restrict ema,
+     ptrdiff_t n),
     (rate, momentum, decay, trust, scale, ema_decay, p, g, mu, ema, n), {
         for (ptrdiff_t i = 0; i < n; i++) {
             float update = momentum * mu[i] + trust * (scale * g[i] + decay * p[i]);

@@ -42,14 +42,15 @@ void uspi_winograd_product(const uspi_winograd *w, ptrdiff_t point) {
     float *m = w->m + point * w->m_row;
     ptrdiff_t offsets[PIECE];
     for (ptrdiff_t s = 0; s < PIECE; s++) offsets[s] = s * tiles * SEGMENT;
-    for (ptrdiff_t o = 0; o < w->outputs; o += PANEL, b += w->channels * PANEL, m += tiles * PANEL) {
+    for (ptrdiff_t o = 0; o < w->outputs;
+         o += PANEL, b += w->channels * PANEL, m += tiles * PANEL) {
         for (ptrdiff_t from = 0; from < segments; from += PIECE) {
             const ptrdiff_t count = segments - from < PIECE ? segments - from : PIECE;
             for (ptrdiff_t g = 0; g < groups; g++) {
                 const ptrdiff_t begin = tiles * g / groups, end = tiles * (g + 1) / groups;
                 variant->segments_f32[end - begin - 1](
-                    count, offsets, v + (from * tiles + begin) * SEGMENT, b + from * SEGMENT * PANEL,
-                    m + begin * PANEL, from > 0);
+                    count, offsets, v + (from * tiles + begin) * SEGMENT,
+                    b + from * SEGMENT * PANEL, m + begin * PANEL, from > 0);
             }
         }
     }
@@ -76,7 +77,8 @@ void uspi_winograd_outer(const uspi_winograd *w, ptrdiff_t point, float *sums) {
     }
 }
 
-void uspi_winograd_kernel_gradient(const uspi_winograd_weight *k, const float *sums, ptrdiff_t kernel_row,
-                                   ptrdiff_t block, ptrdiff_t panel, float *weight) {
+void uspi_winograd_kernel_gradient(const uspi_winograd_weight *k, const float *sums,
+                                   ptrdiff_t kernel_row, ptrdiff_t block, ptrdiff_t panel,
+                                   float *weight) {
     uspi_variant()->winograd_kernel_gradient(k, sums, kernel_row, block, panel, weight);
 }

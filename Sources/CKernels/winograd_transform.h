@@ -38,7 +38,8 @@ INLINE void stage_pixels(const float *row, ptrdiff_t channels, ptrdiff_t x, ptrd
 
 /* One row of the stage: pixels left ..< left + count of row y, of the doubled image perhaps. */
 static void stage_row(const uspi_winograd *w, const float *image, const float *scale,
-                      const float *shift, ptrdiff_t y, ptrdiff_t left, ptrdiff_t count, float *out) {
+                      const float *shift, ptrdiff_t y, ptrdiff_t left, ptrdiff_t count,
+                      float *out) {
     const ptrdiff_t height = w->height * w->upsample, width = w->width * w->upsample;
     const size_t pixel = SEGMENT * sizeof(float);
     ptrdiff_t before = left < 0 ? -left : 0, inside = width - left - before;
@@ -61,9 +62,10 @@ static void stage_row(const uspi_winograd *w, const float *image, const float *s
     memset(first + inside * SEGMENT, 0, (size_t)(count - before - inside) * pixel);
 }
 
-/* The six points are 0, NEAR, -NEAR, FAR, -FAR and infinity. With 5/8 and 3/2, whose powers are exact,
- * largest errors are a third of those with the customary 1 and 2 (256 channels: 3.4e-6 against
- * 1.0e-5 of the largest value; plain sums 1.5e-6). On the choice of points: Barabasz et al. 2020. */
+/* The six points are 0, NEAR, -NEAR, FAR, -FAR and infinity. With 5/8 and 3/2, whose powers are
+ * exact, largest errors are a third of those with the customary 1 and 2 (256 channels: 3.4e-6
+ * against 1.0e-5 of the largest value; plain sums 1.5e-6). On the choice of points: Barabasz et al.
+ * 2020. */
 #define NEAR 0.625f
 #define FAR 1.5f
 #define NEAR_2 (NEAR * NEAR)
@@ -119,7 +121,8 @@ static void winograd_input(const uspi_winograd *w, ptrdiff_t block, float *stage
     for (ptrdiff_t i = w->image; i < w->image + w->images; i++) {
         const float *image = w->x + i * w->height * w->width * w->channels + block * SEGMENT;
         const ptrdiff_t map = i * w->map_row + block * SEGMENT;
-        const float *scale = w->scale ? w->scale + map : NULL, *shift = w->shift ? w->shift + map : NULL;
+        const float *scale = w->scale ? w->scale + map : NULL,
+                    *shift = w->shift ? w->shift + map : NULL;
         for (ptrdiff_t y = 0; y < rows; y++) {
             stage_row(w, image, scale, shift, 4 * w->tile_y - w->pad_top + y,
                       4 * w->tile_x - w->pad_left, columns, stage + y * columns * SEGMENT);
@@ -163,7 +166,8 @@ INLINE void finish_tile(const uspi_winograd *w, const float *m, ptrdiff_t image,
     }
 }
 
-static void winograd_output(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end) {
+static void winograd_output(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t begin,
+                            ptrdiff_t end) {
     const ptrdiff_t tiles = w->images * w->tiles_y * w->tiles_x;
     for (ptrdiff_t row = begin; row < end; row++) {
         const ptrdiff_t image = w->image + row / w->tiles_y;
@@ -203,7 +207,8 @@ static void load_kernels(const uspi_winograd_weight *k, const float *weight, ptr
     const int together = k->channel_row == 9;
     for (ptrdiff_t j = 0; j < PANEL; j += LANES) {
         for (ptrdiff_t c = 0; c < SEGMENT; c += together ? SEGMENT : 1) {
-            lanes_source source = {.lane_stride = 0, .k_stride = 1, .type = USPI_F32, .count = LANES};
+            lanes_source source = {
+                .lane_stride = 0, .k_stride = 1, .type = USPI_F32, .count = LANES};
             for (ptrdiff_t l = 0; l < LANES; l++) {
                 const ptrdiff_t o = panel * PANEL + j + l;
                 source.lane[l] =
@@ -226,14 +231,16 @@ static void winograd_kernel(const uspi_winograd_weight *k, const float *weight, 
             vf half[6][3];
             for (int x = 0; x < 3; x++) {
                 vf column[3], points[6];
-                for (int y = 0; y < 3; y++) column[y] = load(&elements[c * 9 + last + step * (y * 3 + x)][j]);
+                for (int y = 0; y < 3; y++)
+                    column[y] = load(&elements[c * 9 + last + step * (y * 3 + x)][j]);
                 kernel_points(column, points);
                 for (int y = 0; y < 6; y++) half[y][x] = points[y];
             }
             for (int y = 0; y < 6; y++) {
                 vf points[6];
                 kernel_points(half[y], points);
-                for (int x = 0; x < 6; x++) store(out + (y * 6 + x) * kernel_row + c * PANEL + j, points[x]);
+                for (int x = 0; x < 6; x++)
+                    store(out + (y * 6 + x) * kernel_row + c * PANEL + j, points[x]);
             }
         }
     }
@@ -273,7 +280,8 @@ INLINE void spread_tile(const uspi_winograd *w, float *m, ptrdiff_t image, ptrdi
     }
 }
 
-static void winograd_spread(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end) {
+static void winograd_spread(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t begin,
+                            ptrdiff_t end) {
     const ptrdiff_t tiles = w->images * w->tiles_y * w->tiles_x;
     for (ptrdiff_t row = begin; row < end; row++) {
         const ptrdiff_t image = w->image + row / w->tiles_y;
@@ -307,7 +315,8 @@ static void winograd_kernel_gradient(const uspi_winograd_weight *k, const float 
             vf half[3][6];
             for (int x = 0; x < 6; x++) {
                 vf column[6], g[3];
-                for (int y = 0; y < 6; y++) column[y] = load(sums + (y * 6 + x) * kernel_row + c * PANEL + j);
+                for (int y = 0; y < 6; y++)
+                    column[y] = load(sums + (y * 6 + x) * kernel_row + c * PANEL + j);
                 gather_points(column, g);
                 for (int y = 0; y < 3; y++) half[y][x] = g[y];
             }

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-void cblas_sgemm(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *, int);
+void cblas_sgemm(int, int, int, int, int, int, float, const float *, int, const float *, int, float,
+                 float *, int);
 void openblas_set_num_threads(int);
 
 static double now(void) {
@@ -118,8 +119,19 @@ static void shape(int64_t m, int64_t n, int64_t k, int compute, const char *note
         if (now() - t < pack) pack = now() - t;
     }
     const int bf16 = compute == USPI_BF16;
-    uspi_gemm g = {.m = m, .n = n, .k = k, .a = bf16 ? a16 : (void *)a, .a_row = k, .a_col = 1,
-                   .a_type = compute, .compute = compute, .b = packed, .c = c, .c_row = n, .alpha = 1, .bias = bias};
+    uspi_gemm g = {.m = m,
+                   .n = n,
+                   .k = k,
+                   .a = bf16 ? a16 : (void *)a,
+                   .a_row = k,
+                   .a_col = 1,
+                   .a_type = compute,
+                   .compute = compute,
+                   .b = packed,
+                   .c = c,
+                   .c_row = n,
+                   .alpha = 1,
+                   .bias = bias};
     uspi_gemm gelu = g;
     gelu.activation = USPI_ACT_GELU_ERF;
     product d = dnnl_product(m, n, k, bf16 ? a16 : (void *)a, bf16 ? b16 : (void *)b, c, bf16);
@@ -134,16 +146,23 @@ static void shape(int64_t m, int64_t n, int64_t k, int compute, const char *note
             for (int q = 0; q < repeat; q++) {
                 if (which == 0) uspi_gemm_run(&g, 0, m, 0, n, workspace);
                 if (which == 1) uspi_gemm_run(&gelu, 0, m, 0, n, workspace);
-                if (which == 2 && d.p) { dnnl_primitive_execute(d.p, d.s, 3, d.args); dnnl_stream_wait(d.s); }
-                if (which == 3 && !bf16) cblas_sgemm(101, 111, 112, (int)m, (int)n, (int)k, 1, a, (int)k, b, (int)k, 0, c, (int)n);
+                if (which == 2 && d.p) {
+                    dnnl_primitive_execute(d.p, d.s, 3, d.args);
+                    dnnl_stream_wait(d.s);
+                }
+                if (which == 3 && !bf16)
+                    cblas_sgemm(101, 111, 112, (int)m, (int)n, (int)k, 1, a, (int)k, b, (int)k, 0,
+                                c, (int)n);
             }
             const double e = (now() - t) / repeat;
             if (e < best[which]) best[which] = e;
         }
     }
-    printf("%-14s %s %5ld %5ld %5ld  ours %6.1f (%4.1f %% of peak %5.1f)  gelu %6.1f  oneDNN %6.1f  OpenBLAS %6.1f  pack %.2f ms %.1f GB/s of B\n", note,
-           bf16 ? "bf16" : "f32 ", (long)m, (long)n, (long)k, flops / best[0] / 1e9, 100 * flops / best[0] / 1e9 / top, top,
-           flops / best[1] / 1e9, d.p ? flops / best[2] / 1e9 : 0, bf16 ? 0 : flops / best[3] / 1e9, pack * 1e3,
+    printf("%-14s %s %5ld %5ld %5ld  ours %6.1f (%4.1f %% of peak %5.1f)  gelu %6.1f  oneDNN %6.1f "
+           " OpenBLAS %6.1f  pack %.2f ms %.1f GB/s of B\n",
+           note, bf16 ? "bf16" : "f32 ", (long)m, (long)n, (long)k, flops / best[0] / 1e9,
+           100 * flops / best[0] / 1e9 / top, top, flops / best[1] / 1e9,
+           d.p ? flops / best[2] / 1e9 : 0, bf16 ? 0 : flops / best[3] / 1e9, pack * 1e3,
            (double)uspi_packed_b_size(k, n, compute) / best[0] / 1e9);
     free(a); free(b); free(bias); free(c); free(a16); free(b16); free(packed); free(workspace);
 }
