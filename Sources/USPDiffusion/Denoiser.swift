@@ -11,6 +11,13 @@ import USPTensor
 /// - Returns: f32 `[B, C, H, W]`, or `[B, 2C, H, W]` where variances are learned too.
 package typealias Denoiser = (_ x: Tensor, _ times: [Float]) throws(USPError) -> Tensor
 
+/// The exact derivative of a denoiser along a probe `[B, C, H, W]`.
+///
+/// - Returns: the prediction, and probeᵀ·∂(its first C channels)/∂x, `[B, C, H, W]`.
+package typealias DenoiserDerivative = (
+    _ x: Tensor, _ times: [Float], _ probe: Tensor
+) throws(USPError) -> (output: Tensor, product: Tensor)
+
 /// Throws `.shape` unless the tensor is a non-empty f32 batch `[B, C, H, W]`.
 func checkLatents(_ x: Tensor, _ name: String) throws(USPError) {
     try require(

@@ -65,16 +65,42 @@ struct SamplingRun {
     mutating func predict(
         _ x: Tensor, times: [Float], doubled: Bool? = nil
     ) throws(USPError) -> Prediction {
+        let denoiser = denoiser
+        return try checked(x, times[0], doubled: doubled) { () throws(USPError) in
+            try denoiser(x, times)
+        }
+    }
+
+    /// As `predict`, with the derivative along a probe.
+    mutating func differentiate(
+        _ derivative: DenoiserDerivative, _ x: Tensor, time: Double, along probe: Tensor
+    ) throws(USPError) -> (prediction: Prediction, product: Tensor) {
+        let times = [Float](repeating: Float(time), count: x.shape[0])
+        var product: Tensor?
+        let prediction = try checked(x, times[0]) { () throws(USPError) in
+            let result = try derivative(x, times, probe)
+            product = result.product
+            return result.output
+        }
+        guard let product else { throw USPError(.internal, "\(place): no derivative") }
+        try checkLike(product, x, "derivative")
+        return (prediction, product)
+    }
+
+    /// What the body makes of `x`, counted and checked.
+    private mutating func checked(
+        _ x: Tensor, _ time: Float, doubled: Bool? = nil, _ body: () throws(USPError) -> Tensor
+    ) throws(USPError) -> Prediction {
         evaluations += 1
         let prediction: Prediction
         do {
-            prediction = try Prediction(try denoiser(x, times), for: x, doubled: doubled)
+            prediction = try Prediction(try body(), for: x, doubled: doubled)
         } catch {
             throw error.at("\(place), \(position)")
         }
         try require(
             prediction.isFinite, .argument,
-            "\(place), \(position): the model returned a value that is not finite at time \(times[0])")
+            "\(place), \(position): the model returned a value that is not finite at time \(time)")
         return prediction
     }
 

@@ -64,8 +64,11 @@ extension Transport {
         let startIsSingular = path != .vp && (form == .sbdm || prediction != .velocity)
         let endIsEvaluated = method == .heun || last == .mean || last == .tweedie
             || (last == .euler && prediction == .noise)
+        // GVP's velocity has a finite limit at data for every form but the constant one.
+        let isRegular = path == .gvp && prediction == .velocity && form != .constant
         let (first, final) = clamped(
-            start, end, startIsSingular: startIsSingular, endIsSingular: endIsEvaluated, &notes)
+            start, end, startIsSingular: startIsSingular,
+            endIsSingular: endIsEvaluated && !isRegular, &notes)
         return TransportInterval(start: first, end: final, notes: notes)
     }
 

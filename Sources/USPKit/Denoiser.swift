@@ -14,20 +14,37 @@ public struct Denoiser {
         _ x: Tensor, _ times: [Float], _ labels: [Int]?
     ) throws(USPError) -> Tensor
 
+    /// The exact derivative of the prediction along a probe.
+    ///
+    /// - probe: `[B, C, H, W]`
+    /// - Returns: the prediction, and probeᵀ·∂(its first C channels)/∂x, `[B, C, H, W]`
+    package typealias Derivative = (
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?, _ probe: Tensor
+    ) throws(USPError) -> (output: Tensor, product: Tensor)
+
     package let predict: Predict
     /// The label that stands for no label, which guidance needs.
     public let nullClass: Int?
     /// Whether each prediction is made of a labelled and an unlabelled one.
     package let isGuided: Bool
+    /// Whether twice the times and labels may be asked of the same latents.
+    let repeatsLatents: Bool
+    /// nil: likelihoods take differences.
+    let derivative: Derivative?
 
     public init(nullClass: Int? = nil, _ predict: @escaping Predict) {
         self.init(nullClass: nullClass, isGuided: false, predict)
     }
 
-    init(nullClass: Int?, isGuided: Bool, _ predict: @escaping Predict) {
+    init(
+        nullClass: Int?, isGuided: Bool, repeatsLatents: Bool = false,
+        derivative: Derivative? = nil, _ predict: @escaping Predict
+    ) {
         self.predict = predict
         self.nullClass = nullClass
         self.isGuided = isGuided
+        self.repeatsLatents = repeatsLatents
+        self.derivative = derivative
     }
 
     /// The denoiser with its labels bound, as samplers take it.
@@ -38,5 +55,11 @@ public struct Denoiser {
         }
         let predict = predict
         return { x, times throws(USPError) in try predict(x, times, labels) }
+    }
+
+    /// Its derivative likewise, if it has one.
+    func boundDerivative(to labels: [Int]?) -> USPDiffusion.DenoiserDerivative? {
+        guard let derivative else { return nil }
+        return { x, times, probe throws(USPError) in try derivative(x, times, labels, probe) }
     }
 }

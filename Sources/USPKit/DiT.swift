@@ -105,11 +105,39 @@ public final class DiT: Model, @unchecked Sendable {
         return try context.meanTokens(tokens, from: 0)
     }
 
-    /// What samplers and losses ask.
+    /// What samplers and losses ask. What depends on times and labels alone is kept from one call
+    /// to the next, for solvers that come back to a time.
     public var denoiser: Denoiser {
-        Denoiser(nullClass: nullClass) { [self] x, times, labels throws(USPError) in
-            try forward(x, t: times, y: labels)
+        let conditions = ConditionMemo(network, Context(compute: compute))
+        let derivative: Denoiser.Derivative = { [self] x, times, y, probe throws(USPError) in
+            try differentiate(x, t: times, y: try labels(y, times.count), along: probe)
         }
+        return Denoiser(
+            nullClass: nullClass, isGuided: false, repeatsLatents: true, derivative: derivative
+        ) { [self] x, times, y throws(USPError) in
+            let conditioning = try conditions.at(times, try labels(y, times.count))
+            return try network.forward(x, conditioning, in: Context(compute: compute))
+        }
+    }
+
+    /// One pass forwards and one back: the gradient goes to the latents alone.
+    private func differentiate(
+        _ x: Tensor, t: [Float], y: [Int], along probe: Tensor
+    ) throws(USPError) -> (output: Tensor, product: Tensor) {
+        let leaf = Tensor(x.shape, x.dtype, storage: x.storage, byteOffset: x.byteOffset)
+        let product = try Tensor.zeros(x.shape)
+        leaf.node.setLeaf(gradient: product)
+        let tape = Tape()
+        let output = try network.forward(
+            leaf, t: t, y: y, in: Context(tape: tape, compute: compute))
+        let seed = try Tensor.zeros(output.shape)
+        let (count, stride) = (probe.count / t.count, output.count / t.count)
+        for sample in t.indices {
+            (seed.floats + sample * stride).update(
+                from: probe.floats + sample * count, count: count)
+        }
+        try tape.backward(from: output, gradient: seed)
+        return (output, product)
     }
 
     private func labels(_ y: [Int]?, _ count: Int) throws(USPError) -> [Int] {
@@ -118,6 +146,26 @@ public final class DiT: Model, @unchecked Sendable {
             throw USPError(.argument, "labels: are needed, the model has no null class")
         }
         return [Int](repeating: nullClass, count: count)
+    }
+}
+
+/// The conditioning of the last times and labels.
+private final class ConditionMemo {
+    private let network: USPModels.DiT
+    private let context: Context
+    private var last: (times: [Float], labels: [Int], conditioning: DiTConditioning)?
+
+    init(_ network: USPModels.DiT, _ context: Context) {
+        self.network = network
+        self.context = context
+    }
+
+    func at(_ times: [Float], _ labels: [Int]) throws(USPError) -> DiTConditioning {
+        if let last, last.times == times, last.labels == labels { return last.conditioning }
+        last = nil
+        let conditioning = try network.conditioning(t: times, y: labels, in: context)
+        last = (times, labels, conditioning)
+        return conditioning
     }
 }
 

@@ -27,20 +27,17 @@ extension Denoiser {
         guard let nullClass else {
             throw USPError(.argument, "guidance: the denoiser has no null class")
         }
-        let predict = predict
+        let (predict, repeatsLatents) = (predict, repeatsLatents)
         return Denoiser(nullClass: nullClass, isGuided: true) { x, times, labels throws(USPError) in
             guard let labels else { throw USPError(.argument, "guidance: needs labels") }
+            let batch = times.count
+            let scales = try guidance.expanded(batch)
             if let interval = guidance.interval, let time = times.first, !interval.contains(time) {
                 return try predict(x, times, labels)
             }
-            let batch = times.count
-            let scales = try guidance.expanded(batch)
-            let doubled = try Tensor([2 * batch] + x.shape.extents.dropFirst())
-            for half in 0..<2 {
-                (doubled.floats + half * x.count).update(from: x.floats, count: x.count)
-            }
             let null = [Int](repeating: nullClass, count: batch)
-            let both = try predict(doubled, times + times, labels + null)
+            let both = try predict(
+                repeatsLatents ? x : try x.twice(), times + times, labels + null)
             return try guidance.combine(both, scales, latentChannels: x.shape[1])
         }
     }
@@ -76,6 +73,10 @@ extension Guidance {
 }
 
 extension Tensor {
-    /// `[B] + shape` from extents, for literals that mix numbers and slices.
-    fileprivate convenience init(_ extents: [Int]) throws(USPError) { try self.init(Shape(extents)) }
+    /// The batch and its copy: `[2B, ..]`.
+    fileprivate func twice() throws(USPError) -> Tensor {
+        let result = try Tensor(Shape([2 * shape[0]] + shape.extents.dropFirst()))
+        for half in 0..<2 { (result.floats + half * count).update(from: floats, count: count) }
+        return result
+    }
 }

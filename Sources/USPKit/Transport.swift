@@ -32,6 +32,32 @@ public final class Transport: Sendable {
         process = try USPDiffusion.Transport(configuration)
     }
 
+    /// Where a run starts and ends.
+    public struct Interval: Sendable {
+        public let start: Double
+        public let end: Double
+        /// One sentence for each end that was moved off a time at which the field is infinite.
+        public let notes: [String]
+
+        init(_ interval: TransportInterval) {
+            (start, end, notes) = (interval.start, interval.end, interval.notes)
+        }
+    }
+
+    /// The stretch of time of `sampleODE`; `invertODE` goes the same way back.
+    public var flowInterval: Interval { Interval(process.flowInterval(reverse: false)) }
+
+    /// The stretch of time of `sampleSDE` with these options.
+    public func stochasticInterval(
+        _ options: SampleOptions = SampleOptions()
+    ) throws(USPError) -> Interval {
+        let sampling = try options.stochastic()
+        return Interval(
+            process.stochasticInterval(
+                form: sampling.form, method: sampling.method, last: sampling.last,
+                lastStep: sampling.lastSize))
+    }
+
     /// Latents from noise `[B, C, H, W]` along the probability flow; 50 points of time by default.
     public func sampleODE(
         _ denoiser: Denoiser, from z: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
@@ -53,14 +79,7 @@ public final class Transport: Sendable {
         _ denoiser: Denoiser, from z: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
     ) throws(USPError) -> Tensor {
         let bound = try denoiser.bound(to: labels, batch: batch(z))
-        var sampling = StochasticOptions()
-        sampling.steps = options.steps ?? 250
-        sampling.method = try .named(options.method ?? "Euler")
-        sampling.form = try .named(options.form)
-        sampling.norm = Double(options.norm)
-        sampling.last = try .named(options.lastStep)
-        sampling.lastSize = Double(options.lastStepSize)
-        sampling.monitor = options.monitor("sample")
+        let sampling = try options.stochastic()
         return try process.sampleStochastic(
             bound, latents: z, noise: options.noiseSource(like: z, doubled: denoiser.isGuided),
             sampling)
@@ -68,6 +87,8 @@ public final class Transport: Sendable {
 
     /// Log-likelihood in nats of latents `[B, C, H, W]`, and the noise that they came from.
     ///
+    /// The divergence is exact along the probe for a model of the library; for a function or a
+    /// guided model it is a central difference, of three evaluations a step.
     /// The options' `noise` holds the probe `[1, B, C, H, W]`; nil draws signs from the seed.
     public func likelihood(
         _ denoiser: Denoiser, of x: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
@@ -84,7 +105,8 @@ public final class Transport: Sendable {
             probe = try Tensor(x.shape, drawn.values.map { $0 < 0 ? -1 : 1 })
         }
         let result = try process.likelihood(
-            bound, data: x, probe: probe, options.flow("likelihood", reverse: false))
+            bound, derivative: denoiser.boundDerivative(to: labels), data: x, probe: probe,
+            options.flow("likelihood", reverse: false))
         return (result.logLikelihood, result.latent)
     }
 
@@ -111,6 +133,18 @@ public final class Transport: Sendable {
 }
 
 extension SampleOptions {
+    fileprivate func stochastic() throws(USPError) -> StochasticOptions {
+        var result = StochasticOptions()
+        result.steps = steps ?? 250
+        result.method = try .named(method ?? "Euler")
+        result.form = try .named(form)
+        result.norm = Double(norm)
+        result.last = try .named(lastStep)
+        result.lastSize = Double(lastStepSize)
+        result.monitor = monitor("sample")
+        return result
+    }
+
     fileprivate func flow(_ stage: String, reverse: Bool) throws(USPError) -> FlowOptions {
         var result = FlowOptions()
         result.method = try .named(method ?? "dopri5")

@@ -60,7 +60,8 @@ package final class DiT {
     /// - x: `[B, C, H, W]`, f32
     /// - t: B times: DiT's integer timesteps as floats, SiT's in 0 ... 1
     /// - y: B labels; `classes` is the null class. Training drops labels before it calls.
-    /// - Returns: `[B, C, H, W]`, or 2·C channels with a returned sigma; f32
+    ///   r·B times and labels are r passes over the same latents: what knows neither is done once.
+    /// - Returns: `[r·B, C, H, W]`, or 2·C channels with a returned sigma; f32
     /// - Throws: `.shape`, `.argument` for a label outside the table
     package func forward(
         _ x: Tensor, t: [Float], y: [Int], in context: Context
@@ -100,16 +101,28 @@ package final class DiT {
         let batch = x.shape.rank == 4 ? x.shape[0] : 0
         try expect(x, configuration.latentShape(batch), "latents")
         try require(
-            conditioning.batch == batch, .shape,
+            batch > 0 && conditioning.batch > 0 && conditioning.batch % batch == 0, .shape,
             "conditioning of \(conditioning.batch) samples for \(batch) latents")
         try require(
             depth >= 0 && depth <= blocks.count, .argument,
             "block \(depth), expected 0 to \(blocks.count)")
         let patches = try patchEmbedding.patches(x, in: context)
         let embedded = try patchEmbedding.projection.forward(patches, in: context)
-        let tokens = try context.addTable(embedded, positions, rows: 0..<configuration.tokens)
+        let tokens = try repeated(
+            context.addTable(embedded, positions, rows: 0..<configuration.tokens),
+            conditioning.batch / batch, in: context)
         return try runBlocks(
             blocks[..<depth], tokens, modulations: Array(conditioning.blocks.prefix(depth)),
             recomputes: recomputes, in: context)
+    }
+    /// The batch several times over: `[B, T, D]` to `[r·B, T, D]`.
+    private func repeated(
+        _ tokens: Tensor, _ times: Int, in context: Context
+    ) throws(USPError) -> Tensor {
+        if times == 1 { return tokens }
+        let (batch, count, width) = (tokens.shape[0], tokens.shape[1], tokens.shape[2])
+        let rows = (0..<times * batch).map { $0 % batch }
+        return try context.embedding(tokens.reshaped([batch, count * width]), rows)
+            .reshaped([times * batch, count, width])
     }
 }

@@ -14,10 +14,48 @@ package struct DiTConditioning {
     package var batch: Int { final.shape[0] }
 }
 
+/// What of a batch's times and labels is different, each to be computed once.
+package struct DistinctConditions: Equatable {
+    /// The distinct times.
+    package private(set) var times: [Float] = []
+    /// The distinct pairs: which of `times`, and the label.
+    package private(set) var timeRows: [Int] = []
+    package private(set) var labels: [Int] = []
+    /// Which pair each sample has.
+    package private(set) var rows: [Int] = []
+
+    package init(_ t: [Float], _ y: [Int]) {
+        struct Pair: Hashable {
+            let time: UInt32
+            let label: Int
+        }
+        var timePlaces: [UInt32: Int] = [:]
+        var places: [Pair: Int] = [:]
+        for (time, label) in zip(t, y) {
+            let pair = Pair(time: time.bitPattern, label: label)
+            if let place = places[pair] {
+                rows.append(place)
+                continue
+            }
+            places[pair] = labels.count
+            rows.append(labels.count)
+            labels.append(label)
+            if let row = timePlaces[pair.time] {
+                timeRows.append(row)
+            } else {
+                timePlaces[pair.time] = times.count
+                timeRows.append(times.count)
+                times.append(time)
+            }
+        }
+    }
+}
+
 extension DiT {
     /// Embeds times and labels and projects them for every block.
     ///
-    /// Samples with the same time and label are computed once.
+    /// A time is embedded once, however many samples have it; so is a pair of time and label
+    /// projected once: a sampler's step costs one time, and one projection for each label.
     /// - t: B times; y: B labels
     /// - Throws: `.shape`; `.argument` for a label outside the table
     package func conditioning(
@@ -25,51 +63,34 @@ extension DiT {
     ) throws(USPError) -> DiTConditioning {
         try require(
             t.count == y.count, .shape, "\(t.count) timesteps for \(y.count) labels")
-        let (rows, times, labels) = distinct(t, y)
+        let distinct = DistinctConditions(t, y)
         // Times and labels are embedded in f32: it costs little, and every block depends on it.
         let precise = Context(tape: context.tape, random: context.random)
         let waves = try precise.timestepEmbedding(
-            times, width: configuration.frequencies, shift: configuration.frequencyShift)
+            distinct.times, width: configuration.frequencies, shift: configuration.frequencyShift)
         let hidden = try timestep.first.forward(
             waves, LinearOptions(activation: .silu), in: precise)
         let label = try locating("labels") { () throws(USPError) in
-            try precise.embedding(labelTable, labels)
+            try precise.embedding(labelTable, distinct.labels)
         }
-        let condition = try timestep.second.forward(
-            hidden, LinearOptions(residual: label), in: precise)
+        let condition: Tensor
+        if distinct.times.count == distinct.labels.count {
+            condition = try timestep.second.forward(
+                hidden, LinearOptions(residual: label), in: precise)
+        } else {
+            let times = try timestep.second.forward(hidden, in: precise)
+            condition = try precise.add(precise.embedding(times, distinct.timeRows), label)
+        }
         let activated = try precise.activate(condition, .silu)
         func project(_ layer: LinearLayer) throws(USPError) -> Tensor {
             let projected = try layer.forward(activated, in: context)
-            return times.count == t.count ? projected : try context.embedding(projected, rows)
+            return distinct.labels.count == t.count
+                ? projected : try context.embedding(projected, distinct.rows)
         }
         var modulations: [Tensor] = []
         for block in blocks {
             if let layer = block.modulation { modulations.append(try project(layer)) }
         }
         return DiTConditioning(blocks: modulations, final: try project(finalModulation))
-    }
-
-    /// The distinct pairs, and which of them each sample has.
-    private func distinct(
-        _ t: [Float], _ y: [Int]
-    ) -> (rows: [Int], times: [Float], labels: [Int]) {
-        struct Pair: Hashable {
-            let time: UInt32
-            let label: Int
-        }
-        var places: [Pair: Int] = [:]
-        var (rows, times, labels): ([Int], [Float], [Int]) = ([], [], [])
-        for (time, label) in zip(t, y) {
-            let pair = Pair(time: time.bitPattern, label: label)
-            if let place = places[pair] {
-                rows.append(place)
-            } else {
-                places[pair] = times.count
-                rows.append(times.count)
-                times.append(time)
-                labels.append(label)
-            }
-        }
-        return (rows, times, labels)
     }
 }

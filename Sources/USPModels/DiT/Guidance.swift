@@ -19,11 +19,11 @@ extension DiT {
         try require(
             x.shape.rank == 4 && x.shape[0] % 2 == 0, .shape,
             "guidance: latents \(x.shape), expected an even batch")
+        try require(
+            t.count == x.shape[0], .shape, "\(t.count) timesteps for \(x.shape[0]) latents")
         let silent = Context(compute: context.compute, random: context.random)
-        let doubled = try Tensor(x.shape)
-        let half = x.count / 2
-        for copy in 0..<2 { (doubled.floats + copy * half).update(from: x.floats, count: half) }
-        let output = try forward(doubled, t: t, y: y, in: silent)
+        let output = try forward(
+            try x.detachedRows(0..<x.shape[0] / 2), t: t, y: y, in: silent)
         try DiT.guide(output, scale: scale, channels: channels)
         return output
     }
