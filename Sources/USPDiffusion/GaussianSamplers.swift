@@ -69,7 +69,7 @@ extension GaussianDiffusion {
     /// DDIM (Song et al. 2020), from the last step to 0.
     ///
     /// - eta: 0 is deterministic, 1 has the ancestral sampler's noise.
-    /// - noise: as for `sampleAncestral`; nil is allowed where `eta` is 0.
+    /// - noise: as for `sampleAncestral`; not drawn, and may be nil, where `eta` is 0.
     package func sampleDDIM(
         _ denoiser: @escaping Denoiser, latents: Tensor, eta: Double = 0,
         noise: NoiseSource? = nil, options: GaussianSamplingOptions = GaussianSamplingOptions()
@@ -85,7 +85,7 @@ extension GaussianDiffusion {
             let prediction = try run.predict(
                 x, time: time, doubled: configuration.variance.isLearned)
             try predictStart(prediction, at: x, coefficients(step), into: start, options)
-            try noise?.fill(fresh)
+            if eta > 0 { try noise?.fill(fresh) }
             let sigma = eta * implicitDeviation(step)
             implicitUpdate(
                 x, start: start, step, bar: alphasCumulativePrevious[step], sigma: sigma,

@@ -17,7 +17,6 @@ extension GaussianDiffusion {
     ) throws(USPError) -> Tensor {
         try checkLatents(latents, "latents")
         let x = try latents.copied()
-        let fresh = try Tensor(x.shape)
         var (start, before) = (try Tensor(x.shape), try Tensor(x.shape))
         var lastStep: Double?
         var run = SamplingRun("DPM-Solver++", steps: steps, denoiser, options.monitor)
@@ -27,45 +26,63 @@ extension GaussianDiffusion {
                 x, time: time, doubled: configuration.variance.isLearned)
             try predictStart(prediction, at: x, coefficients(step), into: start, options)
             let isLast = step == 0
-            if !isLast { try noise?.fill(fresh) }
-            lastStep = multistepUpdate(
-                x, start: start, before: isLast ? nil : lastStep.map { (before, $0) },
-                noise: isLast || noise == nil ? nil : fresh, step)
+            let update = MultistepUpdate(
+                self, step, lastLength: isLast ? nil : lastStep,
+                isStochastic: !isLast && noise != nil)
+            update.apply(x, start: start, before: before)
+            lastStep = update.length
+            if !isLast, let noise {
+                // The prediction before the last is not needed any more: noise takes its place.
+                try noise.fill(before)
+                combine(x, x, [(update.deviation, before)])
+            }
             try run.finishStep(time: time, start: start)
             swap(&start, &before)
         }
         return x
     }
 
-    /// One step; returns its length in log signal-to-noise ratio.
-    private func multistepUpdate(
-        _ x: Tensor, start: Tensor, before: (start: Tensor, length: Double)?, noise: Tensor?,
-        _ step: Int
-    ) -> Double {
-        let (bar, next) = (alphasCumulative[step], alphasCumulativePrevious[step])
+}
+
+/// x = keep · x + now · start − then · before, plus noise.
+private struct MultistepUpdate {
+    /// The step's length in log signal-to-noise ratio.
+    let length: Double
+    let keep: Float
+    let now: Float
+    let then: Float
+    let deviation: Float
+
+    /// - lastLength: of the step before, whose prediction is at hand; nil = first order.
+    init(_ process: GaussianDiffusion, _ step: Int, lastLength: Double?, isStochastic: Bool) {
+        let (bar, next) = (process.alphasCumulative[step], process.alphasCumulativePrevious[step])
         let (sigma, nextSigma) = ((1 - bar).squareRoot(), max(1 - next, 0).squareRoot())
         guard nextSigma > 0 else {
-            x.floats.update(from: start.floats, count: x.count)
-            return .infinity
+            (self.length, keep, now, then, deviation) = (.infinity, 0, 1, 0, 0)
+            return
         }
         let length = 0.5 * (log(next / (1 - next)) - log(bar / (1 - bar)))
         // A straight line through two predictions does not reach far beyond them: the published
         // spacings end in a step many times the one before, which is taken at first order.
-        let ratio = before.map { length / $0.length } ?? 0
+        let ratio = lastLength.map { length / $0 } ?? 0
         let extrapolation = ratio <= 2 ? 0.5 * ratio : 0
-        let decay = exp(noise == nil ? -length : -2 * length)
-        let keep = Float(nextSigma / sigma * (noise == nil ? 1 : exp(-length)))
+        self.length = length
+        let decay = exp(isStochastic ? -2 * length : -length)
+        keep = Float(nextSigma / sigma * (isStochastic ? exp(-length) : 1))
         let toward = next.squareRoot() * (1 - decay)
-        let (now, then) = (Float(toward * (1 + extrapolation)), Float(toward * extrapolation))
-        let deviation = Float(nextSigma * max(1 - decay, 0).squareRoot())
-        let (current, clean) = (x.floats, start.floats)
-        let (old, e) = (before?.start.floats, noise?.floats)
-        for i in 0..<x.count {
-            var value = keep * current[i] + now * clean[i]
-            if let old { value -= then * old[i] }
-            if let e { value += deviation * e[i] }
-            current[i] = value
+        (now, then) = (Float(toward * (1 + extrapolation)), Float(toward * extrapolation))
+        deviation = isStochastic ? Float(nextSigma * max(1 - decay, 0).squareRoot()) : 0
+    }
+
+    /// - before: not read by a first-order step
+    func apply(_ x: Tensor, start: Tensor, before: Tensor) {
+        let (current, clean, old) = (x.floats, start.floats, before.floats)
+        guard then != 0 else {
+            for i in 0..<x.count { current[i] = keep * current[i] + now * clean[i] }
+            return
         }
-        return length
+        for i in 0..<x.count {
+            current[i] = keep * current[i] + now * clean[i] - then * old[i]
+        }
     }
 }

@@ -74,8 +74,8 @@ struct ODEProblem {
         try field(t0, y, k[0])
         switch method {
         case .midpoint:
-            combine(k[1], y, [(0.5 * dt, k[0])])
-            try field(t0 + 0.5 * dt, k[1], k[0])
+            combine(k[0], y, [(0.5 * dt, k[0])])
+            try field(t0 + 0.5 * dt, k[0], k[0])
             combine(y, y, [(dt, k[0])])
         case .heun:
             combine(k[1], y, [(dt, k[0])])
@@ -92,29 +92,32 @@ struct ODEProblem {
         }
     }
 
+    /// With two tensors beside the state: after the second stage, what is still needed of y, k1 and
+    /// k2 are the third and parts of the fourth argument and of the result.
     private func stepThreeEighths(
         _ y: Tensor, _ t0: Float, _ t1: Float, _ k: Scratch
     ) throws(USPError) {
-        let dt = t1 - t0
+        let (dt, eighth) = (t1 - t0, (t1 - t0) * 0.125)
         combine(k[1], y, [(dt / 3, k[0])])
         try field(t0 + dt / 3, k[1], k[1])
-        combine(k[2], y, [(dt, k[1]), (-dt / 3, k[0])])
-        try field(t0 + dt * 2 / 3, k[2], k[2])
-        combine(k[3], y, [(dt, k[0]), (-dt, k[1]), (dt, k[2])])
-        try field(t1, k[3], k[3])
-        let eighth = dt * 0.125
-        combine(y, y, [(eighth, k[0]), (3 * eighth, k[1]), (3 * eighth, k[2]), (eighth, k[3])])
+        let (state, first, second) = (y.floats, k[0].floats, k[1].floats)
+        for i in 0..<y.count {
+            let (value, k1, k2) = (state[i], first[i], second[i])
+            state[i] = value + eighth * (k1 + 3 * k2)
+            first[i] = value + dt * (k1 - k2)
+            second[i] = value + dt * (k2 - k1 / 3)
+        }
+        try field(t0 + dt * 2 / 3, k[1], k[1])
+        combine(k[0], k[0], [(dt, k[1])])
+        combine(y, y, [(3 * eighth, k[1])])
+        try field(t1, k[0], k[0])
+        combine(y, y, [(eighth, k[0])])
     }
 }
 
 extension ODEMethod {
-    var scratchCount: Int {
-        switch self {
-        case .euler: 1
-        case .rk4: 4
-        default: 2
-        }
-    }
+    /// Tensors beside the state, for the methods without memory.
+    var scratchCount: Int { self == .euler || self == .midpoint ? 1 : 2 }
 }
 
 /// Tensors of one shape that a solver reuses.

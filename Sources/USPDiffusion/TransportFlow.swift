@@ -32,12 +32,13 @@ extension Transport {
         let interval = flowInterval(reverse: options.reverse)
         let grid = timeGrid(
             from: interval.start, to: interval.end, points: options.points, shift: options.shift)
-        let (state, start) = (try latents.copied(), try Tensor(latents.shape))
+        let state = try latents.copied()
+        let start = options.monitor.preview == nil ? nil : try Tensor(latents.shape)
         var run = SamplingRun("ODE sampling", steps: options.points - 1, denoiser, options.monitor)
         let problem = ODEProblem(
             field: { t, y, into throws(USPError) in
                 let prediction = try run.predict(y, time: Double(t))
-                if run.previews { data(Double(t)).apply(y, prediction, into: start) }
+                if run.previews, let start { data(Double(t)).apply(y, prediction, into: start) }
                 velocity(Double(t)).apply(y, prediction, into: into)
             },
             staysInside: path == .vp && prediction != .velocity,

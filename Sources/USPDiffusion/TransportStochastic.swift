@@ -63,7 +63,7 @@ extension Transport {
         let step = StochasticStep(
             transport: self, options: options, size: grid[1] - grid[0], x: try latents.copied(),
             fresh: try Tensor(latents.shape), scratch: try Tensor(latents.shape),
-            start: try Tensor(latents.shape))
+            start: options.monitor.preview == nil ? nil : try Tensor(latents.shape))
         var run = SamplingRun("SDE sampling", steps: options.steps, denoiser, options.monitor)
         for t in grid.dropLast() {
             try noise.fill(step.fresh)
@@ -84,8 +84,8 @@ private struct StochasticStep {
     let x: Tensor
     let fresh: Tensor
     let scratch: Tensor
-    /// The predicted data, for previews.
-    let start: Tensor
+    /// The predicted data, where there are previews.
+    let start: Tensor?
 
     private func diffusion(_ t: Double) -> Double {
         options.form.value(t, transport.path.coefficients(t), norm: options.norm)
@@ -100,13 +100,13 @@ private struct StochasticStep {
         let deviation = Float((max(2 * diffusion(t), 0) * Double(size)).squareRoot())
         if options.method == .heun { combine(x, x, [(deviation, fresh)]) }
         let prediction = try run.predict(x, time: t)
-        if run.previews { transport.data(t).apply(x, prediction, into: start) }
+        if run.previews, let start { transport.data(t).apply(x, prediction, into: start) }
         drift(t).apply(x, prediction, into: scratch)
         switch options.method {
         case .euler: combine(x, x, [(size, scratch), (deviation, fresh)])
         case .heun:
             combine(fresh, x, [(size, scratch)])
-            let end = t + Double(size)
+            let end = Double(Float(t) + size)
             let second = try run.predict(fresh, time: end)
             drift(end).apply(fresh, second, into: fresh)
             combine(x, x, [(0.5 * size, scratch), (0.5 * size, fresh)])
