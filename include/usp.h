@@ -627,6 +627,10 @@ typedef struct usp_denoiser {
 #define USP_DENOISER_INIT \
     {USP_OPTIONS_SIZE(usp_denoiser), 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, NULL}
 
+/* Change predicted clean latents [B, C, H, W] in place, before they are clipped and used. Return 0;
+ * anything else ends the run with USP_ERROR_CALLBACK. */
+typedef int32_t (*usp_start_fn)(usp_tensor *start, void *user);
+
 /* How a sampler runs; shared by all of them. */
 typedef struct usp_sample_options {
     uint32_t struct_size;
@@ -652,11 +656,13 @@ typedef struct usp_sample_options {
     const char *last_step;     /* SDE: "Mean", "Tweedie", "Euler", "None"; NULL = "Mean" */
     float last_step_size;      /* SDE; 0 = 0.04 */
     int32_t reserved;
+    usp_start_fn adjust_start; /* at each step (diffusion); NULL = none */
+    void *adjust_user;
 } usp_sample_options;
 
 #define USP_SAMPLE_OPTIONS_INIT                                                              \
     {USP_OPTIONS_SIZE(usp_sample_options), 0, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, \
-     0, 0, 0, 0, NULL, 0, NULL, 0, 0}
+     0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, NULL}
 
 /* ---- diffusion: DiT's Gaussian process ---------------------------------------------------- */
 
@@ -734,6 +740,20 @@ USP_API USP_CHECK usp_status usp_diffusion_losses(const usp_diffusion *diffusion
                                                   uint64_t seed, usp_tensor *out_losses,
                                                   usp_tensor *out_mse, usp_tensor *out_vb);
 
+/* The whole variational bound of clean latents in bits per dimension: each step evaluated once.
+ *   start      [B, C, H, W]  f32  clean latents, of the range [-1, 1]
+ *   y          [B]           i64  labels, or NULL
+ *   out_total  [B]           f32  the prior's term and the steps' together
+ *   out_prior  [B]           f32  the prior's term, or NULL
+ *   out_vb, out_start_mse, out_noise_mse  [B, steps]  f32  the steps' terms and the squared errors
+ *              of the predicted latents and noise, the noisiest step first; or NULL
+ * options: clip (the original clips), noise [steps, B, C, H, W], seed, progress. */
+USP_API USP_CHECK usp_status usp_diffusion_bits_per_dimension(
+    const usp_diffusion *diffusion, const usp_denoiser *denoiser, const usp_tensor *start,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out_total,
+    usp_tensor *out_prior, usp_tensor *out_vb, usp_tensor *out_start_mse,
+    usp_tensor *out_noise_mse);
+
 /* ---- transport: SiT's interpolants -------------------------------------------------------- */
 
 /* Paths between noise (t = 0) and data (t = 1), losses and solvers. Immutable: any thread. */
@@ -756,6 +776,18 @@ typedef struct usp_transport_options {
 USP_API USP_CHECK usp_status usp_transport_create(const usp_transport_options *options,
                                                   usp_transport **out);
 USP_API void usp_transport_free(usp_transport *transport);
+
+/* Where a run starts and ends, by the original's rule for path and prediction; an end at which the
+ * field would be infinite is moved by 0.001.
+ *   stochastic  0: usp_transport_sample_ode; 1: usp_transport_sample_sde with these options
+ *   note        a sentence for each moved end, "" if none; cut to the capacity. out_length: without
+ *               the NUL, may be NULL. */
+USP_API USP_CHECK usp_status usp_transport_interval(const usp_transport *transport,
+                                                    int32_t stochastic,
+                                                    const usp_sample_options *options,
+                                                    double *out_start, double *out_end,
+                                                    char *note, size_t capacity,
+                                                    size_t *out_length);
 
 /* Latents from noise along the probability-flow ODE.
  *   z    [B, C, H, W]  f32  standard normal
@@ -798,8 +830,10 @@ USP_API USP_CHECK usp_status usp_transport_losses(const usp_transport *transport
                                                   const usp_tensor *y, const usp_tensor *noise,
                                                   uint64_t seed, usp_tensor *out_losses);
 
-/* Log-likelihood of latents, by the instantaneous change of variables with Hutchinson's estimator;
- * the divergence is a central difference along the probe, so one step costs three evaluations.
+/* Log-likelihood of latents, by the instantaneous change of variables with Hutchinson's estimator.
+ * The divergence along the probe is exact for a model of the library (one pass forwards and back);
+ * for a function, and with guidance, a central difference: three evaluations, and an error of about
+ * 1e-4 where the network bends.
  *   x         [B, C, H, W]  f32
  *   y         [B]           i64  labels, or NULL
  *   out_logp  [B]           f32  nats

@@ -112,6 +112,21 @@ func progressFunction(
     }
 }
 
+/// A C callback that changes predicted latents as a Swift one.
+private func startFunction(
+    _ function: usp_start_fn?, _ user: UnsafeMutableRawPointer?
+) -> SampleOptions.StartFunction? {
+    guard let function else { return nil }
+    return { start throws(USPError) in
+        var latents = usp_tensor()
+        describe(start, in: &latents)
+        let status = function(&latents, user)
+        guard status == 0 else {
+            throw USPError(.callback, "adjust_start: the callback returned \(status)")
+        }
+    }
+}
+
 /// The settings of one run.
 func sampleOptions(
     _ pointer: UnsafePointer<usp_sample_options>?, latents: Shape
@@ -135,6 +150,7 @@ func sampleOptions(
     result.lastStepSize = try real(given.last_step_size, else: result.lastStepSize, "last_step_size")
     result.progress = progressFunction(given.progress, given.progress_user, "progress")
     result.preview = progressFunction(given.preview, given.preview_user, "preview")
+    result.adjustStart = startFunction(given.adjust_start, given.adjust_user)
     result.previewInterval = try count(given.preview_interval, else: 10, "preview_interval")
     return result
 }

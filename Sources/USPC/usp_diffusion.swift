@@ -153,3 +153,34 @@ private struct DiffusionRun {
         }
     }
 }
+
+@_cdecl("usp_diffusion_bits_per_dimension") @implementation
+public func usp_diffusion_bits_per_dimension(
+    _ diffusion: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
+    _ start: UnsafePointer<usp_tensor>?, _ y: UnsafePointer<usp_tensor>?,
+    _ options: UnsafePointer<usp_sample_options>?, _ outTotal: UnsafeMutablePointer<usp_tensor>?,
+    _ outPrior: UnsafeMutablePointer<usp_tensor>?, _ outVb: UnsafeMutablePointer<usp_tensor>?,
+    _ outStartMse: UnsafeMutablePointer<usp_tensor>?,
+    _ outNoiseMse: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_diffusion_bits_per_dimension") { () throws(USPError) in
+        let diffusion = try handle(diffusion, Diffusion.self, "diffusion")
+        let denoiser = try USPC.denoiser(denoiser) { diffusion.learnsVariance ? 2 * $0 : $0 }
+        let start = try tensor(start, "start", latentAxes)
+        let batch = Axis.extent(start.shape[0])
+        let terms = [batch, .extent(diffusion.steps)]
+        let total = try output(outTotal, "out_total", [batch])
+        let prior = try optionalOutput(outPrior, "out_prior", [batch])
+        let vb = try optionalOutput(outVb, "out_vb", terms)
+        let startErrors = try optionalOutput(outStartMse, "out_start_mse", terms)
+        let noiseErrors = try optionalOutput(outNoiseMse, "out_noise_mse", terms)
+        let result = try diffusion.bitsPerDimension(
+            denoiser, of: start, labels: optionalIntegers(y, "y", [batch]),
+            sampleOptions(options, latents: start.shape))
+        try total.write(result.total)
+        try prior?.write(result.prior)
+        try vb?.write(result.terms)
+        try startErrors?.write(result.startErrors)
+        try noiseErrors?.write(result.noiseErrors)
+    }
+}

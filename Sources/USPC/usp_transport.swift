@@ -31,6 +31,23 @@ extension Transport: Handled {
     freeHandle(transport, Transport.self)
 }
 
+@_cdecl("usp_transport_interval") @implementation public func usp_transport_interval(
+    _ transport: OpaquePointer?, _ stochastic: Int32,
+    _ options: UnsafePointer<usp_sample_options>?, _ outStart: UnsafeMutablePointer<Double>?,
+    _ outEnd: UnsafeMutablePointer<Double>?, _ note: UnsafeMutablePointer<CChar>?,
+    _ capacity: Int, _ outLength: UnsafeMutablePointer<Int>?
+) -> usp_status {
+    guarded("usp_transport_interval") { () throws(USPError) in
+        let transport = try handle(transport, Transport.self, "transport")
+        let (start, end) = (try result(outStart, "out_start"), try result(outEnd, "out_end"))
+        let options = try sampleOptions(options, latents: [])
+        let interval =
+            stochastic == 0 ? transport.flowInterval : try transport.stochasticInterval(options)
+        (start.pointee, end.pointee) = (interval.start, interval.end)
+        try write(interval.notes.joined(separator: "; "), note, capacity, outLength)
+    }
+}
+
 /// The arguments of a run of the transport, checked.
 private struct TransportRun {
     let transport: Transport

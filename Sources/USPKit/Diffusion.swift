@@ -77,9 +77,7 @@ public final class Diffusion: Sendable {
     ) throws(USPError) -> Tensor {
         let bound = try denoiser.bound(to: labels, batch: z.shape.rank > 0 ? z.shape[0] : 0)
         let noise = try options.noiseSource(like: z, doubled: denoiser.isGuided)
-        var sampling = GaussianSamplingOptions()
-        sampling.clipsStart = options.clipsStart
-        sampling.monitor = options.monitor("sample")
+        let sampling = options.gaussian("sample")
         try checkSteps(options)
         switch options.method?.lowercased() ?? "ddpm" {
         case "ddpm":
@@ -101,9 +99,7 @@ public final class Diffusion: Sendable {
         _ denoiser: Denoiser, from x: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
     ) throws(USPError) -> Tensor {
         let bound = try denoiser.bound(to: labels, batch: x.shape.rank > 0 ? x.shape[0] : 0)
-        var sampling = GaussianSamplingOptions()
-        sampling.clipsStart = options.clipsStart
-        sampling.monitor = options.monitor("invert")
+        let sampling = options.gaussian("invert")
         try checkSteps(options)
         return try process.invertDDIM(bound, latents: x, options: sampling)
     }
@@ -112,5 +108,15 @@ public final class Diffusion: Sendable {
         guard let steps = options.steps, steps != process.steps else { return }
         throw USPError(
             .argument, "steps: \(steps), but the process has \(process.steps): set its respacing")
+    }
+}
+
+extension SampleOptions {
+    fileprivate func gaussian(_ stage: String) -> GaussianSamplingOptions {
+        var result = GaussianSamplingOptions()
+        result.clipsStart = clipsStart
+        result.adjustStart = adjustStart
+        result.monitor = monitor(stage)
+        return result
     }
 }

@@ -23,6 +23,9 @@ public struct SampleOptions {
     public var noise: Tensor?
     /// Clip predicted clean latents to [−1, 1] (diffusion).
     public var clipsStart = false
+    /// Changes predicted clean latents `[B, C, H, W]` in place at each step, before they are clipped.
+    public typealias StartFunction = (_ start: Tensor) throws(USPError) -> Void
+    public var adjustStart: StartFunction?
     /// DDIM: 0 is deterministic, 1 as noisy as ancestral sampling.
     public var eta: Float = 0
     /// Adaptive solvers.

@@ -208,6 +208,54 @@ def make_network_loops(create):
     case.save()
 
 
+def make_network_solvers(package, create):
+    """Losses, DDIM with noise and backwards, and the bound, on the tiny affine DiT."""
+    params = load_params("models/dit_affine_params")
+    params["final_layer.linear.weight"] = params["final_layer.linear.weight"] * 0.25
+    shape = (2, 4, 16, 16)
+    start = normal("network_loops/start", *shape)
+    noises = [normal(f"network_solvers/noise{i}", *shape) for i in range(4)]
+    data = normal("network_solvers/data", *shape, scale=0.5).clamp(-1, 1)
+    labels, times = torch.tensor([3, 7]), torch.tensor([0, 3])
+    case = Case("diffusion/network_solvers", "DiT diffusion on models/dit_affine_params",
+                TRANSFORMER.describe() | {"respacing": "4", "final_linear_weight_times": 0.25,
+                                          "keys": "losses: loss type . mean type; loops"}, 5e-5,
+                "models/dit_affine_params")
+    case.put("in.start", start).put("in.labels", labels).put("in.noises", torch.stack(noises))
+    case.put("in.data", data).put("in.t", times)
+
+    def network(x, t, **_):
+        return diffusion_transformer(params, TRANSFORMER, x, t, labels)
+    for mean in ("EPSILON", "START_X", "PREVIOUS_X"):
+        for loss in ("MSE", "RESCALED_MSE", "KL", "RESCALED_KL"):
+            diffusion = create("4")
+            diffusion.model_mean_type = package.gd.ModelMeanType[mean]
+            diffusion.loss_type = package.gd.LossType[loss]
+            if mean == "PREVIOUS_X" and loss != "MSE":
+                continue  # DiT's p_mean_variance has no such branch; the targets of MSE do
+            if mean == "PREVIOUS_X":
+                diffusion.model_var_type = package.gd.ModelVarType.FIXED_LARGE
+            given = network if mean != "PREVIOUS_X" else lambda x, t: network(x, t)[:, :4]
+            with torch.no_grad():
+                terms = diffusion.training_losses(given, data, times, noise=noises[0])
+            for key in ("loss", "mse", "vb"):
+                if key in terms:
+                    case.put(f"out.{loss}.{mean}.{key}", terms[key])
+    diffusion = create("4")
+    settings = {"noise": start, "clip_denoised": False, "device": "cpu"}
+    with torch.no_grad():
+        case.put("out.ddim_1.0", run_loop(diffusion.ddim_sample_loop_progressive(
+            network, shape, eta=1.0, **settings), noises)[-1])
+        x = start
+        for i in range(diffusion.num_timesteps):
+            x = diffusion.ddim_reverse_sample(
+                network, x, torch.tensor([i] * len(x)), clip_denoised=False)["sample"]
+        case.put("out.ddim_reverse", x)
+        with injected(randn_like=noises):
+            case.put_all("out.bound", diffusion.calc_bpd_loop(network, data, clip_denoised=True))
+    case.save()
+
+
 def make(folder):
     package = load(folder, "DiT", "diffusion")
     create, gaussian = package.create_diffusion, package.gd
@@ -219,3 +267,4 @@ def make(folder):
     make_losses(gaussian, adm)
     make_loops(create)
     make_network_loops(create)
+    make_network_solvers(package, create)

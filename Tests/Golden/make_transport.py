@@ -1,6 +1,7 @@
 """Golden transport numbers, obtained by running the published SiT code with given noise."""
 
 import contextlib
+import functools
 import io
 import itertools
 
@@ -31,6 +32,22 @@ def network_for(prediction, calls=None):
             calls[0] += 1
         return NETWORKS[prediction](x, t.view(-1, *[1] * (x.dim() - 1)))
     return network
+
+
+@contextlib.contextmanager
+def double():
+    """The published code in float64: it takes the default type wherever it makes a tensor."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def distance(value, reference):
+    """Largest difference over the largest reference value."""
+    value, reference = value.double(), reference.double()
+    return ((value - reference).abs().max() / reference.abs().max()).item()
 
 
 def form_name(form):
@@ -127,31 +144,41 @@ def make_intervals(transport):
                                    "source": "SiT Transport.check_interval"})
 
 
+def flow(transport, path, prediction, network, start, **options):
+    sampler = transport.Sampler(transport.create_transport(path, prediction))
+    with torch.no_grad():
+        return sampler.sample_ode(num_steps=7, **options)(start, network)
+
+
 def make_flows(transport):
     """Probability flow with fixed and adaptive solvers; trajectories at each saved time."""
     start = normal("flows/start", 2, 2, 2, 2)
     case = Case("transport/flows", "SiT Sampler.sample_ode (torchdiffeq)",
                 {"network": NETWORK, "keys": "path . prediction . method", "num_steps": 7,
-                 "atol": 1e-6, "rtol": 1e-3}, 5e-5)
+                 "atol": 1e-6, "rtol": 1e-3, "rtol_tight": 1e-5}, 5e-5)
     case.put("in.start", start)
-    calls, failed = {}, {}
+    calls, failed, own = {}, {}, {}
     for path, prediction in itertools.product(PATHS, PREDICTIONS):
-        sampler = transport.Sampler(transport.create_transport(path, prediction))
-        for method in ("euler", "midpoint", "heun2", "heun3", "rk4", "dopri5"):
+        for method in ("euler", "midpoint", "heun2", "heun3", "rk4", "dopri5", "tight"):
+            options = {"sampling_method": method} if method != "tight" else {
+                "sampling_method": "dopri5", "rtol": 1e-5}
             for reverse in (False, True) if prediction == "velocity" else (False,):
                 count = [0]
                 name = f"{path}.{prediction}.{method}{'.reverse' if reverse else ''}"
+                run = functools.partial(
+                    flow, transport, path, prediction, network_for(prediction, count),
+                    reverse=reverse, **options)
                 try:
-                    with torch.no_grad():
-                        steps = sampler.sample_ode(
-                            sampling_method=method, num_steps=7, reverse=reverse)(
-                                start, network_for(prediction, count))
+                    steps = run(start)
                 except AssertionError as failure:
                     failed[name] = str(failure)
                     continue
                 calls[name] = count[0]
                 case.put(f"out.{name}", steps if method in ("euler", "dopri5") else steps[-1])
-    case.note("network_calls", calls).note("failed", failed)
+                if method in ("dopri5", "tight"):
+                    with double():
+                        own[name] = distance(steps[-1], run(start.double())[-1])
+    case.note("network_calls", calls).note("failed", failed).note("torch_f32_error", own)
     case.note("why", "dopri5 may step past the end, where VP's variance is negative")
     case.note("shape", "euler and dopri5: all 7 saved times; other methods: the last").save()
 
@@ -181,31 +208,86 @@ def make_stochastic(transport):
     case.note("no_sense", broken).save()
 
 
+def likelihood(transport, path, prediction, network, data, probe, steps=6, **options):
+    """Log likelihood and latent with one given probe (0 or 1 for the signs) for all evaluations."""
+    sampler = transport.Sampler(transport.create_transport(path, prediction))
+    with injected(randint=itertools.repeat(probe)), torch.no_grad():
+        return sampler.sample_ode_likelihood(num_steps=steps, **options)(data.clone(), network)
+
+
 def make_likelihood(transport):
-    """Log likelihood with one given probe for all evaluations."""
     data = normal("likelihood/data", 2, 2, 2, 2)
     probe = (uniform("likelihood/probe", 2, 2, 2, 2) < 0.5).float()
     case = Case("transport/likelihood", "SiT Sampler.sample_ode_likelihood",
-                {"network": NETWORK, "num_steps": 6, "keys": "path . prediction . method"}, 5e-5)
+                {"network": NETWORK, "num_steps": 6, "keys": "path . prediction . method",
+                 "atol": 1e-6, "rtol": 1e-3, "rtol_tight": 1e-5}, 5e-5)
     case.put("in.data", data).put("in.probe", probe * 2 - 1)
-    failed = {}
+    failed, own = {}, {}
+    methods = {"euler": {"sampling_method": "euler"}, "dopri5": {"sampling_method": "dopri5"},
+               "tight": {"sampling_method": "dopri5", "rtol": 1e-5}}
+    for path, prediction, method in itertools.product(PATHS, PREDICTIONS, methods):
+        name = f"{path}.{prediction}.{method}"
+        run = functools.partial(
+            likelihood, transport, path, prediction, network_for(prediction), **methods[method])
+        try:
+            logp, latent = run(data, probe)
+        except AssertionError as failure:
+            failed[name] = str(failure)
+            continue
+        if not (torch.isfinite(latent).all() and logp.abs().max() < 1e4):
+            failed[name] = "no finite or no sensible result"
+            continue
+        case.put(f"out.{name}.logp", logp).put(f"out.{name}.latent", latent)
+        with double():
+            exact = run(data.double(), probe.double())
+        own[f"{name}.logp"] = distance(logp, exact[0])
+        own[f"{name}.latent"] = distance(latent, exact[1])
+    case.note("failed", failed).note("torch_f32_error", own).save()
+
+
+def make_network_solvers(transport):
+    """The tiny affine SiT as every kind of prediction on every path, by solvers of every kind."""
+    params = load_params("models/dit_affine_params")
+    start = normal("network_runs/start", 2, 4, 16, 16)
+    labels = torch.tensor([3, 7])
+    noises = [normal(f"network_runs/noise{i}", 2, 4, 16, 16) for i in range(4)]
+    case = Case("transport/network_solvers", "SiT Sampler on models/dit_affine_params",
+                TRANSFORMER.describe() | {
+                    "keys": "path . prediction . solver", "points": 5,
+                    "sde": "sigma, Euler with Mean 0.04; linear of norm 0.5, Heun with Tweedie"},
+                1e-4, "models/dit_affine_params")
+    case.put("in.start", start).put("in.labels", labels).put("in.noises", torch.stack(noises))
+
+    def network(x, t):
+        return interpolant_transformer(params, TRANSFORMER, x, t, labels)
+    sdes = {"sde_euler": {"sampling_method": "Euler", "diffusion_form": "sigma"},
+            "sde_heun": {"sampling_method": "Heun", "diffusion_form": "linear",
+                         "diffusion_norm": 0.5, "last_step": "Tweedie"}}
     for path, prediction in itertools.product(PATHS, PREDICTIONS):
         sampler = transport.Sampler(transport.create_transport(path, prediction))
-        for method in ("euler", "dopri5"):
-            name = f"{path}.{prediction}.{method}"
-            try:
-                with injected(randint=itertools.repeat(probe)), torch.no_grad():
-                    logp, latent = sampler.sample_ode_likelihood(
-                        sampling_method=method, num_steps=6)(
-                            data.clone(), network_for(prediction))
-            except AssertionError as failure:
-                failed[name] = str(failure)
-                continue
-            if torch.isfinite(latent).all() and logp.abs().max() < 1e4:
-                case.put(f"out.{name}.logp", logp).put(f"out.{name}.latent", latent)
-            else:
-                failed[name] = "no finite or no sensible result"
-    case.note("failed", failed).save()
+        with torch.no_grad():
+            steps = sampler.sample_ode(sampling_method="heun2", num_steps=5)(start, network)
+            found = {"heun2": steps[-1]}
+            for name, options in sdes.items():
+                with injected(randn=noises):
+                    found[name] = sampler.sample_sde(num_steps=5, **options)(start, network)[-1]
+        for name, value in found.items():
+            if torch.isfinite(value).all() and value.abs().max() < 1e3:
+                case.put(f"out.{path}.{prediction}.{name}", value[:, ::2, ::2, ::2])
+    case.note("every", "second channel, row and column are stored")
+    make_network_likelihood(transport, case, network)
+    case.save()
+
+
+def make_network_likelihood(transport, case, network):
+    data = normal("network_solvers/data", 2, 4, 16, 16)
+    probe = (uniform("network_solvers/probe", 2, 4, 16, 16) < 0.5).float()
+    case.put("in.data", data).put("in.probe", probe * 2 - 1)
+    for path in PATHS:
+        logp, latent = likelihood(
+            transport, path, "velocity", network, data, probe, steps=5, sampling_method="euler")
+        case.put(f"out.{path}.likelihood.logp", logp)
+        case.put(f"out.{path}.likelihood.latent", latent[:, ::2, ::2, ::2])
 
 
 def make_network_runs(transport):
@@ -251,3 +333,4 @@ def make(folder):
         make_stochastic(transport)
         make_likelihood(transport)
         make_network_runs(transport)
+        make_network_solvers(transport)

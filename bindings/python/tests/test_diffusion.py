@@ -31,7 +31,7 @@ def test_respaced_tables(respacing):
 
 def test_q_sample():
     case = golden.load("diffusion/forward")
-    value = usp.Diffusion().q_sample(case["in.x"], case["in.t"], case["in.noise"])
+    value = usp.Diffusion(None).q_sample(case["in.x"], case["in.t"], case["in.noise"])
     assert golden.difference(value, case["out.sample"]) < 1e-5
 
 
@@ -53,6 +53,106 @@ def test_reverse_loop():
     case = golden.load("diffusion/loops")
     value = usp.Diffusion("10").ddim_reverse_loop(network, case["in.start"])
     assert golden.difference(value, case["out.ddim_reverse"][-1]) < 1e-4
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("kind, options", [
+    ("fixed_large", {"learn_sigma": False}),
+    ("fixed_small", {"learn_sigma": False, "sigma_small": True}),
+    ("start", {"learn_sigma": False, "predict_xstart": True}),
+])
+def test_loops_of_every_kind(kind, options, clip):
+    case = golden.load("diffusion/loops")
+    process, suffix = usp.Diffusion("10", **options), "clip" if clip else "free"
+    settings = {"noise": case["in.noises"], "clip_denoised": clip}
+
+    def plain(x, t, y):
+        return network(x, t, y)[:, :2]
+
+    value = process.p_sample_loop(plain, case["in.start"], **settings)
+    assert golden.difference(value, case[f"out.ddpm.{kind}.{suffix}"][-1]) < 1e-4
+    value = process.ddim_sample_loop(plain, case["in.start"], eta=0.5, **settings)
+    assert golden.difference(value, case[f"out.ddim_0.5.{kind}.{suffix}"][-1]) < 1e-4
+
+
+def test_bits_per_dimension():
+    case = golden.load("diffusion/loops")
+    bound = usp.Diffusion("10").calc_bpd_loop(network, case["in.data"], noise=case["in.noises"])
+    assert set(bound) == {"total_bpd", "prior_bpd", "vb", "xstart_mse", "mse"}
+    for name, value in bound.items():
+        assert golden.difference(value, case[f"out.bound.{name}"]) < 1e-4
+    seeded = usp.Diffusion("10").calc_bpd_loop(network, case["in.data"], seed=1)
+    assert np.isfinite(seeded["total_bpd"]).all()
+    with pytest.raises(usp.ShapeError, match="noise: shape"):
+        usp.Diffusion("10").calc_bpd_loop(network, case["in.data"], noise=case["in.noises"][:, :1])
+
+
+def test_predicted_latents_may_be_changed():
+    case = golden.load("diffusion/loops")
+    process, z = usp.Diffusion("10"), case["in.start"]
+    settings = {"noise": case["in.noises"]}
+    clipped = process.p_sample_loop(network, z, clip_denoised=True, **settings)
+    changed = process.p_sample_loop(
+        network, z, denoised_fn=lambda x0: np.clip(x0, -1, 1), **settings)
+    assert np.array_equal(clipped, changed)
+    with pytest.raises(usp.ShapeError, match="denoised_fn"):
+        process.p_sample_loop(network, z, denoised_fn=lambda x0: x0[:1])
+    with pytest.raises(ZeroDivisionError):
+        process.ddim_sample_loop(network, z, denoised_fn=lambda x0: 1 / 0)
+
+
+@pytest.fixture(scope="module")
+def dit():
+    """The random network of the golden cases, its last layer scaled as they say."""
+    name = "diffusion/network_solvers"
+    config = golden.MANIFEST[name]["config"]
+    weights = dict(usp.Checkpoint.open(golden.params(name)))
+    factor = np.float32(config["final_linear_weight_times"])
+    weights["final_layer.linear.weight"] = weights["final_layer.linear.weight"] * factor
+    return usp.DiT.load(weights, num_heads=config["heads"])
+
+
+def test_network_loops(dit):
+    case = golden.load("diffusion/network_loops")
+    start, labels = case["in.start"], case["in.labels"][:2]
+    noise = np.ascontiguousarray(case["in.noises"][:, :2])
+    process = usp.Diffusion("4")
+    value = process.p_sample_loop(dit, start, labels, noise=noise, cfg_scale=1.5)
+    assert golden.difference(value, case["out.ddpm"]) < 1e-4
+    value = process.ddim_sample_loop(dit, start, labels, cfg_scale=1.5)
+    assert golden.difference(value, case["out.ddim_0.0"]) < 1e-4
+
+
+def test_network_solvers(dit):
+    case = golden.load("diffusion/network_solvers")
+    start, labels, process = case["in.start"], case["in.labels"], usp.Diffusion("4")
+    value = process.ddim_sample_loop(dit, start, labels, noise=case["in.noises"], eta=1.0)
+    assert golden.difference(value, case["out.ddim_1.0"]) < 1e-4
+    value = process.ddim_reverse_loop(dit, start, labels)
+    assert golden.difference(value, case["out.ddim_reverse"]) < 1e-4
+    bound = process.calc_bpd_loop(dit, case["in.data"], labels, noise=case["in.noises"])
+    for name, value in bound.items():
+        assert golden.difference(value, case[f"out.bound.{name}"]) < 1e-4
+
+
+LOSSES = {"MSE": "mse", "RESCALED_MSE": "rescaled-mse", "KL": "kl", "RESCALED_KL": "rescaled-kl"}
+MEANS = {"EPSILON": "epsilon", "START_X": "start", "PREVIOUS_X": "previous"}
+
+
+@pytest.mark.parametrize("key", sorted(
+    key[4:-5] for key in golden.load("diffusion/network_solvers") if key.endswith(".loss")))
+def test_network_losses(dit, key):
+    case = golden.load("diffusion/network_solvers")
+    loss, mean = key.split(".")
+    fixed = mean == "PREVIOUS_X"
+    process = usp.Diffusion(
+        "4", learn_sigma=not fixed, prediction=MEANS[mean], loss=LOSSES[loss])
+    model = (lambda x, t, y: dit.forward(x, t, y)[:, :4]) if fixed else dit
+    losses = process.training_losses(
+        model, case["in.data"], case["in.t"], case["in.labels"], noise=case["in.noises"][0])
+    for name, value in losses.items():
+        if f"out.{key}.{name}" in case:  # the published KL losses do not name their only part
+            assert golden.difference(value, case[f"out.{key}.{name}"]) < 1e-4
 
 
 def gaussian_model(process):
@@ -142,7 +242,7 @@ def test_exceptions_of_callbacks_come_back():
 
 
 def test_interrupt_stops_the_run():
-    process = usp.Diffusion()
+    process = usp.Diffusion("")
     z = usp.random.normal((1, 2, 3, 3), 1)
     steps = []
 
@@ -166,10 +266,14 @@ def test_nan_names_the_step():
 
 
 def test_unknown_names_are_told_with_the_known_ones():
-    with pytest.raises(usp.ArgumentError, match="linear, cosine"):
+    with pytest.raises(usp.ArgumentError, match='linear, cosine; did you mean "linear"'):
         usp.Diffusion(schedule="linaer")
-    with pytest.raises(usp.ArgumentError, match="respacing"):
-        usp.Diffusion("ddim78")
+    for name in ("prediction", "variance", "loss"):
+        with pytest.raises(usp.ArgumentError, match="known are .*did you mean"):
+            usp.Diffusion(**{name: "mss"})
+    for respacing in ("ddim78", "0", "1001", "-3", "500,501"):
+        with pytest.raises(usp.ArgumentError, match="respacing"):
+            usp.Diffusion(respacing)
     with pytest.raises(usp.ArgumentError, match="torch-cuda"):
         usp.Diffusion("2").p_sample_loop(
             network, np.zeros((1, 2, 3, 3), np.float32), generator="tensorflow")

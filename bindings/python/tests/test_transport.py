@@ -6,7 +6,7 @@ import pytest
 
 import usp
 
-TOLERANCE = 5e-4
+TOLERANCE = 1e-4
 
 
 def wide(t):
@@ -24,6 +24,15 @@ def close(value, reference, tolerance=TOLERANCE):
     assert golden.difference(value, reference) < tolerance
 
 
+def adaptive(name, key):
+    """The tolerance of a case of dopri5.
+
+    Where the published code in float32 and in float64 is itself more than 1e-4 / 3 apart, its
+    steps are accepted or not by rounding errors (MANIFEST's torch_f32_error).
+    """
+    return max(TOLERANCE, 3 * golden.MANIFEST[name]["torch_f32_error"].get(key, 0))
+
+
 def cases(name):
     """Keys of the results of a case, without `out.`"""
     return sorted(key[4:] for key in golden.load(f"transport/{name}") if key.startswith("out."))
@@ -36,10 +45,13 @@ def test_flows(key):
     path, prediction, method = parts[:3]
     if "reverse" in parts and path == "VP":
         pytest.skip("the original's reverse interval is mirrored; ours returns where it came from")
+    tight = method == "tight"
     value = usp.Transport(path, prediction).sample_ode(
-        NETWORKS[prediction], case["in.start"], method=method, steps=7, reverse="reverse" in parts)
+        NETWORKS[prediction], case["in.start"], method="dopri5" if tight else method, steps=7,
+        reverse="reverse" in parts, rtol=1e-5 if tight else 1e-3)
     reference = case[f"out.{key}"]
-    close(value, reference[-1] if reference.ndim == 5 else reference)
+    close(value, reference[-1] if reference.ndim == 5 else reference,
+          TOLERANCE if tight else adaptive("transport/flows", key))
 
 
 @pytest.mark.parametrize("key", cases("stochastic"))
@@ -52,22 +64,37 @@ def test_stochastic(key):
         noise=case["in.noises"])
     reference = case[f"out.{key}"]
     assert np.isfinite(value).all()
-    if clamped(path, prediction, form, method, last):
-        return  # the original starts or ends on a singular time; here the interval is clamped
     close(value, reference)
 
 
-def clamped(path, prediction, form, method, last):
-    starts = path != "VP" and prediction == "velocity" and form == "SBDM"
-    ends = last == "None" and (method == "Heun" or last in ("Mean", "Tweedie"))
-    return starts or ends
+@pytest.mark.parametrize("form", ["constant", "SBDM"])
+def test_forms_that_the_original_cannot_run(form):
+    # The data are Gaussian, so that the exact velocity is known, and the deviation at the end too.
+    deviation = 0.5
+
+    def exact(x, t, y):
+        t = wide(t)
+        return (t * deviation**2 - (1 - t)) * x / ((1 - t) ** 2 + (t * deviation) ** 2)
+
+    z = usp.random.normal((64, 4, 8, 8), 1)
+    transport = usp.Transport()
+    if form == "SBDM":
+        start, end, note = transport.interval(True, form=form)
+        assert (start, end) == (0.001, pytest.approx(0.96))
+        assert note == "starts at t = 0.001: the field is infinite at t = 0"
+        with pytest.warns(UserWarning, match="starts at t = 0.001"):
+            value = transport.sample_sde(exact, z, form=form, last_step="Euler")
+    else:
+        assert transport.interval(True, form=form) == (0.0, pytest.approx(0.96), "")
+        value = transport.sample_sde(exact, z, form=form, last_step="Euler")
+    assert abs(value.std() / deviation - 1) < 0.02
 
 
-def test_forms_that_the_original_cannot_run():
-    z = usp.random.normal((2, 2, 2, 2), 1)
-    for form in ("constant", "SBDM"):
-        value = usp.Transport().sample_sde(NETWORKS["velocity"], z, form=form, steps=20)
-        assert np.isfinite(value).all()
+def test_intervals_are_said():
+    assert usp.Transport().interval() == (0.0, 1.0, "")
+    assert usp.Transport("VP").interval()[:2] == (0.0, 0.999)
+    start, end, note = usp.Transport().interval(True, method="Heun", last_step=None)
+    assert (start, end) == (0.0, 0.999) and "ends at t = 0.999" in note
 
 
 @pytest.mark.parametrize("key", [k for k in cases("losses") if k.endswith(".loss")])
@@ -78,41 +105,77 @@ def test_losses(key):
     losses = transport.training_losses(
         lambda x, t, y: case["in.model_output"], case["in.data"],
         t=case[f"out.{path}.{prediction}.t"], x0=case["in.noise"])
-    close(losses["loss"], case[f"out.{key}"], 2e-4)
+    close(losses["loss"], case[f"out.{key}"])
 
 
 @pytest.mark.parametrize("key", [k for k in cases("likelihood") if k.endswith(".logp")])
 def test_likelihood(key):
     case = golden.load("transport/likelihood")
     path, prediction, method, _ = key.split(".")
+    tight = method == "tight"
     logp, latent = usp.Transport(path, prediction).likelihood(
-        NETWORKS[prediction], case["in.data"], method=method, steps=6, probe=case["in.probe"])
-    close(latent, case[f"out.{path}.{prediction}.{method}.latent"], 1e-3)
-    close(logp, case[f"out.{key}"], 1e-3)
+        NETWORKS[prediction], case["in.data"], method="dopri5" if tight else method, steps=6,
+        rtol=1e-5 if tight else 1e-3, probe=case["in.probe"])
+    for value, key in ((logp, key), (latent, f"{path}.{prediction}.{method}.latent")):
+        close(value, case[f"out.{key}"],
+              TOLERANCE if tight else adaptive("transport/likelihood", key))
 
 
-def test_network_runs():
-    name = "transport/network_runs"
-    case = golden.load(name)
-    model = usp.SiT.load(golden.params(name), num_heads=3)
+@pytest.fixture(scope="module")
+def sit():
+    return usp.SiT.load(golden.params("transport/network_runs"), num_heads=3)
+
+
+def test_network_runs(sit):
+    case = golden.load("transport/network_runs")
     start, labels, transport = case["in.start"], case["in.labels"], usp.Transport()
     for method, points in (("euler", 5), ("heun2", 3), ("dopri5", 2)):
-        close(transport.sample_ode(model, start, labels, method, points), case[f"out.{method}"], 1e-3)
-    guided = transport.sample_ode(model, start, labels, "euler", 5, cfg_scale=1.5)
-    close(guided, case["out.euler.guided"], 1e-3)
-    value = transport.sample_sde(model, start, labels, steps=5, noise=case["in.noises"])
-    close(value, case["out.sde"], 1e-3)
+        close(transport.sample_ode(sit, start, labels, method, points), case[f"out.{method}"])
+    guided = transport.sample_ode(sit, start, labels, "euler", 5, cfg_scale=1.5)
+    close(guided, case["out.euler.guided"])
+    value = transport.sample_sde(sit, start, labels, steps=5, noise=case["in.noises"])
+    close(value, case["out.sde"])
+
+
+@pytest.mark.parametrize(
+    "key", [k for k in cases("network_solvers") if "likelihood" not in k])
+def test_network_solvers(sit, key):
+    case = golden.load("transport/network_solvers")
+    path, prediction, solver = key.split(".")
+    start, labels, transport = case["in.start"], case["in.labels"], usp.Transport(path, prediction)
+    if solver == "heun2":
+        value = transport.sample_ode(sit, start, labels, "heun2", 5)
+    elif solver == "sde_euler":
+        value = transport.sample_sde(sit, start, labels, steps=5, noise=case["in.noises"])
+    else:
+        value = transport.sample_sde(
+            sit, start, labels, "Heun", "linear", 0.5, "Tweedie", steps=5, noise=case["in.noises"])
+    close(value[:, ::2, ::2, ::2], case[f"out.{key}"])
+
+
+@pytest.mark.parametrize("path", ["Linear", "GVP", "VP"])
+def test_network_likelihood_is_exact(sit, path):
+    case = golden.load("transport/network_solvers")
+    data, probe, labels = case["in.data"], case["in.probe"], case["in.labels"]
+    settings = {"y": labels, "method": "euler", "steps": 5, "probe": probe}
+    logp, latent = usp.Transport(path).likelihood(sit, data, **settings)
+    close(logp, case[f"out.{path}.likelihood.logp"], 1e-5)
+    close(latent[:, ::2, ::2, ::2], case[f"out.{path}.likelihood.latent"], 1e-5)
+    # A function takes differences, which a bending network shows.
+    logp, _ = usp.Transport(path).likelihood(lambda x, t, y: sit.forward(x, t, y), data, **settings)
+    close(logp, case[f"out.{path}.likelihood.logp"], 5e-4)
 
 
 @pytest.mark.parametrize("path", ["Linear", "GVP", "VP"])
 def test_round_trip(path):
     transport, z = usp.Transport(path), usp.random.normal((2, 2, 2, 2), 1)
     data = transport.sample_ode(NETWORKS["velocity"], z, atol=1e-6, rtol=1e-5)
-    close(transport.sample_ode(NETWORKS["velocity"], data, atol=1e-6, rtol=1e-5, reverse=True), z, 1e-3)
+    close(transport.sample_ode(NETWORKS["velocity"], data, atol=1e-6, rtol=1e-5, reverse=True), z)
 
 
 @pytest.mark.parametrize("method, order", [
-    ("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4), ("adams-bashforth", 2),
+    ("euler", 1), ("midpoint", 2), ("heun", 2), ("heun3", 3), ("rk4", 4), ("adams-bashforth", 2),
+    ("adams-bashforth3", 3),
 ])
 def test_orders(method, order):
     z = usp.random.normal((1, 2, 4, 4), 1)
@@ -127,10 +190,16 @@ def test_orders(method, order):
 def test_errors_and_callbacks():
     transport, z = usp.Transport(), usp.random.normal((2, 2, 2, 2), 1)
     network = NETWORKS["velocity"]
-    with pytest.raises(usp.ArgumentError, match="Linear, GVP, VP"):
+    with pytest.raises(usp.ArgumentError, match='Linear, GVP, VP; did you mean "Linear"'):
         usp.Transport("Linaer")
-    with pytest.raises(usp.ArgumentError, match="euler"):
+    with pytest.raises(usp.ArgumentError, match='did you mean "score"'):
+        usp.Transport(prediction="scor")
+    with pytest.raises(usp.ArgumentError, match='did you mean "likelihood"'):
+        usp.Transport(loss_weight="likelihod")
+    with pytest.raises(usp.ArgumentError, match='dopri5.*did you mean "euler"'):
         transport.sample_ode(network, z, method="elur")
+    with pytest.raises(usp.ArgumentError, match='did you mean "Tweedie"'):
+        transport.sample_sde(network, z, last_step="Tweedy")
     with pytest.raises(usp.ArgumentError, match="steps"):
         transport.sample_ode(network, z, steps=1)
     with pytest.raises(usp.ArgumentError, match="increasing-decreasing"):

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "49f28dc95243bf015368df7d9b1a951f3294dfddf29e9ee802c2e385fdcd8362"
+HEADER_SHA256 = "8deb0ab047ad7c42e0a8f1d3aa95735bf2737f122e2776d7deb90cd67fc1cc4c"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -263,6 +263,9 @@ usp_denoiser._fields_ = [
 ]
 
 
+usp_start_fn = CFUNCTYPE(c_int32, POINTER(usp_tensor), c_void_p)
+
+
 class usp_sample_options(Structure):
     pass
 
@@ -289,6 +292,8 @@ usp_sample_options._fields_ = [
     ("last_step", c_char_p),
     ("last_step_size", c_float),
     ("reserved", c_int32),
+    ("adjust_start", usp_start_fn),
+    ("adjust_user", c_void_p),
 ]
 
 
@@ -697,6 +702,10 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_diffusion), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
+    "usp_diffusion_bits_per_dimension": (
+        c_int,
+        [POINTER(usp_diffusion), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_sample_options), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
     "usp_transport_create": (
         c_int,
         [POINTER(usp_transport_options), POINTER(POINTER(usp_transport))],
@@ -704,6 +713,10 @@ PROTOTYPES = {
     "usp_transport_free": (
         None,
         [POINTER(usp_transport)],
+    ),
+    "usp_transport_interval": (
+        c_int,
+        [POINTER(usp_transport), c_int32, POINTER(usp_sample_options), POINTER(c_double), POINTER(c_double), c_char_p, c_size_t, POINTER(c_size_t)],
     ),
     "usp_transport_sample_ode": (
         c_int,

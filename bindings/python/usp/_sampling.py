@@ -15,7 +15,8 @@ from ._errors import ArgumentError, ShapeError
 from ._handles import Handle
 
 #: what every sampler takes beside its own options
-COMMON = ("noise", "seed", "generator", "progress", "preview", "preview_interval")
+COMMON = (
+    "noise", "seed", "generator", "progress", "preview", "preview_interval", "denoised_fn")
 
 
 class Run:
@@ -88,6 +89,9 @@ class Run:
         preview = given.get("preview")
         if preview is not None:
             struct.preview = self.callbacks.wrap(_abi.usp_progress_fn, previewer(preview))
+        denoised = given.get("denoised_fn")
+        if denoised is not None:
+            struct.adjust_start = self.callbacks.wrap(_abi.usp_start_fn, adjuster(denoised))
         self._keep.append(struct)
         return ctypes.byref(struct)
 
@@ -115,6 +119,21 @@ def evaluation(model: Callable[..., Any]) -> Callable[..., None]:
         if value.shape != target.shape:
             raise ShapeError(
                 f"model output: shape {list(value.shape)}, expected {list(target.shape)}")
+        target[...] = value
+
+    return call
+
+
+def adjuster(function: Callable[[Any], Any]) -> Callable[..., None]:
+    """The C form of a function from predicted latents to other ones."""
+
+    def call(pointer: Any, _user: Any) -> None:
+        target = from_view(pointer.contents, None)
+        target.flags.writeable = True
+        value = np.asarray(function(copied(pointer)))
+        if value.shape != target.shape:
+            raise ShapeError(
+                f"denoised_fn: shape {list(value.shape)}, expected {list(target.shape)}")
         target[...] = value
 
     return call

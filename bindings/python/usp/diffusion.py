@@ -20,7 +20,8 @@ class Diffusion(Handle):
 
     Parameters
     ----------
-    respacing : steps that a run uses: "250", "10,10,20", "ddim50"; None = all
+    respacing : steps that a run uses: "250", "10,10,20", "ddim50"; None or "" = all, which is
+        what training wants
     schedule : "linear" or "cosine"
     learn_sigma : whether the model's output has a second half for the variances
     prediction : "epsilon", "start" or "previous" (predict_xstart is the original's word for "start")
@@ -35,7 +36,7 @@ class Diffusion(Handle):
     kind = "usp_diffusion"
 
     def __init__(
-        self, respacing: Optional[Any] = None, schedule: str = "linear", learn_sigma: bool = True,
+        self, respacing: Optional[Any] = "250", schedule: str = "linear", learn_sigma: bool = True,
         *, prediction: Optional[str] = None, variance: Optional[str] = None,
         loss: Optional[str] = None, diffusion_steps: int = 1000, predict_xstart: bool = False,
         sigma_small: bool = False, use_kl: bool = False, rescale_learned_sigmas: bool = False,
@@ -88,7 +89,8 @@ class Diffusion(Handle):
 
         `noise` [steps, B, C, H, W] is consumed in order; without it, it is drawn from `seed`
         (one stream a sample; generator="torch" or "torch-cuda" draws as the original scripts).
-        Further keywords: seed, generator, progress, preview, preview_interval.
+        Further keywords: seed, generator, progress, preview, preview_interval, and denoised_fn,
+        which changes the predicted latents x0 -> x0 of each step before they are clipped.
         """
         return self._sample(
             lib.usp_diffusion_sample, model, z, y, out, dict(common, noise=noise),
@@ -160,3 +162,26 @@ class Diffusion(Handle):
             run.array(noise, "noise", shape=shape), seed, loss,
             *(parts[name][0] if name in parts else None for name in ("mse", "vb")))
         return {"loss": losses, **{name: part[1] for name, part in parts.items()}}
+
+    def calc_bpd_loop(
+        self, model: Any, x0: Any, y: Any = None, clip_denoised: bool = True, noise: Any = None,
+        seed: int = 0, *, progress: Any = None,
+    ) -> Dict[str, np.ndarray]:
+        """The whole variational bound of x0 [B, C, H, W] in bits per dimension.
+
+        Evaluates every step once. "total_bpd" and "prior_bpd" are [B]; "vb", "xstart_mse" and "mse"
+        are [B, steps], the noisiest step first. `noise` [steps, B, C, H, W] is consumed in order.
+        """
+        run = Run()
+        start, shape = run.latents(x0, "x0")
+        sizes = {
+            "total_bpd": shape[:1], "prior_bpd": shape[:1], "vb": (shape[0], self.steps),
+            "xstart_mse": (shape[0], self.steps), "mse": (shape[0], self.steps)}
+        outputs = {name: run.output(None, size) for name, size in sizes.items()}
+        run.callbacks.call(
+            lib.usp_diffusion_bits_per_dimension, self.handle, run.denoiser(model, shape[0]), start,
+            run.numbers(y, "y", np.int64, shape[0]),
+            run.sampling(
+                shape, {"noise": noise, "seed": seed, "progress": progress}, clip=clip_denoised),
+            *(pointer for pointer, _ in outputs.values()))
+        return {name: array for name, (_, array) in outputs.items()}

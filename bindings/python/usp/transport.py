@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
 from . import _abi
-from ._call import options
+from ._call import composed, options
 from ._handles import Handle
 from ._library import lib
 from ._sampling import Run
@@ -54,6 +55,7 @@ class Transport(Handle):
         "adams-bashforth" or "adams-bashforth3"; `steps` are points of time.
         Further keywords: progress, preview, preview_interval.
         """
+        self._tell_moved_ends(stochastic=False)
         function = lib.usp_transport_invert_ode if reverse else lib.usp_transport_sample_ode
         return self._sample(
             function, model, z, y, out, common, (cfg_scale, cfg_channels, cfg_interval, null_class),
@@ -71,11 +73,40 @@ class Transport(Handle):
         `method` is "Euler" or "Heun"; `form` is "constant", "SBDM", "sigma", "linear",
         "decreasing" or "increasing-decreasing"; `last_step` is "Mean", "Tweedie", "Euler" or None.
         `noise` [steps - 1, B, C, H, W] is consumed in order; without it, it is drawn from `seed`.
+        Where an end of the run is moved off a singular time, a warning says so.
         """
+        self._tell_moved_ends(
+            stochastic=True, method=method, form=form, last_step=last_step or "None",
+            last_step_size=last_step_size)
         return self._sample(
             lib.usp_transport_sample_sde, model, z, y, out, dict(common, noise=noise),
             (cfg_scale, cfg_channels, cfg_interval, null_class), method=method, form=form,
             norm=norm, last_step=last_step or "None", last_step_size=last_step_size, steps=steps)
+
+    def interval(
+        self, stochastic: bool = False, method: str = "Euler", form: str = "sigma",
+        last_step: Optional[str] = "Mean", last_step_size: float = 0.04,
+    ) -> Tuple[float, float, str]:
+        """Where sample_ode, or sample_sde with these options, starts and ends: (start, end, note).
+
+        The note says which end was moved off a time at which the field is infinite; "" = none.
+        """
+        run = Run()
+        given = None
+        if stochastic:
+            given = run.sampling(
+                (), {}, method=method, form=form, last_step=last_step or "None",
+                last_step_size=last_step_size)
+        start, end = ctypes.c_double(), ctypes.c_double()
+        note = composed(
+            lib.usp_transport_interval, self.handle, int(stochastic), given, ctypes.byref(start),
+            ctypes.byref(end))
+        return start.value, end.value, note
+
+    def _tell_moved_ends(self, **given: Any) -> None:
+        note = self.interval(**given)[2]
+        if note:
+            warnings.warn(note, stacklevel=3)
 
     def _sample(
         self, function: Any, model: Any, z: Any, y: Any, out: Any, common: Dict[str, Any],
@@ -113,7 +144,8 @@ class Transport(Handle):
     ) -> Tuple[np.ndarray, np.ndarray]:
         """Log-likelihood [B] in nats of latents x, and the noise that they came from.
 
-        The divergence is estimated along `probe` [B, C, H, W] (signs drawn from seed).
+        The divergence is estimated along `probe` [B, C, H, W] (signs drawn from seed): exactly for
+        a library model, by central differences for a function.
         """
         run = Run()
         latents, shape = run.latents(x, "x")

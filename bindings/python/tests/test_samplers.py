@@ -1,0 +1,80 @@
+"""All samplers as the documentation writes them; guidance by sample, channels and interval."""
+
+import golden
+import numpy as np
+import pytest
+
+import usp
+
+TINY = dict(grid=4, width=32, depth=1, heads=2)
+
+
+def test_every_sampler_as_it_is_written():
+    """The calls of the documentation, with a model of the library and with a function."""
+    dit = usp.DiT.create(**TINY, classes=5, seed=1)
+    sit = usp.SiT.create(**TINY, classes=5, seed=1)
+    z, y = usp.random.normal((2, 4, 8, 8), 1), np.array([1, 2])
+    diffusion = usp.Diffusion(respacing="4", schedule="linear", learn_sigma=True)
+    transport = usp.Transport(path="Linear", prediction="velocity", loss_weight=None)
+    assert usp.Diffusion().steps == 250
+    noise = usp.random.normal((4, 2, 4, 8, 8), 2)
+    calls = [
+        (dit, lambda model: diffusion.p_sample_loop(
+            model, z, y, noise=noise, clip_denoised=False, cfg_scale=None)),
+        (dit, lambda model: diffusion.ddim_sample_loop(model, z, y, eta=0.0)),
+        (dit, lambda model: diffusion.training_losses(model, z, [0, 3], y, noise=noise[0])["loss"]),
+        (sit, lambda model: transport.sample_ode(
+            model, z, y, method="dopri5", steps=50, atol=1e-6, rtol=1e-3, reverse=False,
+            cfg_scale=None)),
+        (sit, lambda model: transport.sample_sde(
+            model, z, y, method="Euler", form="sigma", norm=1.0, last_step="Mean",
+            last_step_size=0.04, steps=5, noise=noise)),
+        (sit, lambda model: transport.training_losses(model, z, y, t=[0.2, 0.7], x0=noise[0])["loss"]),
+        (sit, lambda model: transport.likelihood(model, z, y, method="euler", steps=4)[0]),
+    ]
+    for model, call in calls:
+        value = call(model)
+        same = call(lambda x, t, y, model=model: model.forward(x, t, y))
+        assert value.dtype == np.float32 and np.isfinite(value).all()
+        assert np.abs(value - same).max() <= 1e-4 * np.abs(value).max()
+
+
+def test_guidance_by_sample_channels_and_interval():
+    model = usp.DiT.create(**TINY, classes=5, seed=1)
+    process, z, y = usp.Diffusion("4"), usp.random.normal((3, 4, 8, 8), 1), [1, 2, 3]
+    rows = []
+
+    def network(x, t, y):
+        rows.append((len(x), y.tolist()))
+        scale = (0.2 + 0.1 * y)[:, None, None, None].astype(np.float32)
+        return np.concatenate([scale * x, 0 * x], 1)
+
+    def guided(x, t, y, scale=np.float32([1, 2, 4]), channels=3):
+        given, null = network(x, t, y), network(x, t, np.full(len(y), 5))
+        value = given.copy()
+        value[:, :channels] = (
+            null + scale[:, None, None, None] * (given - null))[:, :channels]
+        return value
+
+    settings = {"seed": 1, "null_class": 5}
+    expected = process.p_sample_loop(guided, z, y, seed=1)
+    rows.clear()
+    value = process.p_sample_loop(network, z, y, cfg_scale=[1, 2, 4], **settings)
+    assert golden.difference(value, expected) < 1e-5
+    assert rows == [(6, [1, 2, 3, 5, 5, 5])] * 4
+    value = process.p_sample_loop(network, z, y, cfg_scale=[1, 2, 4], cfg_channels=4, **settings)
+    expected = process.p_sample_loop(
+        lambda x, t, y: guided(x, t, y, channels=4), z, y, seed=1)
+    assert golden.difference(value, expected) < 1e-5
+    rows.clear()
+    value = process.p_sample_loop(
+        network, z, y, cfg_scale=[1, 2, 4], cfg_interval=(300, 700), **settings)
+    assert [count for count, _ in rows] == [3, 6, 6, 3]  # the times are 999, 666, 333 and 0
+    with pytest.raises(usp.ShapeError, match="cfg_scale: shape"):
+        process.p_sample_loop(network, z, y, cfg_scale=[1, 2], **settings)
+    with pytest.raises(usp.ArgumentError, match="null_class"):
+        process.p_sample_loop(network, z, y, cfg_scale=2.0)
+    with pytest.raises(usp.ArgumentError, match="label"):
+        process.p_sample_loop(model, z, [1, 2, 6])
+    with pytest.raises(usp.ArgumentError, match="label"):
+        process.p_sample_loop(model, z, [1, 2, -1])
