@@ -5,7 +5,7 @@ import USPBase
 import USPTensor
 
 /// The tables of one step, rounded to f32 as the original rounds them.
-struct StepCoefficients {
+package struct StepCoefficients {
     let prediction: GaussianPrediction
     let variance: GaussianVariance
     /// x_0 = startFromCurrent · x_t − startFromNoise · ε
@@ -14,13 +14,13 @@ struct StepCoefficients {
     let meanFromStart: Float
     let meanFromCurrent: Float
     /// Log variance, where it is fixed.
-    let fixedLogVariance: Float
+    package let fixedLogVariance: Float
     /// Its bounds, where it is learned.
     let smallestLogVariance: Float
     let largestLogVariance: Float
 
     /// x_0 that the prediction `o` means at `x`.
-    func start(_ o: Float, _ x: Float) -> Float {
+    package func start(_ o: Float, _ x: Float) -> Float {
         switch prediction {
         case .epsilon: startFromCurrent * x - startFromNoise * o
         case .start: o
@@ -29,7 +29,7 @@ struct StepCoefficients {
     }
 
     /// The mean of x_{t-1}; a predicted mean is itself, whatever became of its x_0.
-    func mean(_ o: Float, start: Float, _ x: Float) -> Float {
+    package func mean(_ o: Float, start: Float, _ x: Float) -> Float {
         prediction == .previous ? o : meanFromStart * start + meanFromCurrent * x
     }
 
@@ -47,7 +47,7 @@ struct StepCoefficients {
         (startFromCurrent * x - start) / startFromNoise
     }
 
-    func logVariance(_ v: Float) -> Float {
+    package func logVariance(_ v: Float) -> Float {
         if variance == .learned { return v }
         let fraction = (v + 1) / 2
         return fraction * largestLogVariance + (1 - fraction) * smallestLogVariance
@@ -60,7 +60,7 @@ struct StepCoefficients {
 }
 
 extension GaussianDiffusion {
-    func coefficients(_ step: Int) -> StepCoefficients {
+    package func coefficients(_ step: Int) -> StepCoefficients {
         let bar = alphasCumulative[step]
         let small = posteriorLogVariance[step]
         let large = log(betas[step])

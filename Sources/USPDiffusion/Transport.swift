@@ -58,7 +58,7 @@ package struct Transport: Sendable {
     package var prediction: TransportPrediction { configuration.prediction }
 
     /// The flow's velocity as `fromState · x + fromOutput · output`.
-    func velocity(_ t: Double) -> AffineView {
+    package func velocity(_ t: Double) -> AffineView {
         let p = path.coefficients(t)
         return switch prediction {
         case .velocity: AffineView(fromState: 0, fromOutput: 1)
@@ -68,7 +68,7 @@ package struct Transport: Sendable {
     }
 
     /// The score ∇ log p_t(x), likewise.
-    func score(_ t: Double) -> AffineView {
+    package func score(_ t: Double) -> AffineView {
         let p = path.coefficients(t)
         switch prediction {
         case .score: return AffineView(fromState: 0, fromOutput: 1)
@@ -91,9 +91,9 @@ package struct Transport: Sendable {
 }
 
 /// A vector field that is linear in state and model output at a given time.
-struct AffineView {
-    let fromState: Double
-    let fromOutput: Double
+package struct AffineView {
+    package let fromState: Double
+    package let fromOutput: Double
 
     /// this + scale · other
     func adding(_ other: AffineView, times scale: Double) -> AffineView {

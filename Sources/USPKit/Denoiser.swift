@@ -30,7 +30,7 @@ public struct Denoiser {
     /// Whether twice the times and labels may be asked of the same latents.
     let repeatsLatents: Bool
     /// nil: likelihoods take differences.
-    let derivative: Derivative?
+    package let derivative: Derivative?
 
     public init(nullClass: Int? = nil, _ predict: @escaping Predict) {
         self.init(nullClass: nullClass, isGuided: false, predict)

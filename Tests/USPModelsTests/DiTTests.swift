@@ -79,8 +79,25 @@ import USPTensor
             let conditioning = try model.conditioning(t: t, y: y, in: Context())
             #expect(try model.forward(x, conditioning, in: Context()).values == together.values)
             let tokens = try model.features(x, conditioning, depth: 1, in: Context())
+            // Two passes over the same latents are those passes one after the other.
+            let both = try model.forward(x, t: t + t, y: y + [3, 3, 3, 3], in: Context())
+            let other = try model.forward(x, t: t, y: [3, 3, 3, 3], in: Context())
+            #expect(both.values == together.values + other.values)
             #expect(tokens.shape == [4, 64, 48])
         }
+    }
+
+    /// A guided step of eight samples with five labels: one time, five labels and the null class.
+    @Test func stepsEmbedTheirTimeOnce() {
+        let labels = [1, 2, 3, 4, 5, 1, 2, 3]
+        let distinct = DistinctConditions(
+            [Float](repeating: 7, count: 16), labels + [Int](repeating: 10, count: 8))
+        #expect(distinct.times == [7])
+        #expect(distinct.labels == [1, 2, 3, 4, 5, 10])
+        #expect(distinct.timeRows == [0, 0, 0, 0, 0, 0])
+        #expect(distinct.rows == [0, 1, 2, 3, 4, 0, 1, 2] + [Int](repeating: 5, count: 8))
+        let training = DistinctConditions([3, 8, 3], [1, 1, 1])
+        #expect(training.times == [3, 8] && training.rows == [0, 1, 0])
     }
 
     @Test func freshBlocksAreIdentities() throws {

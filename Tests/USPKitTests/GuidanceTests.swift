@@ -1,0 +1,166 @@
+// Guided sampling: which samples the model is asked for, and what is made of its answers.
+
+import TestSupport
+import Testing
+import USPBase
+import USPKit
+import USPTensor
+
+/// Two blocks of random weights; the last layer too, which starts at zero.
+private func transformer(_ family: String) throws -> DiT {
+    var sizes = DiT.Configuration()
+    sizes.family = family
+    (sizes.gridHeight, sizes.gridWidth, sizes.width, sizes.depth, sizes.heads) = (4, 4, 32, 2, 2)
+    sizes.classes = 5
+    let model = try DiT(sizes, seed: 1)
+    for name in model.weights.names where name != "pos_embed" {
+        let weight = try model.weights[name]
+        let values = try randomTensor(weight.shape, name, scale: 0.05)
+        try weight.copy(from: values)
+    }
+    return model
+}
+
+private func samples(_ tensor: Tensor) -> [[Float]] {
+    let count = tensor.count / tensor.shape[0]
+    return (0..<tensor.shape[0]).map { Array(tensor.values[$0 * count..<($0 + 1) * count]) }
+}
+
+@Suite struct GuidanceTests {
+    private let labels = [1, 2, 4]
+
+    private func latents() throws -> Tensor { try normalTensor([3, 4, 8, 8], seed: 1) }
+
+    /// A model answers both halves from one set of latents, a function is given them twice; the
+    /// numbers are the same, sample by sample, as those of the plain rule.
+    @Test(arguments: ["DiT", "SiT"], [3, 4]) func halvesRunAsOneBatch(
+        _ family: String, _ channels: Int
+    ) throws {
+        let (model, x) = (try transformer(family), try latents())
+        let times: [Float] = [7, 7, 7]
+        var batches: [(Int, [Int])] = []
+        let function = Denoiser(nullClass: 5) { x, times, labels throws(USPError) in
+            batches.append((x.shape[0], labels ?? []))
+            return try model.forward(x, t: times, y: labels)
+        }
+        var guidance = Guidance(scales: [1, 2.5, 4])
+        guidance.channels = channels
+        let paired = try model.denoiser.guided(guidance).predict(x, times, labels)
+        let doubled = try function.guided(guidance).predict(x, times, labels)
+        #expect(batches.count == 1 && batches[0].0 == 6)
+        #expect(batches[0].1 == [1, 2, 4, 5, 5, 5])
+        #expect(paired.values == doubled.values)
+        let given = samples(try model.forward(x, t: times, y: labels))
+        let null = samples(try model.forward(x, t: times, y: nil))
+        let (plane, found) = (x.shape[2] * x.shape[3], samples(paired))
+        for (sample, scale) in guidance.scales.enumerated() {
+            let expected = given[sample].indices.map { i in
+                i < channels * plane
+                    ? null[sample][i] + scale * (given[sample][i] - null[sample][i])
+                    : given[sample][i]
+            }
+            #expect(relativeError(found[sample], expected) < 1e-5)
+        }
+    }
+
+    @Test func outsideItsIntervalNothingIsDoubled() throws {
+        var sizes: [Int] = []
+        let function = Denoiser(nullClass: 5) { x, times, labels throws(USPError) in
+            sizes.append(x.shape[0])
+            return try x.copied()
+        }
+        var guidance = Guidance(4)
+        guidance.interval = 0.25...0.75
+        let transport = try Transport()
+        var options = SampleOptions()
+        (options.method, options.steps) = ("euler", 5)
+        _ = try transport.sampleODE(
+            function.guided(guidance), from: latents(), labels: labels, options)
+        #expect(sizes == [3, 6, 6, 6])
+        sizes = []
+        _ = try transport.sampleODE(
+            function.guided(Guidance(1)), from: latents(), labels: labels, options)
+        #expect(sizes == [3, 3, 3, 3])
+    }
+
+    @Test func nullClassIsTheLastRowOfTheTable() throws {
+        let model = try transformer("DiT")
+        #expect(model.nullClass == 5)
+        #expect(model.denoiser.nullClass == 5)
+        let x = try latents()
+        let explicit = try model.forward(x, t: [1, 1, 1], y: [5, 5, 5])
+        #expect(try model.forward(x, t: [1, 1, 1], y: nil).values == explicit.values)
+    }
+
+    @Test func badInputIsRefused() throws {
+        let (model, x) = (try transformer("DiT"), try latents())
+        func message(_ body: () throws -> Void) -> String {
+            do {
+                try body()
+                return "no error"
+            } catch {
+                return "\(error)"
+            }
+        }
+        var process = Diffusion.Options()
+        process.respacing = "4"
+        let diffusion = try Diffusion(process)
+        for label in [-1, 6] {
+            let text = message {
+                _ = try diffusion.sample(model.denoiser, from: x, labels: [0, 1, label])
+            }
+            #expect(text.contains("labels") && text.contains("\(label)"), "\(text)")
+        }
+        #expect(
+            message { _ = try diffusion.sample(model.denoiser, from: x, labels: [0, 1]) }
+                .contains("labels: 2, expected 3"))
+        #expect(
+            message {
+                _ = try model.denoiser.guided(Guidance(scales: [1, 2])).predict(
+                    x, [1, 1, 1], labels)
+            }.contains("2 scales for 3 samples"))
+        #expect(
+            message {
+                _ = try Denoiser { x, _, _ throws(USPError) in x }.guided(Guidance(2))
+            }.contains("no null class"))
+        var options = SampleOptions()
+        options.steps = 5
+        #expect(
+            message { _ = try diffusion.sample(model.denoiser, from: x, labels: labels, options) }
+                .contains("steps: 5, but the process has 4"))
+        for respacing in ["0", "1001", "ddim999", "x"] {
+            process.respacing = respacing
+            #expect(message { _ = try Diffusion(process) }.contains("respacing"))
+        }
+    }
+
+    /// The tape's derivative against differences of the network itself.
+    @Test(arguments: ["SiT", "DiT"]) func derivativesOfModelsAreExact(_ family: String) throws {
+        let (model, x) = (try transformer(family), try latents())
+        let probe = try normalTensor(x.shape, seed: 5)
+        let derivative = try #require(model.denoiser.derivative)
+        let (output, product) = try derivative(x, [0.3, 0.3, 0.3], labels, probe)
+        let count = x.count / 3
+        let stride = output.count / 3
+        let direction = try normalTensor(x.shape, seed: 6)
+        let step: Float = 0.05
+        func moved(_ distance: Float) throws -> [Float] {
+            let place = zip(x.values, direction.values).map { $0 + distance * $1 }
+            return try model.forward(
+                Tensor(x.shape, place), t: [0.3, 0.3, 0.3], y: labels
+            ).values
+        }
+        let (above, below) = (try moved(step), try moved(-step))
+        for sample in 0..<3 {
+            var (along, back) = (0.0, 0.0)
+            for i in 0..<count {
+                let slope = (above[sample * stride + i] - below[sample * stride + i]) / (2 * step)
+                along += Double(probe.values[sample * count + i]) * Double(slope)
+                let p = product.values[sample * count + i]
+                back += Double(p) * Double(direction.values[sample * count + i])
+            }
+            #expect(abs(along - back) < 2e-3 * max(abs(along), 0.1))
+        }
+        #expect(output.values == (try model.forward(x, t: [0.3, 0.3, 0.3], y: labels)).values)
+    }
+}
