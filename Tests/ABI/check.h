@@ -50,6 +50,7 @@ void test_threads(void);
 void test_checkpoint(void);
 void test_transfer(void);
 void test_diffusion(void);
+void test_transport(void);
 void test_model(void);
 void test_trainer(void);
 void test_story(void);

@@ -9,6 +9,7 @@ int main(void) {
     test_checkpoint();
     test_transfer();
     test_diffusion();
+    test_transport();
     test_model();
     test_trainer();
     test_story();
