@@ -655,14 +655,17 @@ typedef struct usp_sample_options {
     float norm;                /* SDE diffusion norm; 0 = 1 */
     const char *last_step;     /* SDE: "Mean", "Tweedie", "Euler", "None"; NULL = "Mean" */
     float last_step_size;      /* SDE; 0 = 0.04 */
-    int32_t reserved;
+    int32_t first_sample;      /* number of the batch's first sample, for runs in parts: drawn noise
+                                  goes by a sample's number */
     usp_start_fn adjust_start; /* at each step (diffusion); NULL = none */
     void *adjust_user;
+    int64_t total_samples;     /* of all parts, which "torch" and "torch-cuda" draw at once; 0 = the
+                                  batch's */
 } usp_sample_options;
 
 #define USP_SAMPLE_OPTIONS_INIT                                                              \
     {USP_OPTIONS_SIZE(usp_sample_options), 0, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, \
-     0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, NULL}
+     0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, NULL, 0}
 
 /* ---- diffusion: DiT's Gaussian process ---------------------------------------------------- */
 

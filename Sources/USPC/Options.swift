@@ -36,9 +36,11 @@ func options<Options: BitwiseCopyable>(
 }
 
 /// A number of an options struct that must not be negative; 0 means `fallback`.
-func count(_ value: Int32, else fallback: Int, _ name: String) throws(USPError) -> Int {
+func count(
+    _ value: some FixedWidthInteger, else fallback: Int, _ name: String
+) throws(USPError) -> Int {
     guard value >= 0 else { throw USPError(.argument, "\(name): is \(value), expected 0 or more") }
-    return value == 0 ? fallback : Int(value)
+    return value == 0 ? fallback : Int(clamping: value)
 }
 
 /// A real number of an options struct; 0 means `fallback`.

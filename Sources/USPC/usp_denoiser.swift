@@ -137,6 +137,9 @@ func sampleOptions(
     result.steps = steps == 0 ? nil : steps
     result.method = try optionalText(given.method, "method")
     result.seed = given.seed
+    result.firstSample = try count(given.first_sample, else: 0, "first_sample")
+    let total = try count(given.total_samples, else: 0, "total_samples")
+    result.totalSamples = total == 0 ? nil : total
     result.generator = try optionalText(given.generator, "generator")
     result.noise = try optionalTensor(given.noise, "noise", ["S"] + axes(latents))
     result.clipsStart = given.clip != 0

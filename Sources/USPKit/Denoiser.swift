@@ -47,6 +47,18 @@ public struct Denoiser {
         self.derivative = derivative
     }
 
+    /// The same, telling of every prediction.
+    package func observed(_ call: @escaping () -> Void) -> Denoiser {
+        let predict = predict
+        return Denoiser(
+            nullClass: nullClass, isGuided: isGuided, repeatsLatents: repeatsLatents,
+            derivative: derivative
+        ) { x, times, labels throws(USPError) in
+            call()
+            return try predict(x, times, labels)
+        }
+    }
+
     /// The denoiser with its labels bound, as samplers take it.
     func bound(to labels: [Int]?, batch: Int) throws(USPError) -> USPDiffusion.Denoiser {
         if let labels {

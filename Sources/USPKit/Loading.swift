@@ -89,6 +89,9 @@ extension ViT {
 
 extension DiT {
     public static func load(_ source: ModelSource) throws(USPError) -> DiT {
+        if let family = source.options.family, !["DiT", "SiT"].contains(family) {
+            throw unknownName(family, what: "family", known: ["DiT", "SiT"])
+        }
         let told = source.options.family ?? source.archive.metadataValue("usp.family")
         let loaded = try USPModels.DiT.load(
             source.archive, returnsSigma: told != "SiT", source.loading)

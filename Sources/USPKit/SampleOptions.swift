@@ -49,6 +49,9 @@ public struct SampleOptions {
     /// - doubled: whether the original script would draw for both halves of a guided batch
     func noiseSource(like latents: Tensor, doubled: Bool) throws(USPError) -> NoiseSource {
         if let noise { return try NoiseSource.stack(noise) }
+        try require(
+            (0...1 << 48).contains(firstSample), .argument,
+            "first sample: \(firstSample), expected 0 to 2^48")
         switch generator?.lowercased() {
         case nil:
             return NoiseSource.streams(
@@ -69,7 +72,7 @@ public struct SampleOptions {
         let batch = shape[0]
         let total = totalSamples ?? batch
         try require(
-            firstSample >= 0 && total - batch >= firstSample, .argument,
+            total >= batch && total - batch >= firstSample, .argument,
             "samples \(firstSample) to \(firstSample + batch - 1), but there are \(total) in all")
         let all = try source.start(Shape.checked([total] + shape.extents.dropFirst()))
         if total == batch { return source }

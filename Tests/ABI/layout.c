@@ -104,7 +104,7 @@ AT(usp_model_options, table, 40);
 AT(usp_model_options, compute, 48);
 AT(usp_model_options, pool, 56);
 
-SIZE(usp_sample_options, 144);
+SIZE(usp_sample_options, 152);
 AT(usp_sample_options, struct_size, 0);
 AT(usp_sample_options, steps, 4);
 AT(usp_sample_options, method, 8);
@@ -125,9 +125,10 @@ AT(usp_sample_options, form, 96);
 AT(usp_sample_options, norm, 104);
 AT(usp_sample_options, last_step, 112);
 AT(usp_sample_options, last_step_size, 120);
-AT(usp_sample_options, reserved, 124);
+AT(usp_sample_options, first_sample, 124);
 AT(usp_sample_options, adjust_start, 128);
 AT(usp_sample_options, adjust_user, 136);
+AT(usp_sample_options, total_samples, 144);
 
 SIZE(usp_save_options, 32);
 AT(usp_save_options, struct_size, 0);

@@ -163,12 +163,8 @@ struct LatentSampler {
     var isAdaptive: Bool { solver == "dopri5" }
 
     private var counted: USPKit.Denoiser {
-        let (plain, calls) = (model.denoiser, calls)
-        return USPKit.Denoiser(nullClass: plain.nullClass) {
-            [model] x, times, labels throws(USPError) in
-            calls.count += 1
-            return try model.forward(x, t: times, y: labels)
-        }
+        let calls = calls
+        return model.denoiser.observed { calls.count += 1 }
     }
 }
 

@@ -206,6 +206,15 @@ def test_seeded_noise_does_not_depend_on_the_batch():
     z = usp.random.normal((4, 2, 3, 3), 1)
     whole = process.p_sample_loop(network, z, seed=9)
     assert np.array_equal(whole[:2], process.p_sample_loop(network, z[:2], seed=9))
+    part = process.p_sample_loop(network, z[2:], seed=9, first_sample=2)
+    assert np.array_equal(whole[2:], part)
+    torch = {"generator": "torch", "seed": 9}
+    part = process.p_sample_loop(network, z[2:], first_sample=2, total_samples=4, **torch)
+    assert np.array_equal(process.p_sample_loop(network, z, **torch)[2:], part)
+    with pytest.raises(usp.ArgumentError, match="2 in all"):
+        process.p_sample_loop(network, z[2:], first_sample=2, **torch)
+    with pytest.raises(usp.ArgumentError, match="first_sample"):
+        process.p_sample_loop(network, z[2:], first_sample=-2)
     assert not np.array_equal(whole, process.p_sample_loop(network, z, seed=10))
 
 

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "8deb0ab047ad7c42e0a8f1d3aa95735bf2737f122e2776d7deb90cd67fc1cc4c"
+HEADER_SHA256 = "e2baaaf98c0d491e74061bfe7cc5b7a0aafb8d009f81cd4fb1765da595ad6ed8"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -291,9 +291,10 @@ usp_sample_options._fields_ = [
     ("norm", c_float),
     ("last_step", c_char_p),
     ("last_step_size", c_float),
-    ("reserved", c_int32),
+    ("first_sample", c_int32),
     ("adjust_start", usp_start_fn),
     ("adjust_user", c_void_p),
+    ("total_samples", c_int64),
 ]
 
 

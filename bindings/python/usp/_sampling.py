@@ -16,7 +16,8 @@ from ._handles import Handle
 
 #: what every sampler takes beside its own options
 COMMON = (
-    "noise", "seed", "generator", "progress", "preview", "preview_interval", "denoised_fn")
+    "noise", "seed", "generator", "first_sample", "total_samples", "progress", "preview",
+    "preview_interval", "denoised_fn")
 
 
 class Run:
@@ -82,6 +83,7 @@ class Run:
             raise TypeError(f"unexpected keyword: {', '.join(sorted(unknown))}")
         struct = options(
             _abi.usp_sample_options, seed=given.get("seed"), generator=given.get("generator"),
+            first_sample=given.get("first_sample"), total_samples=given.get("total_samples"),
             preview_interval=given.get("preview_interval"), **own)
         struct.noise = self.array(
             given.get("noise"), "noise", shape=["steps", *shape])

@@ -89,6 +89,8 @@ class Diffusion(Handle):
 
         `noise` [steps, B, C, H, W] is consumed in order; without it, it is drawn from `seed`
         (one stream a sample; generator="torch" or "torch-cuda" draws as the original scripts).
+        A batch that is part of a larger run gives first_sample, its first sample's number, and
+        total_samples where torch's generators draw: so it gets the noise of its samples.
         Further keywords: seed, generator, progress, preview, preview_interval, and denoised_fn,
         which changes the predicted latents x0 -> x0 of each step before they are clipped.
         """
