@@ -4,6 +4,9 @@ import USPBase
 import USPTensor
 
 /// Solvers of dy/dt = f(t, y).
+///
+/// They keep one or two tensors beside the state, but for `adamsBashforth3`, which needs its last
+/// three slopes, and `dopri5`, whose seven stages and two states give its error and dense output.
 package enum ODEMethod: String, NamedChoice {
     case euler
     case midpoint

@@ -83,6 +83,29 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
         #expect(sizes == [3, 3, 3, 3])
     }
 
+    /// After its first steps a guided run takes no memory from the system.
+    @Test(arguments: ["DiT", "SiT"]) func stepsAllocateNothing(_ family: String) throws {
+        let (model, x) = (try transformer(family), try latents())
+        let denoiser = try model.denoiser.guided(Guidance(4))
+        var allocations: [Int] = []
+        var options = SampleOptions()
+        options.progress = { _ throws(USPError) in
+            allocations.append(MemoryPool.shared.systemAllocations)
+        }
+        try alone {
+            if family == "DiT" {
+                var process = Diffusion.Options()
+                process.respacing = "6"
+                _ = try Diffusion(process).sample(denoiser, from: x, labels: labels, options)
+            } else {
+                (options.method, options.steps) = ("heun", 7)
+                _ = try Transport().sampleODE(denoiser, from: x, labels: labels, options)
+            }
+        }
+        #expect(allocations.count == 6)
+        #expect(allocations.suffix(4).allSatisfy { $0 == allocations[5] }, "\(allocations)")
+    }
+
     @Test func nullClassIsTheLastRowOfTheTable() throws {
         let model = try transformer("DiT")
         #expect(model.nullClass == 5)

@@ -187,6 +187,36 @@ def test_orders(method, order):
     assert errors[0] / errors[1] > 0.7 * 2**order
 
 
+def test_zeros_are_not_taken_for_defaults():
+    transport, z = usp.Transport(), usp.random.normal((2, 2, 2, 2), 1)
+    network = NETWORKS["velocity"]
+    # Without noise the SDE is the flow.
+    quiet = transport.sample_sde(network, z, norm=0.0, last_step="Euler", steps=25)
+    flow = transport.sample_ode(network, z, rtol=0.0, atol=1e-5)
+    close(quiet, flow, 0.05)
+    close(transport.sample_ode(network, z, rtol=1e-6, atol=0.0), flow)
+
+    def labelled(x, t, y):
+        return network(x, t, y) * (1 + 0.1 * np.asarray(y, np.float32))[:, None, None, None]
+
+    null = transport.sample_ode(labelled, z, [5, 5], "euler", 5)
+    settings = {"null_class": 5, "cfg_channels": 2}
+    value = transport.sample_ode(labelled, z, [1, 2], "euler", 5, cfg_scale=0.0, **settings)
+    close(value, null, 1e-6)
+
+
+def test_timestep_shift():
+    z, seen = usp.random.normal((1, 2, 2, 2), 1), []
+
+    def network(x, t, y):
+        seen.append(float(t[0]))
+        return 0 * x
+
+    usp.Transport().sample_ode(network, z, method="euler", steps=6, timestep_shift=0.3)
+    shares = np.arange(5) / 5
+    assert np.allclose(seen, 0.3 * shares / (1 - 0.7 * shares), atol=1e-6)
+
+
 def test_errors_and_callbacks():
     transport, z = usp.Transport(), usp.random.normal((2, 2, 2, 2), 1)
     network = NETWORKS["velocity"]
@@ -200,8 +230,13 @@ def test_errors_and_callbacks():
         transport.sample_ode(network, z, method="elur")
     with pytest.raises(usp.ArgumentError, match='did you mean "Tweedie"'):
         transport.sample_sde(network, z, last_step="Tweedy")
-    with pytest.raises(usp.ArgumentError, match="steps"):
-        transport.sample_ode(network, z, steps=1)
+    for steps in (1, 0, -2):
+        with pytest.raises(usp.ArgumentError, match="steps"):
+            transport.sample_ode(network, z, steps=steps)
+        with pytest.raises(usp.ArgumentError, match="steps"):
+            transport.sample_sde(network, z, steps=steps)
+    with pytest.raises(usp.ArgumentError, match="timestep_shift"):
+        transport.sample_ode(network, z, method="euler", timestep_shift=0)
     with pytest.raises(usp.ArgumentError, match="increasing-decreasing"):
         transport.sample_sde(network, z, form="waves")
     with pytest.raises(usp.ArgumentError, match="step 1 of 4.*not finite"):

@@ -20,6 +20,10 @@ COMMON = (
     "preview_interval", "denoised_fn")
 
 
+#: what 0 is passed as where a 0 in the struct means the default
+SMALLEST = float(np.finfo(np.float32).tiny)
+
+
 class Run:
     """One call of a sampler or a loss: its structs, its arrays, its callbacks."""
 
@@ -69,6 +73,8 @@ class Run:
                 raise ArgumentError("null_class: is needed with cfg_scale and a function")
         else:
             raise ArgumentError(f"model: {type(model).__name__} is neither a model nor callable")
+        if cfg_scale is not None and np.ndim(cfg_scale) == 0 and float(cfg_scale) == 0:
+            cfg_scale = np.zeros(batch, np.float32)  # in the struct a scale of 0 is none given
         if cfg_scale is not None and np.ndim(cfg_scale) > 0:
             struct.guidance_scales = self.numbers(cfg_scale, "cfg_scale", np.float32, batch)
         elif cfg_scale is not None:
@@ -81,6 +87,12 @@ class Run:
         unknown = set(given) - set(COMMON)
         if unknown:
             raise TypeError(f"unexpected keyword: {', '.join(sorted(unknown))}")
+        for name in ("atol", "rtol", "norm", "last_step_size"):
+            if own.get(name) == 0:
+                own[name] = SMALLEST
+        for name in ("steps", "timestep_shift"):
+            if own.get(name) == 0:
+                raise ArgumentError(f"{name}: is 0, expected more")
         struct = options(
             _abi.usp_sample_options, seed=given.get("seed"), generator=given.get("generator"),
             first_sample=given.get("first_sample"), total_samples=given.get("total_samples"),
