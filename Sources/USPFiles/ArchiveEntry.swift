@@ -51,6 +51,20 @@ package struct ArchiveEntry: Sendable {
         return ArchiveEntry(name, dtype, shape, .plain(try bytes()))
     }
 
+    /// Some rows along the first axis.
+    ///
+    /// - rows: within the array
+    package func rows(_ rows: Range<Int>) throws(USPError) -> ArchiveEntry {
+        let extents = shape.extents
+        try require(
+            !extents.isEmpty && rows.lowerBound >= 0 && rows.upperBound <= extents[0], .shape,
+            "\(name): rows \(rows) of \(shape)")
+        let part = Shape([rows.count] + extents.dropFirst())
+        let row = byteCount / max(extents[0], 1)
+        let view = try bytes().part(rows.lowerBound * row, part.count * dtype.size, name)
+        return ArchiveEntry(name, dtype, part, .plain(view))
+    }
+
     /// The bytes as they are in the file, if they are row-major and little-endian there.
     package var plainBytes: ByteView? {
         guard case .plain(let view) = payload, !isBigEndian else { return nil }

@@ -33,6 +33,21 @@ package struct ArrayOutput {
         }
     }
 
+    /// Arrays of one type, one after another: their rows stacked, or one in another shape of as many
+    /// elements.
+    package init(
+        _ name: String, _ shape: Shape, stacking parts: [ArrayOutput]
+    ) throws(USPError) {
+        let dtype = parts.first?.dtype ?? .float32
+        try require(
+            parts.allSatisfy { $0.dtype == dtype }
+                && parts.reduce(0) { $0 + $1.shape.count } == shape.count, .shape,
+            "\(name): \(parts.count) arrays do not make up \(dtype.name) \(shape)")
+        self.init(name, dtype, shape) { (file) throws(USPError) in
+            for part in parts { try part.produce(file) }
+        }
+    }
+
     package var byteCount: Int { shape.count * dtype.size }
 
     /// The same array under another name.

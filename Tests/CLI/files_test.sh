@@ -29,5 +29,17 @@ expect 1 'the ending names the format' convert "$input" -o "$work/c.xyz"
 expect 1 'npy holds one array' convert "$input" -o "$work/c.npy"
 expect 1 'cannot write' convert "$input" -o "$work/no/folder/c.pt"
 expect 2 'dtype' convert "$input" -o "$work/c.pt" --dtype f8
+
+vae="$golden/models/vae_params.safetensors"
+expect 0 'from the names of CompVis' convert "$vae" --dialect diffusers -o "$work/vae.safetensors"
+expect 0 'encoder.mid_block.attentions.0.to_q.weight *f16 *64 x 64' inspect "$work/vae.safetensors"
+expect 0 'from the names of diffusers autoencoder' convert "$work/vae.safetensors" \
+    --dialect official -o "$work/again.safetensors"
+expect 0 'encoder.mid.attn_1.q.weight *f16 *64 x 64 x 1 x 1' inspect "$work/again.safetensors"
+expect 0 '' convert "$golden/models/dit_affine_params.safetensors" --dialect training -o "$work/t.pt"
+expect 0 'table ema' inspect "$work/t.pt"
+expect 1 'no affine norms' convert "$work/t.pt" --dialect diffusers -o "$work/d.safetensors"
+expect 1 'write .pt or .pth' convert "$work/t.pt" --dialect training -o "$work/d.safetensors"
+absent "$work/d.safetensors"
 head -c 300 "$input" >"$work/cut.pth"
 expect 1 'cut.pth' inspect "$work/cut.pth"

@@ -156,6 +156,40 @@ func hostilePickle(_ bytes: [UInt8], _ expected: String) throws {
     }
 }
 
+@Test func hostileZip() throws {
+    let array = Array("\u{93}NUMPY".utf8)
+    let cases: [(bytes: [UInt8], expected: String)] = [
+        (handmade { $0.add("x.npy", array, method: 8, size: 1 << 40) }, "cannot hold"),
+        (handmade { $0.add("x.npy", array, size: 1 << 40) }, "stored, yet"),
+        (handmade { $0.add("x.npy", array, hole: 1 << 40) }, "no end record at byte"),
+        (
+            handmade {
+                $0.add("a.npy", array)
+                $0.add("b.npy", array, offset: 0)
+            }, "overlaps"
+        ),
+        (
+            handmade {
+                $0.add("a.npy", array)
+                $0.add("a.npy", array)
+            }, "two files are called"
+        ),
+        (handmade { $0.add("a.npy", array, offset: .max) }, "zip: a.npy"),
+        (handmade { $0.add("a.npy", array, method: 12) }, "uses compression 12"),
+    ]
+    for (bytes, expected) in cases {
+        let text = try message(bytes)
+        #expect(text.contains(expected), "\(text)")
+    }
+}
+
+private func handmade(_ members: (inout HandmadeZip) -> Void) -> [UInt8] {
+    var zip = HandmadeZip()
+    members(&zip)
+    zip.finish()
+    return zip.bytes
+}
+
 @Test func damagedPNG() throws {
     let golden = try readFile("\(goldenFolder)/images/rgb.png")
     for cut in [8, 20, 40, golden.count - 13] {

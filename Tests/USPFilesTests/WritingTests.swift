@@ -128,3 +128,25 @@ private func expectSame(_ archive: Archive, _ outputs: [ArrayOutput]) throws {
     #expect(try EntryContent(archive.entry("b")).bytes == [7, 8, 9])
     #expect(try archive.entry("a").count == count)
 }
+
+/// A PyTorch archive of 4.8 GB that takes no disk: sizes and places in zip64 fields, a tensor at the
+/// end of a storage of 1.2 billion floats.
+@Test func archivesBeyondFourGigabytes() throws {
+    let scratch = ScratchFolder()
+    let path = scratch.file("big.pt")
+    var zip = HandmadeZip()
+    zip.add(
+        "big/data.pkl", tensorPickle(elements: 1_200_000_000, offset: 1_100_000_000, size: 3))
+    zip.add("big/data/0", [], hole: 4_800_000_000)
+    zip.add("big/version", Array("3\n".utf8))
+    zip.finish()
+    try zip.write(path)
+    let file = open(path, O_WRONLY)
+    let place = try #require(zip.contents["big/data/0"]) + 4_400_000_000
+    let values: [Float] = [1, -2, 3]
+    #expect(pwrite(file, values, 12, off_t(place)) == 12)
+    close(file)
+    let archive = try Archive.open(path)
+    let content = try EntryContent(archive.entry("tensor"))
+    #expect(content.shape == [3] && content.bytes == values.withUnsafeBytes { Array($0) })
+}

@@ -199,6 +199,45 @@ private func small() throws -> KLAutoencoder {
     }
 }
 
+/// [B, C, rows, columns] of a larger image.
+private func cropped(_ x: Tensor, _ rows: Range<Int>, _ columns: Range<Int>) throws -> Tensor {
+    var values: [Float] = []
+    for plane in 0..<x.shape[0] * x.shape[1] {
+        for row in rows {
+            let start = (plane * x.shape[2] + row) * x.shape[3]
+            values += (columns.lowerBound + start..<columns.upperBound + start).map { x.values[$0] }
+        }
+    }
+    return try Tensor([x.shape[0], x.shape[1], rows.count, columns.count], values)
+}
+
+/// Weights are at least 0 and sum to 1, so nowhere is the blend further from the whole image than
+/// the worst of the tiles that cover the place.
+@Test(arguments: [(9, 7, 6, 2), (13, 12, 5, 0), (12, 5, 8, 7), (7, 16, 4, 1)])
+func blendedTilesAreNoFurtherOffThanTheTiles(
+    _ height: Int, _ width: Int, _ tile: Int, _ overlap: Int
+) throws {
+    let model = try small()
+    let context = Context()
+    let latents = try randomTensor([1, 3, height, width], "z")
+    let whole = try model.decode(latents, in: context)
+    let rows = TileAxis(extent: height, tile: tile, overlap: overlap)
+    let columns = TileAxis(extent: width, tile: tile, overlap: overlap)
+    var bound: Float = 0
+    for top in rows.starts {
+        for left in columns.starts {
+            let (down, across) = (top..<top + rows.length, left..<left + columns.length)
+            let alone = try model.decode(try cropped(latents, down, across), in: context)
+            let place = try cropped(
+                whole, 2 * top..<2 * (top + rows.length), 2 * left..<2 * (left + columns.length))
+            bound = zip(alone.values, place.values).reduce(bound) { max($0, abs($1.0 - $1.1)) }
+        }
+    }
+    let tiled = try model.decodeTiled(latents, Tiling(tile: tile, overlap: overlap), in: context)
+    let worst = zip(tiled.values, whole.values).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
+    #expect(worst > 0 && worst <= bound * 1.00001)
+}
+
 @Test func fastConvolutionsStayCloseToExactOnes() throws {
     var sizes = KLAutoencoderConfiguration.f8
     (sizes.baseWidth, sizes.blocksPerLevel) = (32, 1)

@@ -244,6 +244,54 @@ func diffusersAutoencoder(_ kind: String, _ generation: Int) throws {
     #expect(exported.count == entries.count)
 }
 
+/// The archive with its model's arrays in another layout.
+private func rewritten(_ archive: Archive, _ dialect: WrittenDialect) throws -> Archive {
+    let file = try FileModel(archive)
+    let entries = try file.written(as: dialect).map { array in
+        let bytes = try array.parts.flatMap { try $0.bytes().array }
+        return ArchiveEntry(
+            array.name, array.parts[0].dtype, array.shape, bytes: try ByteBuffer(bytes).view)
+    }
+    return Archive(
+        path: "test", format: .safetensors, tables: [try ArchiveTable("", entries)],
+        metadata: file.carried)
+}
+
+@Test(arguments: ["vae", "vae_both_attention"])
+func autoencodersGoThroughBothLayouts(_ kind: String) throws {
+    let native = try open("models/\(kind)_params.safetensors")
+    let other = try rewritten(native, .diffusers)
+    #expect(try Set(other.entries.map(\.name)) == Set(autoencoderNames(kind, 0).values))
+    #expect(try FileModel(other).dialect.name == "diffusers autoencoder")
+    let back = try rewritten(other, .official)
+    for entry in native.entries {
+        let again = try back.entry(entry.name)
+        #expect(again.shape == entry.shape && again.dtype == entry.dtype)
+        #expect(try again.bytes().array == entry.bytes().array)
+    }
+    #expect(back.entries.count == native.entries.count)
+    let sizes = try FileModel(back).autoencoderConfiguration()
+    #expect(try sizes == FileModel(native).autoencoderConfiguration())
+}
+
+@Test func transformersGoThroughBothLayouts() throws {
+    let archive = try open("models/dit_diffusers_params.safetensors")
+    let plain = try rewritten(archive, .official)
+    let model = try DiT.load(plain, options(heads: 3, grid: Grid(16, 16))).model
+    #expect(model.configuration.depth == 2 && model.configuration.frequencyShift == 0)
+    let back = try rewritten(plain, .diffusers)
+    let names = Set(archive.entries.map(\.name)).subtracting(["pos_embed.pos_embed"])
+    #expect(Set(back.entries.map(\.name)) == names)
+    for entry in back.entries {
+        #expect(try entry.bytes().array == archive.entry(entry.name).bytes().array)
+    }
+    let affine = try FileModel(open("models/dit_affine_params.safetensors"))
+    #expect(message { _ = try affine.written(as: .diffusers) }.contains("no affine norms"))
+    #expect(try affine.written(as: .training).count == affine.names.count)
+    let masked = try FileModel(open("models/mae_params.safetensors"))
+    #expect(message { _ = try masked.written(as: .diffusers) }.contains("no masked autoencoders"))
+}
+
 @Test func compVisAutoencoder() throws {
     let native = try open("models/vae_params.safetensors")
     let archive = try renamed(native, adding: [entry("first_stage_model.loss.logvar", [])]) {

@@ -24,7 +24,7 @@ extension Dialect {
             return isOurs ? .parameter(name, reshapes: isAttentionMatrix(name)) : .unknown
         })
 
-    private static func isAttentionMatrix(_ name: String) -> Bool {
+    static func isAttentionMatrix(_ name: String) -> Bool {
         let parts = components(name)
         let layer = parts.dropLast().last ?? ""
         return parts.last == "weight" && ["q", "k", "v", "proj_out"].contains(layer)
@@ -64,6 +64,38 @@ extension Dialect {
         "group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out": "proj_out",
         "query": "q", "key": "k", "value": "v", "proj_attn": "proj_out",
     ]
+
+    /// diffusers' name, with its later names of attention, for one of ours.
+    static func diffusersName(_ name: String, levels: Int) -> String {
+        let parts = components(name)
+        guard parts.count > 3 else {
+            return name.replacing(".norm_out.", with: ".conv_norm_out.")
+        }
+        if parts[1] == "mid" {
+            let kind = parts[2].hasPrefix("attn") ? "attentions" : "resnets"
+            let index = (parts[2].split(separator: "_").last.flatMap { Int($0) } ?? 1) - 1
+            return joined([parts[0], "mid_block", kind, "\(index)"], layer: parts[3...])
+        }
+        let isDown = parts[1] == "down"
+        let level = Int(parts[2]) ?? 0
+        let block = [
+            parts[0], isDown ? "down_blocks" : "up_blocks", "\(isDown ? level : levels - 1 - level)",
+        ]
+        switch parts[3] {
+        case "downsample", "upsample": return joined(block + [parts[3] + "rs", "0"], layer: parts[4...])
+        case "attn": return joined(block + ["attentions", parts[4]], layer: parts[5...])
+        default: return joined(block + ["resnets", parts[4]], layer: parts[5...])
+        }
+    }
+
+    private static let layersOfDiffusers = [
+        "norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0",
+        "nin_shortcut": "conv_shortcut",
+    ]
+
+    private static func joined(_ block: [String], layer: ArraySlice<String>) -> String {
+        (block + layer.map { layersOfDiffusers[$0] ?? $0 }).joined(separator: ".")
+    }
 
     /// `resnets.1.conv1.weight` and its like, inside a level or the middle.
     private static func inner(_ parts: [String], inLevel: Bool = false) -> String? {

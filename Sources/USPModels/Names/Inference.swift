@@ -219,7 +219,7 @@ extension FileModel {
             return try grid(table[1], given, "pos_embed")
         }
         let side = (folder?.sampleSize ?? 32) / patch
-        let grid = given ?? Grid(side, side)
+        let grid = given ?? toldGrid ?? Grid(side, side)
         try require(
             grid.height > 0 && grid.width > 0 && grid.height <= (1 << 18) / grid.width, .argument,
             "\(path): a grid of \(grid) tokens")

@@ -81,6 +81,27 @@ extension Dialect {
             return diffusersBlock[layer].map { .parameter("blocks.\(index).\($0).\(kind)") }
                 ?? .unknown
         })
+
+    /// diffusers' names for one of DiT's, and whether they share its rows rather than repeat it: the
+    /// embedders are in every block.
+    static func diffusersTransformerNames(
+        _ name: String, blocks: Int
+    ) -> (names: [String], isStacked: Bool) {
+        var parts = components(name)
+        let kind = parts.removeLast()
+        let layer = parts.joined(separator: ".")
+        func key(_ table: [String: String], _ value: String) -> String? {
+            table.first { $0.value == value }?.key
+        }
+        if let top = key(diffusersTop, layer) { return (["\(top).\(kind)"], false) }
+        if let embedder = key(diffusersEmbedders, layer) {
+            return ((0..<blocks).map { "transformer_blocks.\($0).\(embedder).\(kind)" }, false)
+        }
+        guard parts.count > 2, parts[0] == "blocks" else { return ([], false) }
+        let (block, inner) = ("transformer_blocks.\(parts[1])", parts[2...].joined(separator: "."))
+        if inner == "attn.qkv" { return (queryKeyValue.map { "\(block).\($0).\(kind)" }, true) }
+        return (key(diffusersBlock, inner).map { ["\(block).\($0).\(kind)"] } ?? [], false)
+    }
 }
 
 // Names of vision transformers: MAE's and USP's files, timm's models, DINOv2's releases.

@@ -57,8 +57,9 @@ package struct Tiling: Sendable, Equatable {
 }
 
 extension KLAutoencoder {
-    /// `decode` in tiles. Group statistics are those of each tile, so the result is close to that of
-    /// the whole image, and equal where one tile holds it.
+    /// `decode` in tiles. Group statistics and attention are those of each tile, so the result is
+    /// close to that of the whole image, and equal where one tile holds it. The blend is a weighted
+    /// mean: nowhere is it further from the whole than the worst tile that covers the place.
     /// - Throws: `.argument` for a tile below 1 or an overlap outside 0 ..< tile
     package func decodeTiled(
         _ latents: Tensor, _ tiling: Tiling = Tiling(), normalized: Bool = true,

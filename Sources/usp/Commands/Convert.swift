@@ -4,6 +4,7 @@ import ArgumentParser
 import USPBase
 import USPFiles
 import USPKit
+import USPModels
 
 struct Convert: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -11,6 +12,9 @@ struct Convert: ParsableCommand {
         discussion: """
             The ending of OUT decides the format: .safetensors, .pt .pth .ckpt .bin (PyTorch), \
             .npz, .npy. Memory stays small however large the file is.
+
+            Dialects: official has the names of CompVis, MAE and DiT; training nests them as their \
+            scripts do (model and ema, or state_dict; PyTorch formats only); diffusers has its own.
             """)
 
     @Argument(help: "A file, a folder of a diffusers model, or the index of a sharded one.")
@@ -26,14 +30,38 @@ struct Convert: ParsableCommand {
     @Option(help: "Type of floating-point arrays: f32, f16, bf16.")
     var dtype: FloatType?
 
+    @Option(help: "A model's names: official, training or diffusers; the file's own without it.")
+    var dialect: WrittenDialect?
+
     func run() throws {
         let writer = try ArrayWriter(output)
+        if let dialect { return try convert(to: dialect, writer) }
         let checkpoint = try Checkpoint.open(input, table: table == "all" ? "*" : table)
         tellChoice(checkpoint)
         let outputs = checkpoint.table.entries.map { $0.output(as: dtype?.dtype) }
         try writer.write(outputs, metadata: metadata(of: checkpoint))
+        report(outputs)
+    }
+
+    private func report(_ outputs: [ArrayOutput]) {
         let bytes = outputs.reduce(0) { $0 + $1.byteCount }
         print("\(output): \(grouped(outputs.count)) arrays, \(byteText(bytes))")
+    }
+
+    /// The model of the file in another layout.
+    private func convert(to dialect: WrittenDialect, _ writer: ArrayWriter) throws {
+        let model = try FileModel(Archive.open(input), table: table)
+        let outputs = try model.written(as: dialect).map { array throws(USPError) in
+            try ArrayOutput(
+                array.name, array.shape, stacking: array.parts.map { $0.output(as: dtype?.dtype) })
+        }
+        try writer.write(
+            outputs, metadata: [(key: "format", value: "pt")] + model.carried,
+            tables: dialect == .training ? WrittenDialect.tables(model.dialect.family) : [])
+        for item in model.ignored { complain("note: \(item.name) stays behind: \(item.reason)") }
+        let place = model.table.isEmpty ? "" : ", table \(model.table)"
+        complain("note: from the names of \(model.dialect.name)\(place)")
+        report(outputs)
     }
 
     /// Says what stays behind: the other tables, and what could not be read.
@@ -56,3 +84,5 @@ struct Convert: ParsableCommand {
             + (checkpoint.archive.format == .safetensors ? kept : [])
     }
 }
+
+extension WrittenDialect: ExpressibleByArgument {}

@@ -1,6 +1,9 @@
 """Files of arrays through ctypes: every golden container, views, saving, errors."""
 
 import gc
+import os
+import subprocess
+import sys
 
 import golden
 import numpy as np
@@ -99,3 +102,37 @@ def test_errors(tmp_path):
     assert "x" not in checkpoint and 3 not in checkpoint
     with pytest.raises(OSError):
         checkpoint.save(tmp_path / "no folder" / "x.safetensors")
+
+
+PEAK = """
+import sys, usp
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) << 10
+small = usp.DiT.load(sys.argv[2], num_heads=2)
+start = peak()
+if sys.argv[3] == "model":
+    loaded = usp.DiT.load(sys.argv[1], num_heads=8).parameters
+else:
+    loaded = usp.Checkpoint.open(sys.argv[1])
+total = sum(float(array.max()) for array in loaded.values())
+print(peak() - start)
+"""
+
+
+@pytest.mark.parametrize("what", ["model", "checkpoint"])
+@pytest.mark.parametrize("ending, dtype", [("safetensors", None), ("pt", None), ("pt", "f16")])
+def test_loading_takes_the_weights_once(tmp_path, what, ending, dtype):
+    """Peak memory of loading and reading everything: the weights once, 5 % and a little of Python."""
+    if what == "checkpoint" and dtype:
+        pytest.skip("arrays stay as small as in the file")
+    model = usp.DiT.create(grid=16, width=512, depth=5, heads=8, seed=1)
+    small = usp.DiT.create(grid=4, width=32, depth=1, heads=2, seed=1)
+    model.save(tmp_path / f"model.{ending}", dtype=dtype)
+    small.save(tmp_path / f"small.{ending}", dtype=dtype)
+    paths = [str(tmp_path / f"{name}.{ending}") for name in ("model", "small")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    grown = subprocess.run(
+        [sys.executable, "-c", PEAK, *paths, what], env=environment, capture_output=True, text=True,
+        check=True)
+    assert int(grown.stdout) < 1.05 * 4 * model.size + (4 << 20)
