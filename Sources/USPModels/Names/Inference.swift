@@ -28,13 +28,13 @@ extension FileModel {
         _ width: Int, _ argument: Int?, _ folder: FolderConfiguration?, _ name: String
     ) throws(USPError) -> Int {
         if let argument { return argument }
-        let key = name == "num_heads" ? "usp.heads" : "usp.decoder_heads"
+        let key = name == "heads" ? "usp.heads" : "usp.decoder_heads"
         if let heads = told(key).flatMap({ Int($0) }) { return heads }
         if let heads = folder?.heads { return heads }
         if let heads = Presets.heads(width: width) { return heads }
         throw USPError(
             .argument,
-            "\(path): no published model is \(width) wide, and shapes do not tell the heads; give \(name)"
+            "\(path): no published model is \(width) wide, and shapes do not tell the \(name); give their number"
         )
     }
 
@@ -130,7 +130,7 @@ extension FileModel {
         }
         let configuration = ViTConfiguration(
             grid: grid, channels: channels, patch: patch, width: width, depth: depth("blocks"),
-            heads: try heads(width, options.heads, nil, "num_heads"),
+            heads: try heads(width, options.heads, nil, "heads"),
             mlpRatio: try mlpRatio("blocks.0", width), classToken: hasClassToken,
             embedsClass: embedsClass, activation: activation(.geluErf), epsilon: options.epsilon ?? 1e-6)
         try locating(path) { () throws(USPError) in try configuration.check() }
@@ -148,7 +148,7 @@ extension FileModel {
             configuration.decoderWidth = shape[0]
             configuration.decoderDepth = depth("decoder_blocks")
             configuration.decoderHeads = try heads(
-                shape[0], options.decoderHeads, nil, "decoder_num_heads")
+                shape[0], options.decoderHeads, nil, "decoder heads")
         }
         try locating(path) { () throws(USPError) in try configuration.check() }
         return configuration
@@ -196,7 +196,7 @@ extension FileModel {
         let configuration = DiTConfiguration(
             grid: try diffusionGrid(width, patch, folder, options.grid), channels: channels,
             patch: patch, width: width, depth: depth("blocks"),
-            heads: try heads(width, options.heads, folder, "num_heads"),
+            heads: try heads(width, options.heads, folder, "heads"),
             mlpRatio: try mlpRatio("blocks.0", width), classes: max(labels[0] - 1, 1),
             hasNullClass: labels[0] > 1, learnsSigma: final[0] == 2 * outputs,
             returnsSigma: returnsSigma, affineNorms: sources["blocks.0.norm1.weight"] != nil,
