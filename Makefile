@@ -18,6 +18,9 @@ demo: build ## the whole idea on real pictures, in ten minutes: out/demo/index.h
 test: setup ## everything: Swift, header and ABI, C, Python, examples
 	@scripts/test.sh
 
+format: ## Swift sources as .swift-format says
+	swift format format -i -p -r Package.swift Sources Tests examples
+
 quick: setup ## header, symbols, the C tests and the Swift tests
 	swift build -c release
 	Tests/ABI/run.sh
@@ -38,4 +41,4 @@ bench: build ## our speed, and with PEERS=path/to/python the peers' on the same 
 clean: ## remove what was built
 	rm -rf .build out
 
-.PHONY: help setup build demo test quick fuzz golden abi bench clean
+.PHONY: help setup build demo test format quick fuzz golden abi bench clean

@@ -3,13 +3,17 @@
 package enum CheckedMath {
     package static func multiply(_ a: Int, _ b: Int, _ what: String) throws(USPError) -> Int {
         let (product, overflow) = a.multipliedReportingOverflow(by: b)
-        guard !overflow else { throw USPError(.argument, "\(what): \(a) x \(b) does not fit in 64 bits") }
+        guard !overflow else {
+            throw USPError(.argument, "\(what): \(a) x \(b) does not fit in 64 bits")
+        }
         return product
     }
 
     package static func add(_ a: Int, _ b: Int, _ what: String) throws(USPError) -> Int {
         let (sum, overflow) = a.addingReportingOverflow(b)
-        guard !overflow else { throw USPError(.argument, "\(what): \(a) + \(b) does not fit in 64 bits") }
+        guard !overflow else {
+            throw USPError(.argument, "\(what): \(a) + \(b) does not fit in 64 bits")
+        }
         return sum
     }
 

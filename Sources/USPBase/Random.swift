@@ -15,7 +15,9 @@ package struct RandomKey: Sendable, Hashable {
 
     /// A stream of its own for each index; streams of different paths of indices do not meet.
     package func stream(_ index: Int) -> RandomKey {
-        RandomKey(seed: seed, stream: mix(stream ^ mix(UInt64(bitPattern: Int64(index)) &+ 0x9E37_79B9_7F4A_7C15)))
+        RandomKey(
+            seed: seed,
+            stream: mix(stream ^ mix(UInt64(bitPattern: Int64(index)) &+ 0x9E37_79B9_7F4A_7C15)))
     }
 
     /// A stream of its own for each name.

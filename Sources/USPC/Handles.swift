@@ -53,7 +53,8 @@ func handle<Object: Handled>(
     guard let object = entry.object as? Object else {
         throw USPError(
             .argument,
-            "\(name): is a \(Swift.type(of: entry.object).handleName), expected a \(Object.handleName)")
+            "\(name): is a \(Swift.type(of: entry.object).handleName), expected a \(Object.handleName)"
+        )
     }
     return object
 }
@@ -67,7 +68,9 @@ func optionalHandle<Object: Handled>(
 }
 
 /// A string that lives as long as the handle: a view.
-func lend(_ text: String, of pointer: OpaquePointer?, _ name: String) throws(USPError) -> UnsafePointer<CChar> {
+func lend(_ text: String, of pointer: OpaquePointer?, _ name: String) throws(USPError)
+    -> UnsafePointer<CChar>
+{
     try entry(pointer, "handle", name).texts.pointer(text)
 }
 

@@ -20,13 +20,15 @@ func options<Options: BitwiseCopyable>(
     let known = MemoryLayout<Options>.size
     guard size >= 8, size <= 1 << 16 else {
         throw USPError(
-            .argument, "\(name): struct_size is \(size), expected \(known): begin with the INIT macro")
+            .argument,
+            "\(name): struct_size is \(size), expected \(known): begin with the INIT macro")
     }
     for offset in stride(from: known, to: size, by: 1)
     where address.load(fromByteOffset: offset, as: UInt8.self) != 0 {
         throw USPError(
             .unsupported,
-            "\(name): byte \(offset) is set; this library knows \(known) bytes and is older than the caller")
+            "\(name): byte \(offset) is set; this library knows \(known) bytes and is older than the caller"
+        )
     }
     var result = zeros
     withUnsafeMutableBytes(of: &result) { bytes in
@@ -64,7 +66,9 @@ func returnOptions<Options: BitwiseCopyable>(
     let size = UnsafeRawPointer(out).load(as: UInt32.self)
     guard size >= 8, size <= 1 << 16 else {
         throw USPError(
-            .argument, "out: struct_size is \(size), expected \(MemoryLayout<Options>.size): begin with the INIT macro")
+            .argument,
+            "out: struct_size is \(size), expected \(MemoryLayout<Options>.size): begin with the INIT macro"
+        )
     }
     withUnsafeBytes(of: value) { bytes in
         // SAFETY: the caller's struct has `size` bytes, of which the first four stay.

@@ -35,7 +35,9 @@ func write(
     let bytes = Array(text.utf8)
     outLength?.pointee = bytes.count
     guard capacity > 0 else { return }
-    guard let buffer else { throw USPError(.argument, "buffer: is NULL with a capacity of \(capacity)") }
+    guard let buffer else {
+        throw USPError(.argument, "buffer: is NULL with a capacity of \(capacity)")
+    }
     let count = min(bytes.count, capacity - 1)
     for i in 0..<count { buffer[i] = CChar(bitPattern: bytes[i]) }
     buffer[count] = 0

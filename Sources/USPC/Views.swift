@@ -35,7 +35,8 @@ func view(_ pointer: UnsafePointer<usp_tensor>?, _ name: String) throws(USPError
     }
     let rank = Int(tensor.rank)
     return try StridedView(
-        tensor.data, leading(tensor.shape, rank), strides: leading(tensor.strides, rank), dtype, name)
+        tensor.data, leading(tensor.shape, rank), strides: leading(tensor.strides, rank), dtype,
+        name)
 }
 
 /// As `view`, of this shape and one of these element types.
@@ -113,7 +114,8 @@ func checkWritable(_ view: StridedView) throws(USPError) {
     guard view.isWritable else {
         throw USPError(
             .argument,
-            "\(view.name): strides \(view.strides) of the shape \(view.shape) make elements share an address")
+            "\(view.name): strides \(view.strides) of the shape \(view.shape) make elements share an address"
+        )
     }
 }
 

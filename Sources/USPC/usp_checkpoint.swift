@@ -158,7 +158,8 @@ func saveOptions(
     var result = Checkpoint.SaveOptions()
     result.format = try optionalText(given.format, "format")
     result.dtype = try optionalText(given.dtype, "dtype").map(floatingType)
-    result.tables = try (optionalText(given.tables, "tables") ?? "").split(separator: ",").map(String.init)
+    result.tables = try (optionalText(given.tables, "tables") ?? "").split(separator: ",").map(
+        String.init)
     return result
 }
 

@@ -14,9 +14,12 @@ import USPTensor
         let given = try options(config, zeros: usp_mae_config(), "config")
         var sizes = MaskedAutoencoder.Configuration()
         sizes.encoder = try EncoderConfiguration(given)
-        sizes.decoderWidth = try count(given.decoder_width, else: sizes.decoderWidth, "decoder_width")
-        sizes.decoderDepth = try count(given.decoder_depth, else: sizes.decoderDepth, "decoder_depth")
-        sizes.decoderHeads = try count(given.decoder_heads, else: sizes.decoderHeads, "decoder_heads")
+        sizes.decoderWidth = try count(
+            given.decoder_width, else: sizes.decoderWidth, "decoder_width")
+        sizes.decoderDepth = try count(
+            given.decoder_depth, else: sizes.decoderDepth, "decoder_depth")
+        sizes.decoderHeads = try count(
+            given.decoder_heads, else: sizes.decoderHeads, "decoder_heads")
         if given.without_decoder != 0 { sizes.decoderWidth = 0 }
         try store(ModelHandle(MaskedAutoencoder(sizes, seed: seed)), in: out)
     }
@@ -87,7 +90,8 @@ private struct MaskedPass {
         self.images = try tensor(
             images, "images", ["B", .extent(one[1]), .extent(one[2]), .extent(one[3])])
         let given = try USPC.options(pointer, zeros: usp_mae_options())
-        options.maskRatio = given.keep_all != 0 ? 0 : Double(try real(given.mask_ratio, else: 0.75, "mask_ratio"))
+        options.maskRatio =
+            given.keep_all != 0 ? 0 : Double(try real(given.mask_ratio, else: 0.75, "mask_ratio"))
         options.noise = try optionalTensor(
             given.noise, "noise", [.extent(self.images.shape[0]), .extent(mae.tokens)])
         options.target = try optionalTensor(given.target, "target", axes(self.images.shape))
@@ -139,7 +143,8 @@ private struct MaskedPass {
         let sizes = pass.mae.configuration.encoder
         let leading = pass.mae.network.configuration.encoder.leading
         let target = try output(
-            out, "out", [.extent(pass.batch), .extent(leading + pass.mae.tokens), .extent(sizes.width)])
+            out, "out",
+            [.extent(pass.batch), .extent(leading + pass.mae.tokens), .extent(sizes.width)])
         try target.write(pass.mae.features(pass.images))
     }
 }
@@ -150,7 +155,8 @@ private struct MaskedPass {
 ) -> usp_status {
     guarded("usp_mae_image") { () throws(USPError) in
         let mae = try model(mae, as: MaskedAutoencoder.self, "mae")
-        let prediction = try tensor(pred, "pred", ["B", .extent(mae.tokens), .extent(mae.patchSize)])
+        let prediction = try tensor(
+            pred, "pred", ["B", .extent(mae.tokens), .extent(mae.patchSize)])
         let target = try output(out, "out", axes(mae.inputShape(batch: prediction.shape[0])))
         try target.write(mae.image(prediction))
     }

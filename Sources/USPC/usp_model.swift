@@ -101,7 +101,9 @@ func familyText(_ family: String) -> UnsafePointer<CChar>? {
     }
 }
 
-@_cdecl("usp_model_size") @implementation public func usp_model_size(_ model: OpaquePointer?) -> Int64 {
+@_cdecl("usp_model_size") @implementation public func usp_model_size(_ model: OpaquePointer?)
+    -> Int64
+{
     guarded("usp_model_size", else: 0) { () throws(USPError) in
         Int64(try USPC.model(model).weights.count)
     }

@@ -5,7 +5,9 @@ import USPBase
 import USPKit
 import USPTensor
 
-private func known(_ dtype: usp_dtype) -> DType? { DType(rawValue: Int32(bitPattern: dtype.rawValue)) }
+private func known(_ dtype: usp_dtype) -> DType? {
+    DType(rawValue: Int32(bitPattern: dtype.rawValue))
+}
 
 @_cdecl("usp_dtype_size") @implementation public func usp_dtype_size(_ dtype: usp_dtype) -> Int {
     known(dtype)?.size ?? 0
@@ -47,6 +49,7 @@ private let dtypeTexts = InternedTexts()
         let view = try view(UnsafePointer(out), "out")
         let target = try output(out, "out", axes(view.shape))
         try target.write(
-            Tensor.torchNormal(target.shape, seed: seed, device: text(device, else: "cpu", "device")))
+            Tensor.torchNormal(
+                target.shape, seed: seed, device: text(device, else: "cpu", "device")))
     }
 }

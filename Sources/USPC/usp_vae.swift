@@ -18,7 +18,8 @@ import USPTensor
 
 private func vaeConfiguration(_ given: usp_vae_config) throws(USPError) -> VAE.Configuration {
     var sizes = VAE.Configuration()
-    sizes.imageChannels = try count(given.image_channels, else: sizes.imageChannels, "image_channels")
+    sizes.imageChannels = try count(
+        given.image_channels, else: sizes.imageChannels, "image_channels")
     sizes.baseWidth = try count(given.base_width, else: sizes.baseWidth, "base_width")
     sizes.blocksPerLevel = try count(
         given.blocks_per_level, else: sizes.blocksPerLevel, "blocks_per_level")
@@ -80,7 +81,8 @@ private func bits(_ levels: [Int]) -> UInt32 { levels.reduce(0) { $0 | 1 << UInt
     }
 }
 
-private func vaeOptions(_ pointer: UnsafePointer<usp_vae_options>?) throws(USPError) -> VAE.Options {
+private func vaeOptions(_ pointer: UnsafePointer<usp_vae_options>?) throws(USPError) -> VAE.Options
+{
     let given = try options(pointer, zeros: usp_vae_options())
     var result = VAE.Options()
     result.normalizes = given.raw == 0
@@ -118,12 +120,14 @@ private func vaeOptions(_ pointer: UnsafePointer<usp_vae_options>?) throws(USPEr
 ) -> usp_status {
     guarded("usp_vae_sample") { () throws(USPError) in
         let vae = try model(vae, as: VAE.self, "vae")
-        let mean = try tensor(mean, "mean", ["B", .extent(vae.configuration.latentChannels), "h", "w"])
+        let mean = try tensor(
+            mean, "mean", ["B", .extent(vae.configuration.latentChannels), "h", "w"])
         let posterior = VAE.Posterior(
             mean: mean, logVariance: try tensor(logvar, "logvar", axes(mean.shape)))
         let target = try output(out, "out", axes(mean.shape))
         try target.write(
-            vae.sample(posterior, noise: tensor(noise, "noise", axes(mean.shape)), vaeOptions(options)))
+            vae.sample(
+                posterior, noise: tensor(noise, "noise", axes(mean.shape)), vaeOptions(options)))
     }
 }
 

@@ -29,7 +29,9 @@ extension PixelImage {
         var result = pixels
         for y in 0..<height {
             for x in 0..<width {
-                let (to, from) = ((y * width + x) * channels, (y * width + width - 1 - x) * channels)
+                let (to, from) = (
+                    (y * width + x) * channels, (y * width + width - 1 - x) * channels
+                )
                 for channel in 0..<channels { result[to + channel] = pixels[from + channel] }
             }
         }
@@ -55,7 +57,9 @@ extension PixelImage {
 
     /// torchvision's `Resize(size)`: the shorter side becomes `size`, the longer is cut to whole
     /// pixels.
-    package func resizedShorter(_ size: Int, _ filter: ResamplingFilter) throws(USPError) -> PixelImage {
+    package func resizedShorter(_ size: Int, _ filter: ResamplingFilter) throws(USPError)
+        -> PixelImage
+    {
         try checkSide(size)
         let (short, long) = (min(width, height), max(width, height))
         let scaled = Int(Double(size * long) / Double(short))

@@ -48,7 +48,7 @@ package enum FashionMNIST {
         let archive: Archive
         do {
             archive = try Archive.open(path + ".gz")
-        } catch where error.kind == .io {
+        } catch let error where error.kind == .io {
             archive = try Archive.open(path)
         }
         guard let entry = archive.tables.first?.entries.first else {

@@ -17,7 +17,9 @@ package struct ImageFolder: ImageSource {
     ///
     /// - Throws: `.io` if it cannot be read, `.format` without subfolders or without images.
     package init(_ path: String) throws(USPError) {
-        let classes = try FolderListing.names(path).filter { FolderListing.isFolder("\(path)/\($0)") }
+        let classes = try FolderListing.names(path).filter {
+            FolderListing.isFolder("\(path)/\($0)")
+        }
         try require(
             !classes.isEmpty, .format, "\(path): expected one subfolder for each class, found none")
         var files: [(path: String, label: Int)] = []

@@ -36,7 +36,8 @@ package struct ImageLoader: Sendable {
         let channels = transform.mean.count
         for (place, image) in images.enumerated() {
             try require(
-                image.height == height && image.width == width && image.channels == channels, .shape,
+                image.height == height && image.width == width && image.channels == channels,
+                .shape,
                 "image \(indices[place]): \(image.width) x \(image.height) x \(image.channels), "
                     + "the batch has \(width) x \(height) x \(channels)")
         }

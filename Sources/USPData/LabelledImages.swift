@@ -20,7 +20,8 @@ package struct LabelledImages: ImageSource {
         channels: Int, height: Int, width: Int, pixels: [UInt8], labels: [UInt8],
         classNames: [String]
     ) throws(USPError) {
-        let shape = try Shape.checked([labels.count, channels, height, width], dtype: .uint8, "images")
+        let shape = try Shape.checked(
+            [labels.count, channels, height, width], dtype: .uint8, "images")
         try require(
             shape.count == pixels.count && shape.count > 0, .shape,
             "images: \(pixels.count) bytes for \(shape)")
@@ -45,7 +46,9 @@ package struct LabelledImages: ImageSource {
         let start = index * channels * plane
         var result = [UInt8](repeating: 0, count: channels * plane)
         for channel in 0..<channels {
-            for i in 0..<plane { result[i * channels + channel] = pixels[start + channel * plane + i] }
+            for i in 0..<plane {
+                result[i * channels + channel] = pixels[start + channel * plane + i]
+            }
         }
         return try PixelImage(width: width, height: height, channels: channels, pixels: result)
     }

@@ -39,7 +39,8 @@ extension LatentSet {
             try require(
                 moments.shape.rank == 4, .format, "moments: expected 4 axes, got \(moments.shape)")
             let table = archive.entries.map(\.name)
-            let mirrored = table.contains("moments_flip")
+            let mirrored =
+                table.contains("moments_flip")
                 ? try tensor(try archive.entry("moments_flip")) : nil
             let noted = archive.metadataValue("latent_channels").flatMap { Int($0) }
             return try LatentSet(
@@ -52,7 +53,9 @@ extension LatentSet {
     /// Reads the original's cache: a subfolder for each class, in it one npz for each image with
     /// `moments` `[2C, h, w]` and `moments_flip`.
     package static func load(folder path: String) throws(USPError) -> LatentSet {
-        let classes = try FolderListing.names(path).filter { FolderListing.isFolder("\(path)/\($0)") }
+        let classes = try FolderListing.names(path).filter {
+            FolderListing.isFolder("\(path)/\($0)")
+        }
         var files: [(path: String, label: Int)] = []
         for (label, name) in classes.enumerated() {
             for file in try FolderListing.names("\(path)/\(name)") where file.hasSuffix(".npz") {

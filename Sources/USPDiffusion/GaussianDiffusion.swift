@@ -177,7 +177,8 @@ package struct GaussianDiffusion: Sendable {
 
     func check(_ indices: [Int], batch: Int) throws(USPError) {
         try require(
-            indices.count == batch, .shape, "steps: expected \(batch) of them, got \(indices.count)")
+            indices.count == batch, .shape, "steps: expected \(batch) of them, got \(indices.count)"
+        )
         for index in indices where !betas.indices.contains(index) {
             throw USPError(.argument, "step \(index): expected 0 to \(steps - 1)")
         }

@@ -39,7 +39,8 @@ extension GaussianDiffusion {
         let prediction = try Prediction(output, for: start, doubled: learned)
         let gradient = try Tensor.zeros(output.shape)
         let batch = LossBatch(
-            prediction: prediction, gradient: try Prediction(gradient, for: start, doubled: learned),
+            prediction: prediction,
+            gradient: try Prediction(gradient, for: start, doubled: learned),
             start: start, noised: noised, noise: noise)
         var losses: [Float] = []
         var terms: [String: [Float]] = [:]

@@ -23,7 +23,8 @@ package struct FrechetDistance: Sendable {
     ) throws(USPError) -> FrechetDistance {
         let n = first.width
         try require(
-            second.width == n, .shape, "Frechet distance: features of width \(n) and \(second.width)")
+            second.width == n, .shape,
+            "Frechet distance: features of width \(n) and \(second.width)")
         let root = try factor(first.covariance, n)
         let inner = LinearAlgebra.product(second.covariance, root, n, n, n, transposed: true)
         var matrix = LinearAlgebra.product(root, inner, n, n, n)

@@ -14,7 +14,9 @@ package struct InceptionScore: Sendable {
     /// - logits: `[N, K]` f32, before softmax (for Inception: without the last layer's bias).
     /// - splitSize: images of a split, in the given order; ADM's suite has 5000. The last may be
     ///   smaller.
-    package static func of(_ logits: Tensor, splitSize: Int = 5000) throws(USPError) -> InceptionScore {
+    package static func of(_ logits: Tensor, splitSize: Int = 5000) throws(USPError)
+        -> InceptionScore
+    {
         try checkFeatures(logits, "logits")
         try require(splitSize > 0, .argument, "split size: expected above 0, got \(splitSize)")
         let rows = logits.shape[0]

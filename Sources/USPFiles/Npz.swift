@@ -16,7 +16,7 @@ package enum Npz {
             let name = String(file.name.dropLast(4))
             do {
                 entries.append(try entry(name, file))
-            } catch where error.kind == .dtype {
+            } catch let error where error.kind == .dtype {
                 skipped.append(SkippedItem(name: name, reason: error.message))
             }
         }

@@ -20,7 +20,9 @@ extension ArchiveEntry {
 
     /// This array on its way into a file, a floating one as another type, from little memory.
     package func output(as dtype: DType?) -> ArrayOutput {
-        guard let dtype, dtype != self.dtype, self.dtype.isFloating else { return ArrayOutput(self) }
+        guard let dtype, dtype != self.dtype, self.dtype.isFloating else {
+            return ArrayOutput(self)
+        }
         return ArrayOutput(name, dtype, shape) { file throws(USPError) in
             let view = try bytes()
             let size = self.dtype.size
@@ -40,7 +42,8 @@ extension ArchiveEntry {
         defer { withExtendedLifetime(aligned.owner) {} }
         // SAFETY: a view for reading only; `gathered` copies.
         let source = try StridedView(
-            UnsafeMutableRawPointer(mutating: aligned.base), shape.extents, strides: [], dtype, name)
+            UnsafeMutableRawPointer(mutating: aligned.base), shape.extents, strides: [], dtype, name
+        )
         return try source.gathered(as: target)
     }
 }

@@ -16,7 +16,8 @@ extension Checkpoint {
         for (key, value) in archive.metadata { lines.append("\(key): \(shortened(value))") }
         let width = table.entries.reduce(0) { max($0, $1.name.utf8.count) }
         for entry in table.entries {
-            lines.append("  \(padded(entry.name, width))  \(padded(entry.dtype.name, 4)) \(entry.shape)")
+            lines.append(
+                "  \(padded(entry.name, width))  \(padded(entry.dtype.name, 4)) \(entry.shape)")
         }
         for item in archive.skipped { lines.append("skipped \(item.name): \(item.reason)") }
         return lines.joined(separator: "\n")

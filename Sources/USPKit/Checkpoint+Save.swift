@@ -22,7 +22,8 @@ extension Checkpoint {
         switch try Checkpoint.isTorch(path, options.format) {
         case true:
             let table = TorchArchive.table(outputs)
-            let root = options.tables.isEmpty
+            let root =
+                options.tables.isEmpty
                 ? table : TorchObject.dictionary(options.tables.map { (key: $0, value: table) })
             try TorchArchive.write(path, root: root, outputs)
         case false:

@@ -58,12 +58,16 @@ public final class Checkpoint: Sendable {
 
     private static let preferred = ["ema", "model_ema", "model", "state_dict", "module", ""]
 
-    private static func select(_ name: String?, in archive: Archive) throws(USPError) -> ArchiveTable {
+    private static func select(_ name: String?, in archive: Archive) throws(USPError)
+        -> ArchiveTable
+    {
         if let name {
             return name == "*" ? try ArchiveTable("", archive.entries) : try archive.table(name)
         }
         for wanted in preferred {
-            if let table = archive.tables.first(where: { $0.name == wanted }), !table.entries.isEmpty {
+            if let table = archive.tables.first(where: { $0.name == wanted }),
+                !table.entries.isEmpty
+            {
                 return table
             }
         }

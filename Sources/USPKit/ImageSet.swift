@@ -13,7 +13,9 @@ public struct ImageSet: Sendable {
     /// - training: the 60,000 images for training, or else the 10,000 for testing
     /// - folder: of its idx files, plain or gzipped; nil = where Debian's `dataset-fashion-mnist` is
     /// - Throws: if a file is missing or no such set
-    public static func fashionMNIST(training: Bool, folder: String? = nil) throws(USPError) -> ImageSet {
+    public static func fashionMNIST(training: Bool, folder: String? = nil) throws(USPError)
+        -> ImageSet
+    {
         ImageSet(
             images: try FashionMNIST.load(
                 training ? .training : .test, folder: folder ?? FashionMNIST.debianFolder))
@@ -25,7 +27,9 @@ public struct ImageSet: Sendable {
     /// The images of these numbers: `[B, C, H, W]` in −1 … 1, and their labels.
     ///
     /// - Throws: for a number that is none
-    public func batch(_ numbers: some Sequence<Int>) throws(USPError) -> (images: Tensor, labels: [Int]) {
+    public func batch(_ numbers: some Sequence<Int>) throws(USPError) -> (
+        images: Tensor, labels: [Int]
+    ) {
         let numbers = Array(numbers)
         return (try images.batch(numbers), try images.labels(numbers))
     }

@@ -65,7 +65,8 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         let sizes = MaskedAutoencoderConfiguration(
             encoder: configuration.encoder.network, decoderWidth: configuration.decoderWidth,
             decoderDepth: configuration.decoderDepth, decoderHeads: configuration.decoderHeads)
-        let network = try USPModels.MaskedAutoencoder(sizes, key: RandomKey(seed: seed).stream("mae"))
+        let network = try USPModels.MaskedAutoencoder(
+            sizes, key: RandomKey(seed: seed).stream("mae"))
         self.init(network, ModelWeights(network.parameters), compute: .float32)
     }
 
@@ -129,7 +130,8 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
     /// Masks, encodes, decodes and compares `[B, C, H, W]`.
     ///
     /// - Throws: in words for a model without a decoder.
-    public func forward(_ images: Tensor, _ options: Options = Options()) throws(USPError) -> Output {
+    public func forward(_ images: Tensor, _ options: Options = Options()) throws(USPError) -> Output
+    {
         let masking = try masking(batch: batch(images), options)
         let output = try network.forward(
             input(images, options), masking: masking, target: options.target ?? images,
@@ -166,7 +168,8 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
     }
 
     private func batch(_ images: Tensor) throws(USPError) -> Int {
-        try require(images.shape.rank == 4, .shape, "images: shape \(images.shape), expected [B, C, H, W]")
+        try require(
+            images.shape.rank == 4, .shape, "images: shape \(images.shape), expected [B, C, H, W]")
         try expect(images, inputShape(batch: images.shape[0]), "images")
         return images.shape[0]
     }

@@ -7,7 +7,9 @@ import USPTensor
 /// Position tables `[T, D]` of grids of patches, row by row.
 public enum Positions {
     /// Sines and cosines of MAE and DiT: `[height · width, D]`.
-    public static func sincos(width: Int, grid: (height: Int, width: Int)) throws(USPError) -> Tensor {
+    public static func sincos(width: Int, grid: (height: Int, width: Int)) throws(USPError)
+        -> Tensor
+    {
         let values = try PositionTable.sincos(width: width, grid: Grid(grid.height, grid.width))
         return try Tensor([grid.height * grid.width, width], values)
     }

@@ -40,7 +40,8 @@ public final class VAE: Model {
     ///
     /// - Throws: naming the size that cannot be.
     public convenience init(_ configuration: Configuration, seed: UInt64 = 0) throws(USPError) {
-        let network = try KLAutoencoder(configuration.network, key: RandomKey(seed: seed).stream("vae"))
+        let network = try KLAutoencoder(
+            configuration.network, key: RandomKey(seed: seed).stream("vae"))
         self.init(network, ModelWeights(network.parameters), compute: .float32)
     }
 
@@ -56,7 +57,9 @@ public final class VAE: Model {
         ]
     }
 
-    public func inputShape(batch: Int) -> Shape { [batch, network.configuration.imageChannels, 0, 0] }
+    public func inputShape(batch: Int) -> Shape {
+        [batch, network.configuration.imageChannels, 0, 0]
+    }
 
     /// How an image or latent passes through.
     public struct Options: Sendable {
@@ -88,7 +91,9 @@ public final class VAE: Model {
     }
 
     /// Images `[B, C, H, W]` in −1 … 1 to the posterior of their latents.
-    public func encode(_ images: Tensor, _ options: Options = Options()) throws(USPError) -> Posterior {
+    public func encode(_ images: Tensor, _ options: Options = Options()) throws(USPError)
+        -> Posterior
+    {
         let context = Context(compute: compute, exactConvolution: options.exact)
         let posterior: KLAutoencoder.Posterior
         if let tiling = options.tiling {
@@ -128,7 +133,8 @@ public final class VAE: Model {
     }
 
     /// Latents `[B, z, h, w]` to images `[B, C, f·h, f·w]`, about −1 … 1.
-    public func decode(_ latents: Tensor, _ options: Options = Options()) throws(USPError) -> Tensor {
+    public func decode(_ latents: Tensor, _ options: Options = Options()) throws(USPError) -> Tensor
+    {
         let context = Context(compute: compute, exactConvolution: options.exact)
         if let tiling = options.tiling {
             return try network.decodeTiled(

@@ -47,8 +47,10 @@ public final class ViT: Model, @unchecked Sendable {
     }
 
     public var metadata: [(key: String, value: String)] {
-        [("usp.family", "ViT"), ("usp.heads", "\(network.configuration.encoder.heads)"),
-            ("usp.grid", "\(network.configuration.encoder.grid)")]
+        [
+            ("usp.family", "ViT"), ("usp.heads", "\(network.configuration.encoder.heads)"),
+            ("usp.grid", "\(network.configuration.encoder.grid)"),
+        ]
     }
 
     public func inputShape(batch: Int) -> Shape { network.configuration.encoder.imageShape(batch) }

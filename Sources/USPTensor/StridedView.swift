@@ -16,10 +16,12 @@ package struct StridedView: @unchecked Sendable {
     /// - Throws: `.argument` for NULL with elements, misalignment, negative strides;
     ///   `.shape` for extents that are negative or do not fit
     package init(
-        _ base: UnsafeMutableRawPointer?, _ shape: [Int], strides: [Int], _ dtype: DType, _ name: String
+        _ base: UnsafeMutableRawPointer?, _ shape: [Int], strides: [Int], _ dtype: DType,
+        _ name: String
     ) throws(USPError) {
         let checked = try Shape.checked(shape, dtype: dtype, name)
-        try require(strides.allSatisfy { $0 >= 0 }, .argument, "\(name): strides \(strides) are negative")
+        try require(
+            strides.allSatisfy { $0 >= 0 }, .argument, "\(name): strides \(strides) are negative")
         if checked.count > 0 {
             try require(base != nil, .argument, "\(name): data is NULL for the shape \(checked)")
             try require(
@@ -58,7 +60,9 @@ package struct StridedView: @unchecked Sendable {
     ///
     /// Sufficient, and met by every slice and transposition of a contiguous array.
     package var isWritable: Bool {
-        let axes = shape.extents.indices.filter { shape[$0] > 1 }.sorted { strides[$0] < strides[$1] }
+        let axes = shape.extents.indices.filter { shape[$0] > 1 }.sorted {
+            strides[$0] < strides[$1]
+        }
         var reach = 0
         for axis in axes {
             if strides[axis] <= reach { return false }
@@ -156,11 +160,15 @@ private func convertRow(
         }
     } else if sourceType.isInteger && targetType.isInteger {
         for i in 0..<count {
-            store(integer: loadInteger(source, sourceType, i * sourceStep), target, targetType, i * targetStep)
+            store(
+                integer: loadInteger(source, sourceType, i * sourceStep), target, targetType,
+                i * targetStep)
         }
     } else {
         for i in 0..<count {
-            store(real: loadReal(source, sourceType, i * sourceStep), target, targetType, i * targetStep)
+            store(
+                real: loadReal(source, sourceType, i * sourceStep), target, targetType,
+                i * targetStep)
         }
     }
 }
@@ -171,7 +179,8 @@ private func loadReal(_ base: UnsafeMutableRawPointer, _ dtype: DType, _ index: 
     case .float64: base.assumingMemoryBound(to: Double.self)[index]
     case .bfloat16:
         Double(Float(bitPattern: UInt32(base.assumingMemoryBound(to: UInt16.self)[index]) << 16))
-    case .float16: Double(Float(Float16(bitPattern: base.assumingMemoryBound(to: UInt16.self)[index])))
+    case .float16:
+        Double(Float(Float16(bitPattern: base.assumingMemoryBound(to: UInt16.self)[index])))
     default: Double(loadInteger(base, dtype, index))
     }
 }
@@ -187,7 +196,9 @@ private func loadInteger(_ base: UnsafeMutableRawPointer, _ dtype: DType, _ inde
     }
 }
 
-private func store(real value: Double, _ base: UnsafeMutableRawPointer, _ dtype: DType, _ index: Int) {
+private func store(
+    real value: Double, _ base: UnsafeMutableRawPointer, _ dtype: DType, _ index: Int
+) {
     switch dtype {
     case .float32: base.assumingMemoryBound(to: Float.self)[index] = Float(value)
     case .float64: base.assumingMemoryBound(to: Double.self)[index] = value
@@ -200,7 +211,9 @@ private func store(real value: Double, _ base: UnsafeMutableRawPointer, _ dtype:
     }
 }
 
-private func store(integer value: Int64, _ base: UnsafeMutableRawPointer, _ dtype: DType, _ index: Int) {
+private func store(
+    integer value: Int64, _ base: UnsafeMutableRawPointer, _ dtype: DType, _ index: Int
+) {
     switch dtype {
     case .int64: base.assumingMemoryBound(to: Int64.self)[index] = value
     case .int32: base.assumingMemoryBound(to: Int32.self)[index] = Int32(clamping: value)

@@ -22,7 +22,10 @@ package enum TrainingTask {
             let x = try images(batch.indices)
             let sizes = model.configuration
             let noise = try Tensor.normal(
-                [x.shape[0], sizes.latentChannels, x.shape[2] / sizes.factor, x.shape[3] / sizes.factor],
+                [
+                    x.shape[0], sizes.latentChannels, x.shape[2] / sizes.factor,
+                    x.shape[3] / sizes.factor,
+                ],
                 batch.key.stream("posterior"), firstSample: batch.first)
             let loss = try model.loss(
                 x, noise: noise, error: error, divergenceWeight: divergenceWeight, in: context)
@@ -53,7 +56,8 @@ package enum TrainingTask {
                     [samples], batch.key.stream("time"), firstSample: batch.first)
                 let noise = try Tensor.normal(
                     x.shape, batch.key.stream("noise"), firstSample: batch.first)
-                input = try MaskedAutoencoder.noisy(x, t: times.values.map { 0.5 + 0.5 * $0 }, noise: noise)
+                input = try MaskedAutoencoder.noisy(
+                    x, t: times.values.map { 0.5 + 0.5 * $0 }, noise: noise)
             }
             let output = try model.forward(
                 input, masking: masking, target: x, normalisation: normalisation, in: context)
@@ -67,7 +71,8 @@ package enum TrainingTask {
         smoothing: Float = 0
     ) -> (Context, Batch) throws(USPError) -> Loss {
         { (context, batch) throws(USPError) in
-            let logits = try model.logits(latents(batch.indices), trainsStatistics: true, in: context)
+            let logits = try model.logits(
+                latents(batch.indices), trainsStatistics: true, in: context)
             let loss = try context.softmaxCrossEntropy(
                 logits: logits, labels: labels(batch.indices), smoothing: smoothing)
             return .scalar(loss)
@@ -99,13 +104,17 @@ package enum TrainingTask {
         { (context, batch) throws(USPError) in
             let x = try latents(batch.indices)
             let samples = x.shape[0]
-            let noise = try Tensor.normal(x.shape, batch.key.stream("noise"), firstSample: batch.first)
+            let noise = try Tensor.normal(
+                x.shape, batch.key.stream("noise"), firstSample: batch.first)
             let times = transport.drawTimes(
                 batch.key.stream("time"), count: samples, firstSample: batch.first)
             let drops = try Tensor.uniform(
-                [samples], batch.key.stream("label"), firstSample: batch.first).values
+                [samples], batch.key.stream("label"), firstSample: batch.first
+            ).values
             let null = model.configuration.classes
-            let classes = zip(try labels(batch.indices), drops).map { $1 < labelDropout ? null : $0 }
+            let classes = zip(try labels(batch.indices), drops).map {
+                $1 < labelDropout ? null : $0
+            }
             return try flowLoss(
                 model, transport, data: x, noise: noise, times: times, labels: classes, in: context)
         }

@@ -16,8 +16,10 @@ struct USP: ParsableCommand {
             interrupted.
             """,
         version: USPKit.version,
-        subcommands: [DemoCommand.self, Inspect.self, Convert.self, Transfer.self,
-            Encode.self, Decode.self, Sample.self, Invert.self, Evaluate.self, Version.self])
+        subcommands: [
+            DemoCommand.self, Inspect.self, Convert.self, Transfer.self,
+            Encode.self, Decode.self, Sample.self, Invert.self, Evaluate.self, Version.self,
+        ])
 }
 
 @main

@@ -60,7 +60,9 @@ private func expectClose(_ got: [Float], _ expected: [Float]) {
     @Test func gridLayoutOfLongPhiloxCalls() {
         var random = TorchRandomCUDA(seed: 5, residentThreads: 512)
         let values = random.normal(count: 5000)
-        for (index, round, thread, slot) in [(3, 0, 3, 0), (515, 0, 3, 1), (2048 + 1024 + 7, 1, 7, 2)] {
+        for (index, round, thread, slot) in [
+            (3, 0, 3, 0), (515, 0, 3, 1), (2048 + 1024 + 7, 1, 7, 2),
+        ] {
             let bits = philox(counter: UInt64(round), stream: UInt64(thread), key: 5)
             let (a, b) = slot < 2 ? (bits[0], bits[1]) : (bits[2], bits[3])
             let radius = (-2 * logf(Float(a) * 0x1p-32 + 0x1p-33)).squareRoot()
@@ -79,7 +81,10 @@ private func expectClose(_ got: [Float], _ expected: [Float]) {
             case apple, pear
             static let what = "fruit"
         }
-        #expect(throws: USPError(.argument, "unknown fruit \"paer\", known are apple, pear; did you mean \"pear\"?")) {
+        #expect(
+            throws: USPError(
+                .argument, "unknown fruit \"paer\", known are apple, pear; did you mean \"pear\"?")
+        ) {
             try Fruit.named("paer")
         }
     }

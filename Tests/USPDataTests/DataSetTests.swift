@@ -85,7 +85,9 @@ import USPTensor
                 for row in 0..<batch.count {
                     let source = batch.floats[row]
                     let from = plain.floats + Int(source < 0 ? -source - 1 : source) * 16
-                    for i in 0..<16 { result.floats[row * 16 + i] = source < 0 ? -from[i] : from[i] }
+                    for i in 0..<16 {
+                        result.floats[row * 16 + i] = source < 0 ? -from[i] : from[i]
+                    }
                 }
                 return result
             })

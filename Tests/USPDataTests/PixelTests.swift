@@ -22,14 +22,15 @@ private func checksum(_ image: PixelImage) -> UInt64 {
 }
 
 @Suite struct PixelTests {
-    @Test(arguments: [
-        (13, 9, 3, 7, 5, "bicubic", 0x2A16_0F84_7C32_E31F),
-        (13, 9, 3, 29, 31, "bicubic", 0xB34D_3F1A_DEFA_202D),
-        (64, 48, 3, 32, 24, "box", 0x4F11_BF13_6CBE_7A25),
-        (57, 91, 1, 20, 33, "bilinear", 0xBCEC_8941_6F38_B67B),
-        (300, 200, 3, 224, 149, "bicubic", 0x1A54_8714_0794_5ED3),
-        (300, 200, 3, 100, 100, "box", 0x25A2_B9B3_4C2A_8BEF),
-    ] as [(Int, Int, Int, Int, Int, String, UInt64)])
+    @Test(
+        arguments: [
+            (13, 9, 3, 7, 5, "bicubic", 0x2A16_0F84_7C32_E31F),
+            (13, 9, 3, 29, 31, "bicubic", 0xB34D_3F1A_DEFA_202D),
+            (64, 48, 3, 32, 24, "box", 0x4F11_BF13_6CBE_7A25),
+            (57, 91, 1, 20, 33, "bilinear", 0xBCEC_8941_6F38_B67B),
+            (300, 200, 3, 224, 149, "bicubic", 0x1A54_8714_0794_5ED3),
+            (300, 200, 3, 100, 100, "box", 0x25A2_B9B3_4C2A_8BEF),
+        ] as [(Int, Int, Int, Int, Int, String, UInt64)])
     func resizingIsPillows(
         _ width: Int, _ height: Int, _ channels: Int, _ newWidth: Int, _ newHeight: Int,
         _ filter: String, _ expected: UInt64
@@ -40,17 +41,20 @@ private func checksum(_ image: PixelImage) -> UInt64 {
         #expect(checksum(result) == expected)
     }
 
-    @Test(arguments: [
-        (301, 203, 0xEFFB_997B_B7B6_954B), (80, 333, 0xC02D_3DBF_C902_004E),
-        (64, 64, 0x5600_0631_1898_CBA5), (500, 375, 0x1F89_A68D_0AB3_6C2E),
-    ] as [(Int, Int, UInt64)])
+    @Test(
+        arguments: [
+            (301, 203, 0xEFFB_997B_B7B6_954B), (80, 333, 0xC02D_3DBF_C902_004E),
+            (64, 64, 0x5600_0631_1898_CBA5), (500, 375, 0x1F89_A68D_0AB3_6C2E),
+        ] as [(Int, Int, UInt64)])
     func centreCropIsTheOriginals(_ width: Int, _ height: Int, _ expected: UInt64) throws {
         let result = try picture(width, height).centreCropADM(64)
         #expect(result.width == 64 && result.height == 64)
         #expect(checksum(result) == expected)
     }
 
-    @Test(arguments: [(301, 203, 0xEA48_119C_BA47_1E12), (80, 333, 0xF5BC_FA8E_FC27_A305)] as [(Int, Int, UInt64)])
+    @Test(
+        arguments: [(301, 203, 0xEA48_119C_BA47_1E12), (80, 333, 0xF5BC_FA8E_FC27_A305)]
+            as [(Int, Int, UInt64)])
     func evaluationCropIsTorchvisions(_ width: Int, _ height: Int, _ expected: UInt64) throws {
         let result = try picture(width, height).resizedShorter(73, .bicubic).centreCrop(64)
         #expect(checksum(result) == expected)

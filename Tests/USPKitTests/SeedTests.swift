@@ -50,7 +50,8 @@ private func draw(
         options.firstSample = first
         let rows = first..<first + batch
         let part = try z.detachedRows(rows).copied()
-        let sample = isFlow
+        let sample =
+            isFlow
             ? try Transport().sampleSDE(denoiser, from: part, labels: Array(labels[rows]), options)
             : try Diffusion(process).sample(
                 denoiser, from: part, labels: Array(labels[rows]), options)

@@ -83,7 +83,9 @@ private struct AttentionHead {
             uspi_attention_packed_size(t, d, type), uspi_attention_workspace(t, d, type),
             uspi_attention_backward_workspace(n, t, d, type),
         ]
-        let memory = sizes.map { UnsafeMutableRawPointer.allocate(byteCount: Int($0), alignment: 64) }
+        let memory = sizes.map {
+            UnsafeMutableRawPointer.allocate(byteCount: Int($0), alignment: 64)
+        }
         defer { for block in memory { block.deallocate() } }
         let inputs = [q, k, v, dout].map(copied)
         let results = [queries * depth, queries, queries * depth, keys * depth, keys * depth].map {

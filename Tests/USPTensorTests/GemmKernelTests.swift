@@ -23,7 +23,8 @@ private struct ProductCase: CustomTestStringConvertible {
 private let productCases: [ProductCase] = [
     ProductCase(m: 1, n: 1, k: 1),
     ProductCase(m: 29, n: 70, k: 100, transposedB: true, hasEnds: true),
-    ProductCase(m: 57, n: 45, k: 519, transposedA: true, activation: USPI_ACT_GELU_ERF, hasEnds: true),
+    ProductCase(
+        m: 57, n: 45, k: 519, transposedA: true, activation: USPI_ACT_GELU_ERF, hasEnds: true),
     ProductCase(m: 13, n: 33, k: 1300, activation: USPI_ACT_SILU),
     ProductCase(m: 200, n: 40, k: 65, transposedA: true, transposedB: true, compute: USPI_BF16),
     ProductCase(
@@ -107,7 +108,8 @@ private struct ProductOperands {
                 sum += product
                 magnitude += abs(product)
             }
-            var value = activated(test.activation, test.hasEnds ? sum * 0.25 + Double(bias[j]) : sum)
+            var value = activated(
+                test.activation, test.hasEnds ? sum * 0.25 + Double(bias[j]) : sum)
             if test.hasEnds {
                 value = value * Double(gate[i / 3 * test.n + j]) + Double(residual[index])
             }
@@ -137,7 +139,9 @@ private struct ProductOperands {
                     gate.withUnsafeBufferPointer { gate in
                         var job = uspi_gemm()
                         (job.m, job.n, job.k, job.compute) = (m, n, k, compute)
-                        (job.a, job.b) = (UnsafeRawPointer(a.baseAddress!), UnsafeRawPointer(packed))
+                        (job.a, job.b) = (
+                            UnsafeRawPointer(a.baseAddress!), UnsafeRawPointer(packed)
+                        )
                         (job.a_row, job.a_col) = (Int64(strideA.row), Int64(strideA.column))
                         (job.c, job.c_row) = (UnsafeMutableRawPointer(c.baseAddress!), n)
                         (job.alpha, job.activation) = (1, Int32(test.activation.rawValue))

@@ -21,7 +21,8 @@ struct GradientCase: Sendable, CustomTestStringConvertible {
 
     static let linear: [GradientCase] =
         [Activation.none, .geluErf, .geluTanh, .silu].map { activation in
-            GradientCase("linear \(activation)", [[3, 5], [4, 5], [4]]) { v, context throws(USPError) in
+            GradientCase("linear \(activation)", [[3, 5], [4, 5], [4]]) {
+                v, context throws(USPError) in
                 try context.linear(v[0], v[1], v[2], LinearOptions(activation: activation))
             }
         } + [
@@ -35,7 +36,8 @@ struct GradientCase: Sendable, CustomTestStringConvertible {
                 v, context throws(USPError) in
                 let random = Context(tape: context.tape, random: RandomKey(seed: 5))
                 let gate = try random.dropPathGate(samples: 6, width: 4, rate: 0.4)
-                return try context.linear(v[0], v[1], nil, LinearOptions(gate: gate, residual: v[2]))
+                return try context.linear(
+                    v[0], v[1], nil, LinearOptions(gate: gate, residual: v[2]))
             },
         ]
 
@@ -62,53 +64,64 @@ struct GradientCase: Sendable, CustomTestStringConvertible {
         }
     }
 
-    static let elements: [GradientCase] = [
-        GradientCase("attention of joined q, k, v", [[2, 5, 24]]) { v, context throws(USPError) in
-            try context.attention(qkv: v[0], heads: 2)
-        },
-        GradientCase("dropout", [[4, 9]]) { v, context throws(USPError) in
-            try Context(tape: context.tape, random: RandomKey(seed: 3)).dropout(v[0], rate: 0.3)
-        },
-        GradientCase("drop path", [[8, 3]]) { v, context throws(USPError) in
-            try Context(tape: context.tape, random: RandomKey(seed: 3)).dropPath(v[0], rate: 0.3)
-        },
-        GradientCase("scaled channels", [[3, 4]]) { v, context throws(USPError) in
-            try context.scaleChannels(v[0], by: [2, -1, 0.5, 3], offsets: [1, 2, 3, 4])
-        },
-        GradientCase("restored tokens", [[2, 3, 4], [1, 1, 4], [1, 6, 4]]) {
-            v, context throws(USPError) in
-            try context.restoreTokens(
-                v[0], leading: 1, maskToken: v[1], restore: [3, 0, 1, 4, 2, 1, 4, 2, 3, 0], table: v[2])
-        },
-        GradientCase("computed again", [[3, 5], [5, 5]]) { v, context throws(USPError) in
-            try context.recomputed([v[0]], uses: [v[1]]) { inner, again throws(USPError) in
-                try again.linear(inner[0], v[1], nil, LinearOptions(activation: .geluErf))
+    static let elements: [GradientCase] =
+        [
+            GradientCase("attention of joined q, k, v", [[2, 5, 24]]) {
+                v, context throws(USPError) in
+                try context.attention(qkv: v[0], heads: 2)
+            },
+            GradientCase("dropout", [[4, 9]]) { v, context throws(USPError) in
+                try Context(tape: context.tape, random: RandomKey(seed: 3)).dropout(v[0], rate: 0.3)
+            },
+            GradientCase("drop path", [[8, 3]]) { v, context throws(USPError) in
+                try Context(tape: context.tape, random: RandomKey(seed: 3)).dropPath(
+                    v[0], rate: 0.3)
+            },
+            GradientCase("scaled channels", [[3, 4]]) { v, context throws(USPError) in
+                try context.scaleChannels(v[0], by: [2, -1, 0.5, 3], offsets: [1, 2, 3, 4])
+            },
+            GradientCase("restored tokens", [[2, 3, 4], [1, 1, 4], [1, 6, 4]]) {
+                v, context throws(USPError) in
+                try context.restoreTokens(
+                    v[0], leading: 1, maskToken: v[1], restore: [3, 0, 1, 4, 2, 1, 4, 2, 3, 0],
+                    table: v[2])
+            },
+            GradientCase("computed again", [[3, 5], [5, 5]]) { v, context throws(USPError) in
+                try context.recomputed([v[0]], uses: [v[1]]) { inner, again throws(USPError) in
+                    try again.linear(inner[0], v[1], nil, LinearOptions(activation: .geluErf))
+                }
+            },
+        ]
+        + [Activation.geluErf, .geluTanh, .silu].map { activation in
+            GradientCase("\(activation)", [[4, 6]]) { v, context throws(USPError) in
+                try context.activate(v[0], activation)
             }
-        },
-    ] + [Activation.geluErf, .geluTanh, .silu].map { activation in
-        GradientCase("\(activation)", [[4, 6]]) { v, context throws(USPError) in
-            try context.activate(v[0], activation)
         }
-    }
 
-    static let losses: [GradientCase] = [
-        GradientCase("cross entropy, smoothed", [[4, 5]]) { v, context throws(USPError) in
-            try context.softmaxCrossEntropy(logits: v[0], labels: [0, 4, 2, 2], smoothing: 0.1)
-        },
-        GradientCase("cross entropy, soft", [[2, 3]]) { v, context throws(USPError) in
-            try context.softmaxCrossEntropy(
-                logits: v[0], targets: Tensor([2, 3], [0.2, 0.5, 0.3, 0, 1, 0]))
-        },
-    ] + PatchNormalisation.allCases.map { normalisation in
-        GradientCase("masked error, \(normalisation)", [[2, 3, 4]]) { v, context throws(USPError) in
-            let patches = try Tensor([2, 3, 4], (0..<24).map { Float($0 * $0 % 7) })
-            return try context.maskedPatchError(
-                v[0], target: context.normalisePatches(patches, normalisation), mask: [1, 0, 1, 1, 1, 0])
+    static let losses: [GradientCase] =
+        [
+            GradientCase("cross entropy, smoothed", [[4, 5]]) { v, context throws(USPError) in
+                try context.softmaxCrossEntropy(logits: v[0], labels: [0, 4, 2, 2], smoothing: 0.1)
+            },
+            GradientCase("cross entropy, soft", [[2, 3]]) { v, context throws(USPError) in
+                try context.softmaxCrossEntropy(
+                    logits: v[0], targets: Tensor([2, 3], [0.2, 0.5, 0.3, 0, 1, 0]))
+            },
+        ]
+        + PatchNormalisation.allCases.map { normalisation in
+            GradientCase("masked error, \(normalisation)", [[2, 3, 4]]) {
+                v, context throws(USPError) in
+                let patches = try Tensor([2, 3, 4], (0..<24).map { Float($0 * $0 % 7) })
+                return try context.maskedPatchError(
+                    v[0], target: context.normalisePatches(patches, normalisation),
+                    mask: [1, 0, 1, 1, 1, 0])
+            }
         }
-    }
 }
 
-@Test(arguments: GradientCase.linear + GradientCase.norms + GradientCase.elements + GradientCase.losses)
+@Test(
+    arguments: GradientCase.linear + GradientCase.norms + GradientCase.elements
+        + GradientCase.losses)
 func gradientsFollowDifferences(_ c: GradientCase) throws {
     let inputs = try c.shapes.enumerated().map { try randomTensor($1, "\(c.name) \($0)") }
     let error = try gradientError(inputs, samples: 40, c.operation)

@@ -11,7 +11,8 @@ import USPTraining
 /// Fills the parameters from a case's `param.` tensors.
 private func fill(_ parameters: Parameters, from golden: GoldenCase) throws {
     for (position, spec) in parameters.specs.enumerated() {
-        try parameters[position].copy(from: golden.tensor("param.\(spec.name)").reshaped(spec.shape))
+        try parameters[position].copy(
+            from: golden.tensor("param.\(spec.name)").reshaped(spec.shape))
     }
     parameters.invalidateCopies()
 }
@@ -43,7 +44,8 @@ private func worstError(
 
 @Test func maskedPretrainingFollowsPyTorch() throws {
     let golden = try GoldenCase("training/mae_adamw")
-    let encoder = ViTConfiguration(grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2)
+    let encoder = ViTConfiguration(
+        grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2)
     let sizes = MaskedAutoencoderConfiguration(
         encoder: encoder, decoderWidth: 16, decoderDepth: 1, decoderHeads: 2)
     let model = try MaskedAutoencoder(sizes, Parameters(MaskedAutoencoder.specs(sizes)))
@@ -67,7 +69,8 @@ private func worstError(
     let slab = try #require(model.parameters.slab)
     #expect(try worstError(slab, model.parameters, golden, "out.param") < 1e-3)
     #expect(try worstError(trainer.optimizer.first, model.parameters, golden, "out.exp_avg") < 1e-3)
-    #expect(try worstError(trainer.optimizer.second, model.parameters, golden, "out.exp_avg_sq") < 1e-3)
+    #expect(
+        try worstError(trainer.optimizer.second, model.parameters, golden, "out.exp_avg_sq") < 1e-3)
 }
 
 /// Ten steps of a SiT of the golden run's sizes.
@@ -123,7 +126,8 @@ private func transportRun(
 
 @Test func fineTuningFollowsPyTorch() throws {
     let golden = try GoldenCase("training/finetune_layer_decay")
-    let encoder = ViTConfiguration(grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2)
+    let encoder = ViTConfiguration(
+        grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2)
     let sizes = VisionTransformerConfiguration(
         encoder: encoder, pool: .average, head: .linear, classes: 10)
     let model = try VisionTransformer(sizes, Parameters(VisionTransformer.specs(sizes)))
@@ -161,7 +165,8 @@ private func transportRun(
 func probeTrainingFollowsPyTorch(decay: Float) throws {
     let golden = try GoldenCase("training/probe_lars")
     let parameters = try Parameters([
-        ParameterSpec("head.1.weight", [10, 24], .zeros), ParameterSpec("head.1.bias", [10], .zeros),
+        ParameterSpec("head.1.weight", [10, 24], .zeros),
+        ParameterSpec("head.1.bias", [10], .zeros),
     ])
     try fill(parameters, from: golden)
     var options = TrainerOptions()
@@ -169,7 +174,9 @@ func probeTrainingFollowsPyTorch(decay: Float) throws {
     options.weightDecay = decay
     options.schedule = Schedule(rate: 6.4)
     let trainer = try Trainer(parameters, options)
-    let (mean, variance) = (try Tensor.zeros([24]), try Tensor([24], [Float](repeating: 1, count: 24)))
+    let (mean, variance) = (
+        try Tensor.zeros([24]), try Tensor([24], [Float](repeating: 1, count: 24))
+    )
     let (features, labels) = (try golden.tensor("in.features"), try golden.indices("in.labels"))
     var losses: [Float] = []
     for step in 0..<5 {
@@ -188,7 +195,8 @@ func probeTrainingFollowsPyTorch(decay: Float) throws {
     let prefix = "out.decay_\(decay == 0 ? "0.0" : "0.01")"
     #expect(relativeError(losses, try golden.values("\(prefix).loss")) < 1e-4)
     #expect(try worstError(#require(parameters.slab), parameters, golden, "\(prefix).param") < 1e-3)
-    #expect(try worstError(trainer.optimizer.first, parameters, golden, "\(prefix).momentum") < 1e-3)
+    #expect(
+        try worstError(trainer.optimizer.first, parameters, golden, "\(prefix).momentum") < 1e-3)
     #expect(relativeError(mean, try golden.values("\(prefix).running_mean")) < 1e-5)
     #expect(relativeError(variance, try golden.values("\(prefix).running_var")) < 1e-5)
 }

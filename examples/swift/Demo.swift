@@ -22,7 +22,8 @@ func demo() throws(USPError) {
     let training = try ImageSet.fashionMNIST(training: true)
     let (real, labels) = try ImageSet.fashionMNIST(training: false).batch(0..<500)
 
-    print("1. An autoencoder: 1x32x32 pixels to 4x8x8 latents, then frozen, its latents scaled to 1")
+    print(
+        "1. An autoencoder: 1x32x32 pixels to 4x8x8 latents, then frozen, its latents scaled to 1")
     var sizes = VAE.Configuration()
     (sizes.imageChannels, sizes.baseWidth, sizes.groups) = (1, 8, 4)
     (sizes.multipliers, sizes.blocksPerLevel) = ([1, 2, 2], 1)

@@ -17,5 +17,7 @@ func inspect() throws(USPError) {
     print(checkpoint.report)
     let first = checkpoint.entries[0]
     let values = try checkpoint.tensor(first.name).values
-    print("the first array is \(first.name), \(first.dtype.name) \(first.shape), first value \(values[0])")
+    print(
+        "the first array is \(first.name), \(first.dtype.name) \(first.shape), first value \(values[0])"
+    )
 }

@@ -19,7 +19,9 @@ func sample() throws(USPError) {
 
     var run = SampleOptions()
     run.seed = 7
-    run.progress = { progress throws(USPError) in print("\(progress.stage) \(progress.step)/\(progress.steps)") }
+    run.progress = { progress throws(USPError) in
+        print("\(progress.stage) \(progress.step)/\(progress.steps)")
+    }
     let latents = try diffusion.sample(
         model.denoiser.guided(Guidance(4)), from: z, labels: [3, 7], run)
     print("the first latent is \(latents.values[0])")

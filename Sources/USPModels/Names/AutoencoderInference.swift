@@ -29,7 +29,8 @@ extension FileModel {
         sizes.hasLatentConvolutions = sources["quant_conv.weight"] != nil
         sizes.latentChannels = latent[1]
         sizes.doublesLatent = moments[0] == 2 * latent[1]
-        sizes.groups = options.groups ?? told("usp.groups").flatMap { Int($0) } ?? folder?.groups ?? 32
+        sizes.groups =
+            options.groups ?? told("usp.groups").flatMap { Int($0) } ?? folder?.groups ?? 32
         sizes.normalization =
             options.normalization ?? toldNormalization ?? folder?.normalization
             ?? FileModel.published(sizes)

@@ -35,7 +35,9 @@ struct Evaluate: ParsableCommand {
     var json = false
 
     func validate() throws {
-        if neighbours < 1 { throw ValidationError("--neighbours: \(neighbours), expected 1 or more") }
+        if neighbours < 1 {
+            throw ValidationError("--neighbours: \(neighbours), expected 1 or more")
+        }
         if splitSize < 1 { throw ValidationError("--split-size: \(splitSize), expected 1 or more") }
     }
 

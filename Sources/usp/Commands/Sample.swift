@@ -95,7 +95,8 @@ struct Sample: ParsableCommand {
             let shape = network.inputShape(batch: given.shape[0])
             try require(given.shape == shape, .shape, "\(noise): \(given.shape), expected \(shape)")
             try require(
-                count <= given.shape[0], .argument, "--num \(count): \(noise) has \(given.shape[0])")
+                count <= given.shape[0], .argument, "--num \(count): \(noise) has \(given.shape[0])"
+            )
             return try given.detachedRows(0..<count)
         }
         let shape = network.inputShape(batch: num ?? chosen.count(network))

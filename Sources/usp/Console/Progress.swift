@@ -25,7 +25,9 @@ struct Progress {
         self.total = total
         self.unit = unit
         first = done
-        if !isTerminal { write("\(title): \(total) \(unit)\(done > 0 ? ", continuing at \(done)" : "")\n") }
+        if !isTerminal {
+            write("\(title): \(total) \(unit)\(done > 0 ? ", continuing at \(done)" : "")\n")
+        }
     }
 
     /// Shows the bar again if it has not been shown for a while, or if this is the end.
@@ -43,9 +45,14 @@ struct Progress {
         let worth = Double(done) + fraction
         let rate = (worth - Double(first)) / max(now - start, 1e-9)
         let left = rate > 0 ? (Double(total) - worth) / rate : 0
-        let tail = "\(done)/\(total) \(unit)  \(decimal(rate, rate < 1 ? 3 : 1))/s  "
-            + (ends ? "took \(duration(now - start))" : "\(duration(left)) left") + (note.isEmpty ? "" : "  \(note)")
-        write(isTerminal ? "\r\u{1B}[K\(padded) \(bar(done)) \(tail)\(ends ? "\n" : "")" : "\(title): \(tail)\n")
+        let tail =
+            "\(done)/\(total) \(unit)  \(decimal(rate, rate < 1 ? 3 : 1))/s  "
+            + (ends ? "took \(duration(now - start))" : "\(duration(left)) left")
+            + (note.isEmpty ? "" : "  \(note)")
+        write(
+            isTerminal
+                ? "\r\u{1B}[K\(padded) \(bar(done)) \(tail)\(ends ? "\n" : "")"
+                : "\(title): \(tail)\n")
     }
 
     private var padded: String { title + String(repeating: " ", count: max(0, 26 - title.count)) }
@@ -53,7 +60,8 @@ struct Progress {
     private func bar(_ done: Int) -> String {
         let width = 24
         let filled = total > 0 ? min(width, width * done / total) : width
-        return "[" + String(repeating: "━", count: filled) + String(repeating: "·", count: width - filled) + "]"
+        return "[" + String(repeating: "━", count: filled)
+            + String(repeating: "·", count: width - filled) + "]"
     }
 
     private func write(_ text: String) {
@@ -72,7 +80,8 @@ func decimal(_ value: Double, _ places: Int) -> String {
     let digits = String(Int(rounded))
     let padded = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
     let sign = value < 0 && rounded > 0 ? "-" : ""
-    return places == 0 ? sign + padded : sign + padded.dropLast(places) + "." + padded.suffix(places)
+    return places == 0
+        ? sign + padded : sign + padded.dropLast(places) + "." + padded.suffix(places)
 }
 
 /// "48 s", "3:05 min", "1:12 h".

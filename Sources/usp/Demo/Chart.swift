@@ -42,33 +42,42 @@ struct Chart {
             let low = (points.map(\.y) + (floor.map { [$0.value] } ?? [])).min(),
             let high = points.map(\.y).max()
         else { return "" }
-        let scale = Scale(low: logarithmic ? low : min(low, 0), high: high, logarithmic: logarithmic)
+        let scale = Scale(
+            low: logarithmic ? low : min(low, 0), high: high, logarithmic: logarithmic)
         let x = { (value: Double) in
             left + (value - firstX) / max(lastX - firstX, 1e-9) * (width - left - right)
         }
-        let y = { (value: Double) in height - bottom - scale.position(value) * (height - top - bottom) }
+        let y = { (value: Double) in
+            height - bottom - scale.position(value) * (height - top - bottom)
+        }
         var body = axes(scale, firstX, lastX, x, y)
         if let floor {
-            body += "<line class='floor' x1='\(left)' x2='\(width - right)' y1='\(decimal(y(floor.value), 1))' y2='\(decimal(y(floor.value), 1))'/>"
-            body += "<text class='tick' x='\(width - right)' y='\(decimal(y(floor.value) - 5, 1))' text-anchor='end'>\(floor.title)</text>"
+            body +=
+                "<line class='floor' x1='\(left)' x2='\(width - right)' y1='\(decimal(y(floor.value), 1))' y2='\(decimal(y(floor.value), 1))'/>"
+            body +=
+                "<text class='tick' x='\(width - right)' y='\(decimal(y(floor.value) - 5, 1))' text-anchor='end'>\(floor.title)</text>"
         }
         for line in lines { body += draw(line, x, y) }
-        return "<figure><figcaption>\(title)</figcaption><svg viewBox='0 0 \(Int(width)) \(Int(height))' role='img' aria-label='\(title)'>\(body)</svg>\(legend)</figure>"
+        return
+            "<figure><figcaption>\(title)</figcaption><svg viewBox='0 0 \(Int(width)) \(Int(height))' role='img' aria-label='\(title)'>\(body)</svg>\(legend)</figure>"
     }
 
     private var legend: String {
-        "<p class='legend'>" + lines.map { "<span class='\($0.style)'>\($0.title)</span>" }.joined() + "</p>"
+        "<p class='legend'>" + lines.map { "<span class='\($0.style)'>\($0.title)</span>" }.joined()
+            + "</p>"
     }
 
     private func draw(
         _ line: ChartLine, _ x: (Double) -> Double, _ y: (Double) -> Double
     ) -> String {
         let points = line.points.filter { $0.y.isFinite && (!logarithmic || $0.y > 0) }
-        let path = points.map { "\(decimal(x($0.x), 1)),\(decimal(y($0.y), 1))" }.joined(separator: " ")
+        let path = points.map { "\(decimal(x($0.x), 1)),\(decimal(y($0.y), 1))" }.joined(
+            separator: " ")
         var text = "<polyline class='line \(line.style)' points='\(path)'/>"
         if points.count <= 40 {
             for point in points {
-                text += "<circle class='dot \(line.style)' cx='\(decimal(x(point.x), 1))' cy='\(decimal(y(point.y), 1))' r='3.5'><title>\(line.title): \(decimal(point.y, 3)) at \(decimal(point.x, 0))</title></circle>"
+                text +=
+                    "<circle class='dot \(line.style)' cx='\(decimal(x(point.x), 1))' cy='\(decimal(y(point.y), 1))' r='3.5'><title>\(line.title): \(decimal(point.y, 3)) at \(decimal(point.x, 0))</title></circle>"
             }
         }
         return text
@@ -82,18 +91,24 @@ struct Chart {
         for value in scale.ticks {
             let at = decimal(y(value), 1)
             text += "<line class='grid' x1='\(left)' x2='\(width - right)' y1='\(at)' y2='\(at)'/>"
-            text += "<text class='tick' x='\(left - 8)' y='\(decimal(y(value) + 4, 1))' text-anchor='end'>\(label(value))</text>"
+            text +=
+                "<text class='tick' x='\(left - 8)' y='\(decimal(y(value) + 4, 1))' text-anchor='end'>\(label(value))</text>"
         }
-        for value in Scale(low: firstX, high: lastX, logarithmic: false).ticks where value >= firstX && value <= lastX {
-            text += "<text class='tick' x='\(decimal(x(value), 1))' y='\(height - bottom + 18)' text-anchor='middle'>\(label(value))</text>"
+        for value in Scale(low: firstX, high: lastX, logarithmic: false).ticks
+        where value >= firstX && value <= lastX {
+            text +=
+                "<text class='tick' x='\(decimal(x(value), 1))' y='\(height - bottom + 18)' text-anchor='middle'>\(label(value))</text>"
         }
-        text += "<text class='name' x='\((left + width - right) / 2)' y='\(height - 8)' text-anchor='middle'>\(xTitle)</text>"
-        text += "<text class='name' transform='translate(14 \((height - bottom + top) / 2)) rotate(-90)' text-anchor='middle'>\(yTitle)</text>"
+        text +=
+            "<text class='name' x='\((left + width - right) / 2)' y='\(height - 8)' text-anchor='middle'>\(xTitle)</text>"
+        text +=
+            "<text class='name' transform='translate(14 \((height - bottom + top) / 2)) rotate(-90)' text-anchor='middle'>\(yTitle)</text>"
         return text
     }
 
     private func label(_ value: Double) -> String {
-        value == value.rounded() ? decimal(value, 0) : decimal(value, abs(value) < 0.1 ? 3 : abs(value) < 1 ? 2 : 1)
+        value == value.rounded()
+            ? decimal(value, 0) : decimal(value, abs(value) < 0.1 ? 3 : abs(value) < 1 ? 2 : 1)
     }
 }
 

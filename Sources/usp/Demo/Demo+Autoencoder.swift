@@ -59,7 +59,8 @@ extension Demo {
                 model, images: { (indices) throws(USPError) in try images.batch(indices) },
                 divergenceWeight: plan.divergenceWeight))
         try folder.train(
-            "autoencoder", title: "1/8 autoencoder", run, steps: plan.autoencoderSteps, curve: "vae.loss")
+            "autoencoder", title: "1/8 autoencoder", run, steps: plan.autoencoderSteps,
+            curve: "vae.loss")
     }
 
     private func measureAutoencoder(_ model: KLAutoencoder) throws(USPError) {
@@ -80,7 +81,8 @@ extension Demo {
         }
         let mean = sum / Double(count)
         folder.results[number: "vae.test_mse"] = squares / Double(test.count)
-        folder.results[number: "vae.scale"] = 1 / max(sumOfSquares / Double(count) - mean * mean, 1e-12).squareRoot()
+        folder.results[number: "vae.scale"] =
+            1 / max(sumOfSquares / Double(count) - mean * mean, 1e-12).squareRoot()
     }
 
     /// Posterior means of all images, normalised; kept as a file.
@@ -100,10 +102,12 @@ extension Demo {
                 "2/8 latents", total: training.count + test.count, unit: "images")
             let trained = try encode(training, model) { progress.update($0) }
             let tested = try encode(test, model) { progress.update(training.count + $0) }
-            try Safetensors.write(path, [ArrayOutput("training", trained), ArrayOutput("test", tested)])
+            try Safetensors.write(
+                path, [ArrayOutput("training", trained), ArrayOutput("test", tested)])
             try folder.finish("latents")
             return DemoLatents(
-                training: trained, trainingLabels: trainingLabels, test: tested, testLabels: testLabels)
+                training: trained, trainingLabels: trainingLabels, test: tested,
+                testLabels: testLabels)
         }
     }
 
@@ -129,7 +133,8 @@ extension Demo {
         }
         try stage("judge") { () throws(USPError) in
             var options = TrainerOptions()
-            options.schedule = Schedule(rate: 1e-3, warmup: min(50, plan.judgeSteps / 10), steps: plan.judgeSteps)
+            options.schedule = Schedule(
+                rate: 1e-3, warmup: min(50, plan.judgeSteps / 10), steps: plan.judgeSteps)
             options.weightDecay = 0.01
             let images = training
             let run = try TrainingRun(
@@ -138,10 +143,14 @@ extension Demo {
             ) { (context, batch) throws(USPError) in
                 let logits = try judge.logits(images.batch(batch.indices), in: context)
                 return .scalar(
-                    try context.softmaxCrossEntropy(logits: logits, labels: images.labels(batch.indices)))
+                    try context.softmaxCrossEntropy(
+                        logits: logits, labels: images.labels(batch.indices)))
             }
-            try folder.train("judge", title: "3/8 judge of samples", run, steps: plan.judgeSteps, curve: "judge.loss")
-            folder.results[number: "judge.top1"] = try accuracy(test.count) { (range) throws(USPError) in
+            try folder.train(
+                "judge", title: "3/8 judge of samples", run, steps: plan.judgeSteps,
+                curve: "judge.loss")
+            folder.results[number: "judge.top1"] = try accuracy(test.count) {
+                (range) throws(USPError) in
                 let logits = try judge.logits(test.batch(Array(range)), in: Context())
                 return (logits, try test.labels(Array(range)))
             }
@@ -178,17 +187,22 @@ extension Demo {
                 let images = try model.decode(latents.test.detachedRows(range), in: Context())
                 try decoded.add(judge.features(images, in: Context()))
             }
-            folder.results[number: "vae.frechet"] = try FrechetDistance.between(decoded.statistics(), statistics).value
+            folder.results[number: "vae.frechet"] = try FrechetDistance.between(
+                decoded.statistics(), statistics
+            ).value
             try drawReconstructions(model, latents)
             try folder.saveResults()
         }
         return statistics
     }
 
-    private func drawReconstructions(_ model: KLAutoencoder, _ latents: DemoLatents) throws(USPError) {
+    private func drawReconstructions(_ model: KLAutoencoder, _ latents: DemoLatents)
+        throws(USPError)
+    {
         let rows = try Tensor([32, 1, 32, 32])
         try rows.detachedRows(0..<16).copy(from: test.batch(Array(0..<16)))
-        try rows.detachedRows(16..<32).copy(from: model.decode(latents.test.detachedRows(0..<16), in: Context()))
+        try rows.detachedRows(16..<32).copy(
+            from: model.decode(latents.test.detachedRows(0..<16), in: Context()))
         try folder.savePicture("reconstructions.png", ImageGrid(columns: 16), rows)
     }
 }

@@ -16,14 +16,18 @@ extension Demo {
             }
         }
         let cases = [
-            (name: "finetune", steps: plan.finetuneSteps, labels: Array(latents.trainingLabels.indices)),
+            (
+                name: "finetune", steps: plan.finetuneSteps,
+                labels: Array(latents.trainingLabels.indices)
+            ),
             (name: "few_labels", steps: plan.fewLabelsSteps, labels: few),
         ]
         for item in cases {
             for (start, source) in [("usp", starts[0].1), ("scratch", starts[1].1)] {
                 try measure("\(item.name).\(start)_top1") { () throws(USPError) in
                     try fineTune(
-                        "\(item.name)_\(start)", source, steps: item.steps, among: item.labels, latents)
+                        "\(item.name)_\(start)", source, steps: item.steps, among: item.labels,
+                        latents)
                 }
             }
         }
@@ -34,7 +38,9 @@ extension Demo {
         _ name: String, _ body: () throws(USPError) -> Double
     ) throws(USPError) {
         guard folder.results[number: name] == nil else { return }
-        try stage("classification") { () throws(USPError) in folder.results[number: name] = try body() }
+        try stage("classification") { () throws(USPError) in
+            folder.results[number: name] = try body()
+        }
         try folder.saveResults()
     }
 
@@ -69,7 +75,8 @@ extension Demo {
         let result = try Tensor([latents.shape[0], model.configuration.encoder.width])
         try inBatches(latents.shape[0], 500) { (range) throws(USPError) in
             try result.detachedRows(range).copy(
-                from: model.features(latents.detachedRows(range), in: Context(compute: plan.compute)))
+                from: model.features(
+                    latents.detachedRows(range), in: Context(compute: plan.compute)))
         }
         return result
     }
@@ -94,7 +101,10 @@ extension Demo {
             trainer, count: chosen.count, batch: min(plan.classifierBatch, chosen.count),
             seed: seed("classifier"),
             loss: TrainingTask.classifying(
-                model, latents: { (batch) throws(USPError) in try values.gatherRows(batch.map { chosen[$0] }) },
+                model,
+                latents: { (batch) throws(USPError) in
+                    try values.gatherRows(batch.map { chosen[$0] })
+                },
                 labels: { (batch) in batch.map { labels[chosen[$0]] } }, smoothing: 0.1))
         try train(name, run, steps: steps)
         return try topOne(model, latents)

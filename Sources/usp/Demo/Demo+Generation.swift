@@ -49,7 +49,8 @@ extension Demo {
         let run = try TrainingRun(
             trainer, count: source.shape[0], batch: plan.generationBatch, seed: seed("generation"),
             loss: TrainingTask.flowing(
-                model, Transport(), latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
+                model, Transport(),
+                latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
                 labels: { (indices) in indices.map { labels[$0] } }, labelDropout: 0.1))
         let curve = "generation.\(start)_frechet"
         let title = start == "usp" ? "5/8 SiT from USP weights" : "6/8 SiT from scratch"
@@ -59,7 +60,8 @@ extension Demo {
         ) { (step) throws(USPError) in
             guard plan.evaluates(at: step) else { return }
             let averaged = try DiT(transformerSizes, trainer.averaged())
-            let distance = try evaluate(averaged, "samples_\(start)_\(step).png", autoencoder, judge, real)
+            let distance = try evaluate(
+                averaged, "samples_\(start)_\(step).png", autoencoder, judge, real)
             var distances = (folder.results[curve: curve] ?? Curve()).upTo(step - 1)
             distances.append(step, distance)
             folder.results[curve: curve] = distances
@@ -89,10 +91,13 @@ extension Demo {
         var features = try FeatureAccumulator(width: Judge.features)
         try inBatches(samples, 250) { (range) throws(USPError) in
             let noise = try Tensor.normal(
-                [range.count, plan.latentChannels, 8, 8], key("sampling noise"), firstSample: range.lowerBound)
+                [range.count, plan.latentChannels, 8, 8], key("sampling noise"),
+                firstSample: range.lowerBound)
             let latents = try draw(noise, range.map { $0 % 10 }, range.lowerBound)
             let images = try judging.autoencoder.decode(latents, in: Context())
-            for index in 0..<images.count { images.floats[index] = min(max(images.floats[index], -1), 1) }
+            for index in 0..<images.count {
+                images.floats[index] = min(max(images.floats[index], -1), 1)
+            }
             try features.add(judging.judge.features(images, in: Context()))
             if let picture, range.lowerBound == 0 {
                 try folder.savePicture(picture, ImageGrid(columns: 10), images.detachedRows(0..<40))

@@ -27,14 +27,16 @@ extension Demo {
             options.optimizer = .pretraining
             options.weightDecay = 0.05
             options.schedule = Schedule(
-                rate: plan.pretrainingRate, warmup: plan.pretrainingWarmup, steps: plan.pretrainingSteps)
+                rate: plan.pretrainingRate, warmup: plan.pretrainingWarmup,
+                steps: plan.pretrainingSteps)
             options.compute = plan.compute
             let source = latents.training
             let run = try TrainingRun(
                 Trainer(model.parameters, options), count: source.shape[0],
                 batch: plan.pretrainingBatch, seed: seed("pretraining"),
                 loss: TrainingTask.masking(
-                    model, latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
+                    model,
+                    latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
                     ratio: plan.maskRatio, noisy: plan.noisyPretraining))
             try folder.train(
                 "pretraining", title: "4/8 masked pretraining", run, steps: plan.pretrainingSteps,
@@ -56,7 +58,8 @@ extension Demo {
         let context = Context()
         let x = try latents.test.detachedRows(0..<count)
         let tokens = plan.grid * plan.grid
-        let masking = try Masking(key: key("masked picture"), batch: count, tokens: tokens, ratio: plan.maskRatio)
+        let masking = try Masking(
+            key: key("masked picture"), batch: count, tokens: tokens, ratio: plan.maskRatio)
         let output = try model.forward(x, masking: masking, in: context)
         let patches = try context.patchify(x, patch: plan.patch, order: .channelLast)
         let completed = try output.prediction.copied()

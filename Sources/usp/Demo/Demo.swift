@@ -44,7 +44,9 @@ struct Demo {
     }
 
     /// Runs a stage and counts its time; the error of an interruption passes through.
-    func stage<Result>(_ name: String, _ body: () throws(USPError) -> Result) throws(USPError) -> Result {
+    func stage<Result>(_ name: String, _ body: () throws(USPError) -> Result) throws(USPError)
+        -> Result
+    {
         let start = seconds()
         defer { folder.addSeconds(name, since: start) }
         return try body()

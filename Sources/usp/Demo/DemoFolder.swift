@@ -31,7 +31,8 @@ final class DemoFolder {
         for part in path.split(separator: "/") {
             partial += (partial.isEmpty || partial == "/" ? "" : "/") + part
             guard mkdir(partial, 0o755) == 0 || errno == EEXIST else {
-                throw USPError(.io, "\(partial): cannot make the folder: \(String(cString: strerror(errno)))")
+                throw USPError(
+                    .io, "\(partial): cannot make the folder: \(String(cString: strerror(errno)))")
             }
         }
     }
@@ -59,13 +60,19 @@ final class DemoFolder {
 
     /// Adds the time since `start` to a stage, over interruptions.
     func addSeconds(_ stage: String, since start: Double) {
-        results[number: "seconds." + stage] = (results[number: "seconds." + stage] ?? 0) + seconds() - start
+        results[number: "seconds." + stage] =
+            (results[number: "seconds." + stage] ?? 0) + seconds() - start
     }
 
     /// Writes parameters under their own names.
-    func save(_ name: String, _ parameters: Parameters, metadata: [(key: String, value: String)]) throws(USPError) {
-        let outputs = parameters.specs.enumerated().map { ArrayOutput($0.element.name, parameters[$0.offset]) }
-        try Safetensors.write(file(name), outputs, metadata: [(key: "format", value: "pt")] + metadata)
+    func save(_ name: String, _ parameters: Parameters, metadata: [(key: String, value: String)])
+        throws(USPError)
+    {
+        let outputs = parameters.specs.enumerated().map {
+            ArrayOutput($0.element.name, parameters[$0.offset])
+        }
+        try Safetensors.write(
+            file(name), outputs, metadata: [(key: "format", value: "pt")] + metadata)
     }
 
     /// Reads them back.

@@ -50,7 +50,8 @@ struct DemoResults: Sendable {
     /// Everything, for a later run.
     var saved: JSON {
         .object([
-            JSON.Member("numbers", .object(numbers.map { JSON.Member($0.name, .number($0.value)) })),
+            JSON.Member(
+                "numbers", .object(numbers.map { JSON.Member($0.name, .number($0.value)) })),
             JSON.Member(
                 "curves",
                 .object(
@@ -58,8 +59,10 @@ struct DemoResults: Sendable {
                         JSON.Member(
                             named.name,
                             .object([
-                                JSON.Member("steps", .array(named.curve.steps.map { .integer($0) })),
-                                JSON.Member("values", .array(named.curve.values.map { .number($0) })),
+                                JSON.Member(
+                                    "steps", .array(named.curve.steps.map { .integer($0) })),
+                                JSON.Member(
+                                    "values", .array(named.curve.values.map { .number($0) })),
                             ]))
                     })),
             JSON.Member("texts", .object(texts.map { JSON.Member($0.name, .string($0.value)) })),
@@ -69,7 +72,9 @@ struct DemoResults: Sendable {
     init() {}
 
     init(saved: JSON) {
-        for member in saved["numbers"]?.members ?? [] { self[number: member.key] = member.value.number }
+        for member in saved["numbers"]?.members ?? [] {
+            self[number: member.key] = member.value.number
+        }
         for member in saved["texts"]?.members ?? [] { self[text: member.key] = member.value.text }
         for member in saved["curves"]?.members ?? [] {
             var curve = Curve()
@@ -82,7 +87,9 @@ struct DemoResults: Sendable {
     /// metrics.json: dotted names become nested objects; the generation curves become lists.
     var metrics: JSON {
         var tree = MetricsTree()
-        for (name, value) in texts where !name.hasPrefix("done.") { tree.insert(name, .string(value)) }
+        for (name, value) in texts where !name.hasPrefix("done.") {
+            tree.insert(name, .string(value))
+        }
         for (name, value) in numbers { tree.insert(name, .number(value)) }
         for (name, curve) in curves {
             tree.insert(name, .array(curve.values.map { .number($0) }))
@@ -133,7 +140,9 @@ extension JSON {
 /// The steps at which `slow` reached its best value over those at which `fast` first reached that
 /// value; nil if `fast` never did.
 func speedup(fast: Curve, slow: Curve) -> Double? {
-    guard let best = slow.values.min(), let at = slow.values.firstIndex(of: best) else { return nil }
+    guard let best = slow.values.min(), let at = slow.values.firstIndex(of: best) else {
+        return nil
+    }
     var previous: (step: Double, value: Double)?
     for (step, value) in zip(fast.steps, fast.values) {
         if value <= best {

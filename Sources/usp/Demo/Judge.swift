@@ -13,10 +13,13 @@ struct Judge {
         var specs: [ParameterSpec] = []
         for (index, sizes) in [(1, 32), (32, 64), (64, 64)].enumerated() {
             let start = Initializer.torchDefault(fanIn: sizes.0 * 9)
-            specs.append(ParameterSpec("convolutions.\(index).weight", [sizes.1, sizes.0, 3, 3], start))
+            specs.append(
+                ParameterSpec("convolutions.\(index).weight", [sizes.1, sizes.0, 3, 3], start))
             specs.append(ParameterSpec("convolutions.\(index).bias", [sizes.1], start))
         }
-        for (name, inputs, outputs) in [("features", 1024, Judge.features), ("head", Judge.features, 10)] {
+        for (name, inputs, outputs) in [
+            ("features", 1024, Judge.features), ("head", Judge.features, 10),
+        ] {
             let start = Initializer.torchDefault(fanIn: inputs)
             specs.append(ParameterSpec("\(name).weight", [outputs, inputs], start))
             specs.append(ParameterSpec("\(name).bias", [outputs], start))
@@ -30,7 +33,8 @@ struct Judge {
         for index in 0..<3 {
             let name = "convolutions.\(index)"
             x = try context.convolution(
-                x, weight: parameters.tensor("\(name).weight"), bias: parameters.tensor("\(name).bias"),
+                x, weight: parameters.tensor("\(name).weight"),
+                bias: parameters.tensor("\(name).bias"),
                 stride: 2, padding: Padding(1))
             x = try context.activate(x, .silu)
         }
@@ -43,6 +47,7 @@ struct Judge {
     /// `[B, 10]` logits.
     func logits(_ images: Tensor, in context: Context) throws(USPError) -> Tensor {
         try context.linear(
-            features(images, in: context), parameters.tensor("head.weight"), parameters.tensor("head.bias"))
+            features(images, in: context), parameters.tensor("head.weight"),
+            parameters.tensor("head.bias"))
     }
 }

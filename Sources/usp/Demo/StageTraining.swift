@@ -39,7 +39,12 @@ extension DemoFolder {
                 try saveResults()
                 savedAt = seconds()
             }
-            if stops { throw USPError(.cancelled, "\(title): interrupted at step \(run.step); the same command goes on from there") }
+            if stops {
+                throw USPError(
+                    .cancelled,
+                    "\(title): interrupted at step \(run.step); the same command goes on from there"
+                )
+            }
         }
     }
 }

@@ -38,7 +38,9 @@ struct ArchiveContents {
         facts.add(["file", archive.path])
         facts.add(["format", archive.format.rawValue])
         for table in tables {
-            facts.add([table.name.isEmpty ? "arrays" : "table \(table.name)", totals(table.entries)])
+            facts.add([
+                table.name.isEmpty ? "arrays" : "table \(table.name)", totals(table.entries),
+            ])
         }
         if let model { facts.add(["model", model.text]) }
         return facts.text

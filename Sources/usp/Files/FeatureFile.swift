@@ -39,7 +39,8 @@ struct FeatureFile {
         return try computed(try matrix(table["spatial"]))
     }
 
-    private func stored(_ mean: String, _ covariance: String) throws(USPError) -> FeatureStatistics? {
+    private func stored(_ mean: String, _ covariance: String) throws(USPError) -> FeatureStatistics?
+    {
         guard let mu = table[mean], let sigma = table[covariance] else { return nil }
         return try locating(path) { () throws(USPError) in
             try FeatureStatistics(count: 0, mean: try mu.doubles(), covariance: try sigma.doubles())

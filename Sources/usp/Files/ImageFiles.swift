@@ -35,7 +35,9 @@ enum ImageFiles {
     }
 
     /// Image `index` of pixels `[B, H, W, C]`.
-    static func image(_ pixels: [UInt8], _ index: Int, _ shape: Shape) throws(USPError) -> PixelImage {
+    static func image(_ pixels: [UInt8], _ index: Int, _ shape: Shape) throws(USPError)
+        -> PixelImage
+    {
         let size = shape[1] * shape[2] * shape[3]
         return try PixelImage(
             width: shape[2], height: shape[1], channels: shape[3],

@@ -36,7 +36,8 @@ struct SampleOutput {
             .init("image", .integer(index)), .init("label", .integer(labels[index])),
         ]
         try PNG.write(
-            ImageFiles.numbered(path, index), ImageFiles.image(own, 0, [1, height, width, channels]),
+            ImageFiles.numbered(path, index),
+            ImageFiles.image(own, 0, [1, height, width, channels]),
             texts: texts(members))
     }
 

@@ -11,7 +11,8 @@ TINY = dict(grid=4, width=32, depth=1, heads=2)
 
 
 @pytest.mark.parametrize("make", [
-    lambda: usp.VAE.create(base_width=8, multipliers=(1, 2), groups=4, scale=0.7, shift=0.1, seed=1),
+    lambda: usp.VAE.create(
+        base_width=8, multipliers=(1, 2), groups=4, scale=0.7, shift=0.1, seed=1),
     lambda: usp.MaskedAutoencoder.create(
         **TINY, decoder_width=16, decoder_depth=1, decoder_heads=2, seed=1),
     lambda: usp.ViT.create(**TINY, classes=5, pool="avg", seed=1),

@@ -12,7 +12,8 @@ Y = np.arange(8) % 5
 
 def models():
     return {
-        "vae": (usp.VAE.create(base_width=8, multipliers=(1, 2), groups=4, image_channels=4, seed=1), None),
+        "vae": (usp.VAE.create(
+            base_width=8, multipliers=(1, 2), groups=4, image_channels=4, seed=1), None),
         "mae": (usp.MaskedAutoencoder.create(
             **TINY, decoder_width=16, decoder_depth=1, decoder_heads=2, seed=1), None),
         "vit": (usp.ViT.create(**TINY, classes=5, seed=1), Y),

@@ -72,7 +72,8 @@ def as_tensor(
     if isinstance(value, (int, float, list, tuple)) and dtype is not None:
         array = array.astype(dtype)
     if not array.dtype.isnative:
-        raise DTypeError(f"{name}: byte order is not the machine's; pass x.astype(x.dtype.newbyteorder('='))")
+        raise DTypeError(
+            f"{name}: byte order is not the machine's; pass x.astype(x.dtype.newbyteorder('='))")
     code = usp_dtype.USP_BF16 if is_bfloat16 else CODES.get(array.dtype)
     if code is None:
         raise DTypeError(f"{name}: numpy's {array.dtype} has no counterpart")
@@ -125,11 +126,14 @@ def vector(value: Any, name: str, dtype: Any, count: Optional[int] = None) -> np
     if array.ndim == 0 and count is not None:
         array = np.full(count, array, dtype)
     if array.ndim != 1 or (count is not None and len(array) != count):
-        raise ShapeError(f"{name}: shape {list(array.shape)}, expected [{'B' if count is None else count}]")
+        expected = "B" if count is None else count
+        raise ShapeError(f"{name}: shape {list(array.shape)}, expected [{expected}]")
     return array
 
 
-def result(out: Any, shape: Sequence[int], name: str = "out", dtype: Any = np.float32) -> Tuple[usp_tensor, np.ndarray]:
+def result(
+    out: Any, shape: Sequence[int], name: str = "out", dtype: Any = np.float32
+) -> Tuple[usp_tensor, np.ndarray]:
     """An array to write to: the caller's `out`, or a new one."""
     if out is None:
         out = np.empty(tuple(shape), dtype)

@@ -1,4 +1,4 @@
-"""Calls into the library: statuses become exceptions, strings become str, options become structs."""
+"""Calls into the library: statuses become exceptions, strings str, options structs."""
 
 from __future__ import annotations
 

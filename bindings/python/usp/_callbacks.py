@@ -1,4 +1,4 @@
-"""Callbacks into Python: exceptions are kept, stop the run, and are raised when the call returns."""
+"""Callbacks into Python: exceptions are kept, stop the run, and are raised after the call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class Progress:
         self.stage, self.step, self.steps, self.seconds = stage, step, steps, seconds
 
     def __repr__(self) -> str:
-        return f"Progress({self.stage!r}, step={self.step}, steps={self.steps}, seconds={self.seconds:.2f})"
+        return (
+            f"Progress({self.stage!r}, step={self.step}, steps={self.steps}, "
+            f"seconds={self.seconds:.2f})")
 
 
 class Callbacks:

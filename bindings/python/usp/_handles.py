@@ -1,4 +1,4 @@
-"""Handles: objects of the library that are freed once, by close(), by `with`, or by the collector."""
+"""Handles: objects of the library, freed once: by close(), by `with`, or by the collector."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class Handle:
         if self._owner is None:
             raise ArgumentError(f"{type(self).__name__}: is closed")
         if self._pid != os.getpid():
-            raise ArgumentError(f"{type(self).__name__}: belongs to the process that made it, not to its fork")
+            raise ArgumentError(
+                f"{type(self).__name__}: belongs to the process that made it, not to its fork")
         return self._owner.pointer
 
     @property

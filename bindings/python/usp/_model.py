@@ -27,7 +27,7 @@ def compute_name(dtype: Any) -> Optional[str]:
 
 
 class LoadReport(str):
-    """What was loaded, renamed, ignored and why: a text for people; `data` is the same as a dict."""
+    """What was loaded, renamed, ignored and why, for people; `data` is the same as a dict."""
 
     data: Dict[str, Any]
 

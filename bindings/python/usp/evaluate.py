@@ -23,7 +23,9 @@ def frechet(a: Any, b: Any) -> float:
 
 def frechet_statistics(mean_a: Any, covariance_a: Any, mean_b: Any, covariance_b: Any) -> float:
     """The same from means [D] and covariances [D, D], float64, as reference files store them."""
-    named = {"mean_a": mean_a, "covariance_a": covariance_a, "mean_b": mean_b, "covariance_b": covariance_b}
+    named = {
+        "mean_a": mean_a, "covariance_a": covariance_a, "mean_b": mean_b,
+        "covariance_b": covariance_b}
     tensors = [as_tensor(value, name, dtype=np.float64) for name, value in named.items()]
     result = ctypes.c_double()
     call(

@@ -38,7 +38,7 @@ class MaskedAutoencoder(Model):
         cls, source: Source, num_heads: Optional[int] = None,
         decoder_num_heads: Optional[int] = None, *, dtype: Any = None, table: Optional[str] = None,
     ) -> "MaskedAutoencoder":
-        """Loads a file or checkpoint; the heads are the published ones of the width unless given."""
+        """Loads a file or checkpoint; heads not given are the published ones of the width."""
         return cls._load(
             source, heads=num_heads, decoder_heads=decoder_num_heads, compute=compute_name(dtype),
             table=table)

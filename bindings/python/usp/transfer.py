@@ -80,7 +80,8 @@ class TransferPlan(Handle):
         return TransferReport(
             tuple(entries), left, notes, int(lib.usp_transfer_plan_parameters(plan)),
             int(lib.usp_transfer_plan_transferred(plan)),
-            composed(lib.usp_transfer_plan_report, plan), composed(lib.usp_transfer_plan_json, plan))
+            composed(lib.usp_transfer_plan_report, plan),
+            composed(lib.usp_transfer_plan_json, plan))
 
     def apply(self) -> Checkpoint:
         """Carries the plan out in memory; arrays that are copied stay in the source's file."""

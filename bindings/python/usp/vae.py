@@ -114,7 +114,8 @@ class VAE(Model):
         """Images [B, C, H, W] float32 in -1 … 1 to the posterior of their latents.
 
         `tile` is the side of a tile in latent pixels (0: the whole image at once). `exact` sums 3x3
-        convolutions plainly and takes twice as long; the default is within 1e-5 of exact arithmetic.
+        convolutions plainly and takes twice as long; the default is within 1e-5 of exact
+        arithmetic.
         """
         tensor, array = as_tensor(images, "images", shape=["B", "C", "H", "W"])
         shape = (
