@@ -172,8 +172,8 @@ USP_API USP_CHECK usp_status usp_random_normal(uint64_t seed, usp_tensor *out);
 /* Fill with the numbers that torch.randn(shape) gives after torch.manual_seed(seed).
  *   device  "cpu" (NULL) or "cuda"
  *   out     [..]  f32 */
-USP_API USP_CHECK usp_status usp_random_torch(const char *device, uint64_t seed,
-                                              usp_tensor *out);
+USP_API USP_CHECK usp_status usp_random_torch(
+    const char *device, uint64_t seed, usp_tensor *out);
 
 /* ---- threads: one pool for the process ---------------------------------------------------- */
 
@@ -244,16 +244,14 @@ typedef struct usp_save_options {
 /* Open a file, or a folder that holds one under a usual name. Reads headers only.
  * out: owned. Errors: IO; FORMAT saying what was found instead and where; MISSING_WEIGHT naming the
  * tables there are. */
-USP_API USP_CHECK usp_status usp_checkpoint_open(const char *path,
-                                                 const usp_checkpoint_options *options,
-                                                 usp_checkpoint **out);
+USP_API USP_CHECK usp_status usp_checkpoint_open(
+    const char *path, const usp_checkpoint_options *options, usp_checkpoint **out);
 
 /* Make one from arrays in memory, which are copied.
  *   names, tensors  `count` of each; names differ; any dtypes and strides
  * out: owned. */
-USP_API USP_CHECK usp_status usp_checkpoint_create(const char *const *names,
-                                                   const usp_tensor *tensors, size_t count,
-                                                   usp_checkpoint **out);
+USP_API USP_CHECK usp_status usp_checkpoint_create(
+    const char *const *names, const usp_tensor *tensors, size_t count, usp_checkpoint **out);
 
 USP_API void usp_checkpoint_free(usp_checkpoint *checkpoint);
 
@@ -264,12 +262,12 @@ USP_API const char *usp_checkpoint_name(const usp_checkpoint *checkpoint, size_t
 /* Describe the array of this name: a view of its bytes, contiguous, in the file's own dtype; the
  * memory is read-only. Compressed and strided arrays are unpacked once and kept with it.
  * Errors: MISSING_WEIGHT for a name that is not there, FORMAT for damaged compression. */
-USP_API USP_CHECK usp_status usp_checkpoint_tensor(const usp_checkpoint *checkpoint,
-                                                   const char *name, usp_tensor *out);
+USP_API USP_CHECK usp_status usp_checkpoint_tensor(
+    const usp_checkpoint *checkpoint, const char *name, usp_tensor *out);
 
 /* Describe the array of this name without reading it: data is NULL. */
-USP_API USP_CHECK usp_status usp_checkpoint_shape(const usp_checkpoint *checkpoint,
-                                                  const char *name, usp_tensor *out);
+USP_API USP_CHECK usp_status usp_checkpoint_shape(
+    const usp_checkpoint *checkpoint, const char *name, usp_tensor *out);
 
 /* Texts and numbers that the file has beside its arrays, as text: key and value of each, views. */
 USP_API size_t usp_checkpoint_metadata_count(const usp_checkpoint *checkpoint);
@@ -283,13 +281,12 @@ USP_API const char *usp_checkpoint_table_name(const usp_checkpoint *checkpoint, 
 /* What the file is and holds, for people: format, tables, arrays with dtype and shape, what was
  * skipped and why. Writes at most `capacity` bytes, NUL included, and the whole length (without
  * NUL) to out_length, which may be NULL; buffer may be NULL if capacity is 0. */
-USP_API USP_CHECK usp_status usp_checkpoint_report(const usp_checkpoint *checkpoint, char *buffer,
-                                                   size_t capacity, size_t *out_length);
+USP_API USP_CHECK usp_status usp_checkpoint_report(
+    const usp_checkpoint *checkpoint, char *buffer, size_t capacity, size_t *out_length);
 
 /* Write the arrays to a file, which appears complete or not at all. */
-USP_API USP_CHECK usp_status usp_checkpoint_save(const usp_checkpoint *checkpoint,
-                                                 const char *path,
-                                                 const usp_save_options *options);
+USP_API USP_CHECK usp_status usp_checkpoint_save(
+    const usp_checkpoint *checkpoint, const char *path, const usp_save_options *options);
 
 /* ---- model: an autoencoder, masked autoencoder, classifier or diffusion transformer ------- */
 
@@ -319,10 +316,10 @@ typedef struct usp_model_options {
 /* Load a model; sizes are inferred from names and shapes, in any published dialect.
  * out: owned. Errors: IO, FORMAT; MISSING_WEIGHT or SHAPE, one message naming everything that does
  * not fit; ARGUMENT for what a file does not tell (heads of an unpublished width). */
-USP_API USP_CHECK usp_status usp_model_open(const char *path, const usp_model_options *options,
-                                            usp_model **out);
-USP_API USP_CHECK usp_status usp_model_load(const usp_checkpoint *checkpoint,
-                                            const usp_model_options *options, usp_model **out);
+USP_API USP_CHECK usp_status usp_model_open(
+    const char *path, const usp_model_options *options, usp_model **out);
+USP_API USP_CHECK usp_status usp_model_load(
+    const usp_checkpoint *checkpoint, const usp_model_options *options, usp_model **out);
 USP_API void usp_model_free(usp_model *model);
 
 /* "VAE", "MAE", "ViT", "DiT" or "SiT": static. */
@@ -334,26 +331,26 @@ USP_API int64_t usp_model_size(const usp_model *model);
 /* Parameters by position, and each as a view of the model's memory (read-only). */
 USP_API size_t usp_model_parameter_count(const usp_model *model);
 USP_API const char *usp_model_parameter_name(const usp_model *model, size_t index);
-USP_API USP_CHECK usp_status usp_model_parameter(const usp_model *model, const char *name,
-                                                 usp_tensor *out);
+USP_API USP_CHECK usp_status usp_model_parameter(
+    const usp_model *model, const char *name, usp_tensor *out);
 
 /* The shape that the model takes for this batch: rank 4, data NULL; extents that are free are 0. */
-USP_API USP_CHECK usp_status usp_model_input(const usp_model *model, int64_t batch,
-                                             usp_tensor *out);
+USP_API USP_CHECK usp_status usp_model_input(
+    const usp_model *model, int64_t batch, usp_tensor *out);
 
 /* What was loaded, renamed, ignored and why: lines for people, and JSON. Buffers as
  * usp_checkpoint_report. */
-USP_API USP_CHECK usp_status usp_model_report(const usp_model *model, char *buffer,
-                                              size_t capacity, size_t *out_length);
-USP_API USP_CHECK usp_status usp_model_report_json(const usp_model *model, char *buffer,
-                                                   size_t capacity, size_t *out_length);
+USP_API USP_CHECK usp_status usp_model_report(
+    const usp_model *model, char *buffer, size_t capacity, size_t *out_length);
+USP_API USP_CHECK usp_status usp_model_report_json(
+    const usp_model *model, char *buffer, size_t capacity, size_t *out_length);
 
 /* The parameters as a checkpoint over the same memory. out: owned. */
 USP_API USP_CHECK usp_status usp_model_checkpoint(const usp_model *model, usp_checkpoint **out);
 
 /* Write the parameters to a file that loads as the same model. */
-USP_API USP_CHECK usp_status usp_model_save(const usp_model *model, const char *path,
-                                            const usp_save_options *options);
+USP_API USP_CHECK usp_status usp_model_save(
+    const usp_model *model, const char *path, const usp_save_options *options);
 
 /* ---- vae: images to latents and back ------------------------------------------------------ */
 
@@ -382,43 +379,43 @@ typedef struct usp_vae_options {
     int32_t raw;      /* 1 = latents are z itself, not (z - shift) * scale */
     int32_t tile;     /* side of a tile in latent pixels; 0 = the whole image at once */
     int32_t overlap;  /* latent pixels that neighbouring tiles share; 0 = 16 */
-    int32_t exact;    /* 1 = plain sums in 3x3 convolutions: takes twice as long. The default, Winograd's
+    int32_t exact;    /* 1 = plain sums in 3x3 convolutions: twice the time. The default, Winograd's
                          method, is within 1e-5 of the largest value of exact arithmetic */
 } usp_vae_options;
 
 #define USP_VAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_vae_options), 0, 0, 0, 0}
 
 /* A new model with parameters drawn from seed. out: owned. */
-USP_API USP_CHECK usp_status usp_vae_create(const usp_vae_config *config, uint64_t seed,
-                                            usp_model **out);
+USP_API USP_CHECK usp_status usp_vae_create(
+    const usp_vae_config *config, uint64_t seed, usp_model **out);
 /* The sizes of a model; set out->struct_size first (the INIT macro does). */
 USP_API USP_CHECK usp_status usp_vae_describe(const usp_model *vae, usp_vae_config *out);
 
 /* Scale and shift of each latent channel: latents are (z - shift) * scale.
  *   out_scale, out_shift  [z]  f32; either may be NULL */
-USP_API USP_CHECK usp_status usp_vae_normalization(const usp_model *vae, usp_tensor *out_scale,
-                                                   usp_tensor *out_shift);
+USP_API USP_CHECK usp_status usp_vae_normalization(
+    const usp_model *vae, usp_tensor *out_scale, usp_tensor *out_shift);
 
 /* Images to the posterior of their latents.
  *   images      [B, C, H, W]      f32  -1 ... 1; H and W multiples of f
  *   out_mean    [B, z, H/f, W/f]  f32  (mean - shift) * scale, unless options.raw
  *   out_logvar  [B, z, H/f, W/f]  f32  log variance of z itself, -30 ... 20; or NULL */
-USP_API USP_CHECK usp_status usp_vae_encode(const usp_model *vae, const usp_tensor *images,
-                                            const usp_vae_options *options, usp_tensor *out_mean,
-                                            usp_tensor *out_logvar);
+USP_API USP_CHECK usp_status usp_vae_encode(
+    const usp_model *vae, const usp_tensor *images, const usp_vae_options *options,
+    usp_tensor *out_mean, usp_tensor *out_logvar);
 
 /* A sample of a posterior that usp_vae_encode gave with the same options.
  *   mean, logvar, noise  [B, z, h, w]  f32      out  the same */
-USP_API USP_CHECK usp_status usp_vae_sample(const usp_model *vae, const usp_tensor *mean,
-                                            const usp_tensor *logvar, const usp_tensor *noise,
-                                            const usp_vae_options *options, usp_tensor *out);
+USP_API USP_CHECK usp_status usp_vae_sample(
+    const usp_model *vae, const usp_tensor *mean, const usp_tensor *logvar, const usp_tensor *noise,
+    const usp_vae_options *options, usp_tensor *out);
 
 /* Latents to images.
  *   latents     [B, z, h, w]      f32  (z - shift) * scale, unless options.raw
  *   out_images  [B, C, f*h, f*w]  f32  about -1 ... 1 */
-USP_API USP_CHECK usp_status usp_vae_decode(const usp_model *vae, const usp_tensor *latents,
-                                            const usp_vae_options *options,
-                                            usp_tensor *out_images);
+USP_API USP_CHECK usp_status usp_vae_decode(
+    const usp_model *vae, const usp_tensor *latents, const usp_vae_options *options,
+    usp_tensor *out_images);
 
 /* ---- mae: masked modelling of latents or pixels ------------------------------------------- */
 
@@ -448,14 +445,14 @@ typedef struct usp_mae_options {
     int32_t norm_pix_loss;    /* 1 = normalise each patch of the target */
     int32_t norm_image;       /* 1 = normalise each target over all its patches */
     int32_t keep_all;         /* 1 = mask nothing (mask_ratio 0) */
-    int32_t add_noise;        /* 1 = the input becomes sqrt(t) x + sqrt(1 - t) e with t in 0.5 ... 1 and
+    int32_t add_noise;        /* 1 = the input becomes sqrt(t) x + sqrt(1 - t) e, t in 0.5 ... 1 and
                                  normal e from seed; the target stays clean */
 } usp_mae_options;
 
 #define USP_MAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_mae_options), 0, NULL, NULL, 0, 0, 0, 0, 0}
 
-USP_API USP_CHECK usp_status usp_mae_create(const usp_mae_config *config, uint64_t seed,
-                                            usp_model **out);
+USP_API USP_CHECK usp_status usp_mae_create(
+    const usp_mae_config *config, uint64_t seed, usp_model **out);
 USP_API USP_CHECK usp_status usp_mae_describe(const usp_model *mae, usp_mae_config *out);
 
 /* Mask, encode, decode, compare.
@@ -464,25 +461,25 @@ USP_API USP_CHECK usp_status usp_mae_describe(const usp_model *mae, usp_mae_conf
  *   out_pred  [B, T, E]     f32  E = P*P*C, channel fastest; may be NULL
  *   out_mask  [B, T]        f32  1 for masked tokens; may be NULL
  * Errors: UNSUPPORTED for a model without a decoder. */
-USP_API USP_CHECK usp_status usp_mae_forward(const usp_model *mae, const usp_tensor *images,
-                                             const usp_mae_options *options, float *out_loss,
-                                             usp_tensor *out_pred, usp_tensor *out_mask);
+USP_API USP_CHECK usp_status usp_mae_forward(
+    const usp_model *mae, const usp_tensor *images, const usp_mae_options *options, float *out_loss,
+    usp_tensor *out_pred, usp_tensor *out_mask);
 
 /* The same loss and its gradient for every trainable parameter, in the names of the file that the
  * model came from. out_gradients: owned. */
-USP_API USP_CHECK usp_status usp_mae_gradients(const usp_model *mae, const usp_tensor *images,
-                                               const usp_mae_options *options, float *out_loss,
-                                               usp_checkpoint **out_gradients);
+USP_API USP_CHECK usp_status usp_mae_gradients(
+    const usp_model *mae, const usp_tensor *images, const usp_mae_options *options, float *out_loss,
+    usp_checkpoint **out_gradients);
 
 /* Features of all tokens after the encoder's norm.
  *   images  [B, C, H, W]  f32      out  [B, 1 + T, D]  f32, class token first */
-USP_API USP_CHECK usp_status usp_mae_features(const usp_model *mae, const usp_tensor *images,
-                                              usp_tensor *out);
+USP_API USP_CHECK usp_status usp_mae_features(
+    const usp_model *mae, const usp_tensor *images, usp_tensor *out);
 
 /* Predicted patches as images.
  *   pred  [B, T, E]  f32      out  [B, C, H, W]  f32 */
-USP_API USP_CHECK usp_status usp_mae_image(const usp_model *mae, const usp_tensor *pred,
-                                           usp_tensor *out);
+USP_API USP_CHECK usp_status usp_mae_image(
+    const usp_model *mae, const usp_tensor *pred, usp_tensor *out);
 
 /* ---- vit: classifier and feature extractor ------------------------------------------------ */
 
@@ -504,21 +501,21 @@ typedef struct usp_vit_config {
 #define USP_VIT_CONFIG_INIT \
     {USP_OPTIONS_SIZE(usp_vit_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL}
 
-USP_API USP_CHECK usp_status usp_vit_create(const usp_vit_config *config, uint64_t seed,
-                                            usp_model **out);
+USP_API USP_CHECK usp_status usp_vit_create(
+    const usp_vit_config *config, uint64_t seed, usp_model **out);
 /* pool and head are static strings in *out. */
 USP_API USP_CHECK usp_status usp_vit_describe(const usp_model *vit, usp_vit_config *out);
 
 /* Pooled and normed features.
  *   images  [B, C, H, W]  f32      out  [B, D]  f32 */
-USP_API USP_CHECK usp_status usp_vit_features(const usp_model *vit, const usp_tensor *images,
-                                              usp_tensor *out);
+USP_API USP_CHECK usp_status usp_vit_features(
+    const usp_model *vit, const usp_tensor *images, usp_tensor *out);
 
 /* Class scores.
  *   images  [B, C, H, W]  f32      out  [B, K]  f32
  * Errors: UNSUPPORTED for a model without a head. */
-USP_API USP_CHECK usp_status usp_vit_logits(const usp_model *vit, const usp_tensor *images,
-                                            usp_tensor *out);
+USP_API USP_CHECK usp_status usp_vit_logits(
+    const usp_model *vit, const usp_tensor *images, usp_tensor *out);
 
 /* ---- dit: diffusion transformers, DiT and SiT --------------------------------------------- */
 
@@ -541,8 +538,8 @@ typedef struct usp_dit_config {
 #define USP_DIT_CONFIG_INIT \
     {USP_OPTIONS_SIZE(usp_dit_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, USP_DEFAULT, 0, NULL}
 
-USP_API USP_CHECK usp_status usp_dit_create(const usp_dit_config *config, uint64_t seed,
-                                            usp_model **out);
+USP_API USP_CHECK usp_status usp_dit_create(
+    const usp_dit_config *config, uint64_t seed, usp_model **out);
 /* family is a static string in *out. */
 USP_API USP_CHECK usp_status usp_dit_describe(const usp_model *dit, usp_dit_config *out);
 
@@ -554,31 +551,30 @@ USP_API int64_t usp_dit_out_channels(const usp_model *dit);
  *   t    [B]           f32  0 ... 999 (DiT), 0 ... 1 (SiT)
  *   y    [B]           i64  0 ... K, K being the null class; NULL = the null class for all
  *   out  [B, O, H, W]  f32 */
-USP_API USP_CHECK usp_status usp_dit_forward(const usp_model *dit, const usp_tensor *x,
-                                             const usp_tensor *t, const usp_tensor *y,
-                                             usp_tensor *out);
+USP_API USP_CHECK usp_status usp_dit_forward(
+    const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+    usp_tensor *out);
 
 /* The originals' guided pass over n samples given twice, first with their labels, then with null
  * labels; both halves see the first half's latents, and both get the guided channels.
  *   x         [2n, C, H, W]  f32      t, y  [2n]      out  [2n, O, H, W]  f32
  *   scale     null + scale * (labelled - null)
  *   channels  leading channels that are guided; 0 = 3, as the originals; C or more = all */
-USP_API USP_CHECK usp_status usp_dit_forward_guided(const usp_model *dit, const usp_tensor *x,
-                                                    const usp_tensor *t, const usp_tensor *y,
-                                                    float scale, int32_t channels,
-                                                    usp_tensor *out);
+USP_API USP_CHECK usp_status usp_dit_forward_guided(
+    const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+    float scale, int32_t channels, usp_tensor *out);
 
 /* Mean of the squared prediction, and its gradient for every trainable parameter in the names of
  * the file that the model came from. Inputs as usp_dit_forward. out_gradients: owned. */
-USP_API USP_CHECK usp_status usp_dit_gradients(const usp_model *dit, const usp_tensor *x,
-                                               const usp_tensor *t, const usp_tensor *y,
-                                               float *out_loss, usp_checkpoint **out_gradients);
+USP_API USP_CHECK usp_status usp_dit_gradients(
+    const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+    float *out_loss, usp_checkpoint **out_gradients);
 
 /* Tokens after the first `depth` blocks (0 = all), averaged.
  *   out  [B, D]  f32; inputs as usp_dit_forward */
-USP_API USP_CHECK usp_status usp_dit_features(const usp_model *dit, const usp_tensor *x,
-                                              const usp_tensor *t, const usp_tensor *y,
-                                              int32_t depth, usp_tensor *out);
+USP_API USP_CHECK usp_status usp_dit_features(
+    const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+    int32_t depth, usp_tensor *out);
 
 /* ---- position: tables of two-dimensional positions ---------------------------------------- */
 
@@ -591,10 +587,9 @@ USP_API USP_CHECK usp_status usp_position_sincos(int64_t height, int64_t width, 
  *   table      [leading + old_height * old_width, D]  f32
  *   antialias  0 = none, as USP and MAE; 1 = as timm
  *   out        [leading + new_height * new_width, D]  f32 */
-USP_API USP_CHECK usp_status usp_position_resize(const usp_tensor *table, int64_t old_height,
-                                                 int64_t old_width, int64_t new_height,
-                                                 int64_t new_width, int32_t antialias,
-                                                 usp_tensor *out);
+USP_API USP_CHECK usp_status usp_position_resize(
+    const usp_tensor *table, int64_t old_height, int64_t old_width, int64_t new_height,
+    int64_t new_width, int32_t antialias, usp_tensor *out);
 
 /* ---- denoiser: what a sampler or a loss asks; a model of the library, or your function ---- */
 
@@ -687,8 +682,8 @@ typedef struct usp_diffusion_options {
     {USP_OPTIONS_SIZE(usp_diffusion_options), 0, NULL, NULL, NULL, NULL, NULL}
 
 /* out: owned. Errors: ARGUMENT naming the choices for an unknown one. */
-USP_API USP_CHECK usp_status usp_diffusion_create(const usp_diffusion_options *options,
-                                                  usp_diffusion **out);
+USP_API USP_CHECK usp_status usp_diffusion_create(
+    const usp_diffusion_options *options, usp_diffusion **out);
 USP_API void usp_diffusion_free(usp_diffusion *diffusion);
 
 /* Steps of a run, after respacing. */
@@ -699,15 +694,15 @@ USP_API int64_t usp_diffusion_steps(const usp_diffusion *diffusion);
  *         "posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1",
  *         "posterior_mean_coef2", "timestep_map"
  *   out   [steps]  f64 */
-USP_API USP_CHECK usp_status usp_diffusion_table(const usp_diffusion *diffusion, const char *name,
-                                                 usp_tensor *out);
+USP_API USP_CHECK usp_status usp_diffusion_table(
+    const usp_diffusion *diffusion, const char *name, usp_tensor *out);
 
 /* Noise clean latents to the level of a step.
  *   start, noise  [B, C, H, W]  f32      out  the same
  *   t             [B]           i64      0 ... steps - 1 */
-USP_API USP_CHECK usp_status usp_diffusion_noise(const usp_diffusion *diffusion,
-                                                 const usp_tensor *start, const usp_tensor *t,
-                                                 const usp_tensor *noise, usp_tensor *out);
+USP_API USP_CHECK usp_status usp_diffusion_noise(
+    const usp_diffusion *diffusion, const usp_tensor *start, const usp_tensor *t,
+    const usp_tensor *noise, usp_tensor *out);
 
 /* Latents from noise.
  *   z    [B, C, H, W]  f32  standard normal
@@ -716,18 +711,14 @@ USP_API USP_CHECK usp_status usp_diffusion_noise(const usp_diffusion *diffusion,
  * options.method: "ddpm" (NULL), "ddim", "dpm++" (DPM-Solver++ 2M) or "dpm++sde"; options.steps
  * must be 0 or usp_diffusion_steps: the respacing says how many.
  * Errors: ARGUMENT naming the step at which the model returned a value that is not finite. */
-USP_API USP_CHECK usp_status usp_diffusion_sample(const usp_diffusion *diffusion,
-                                                  const usp_denoiser *denoiser,
-                                                  const usp_tensor *z, const usp_tensor *y,
-                                                  const usp_sample_options *options,
-                                                  usp_tensor *out);
+USP_API USP_CHECK usp_status usp_diffusion_sample(
+    const usp_diffusion *diffusion, const usp_denoiser *denoiser, const usp_tensor *z,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
 
 /* Noise from latents: DDIM run backwards. Arguments as usp_diffusion_sample. */
-USP_API USP_CHECK usp_status usp_diffusion_invert(const usp_diffusion *diffusion,
-                                                  const usp_denoiser *denoiser,
-                                                  const usp_tensor *x, const usp_tensor *y,
-                                                  const usp_sample_options *options,
-                                                  usp_tensor *out);
+USP_API USP_CHECK usp_status usp_diffusion_invert(
+    const usp_diffusion *diffusion, const usp_denoiser *denoiser, const usp_tensor *x,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
 
 /* Training losses of a denoiser, per sample.
  *   start       [B, C, H, W]  f32  clean latents
@@ -736,12 +727,10 @@ USP_API USP_CHECK usp_status usp_diffusion_invert(const usp_diffusion *diffusion
  *   noise       [B, C, H, W]  f32  NULL draws it from seed
  *   out_losses  [B]           f32
  *   out_mse, out_vb  [B]      f32  the loss's parts, or NULL */
-USP_API USP_CHECK usp_status usp_diffusion_losses(const usp_diffusion *diffusion,
-                                                  const usp_denoiser *denoiser,
-                                                  const usp_tensor *start, const usp_tensor *t,
-                                                  const usp_tensor *y, const usp_tensor *noise,
-                                                  uint64_t seed, usp_tensor *out_losses,
-                                                  usp_tensor *out_mse, usp_tensor *out_vb);
+USP_API USP_CHECK usp_status usp_diffusion_losses(
+    const usp_diffusion *diffusion, const usp_denoiser *denoiser, const usp_tensor *start,
+    const usp_tensor *t, const usp_tensor *y, const usp_tensor *noise, uint64_t seed,
+    usp_tensor *out_losses, usp_tensor *out_mse, usp_tensor *out_vb);
 
 /* The whole variational bound of clean latents in bits per dimension: each step evaluated once.
  *   start      [B, C, H, W]  f32  clean latents, of the range [-1, 1]
@@ -776,8 +765,8 @@ typedef struct usp_transport_options {
     {USP_OPTIONS_SIZE(usp_transport_options), 0, NULL, NULL, NULL, 0, 0}
 
 /* out: owned. Errors: ARGUMENT naming the choices for an unknown one. */
-USP_API USP_CHECK usp_status usp_transport_create(const usp_transport_options *options,
-                                                  usp_transport **out);
+USP_API USP_CHECK usp_status usp_transport_create(
+    const usp_transport_options *options, usp_transport **out);
 USP_API void usp_transport_free(usp_transport *transport);
 
 /* Where a run starts and ends, by the original's rule for path and prediction; an end at which the
@@ -785,12 +774,9 @@ USP_API void usp_transport_free(usp_transport *transport);
  *   stochastic  0: usp_transport_sample_ode; 1: usp_transport_sample_sde with these options
  *   note        a sentence for each moved end, "" if none; cut to the capacity. out_length: without
  *               the NUL, may be NULL. */
-USP_API USP_CHECK usp_status usp_transport_interval(const usp_transport *transport,
-                                                    int32_t stochastic,
-                                                    const usp_sample_options *options,
-                                                    double *out_start, double *out_end,
-                                                    char *note, size_t capacity,
-                                                    size_t *out_length);
+USP_API USP_CHECK usp_status usp_transport_interval(
+    const usp_transport *transport, int32_t stochastic, const usp_sample_options *options,
+    double *out_start, double *out_end, char *note, size_t capacity, size_t *out_length);
 
 /* Latents from noise along the probability-flow ODE.
  *   z    [B, C, H, W]  f32  standard normal
@@ -799,27 +785,21 @@ USP_API USP_CHECK usp_status usp_transport_interval(const usp_transport *transpo
  * options.method: "dopri5" (NULL, adaptive), "euler", "midpoint", "heun", "heun3",
  * "rk4", "adams-bashforth" (ab2), "adams-bashforth3" (ab3);
  * options.steps: points of time, 0 = 50. */
-USP_API USP_CHECK usp_status usp_transport_sample_ode(const usp_transport *transport,
-                                                      const usp_denoiser *denoiser,
-                                                      const usp_tensor *z, const usp_tensor *y,
-                                                      const usp_sample_options *options,
-                                                      usp_tensor *out);
+USP_API USP_CHECK usp_status usp_transport_sample_ode(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *z,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
 
 /* Noise from latents: the same ODE, run backwards. */
-USP_API USP_CHECK usp_status usp_transport_invert_ode(const usp_transport *transport,
-                                                      const usp_denoiser *denoiser,
-                                                      const usp_tensor *x, const usp_tensor *y,
-                                                      const usp_sample_options *options,
-                                                      usp_tensor *out);
+USP_API USP_CHECK usp_status usp_transport_invert_ode(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *x,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
 
 /* Latents from noise along an SDE with the same marginals.
  * options.method: "Euler" (NULL), "Heun"; options.form: "constant", "SBDM", "sigma" (NULL),
  * "linear", "decreasing", "increasing-decreasing"; options.steps: 0 = 250. */
-USP_API USP_CHECK usp_status usp_transport_sample_sde(const usp_transport *transport,
-                                                      const usp_denoiser *denoiser,
-                                                      const usp_tensor *z, const usp_tensor *y,
-                                                      const usp_sample_options *options,
-                                                      usp_tensor *out);
+USP_API USP_CHECK usp_status usp_transport_sample_sde(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *z,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
 
 /* Training losses of a denoiser, per sample.
  *   data        [B, C, H, W]  f32  clean latents
@@ -827,11 +807,10 @@ USP_API USP_CHECK usp_status usp_transport_sample_sde(const usp_transport *trans
  *   y           [B]           i64  labels, or NULL
  *   noise       [B, C, H, W]  f32  NULL draws it from seed
  *   out_losses  [B]           f32 */
-USP_API USP_CHECK usp_status usp_transport_losses(const usp_transport *transport,
-                                                  const usp_denoiser *denoiser,
-                                                  const usp_tensor *data, const usp_tensor *t,
-                                                  const usp_tensor *y, const usp_tensor *noise,
-                                                  uint64_t seed, usp_tensor *out_losses);
+USP_API USP_CHECK usp_status usp_transport_losses(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *data,
+    const usp_tensor *t, const usp_tensor *y, const usp_tensor *noise, uint64_t seed,
+    usp_tensor *out_losses);
 
 /* Log-likelihood of latents, by the instantaneous change of variables with Hutchinson's estimator.
  * The divergence along the probe is exact for a model of the library (one pass forwards and back);
@@ -842,11 +821,10 @@ USP_API USP_CHECK usp_status usp_transport_losses(const usp_transport *transport
  *   out_logp  [B]           f32  nats
  *   out_z     [B, C, H, W]  f32  the noise that x came from, or NULL
  * options.noise: [1, B, C, H, W] the probe; NULL = signs from seed. */
-USP_API USP_CHECK usp_status usp_transport_likelihood(const usp_transport *transport,
-                                                      const usp_denoiser *denoiser,
-                                                      const usp_tensor *x, const usp_tensor *y,
-                                                      const usp_sample_options *options,
-                                                      usp_tensor *out_logp, usp_tensor *out_z);
+USP_API USP_CHECK usp_status usp_transport_likelihood(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *x,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out_logp,
+    usp_tensor *out_z);
 
 /* ---- trainer: one update at a time, from your own batches --------------------------------- */
 
@@ -896,9 +874,8 @@ typedef struct usp_trainer_options {
      USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0}
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. */
-USP_API USP_CHECK usp_status usp_trainer_create(const usp_model *model,
-                                                const usp_trainer_options *options,
-                                                usp_trainer **out);
+USP_API USP_CHECK usp_status usp_trainer_create(
+    const usp_model *model, const usp_trainer_options *options, usp_trainer **out);
 USP_API void usp_trainer_free(usp_trainer *trainer);
 
 /* One update.
@@ -912,9 +889,9 @@ USP_API void usp_trainer_free(usp_trainer *trainer);
  *   out_loss                mean over the batch; may be NULL
  * Errors: CANCELLED; INTERNAL naming the step if the loss is not finite. Parameters are then as
  * before the step. */
-USP_API USP_CHECK usp_status usp_trainer_step(usp_trainer *trainer, const usp_tensor *inputs,
-                                              const usp_tensor *labels, const usp_tensor *times,
-                                              const usp_tensor *noise, float *out_loss);
+USP_API USP_CHECK usp_status usp_trainer_step(
+    usp_trainer *trainer, const usp_tensor *inputs, const usp_tensor *labels,
+    const usp_tensor *times, const usp_tensor *noise, float *out_loss);
 
 /* Steps done; learning rate and gradient norm (0 without clipping) of the last one. */
 USP_API int64_t usp_trainer_steps(const usp_trainer *trainer);
@@ -922,8 +899,8 @@ USP_API float usp_trainer_rate(const usp_trainer *trainer);
 USP_API float usp_trainer_gradient_norm(const usp_trainer *trainer);
 
 /* A copy of the model as it is now; averaged = 1 takes the moving average. out: owned. */
-USP_API USP_CHECK usp_status usp_trainer_model(usp_trainer *trainer, int32_t averaged,
-                                               usp_model **out);
+USP_API USP_CHECK usp_status usp_trainer_model(
+    usp_trainer *trainer, int32_t averaged, usp_model **out);
 
 /* Write and read everything that training needs to go on as if it had never stopped. */
 USP_API USP_CHECK usp_status usp_trainer_save(usp_trainer *trainer, const char *path);
@@ -973,13 +950,11 @@ typedef struct usp_transfer_options {
  *       are the source's
  * out: owned. Errors: FORMAT, UNSUPPORTED for a source that is no transformer; SHAPE for a target
  * that cannot hold it, naming those that can; ARGUMENT for an unknown name. */
-USP_API USP_CHECK usp_status usp_transfer_plan_open(const char *path, const char *to,
-                                                    const usp_transfer_options *options,
-                                                    usp_transfer_plan **out);
-USP_API USP_CHECK usp_status usp_transfer_plan_create(const usp_checkpoint *source,
-                                                      const char *to,
-                                                      const usp_transfer_options *options,
-                                                      usp_transfer_plan **out);
+USP_API USP_CHECK usp_status usp_transfer_plan_open(
+    const char *path, const char *to, const usp_transfer_options *options, usp_transfer_plan **out);
+USP_API USP_CHECK usp_status usp_transfer_plan_create(
+    const usp_checkpoint *source, const char *to, const usp_transfer_options *options,
+    usp_transfer_plan **out);
 
 USP_API void usp_transfer_plan_free(usp_transfer_plan *plan);
 
@@ -991,8 +966,8 @@ USP_API const char *usp_transfer_plan_source(const usp_transfer_plan *plan, size
 USP_API const char *usp_transfer_plan_action(const usp_transfer_plan *plan, size_t index);
 
 /* Shape of a tensor of the target: data is NULL. */
-USP_API USP_CHECK usp_status usp_transfer_plan_shape(const usp_transfer_plan *plan, size_t index,
-                                                     usp_tensor *out);
+USP_API USP_CHECK usp_status usp_transfer_plan_shape(
+    const usp_transfer_plan *plan, size_t index, usp_tensor *out);
 
 /* Tensors of the source that stay behind: name and reason, views; NULL past the end. */
 USP_API size_t usp_transfer_plan_left_count(const usp_transfer_plan *plan);
@@ -1008,65 +983,60 @@ USP_API int64_t usp_transfer_plan_parameters(const usp_transfer_plan *plan);
 USP_API int64_t usp_transfer_plan_transferred(const usp_transfer_plan *plan);
 
 /* The whole report as an aligned table, or as JSON; buffers as in usp_checkpoint_report. */
-USP_API USP_CHECK usp_status usp_transfer_plan_report(const usp_transfer_plan *plan, char *buffer,
-                                                      size_t capacity, size_t *out_length);
-USP_API USP_CHECK usp_status usp_transfer_plan_json(const usp_transfer_plan *plan, char *buffer,
-                                                    size_t capacity, size_t *out_length);
+USP_API USP_CHECK usp_status usp_transfer_plan_report(
+    const usp_transfer_plan *plan, char *buffer, size_t capacity, size_t *out_length);
+USP_API USP_CHECK usp_status usp_transfer_plan_json(
+    const usp_transfer_plan *plan, char *buffer, size_t capacity, size_t *out_length);
 
 /* Carry a plan out in memory; arrays that are copied stay in the source's file. out: owned. */
-USP_API USP_CHECK usp_status usp_transfer_plan_apply(const usp_transfer_plan *plan,
-                                                     usp_checkpoint **out);
+USP_API USP_CHECK usp_status usp_transfer_plan_apply(
+    const usp_transfer_plan *plan, usp_checkpoint **out);
 
 /* Carry a plan out into a file, one tensor in memory at a time: safetensors, or for names that end
  * in .pt .pth .ckpt .bin PyTorch's training layout ({"model": ..., "ema": ...}). The file appears
  * complete or not at all.
  *   dtype  "f32", "f16" or "bf16"; NULL = f32 */
-USP_API USP_CHECK usp_status usp_transfer_plan_write(const usp_transfer_plan *plan,
-                                                     const char *path, const char *dtype);
+USP_API USP_CHECK usp_status usp_transfer_plan_write(
+    const usp_transfer_plan *plan, const char *path, const char *dtype);
 
 /* ---- evaluate: numbers that say how good images or predictions are ------------------------ */
 
 /* Frechet distance between two sets of features: FID, over Inception's.
  *   a    [N, D]  f32      b  [M, D]  f32;  N, M of at least 2 */
-USP_API USP_CHECK usp_status usp_evaluate_frechet(const usp_tensor *a, const usp_tensor *b,
-                                                  double *out);
+USP_API USP_CHECK usp_status usp_evaluate_frechet(
+    const usp_tensor *a, const usp_tensor *b, double *out);
 
 /* The same from means and covariances, as reference files store them.
  *   mean_a, mean_b              [D]     f64
  *   covariance_a, covariance_b  [D, D]  f64 */
-USP_API USP_CHECK usp_status usp_evaluate_frechet_statistics(const usp_tensor *mean_a,
-                                                             const usp_tensor *covariance_a,
-                                                             const usp_tensor *mean_b,
-                                                             const usp_tensor *covariance_b,
-                                                             double *out);
+USP_API USP_CHECK usp_status usp_evaluate_frechet_statistics(
+    const usp_tensor *mean_a, const usp_tensor *covariance_a, const usp_tensor *mean_b,
+    const usp_tensor *covariance_b, double *out);
 
 /* Inception score over consecutive splits.
  *   logits         [N, K]  f32, before softmax
  *   split_size     images of a split; 0 = 5000
  *   out_mean, out_deviation  over the splits; the latter may be NULL */
-USP_API USP_CHECK usp_status usp_evaluate_inception(const usp_tensor *logits, int64_t split_size,
-                                                    double *out_mean, double *out_deviation);
+USP_API USP_CHECK usp_status usp_evaluate_inception(
+    const usp_tensor *logits, int64_t split_size, double *out_mean, double *out_deviation);
 
 /* Improved precision and recall of samples against a reference.
  *   reference  [N, D]  f32      samples  [M, D]  f32
  *   neighbours 0 = 3 */
-USP_API USP_CHECK usp_status usp_evaluate_precision_recall(const usp_tensor *reference,
-                                                           const usp_tensor *samples,
-                                                           int32_t neighbours,
-                                                           double *out_precision,
-                                                           double *out_recall);
+USP_API USP_CHECK usp_status usp_evaluate_precision_recall(
+    const usp_tensor *reference, const usp_tensor *samples, int32_t neighbours,
+    double *out_precision, double *out_recall);
 
 /* Share of samples whose label is among the k largest logits.
  *   logits  [N, K]  f32      labels  [N]  i64      k  0 = 1 */
-USP_API USP_CHECK usp_status usp_evaluate_accuracy(const usp_tensor *logits,
-                                                   const usp_tensor *labels, int32_t k,
-                                                   double *out);
+USP_API USP_CHECK usp_status usp_evaluate_accuracy(
+    const usp_tensor *logits, const usp_tensor *labels, int32_t k, double *out);
 
 /* Mean intersection over union of label maps, over the classes that occur.
  *   predicted, target  [..]  i64, 0 ... classes - 1; a target of `ignored` is not counted */
-USP_API USP_CHECK usp_status usp_evaluate_mean_iou(const usp_tensor *predicted,
-                                                   const usp_tensor *target, int64_t classes,
-                                                   int64_t ignored, double *out);
+USP_API USP_CHECK usp_status usp_evaluate_mean_iou(
+    const usp_tensor *predicted, const usp_tensor *target, int64_t classes, int64_t ignored,
+    double *out);
 
 #ifdef __cplusplus
 }
