@@ -25,6 +25,8 @@ python_tests() {
 demo() {
     rm -rf .build/demo
     .build/release/usp-cli demo --quick --out .build/demo
+    .build/release/usp-cli sample .build/demo/sit_usp.safetensors --classes all --steps 9 \
+        --vae .build/demo/autoencoder.safetensors --solver adams-bashforth -o .build/demo/grid.png
     python3 - .build/demo/metrics.json <<'CHECK'
 import json, math, sys
 metrics = json.load(open(sys.argv[1]))

@@ -37,13 +37,12 @@ extension Demo {
         var normalised = sizes
         normalised.normalization = LatentNormalization(
             scale: [Float(folder.results[number: "vae.scale"] ?? 1)])
+        let finished = try KLAutoencoder(normalised, model.parameters)
         if !folder.isDone("autoencoder") {
-            try folder.save(
-                name, model.parameters,
-                metadata: [("latent_scale", "\(normalised.normalization.scale[0])")])
+            try folder.save(name, finished)
             try folder.finish("autoencoder")
         }
-        return try KLAutoencoder(normalised, model.parameters)
+        return finished
     }
 
     private func fitAutoencoder(_ model: KLAutoencoder) throws(USPError) {
@@ -155,7 +154,7 @@ extension Demo {
                 return (logits, try test.labels(Array(range)))
             }
         }
-        try folder.save("judge.safetensors", judge.parameters, metadata: [])
+        try folder.save("judge.safetensors", judge.parameters)
         try folder.finish("judge")
         return judge
     }

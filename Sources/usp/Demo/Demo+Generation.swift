@@ -66,7 +66,7 @@ extension Demo {
             distances.append(step, distance)
             folder.results[curve: curve] = distances
         }
-        try folder.save("sit_\(start).safetensors", trainer.averaged(), metadata: [])
+        try folder.save("sit_\(start).safetensors", DiT(transformerSizes, trainer.averaged()))
     }
 
     private func evaluate(

@@ -21,7 +21,7 @@ extension Demo {
             decoderHeads: plan.decoderHeads)
         let model = try MaskedAutoencoder(sizes, key: key("masked autoencoder"))
         let control = try MaskedAutoencoder(sizes, key: key("random encoder"))
-        try folder.save("random.safetensors", control.parameters, metadata: [])
+        try folder.save("random.safetensors", control)
         try stage("pretraining") { () throws(USPError) in
             var options = TrainerOptions()
             options.optimizer = .pretraining
@@ -46,7 +46,7 @@ extension Demo {
             folder.results[number: "pretrain.loss_last"] = losses.last
             try drawMasked(model, autoencoder, latents)
         }
-        try folder.save("pretrained.safetensors", model.parameters, metadata: [])
+        try folder.save("pretrained.safetensors", model)
         try folder.finish("pretraining")
     }
 

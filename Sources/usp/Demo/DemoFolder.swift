@@ -65,14 +65,11 @@ final class DemoFolder {
     }
 
     /// Writes parameters under their own names.
-    func save(_ name: String, _ parameters: Parameters, metadata: [(key: String, value: String)])
-        throws(USPError)
-    {
+    func save(_ name: String, _ parameters: Parameters) throws(USPError) {
         let outputs = parameters.specs.enumerated().map {
             ArrayOutput($0.element.name, parameters[$0.offset])
         }
-        try Safetensors.write(
-            file(name), outputs, metadata: [(key: "format", value: "pt")] + metadata)
+        try Safetensors.write(file(name), outputs, metadata: [(key: "format", value: "pt")])
     }
 
     /// Reads them back.
