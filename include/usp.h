@@ -867,11 +867,13 @@ typedef struct usp_trainer_options {
     void *allreduce_user;
     int32_t world_size;             /* ranks, with allreduce */
     float drop_path;                /* ViT: rate in the last block; it grows linearly from 0 */
+    int32_t average_warms_up;       /* 1 = decay min(average_decay, (1 + n)/(10 + n)) at step n */
+    uint32_t reserved;
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT                                                             \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, \
-     USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0}
+     USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0}
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. */
 USP_API USP_CHECK usp_status usp_trainer_create(

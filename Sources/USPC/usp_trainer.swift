@@ -52,6 +52,7 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
     result.weightDecay = try real(given.weight_decay, else: 0, "weight_decay")
     result.beta1 = try real(given.beta1, else: result.beta1, "beta1")
     result.beta2 = try real(given.beta2, else: result.beta2, "beta2")
+    result.averageWarmsUp = given.average_warms_up != 0
     result.averageDecay = try real(given.average_decay, else: 0, "average_decay")
     result.clipNorm = try real(given.clip_norm, else: 0, "clip_norm")
     result.layerDecay = try real(given.layer_decay, else: 1, "layer_decay")

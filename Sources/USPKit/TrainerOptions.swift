@@ -22,6 +22,9 @@ public struct TrainerOptions: Sendable {
     public var beta2: Float = 0.999
     /// Of the exponential moving average; 0 keeps none.
     public var averageDecay: Float = 0
+    /// Let that decay grow with the steps n: min(averageDecay, (1 + n)/(10 + n)), so that the
+    /// average of a short run looks back over its last tenth.
+    public var averageWarmsUp = false
     /// Largest norm of all gradients together; 0 does not clip.
     public var clipNorm: Float = 0
     /// Parts that a batch is cut into; their gradients are averaged.
@@ -65,6 +68,7 @@ public struct TrainerOptions: Sendable {
         result.schedule = Schedule(rate: rate, warmup: warmup, steps: steps, minimum: minimumRate)
         result.weightDecay = weightDecay
         result.averageDecay = averageDecay
+        result.averageWarmsUp = averageWarmsUp
         result.clipNorm = clipNorm
         result.accumulation = accumulation
         result.compute = compute

@@ -12,6 +12,9 @@ package struct TrainerOptions: Sendable {
     package var weightDecay: Float = 0
     /// Decay of the exponential moving average of all parameters; 0 keeps none.
     package var averageDecay: Float = 0
+    /// Let the decay grow with the steps done, n: min(averageDecay, (1 + n)/(10 + n)). The average
+    /// of a short run then looks back over its last tenth, not over its start.
+    package var averageWarmsUp = false
     /// Largest norm of all gradients together; 0 does not clip.
     package var clipNorm: Float = 0
     /// Micro-batches whose gradients are averaged before each update.
@@ -22,6 +25,13 @@ package struct TrainerOptions: Sendable {
     package var seed: UInt64 = 0
 
     package init() {}
+}
+
+extension TrainerOptions {
+    /// The average's decay in the update after `step` steps.
+    func averageDecay(at step: Int) -> Float {
+        averageWarmsUp ? min(averageDecay, Float(1 + step) / Float(10 + step)) : averageDecay
+    }
 }
 
 /// What a task returns for one micro-batch.
@@ -141,7 +151,8 @@ package final class Trainer {
         }
         let rate = options.schedule.rate(at: step)
         optimizer.step(
-            rate: rate, gradientScale: scale, average: average, averageDecay: options.averageDecay)
+            rate: rate, gradientScale: scale, average: average,
+            averageDecay: options.averageDecay(at: step))
         step += 1
         return StepReport(step: step, loss: loss, rate: rate, gradientNorm: norm)
     }

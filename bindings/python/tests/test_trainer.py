@@ -147,6 +147,19 @@ def test_drop_path_drops():
         usp.Trainer(model, drop_path=1.5)
 
 
+def test_a_warming_average_follows_the_first_steps():
+    model, labels = models()["sit"]
+    trainer = usp.Trainer(model, rate=1e-2, average_decay=0.9, average_warms_up=True)
+    expected = {name: value.copy() for name, value in model.parameters.items()}
+    for step in range(3):
+        trainer.step(X, labels)
+        decay = min(0.9, (1 + step) / (10 + step))
+        for name, value in trainer.model().parameters.items():
+            expected[name] = decay * expected[name] + (1 - decay) * value
+    for name, value in trainer.model(averaged=True).parameters.items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-7)
+
+
 def test_given_times_and_noise_decide_everything():
     model, labels = models()["sit"]
     noise, times = usp.random.normal(X.shape, 5), np.linspace(0.1, 0.9, 8)

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "0634e2f0878d8ca39f489698938c0172151b8f037c9e90c36c8a839511e14fee"
+HEADER_SHA256 = "37ce3f10044e03b2ea9cbc94363951438ace1bff4013c4eb62c7601fd03086bb"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -376,6 +376,8 @@ usp_trainer_options._fields_ = [
     ("allreduce_user", c_void_p),
     ("world_size", c_int32),
     ("drop_path", c_float),
+    ("average_warms_up", c_int32),
+    ("reserved", c_uint32),
 ]
 
 

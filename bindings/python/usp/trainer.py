@@ -36,6 +36,7 @@ class Trainer(Handle):
     ----------
     rate, minimum_rate, warmup, steps : linear warm-up, then half a cosine; steps 0 is constant
     average_decay : of the exponential moving average; 0 keeps none
+    average_warms_up : let that decay grow with the steps n, min(average_decay, (1 + n)/(10 + n))
     accumulation : equal parts that a batch is cut into
     allreduce : function(array) that sums a flat float32 array over world_size ranks in place
     """
@@ -46,7 +47,8 @@ class Trainer(Handle):
         self, model: Model, *, rate: Optional[float] = None, minimum_rate: float = 0.0,
         warmup: int = 0, steps: int = 0, optimizer: Optional[str] = None,
         weight_decay: float = 0.0, beta1: Optional[float] = None, beta2: Optional[float] = None,
-        average_decay: float = 0.0, clip_norm: float = 0.0, layer_decay: Optional[float] = None,
+        average_decay: float = 0.0, average_warms_up: bool = False, clip_norm: float = 0.0,
+        layer_decay: Optional[float] = None,
         accumulation: int = 1, dtype: Any = None, seed: int = 0,
         mask_ratio: Optional[float] = None, norm_pix_loss: bool = True,
         kl_weight: Optional[float] = None, reconstruction: Optional[str] = None,
@@ -59,7 +61,8 @@ class Trainer(Handle):
         given = options(
             _abi.usp_trainer_options, accumulation=accumulation, optimizer=optimizer, rate=rate,
             minimum_rate=minimum_rate, warmup=warmup, steps=steps, weight_decay=weight_decay,
-            beta1=beta1, beta2=beta2, average_decay=average_decay, clip_norm=clip_norm,
+            beta1=beta1, beta2=beta2, average_decay=average_decay,
+            average_warms_up=int(average_warms_up), clip_norm=clip_norm,
             layer_decay=layer_decay, compute=compute_name(dtype), seed=seed,
             mask_ratio=mask_ratio, kl_weight=kl_weight, reconstruction=reconstruction,
             norm_pix_loss=int(choice.USP_YES if norm_pix_loss else choice.USP_NO),
