@@ -46,7 +46,8 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
     result.rate = try real(given.rate, else: result.rate, "rate")
     result.minimumRate = try real(given.minimum_rate, else: 0, "minimum_rate")
     guard given.warmup >= 0, given.steps >= 0 else {
-        throw USPError(.argument, "warmup \(given.warmup), steps \(given.steps): expected 0 or more")
+        throw USPError(
+            .argument, "warmup \(given.warmup), steps \(given.steps): expected 0 or more")
     }
     (result.warmup, result.steps) = (Int(given.warmup), Int(given.steps))
     result.weightDecay = try real(given.weight_decay, else: 0, "weight_decay")
@@ -66,13 +67,15 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
     result.dropPath = try real(given.drop_path, else: 0, "drop_path")
     result.labelDropout = try real(given.label_dropout, else: 0, "label_dropout")
     result.headOnly = given.head_only != 0
-    result.reconstruction = try text(given.reconstruction, else: result.reconstruction, "reconstruction")
+    result.reconstruction = try text(
+        given.reconstruction, else: result.reconstruction, "reconstruction")
     result.diffusion = try optionalHandle(given.diffusion, Diffusion.self, "diffusion")
     result.transport = try optionalHandle(given.transport, Transport.self, "transport")
     return result
 }
 
-@_cdecl("usp_trainer_free") @implementation public func usp_trainer_free(_ trainer: OpaquePointer?) {
+@_cdecl("usp_trainer_free") @implementation public func usp_trainer_free(_ trainer: OpaquePointer?)
+{
     freeHandle(trainer, TrainerHandle.self)
 }
 
@@ -85,7 +88,8 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
         let handle = try USPC.trainer(trainer)
         let rank = try view(inputs, "inputs").shape.rank
         let isFeatures = rank == 2 && handle.trainer.options.headOnly
-        var batch = Trainer.Batch(try tensor(inputs, "inputs", isFeatures ? ["B", "D"] : latentAxes))
+        var batch = Trainer.Batch(
+            try tensor(inputs, "inputs", isFeatures ? ["B", "D"] : latentAxes))
         let samples = [Axis.extent(batch.inputs.shape[0])]
         if labels != nil, try view(labels, "labels").dtype == .float32 {
             batch.targets = try tensor(labels, "labels", samples + ["K"])

@@ -87,7 +87,9 @@ package final class Trainer {
         decays: (ParameterSpec) -> Bool = \.decays,
         trains: (ParameterSpec) -> Bool = { _ in true }
     ) throws(USPError) {
-        try require(options.accumulation >= 1, .argument, "accumulation: \(options.accumulation), expected 1 or more")
+        try require(
+            options.accumulation >= 1, .argument,
+            "accumulation: \(options.accumulation), expected 1 or more")
         try require(
             options.averageDecay >= 0 && options.averageDecay < 1, .argument,
             "average decay: \(options.averageDecay), expected 0 ..< 1")
@@ -133,7 +135,8 @@ package final class Trainer {
         let result = try loss(Context(tape: tape, compute: options.compute, random: key), part)
         switch result {
         case .scalar(let tensor): try tape.backward(from: tensor)
-        case .seeded(_, let output, let gradient): try tape.backward(from: output, gradient: gradient)
+        case .seeded(_, let output, let gradient):
+            try tape.backward(from: output, gradient: gradient)
         }
         return result.value
     }
@@ -144,7 +147,8 @@ package final class Trainer {
         if options.clipNorm > 0 {
             norm = optimizer.gradientNorm() * scale
             guard norm.isFinite else {
-                throw USPError(.internal, "training step \(step + 1): the gradients' norm is \(norm)")
+                throw USPError(
+                    .internal, "training step \(step + 1): the gradients' norm is \(norm)")
             }
             // torch.nn.utils.clip_grad_norm_
             scale *= min(1, options.clipNorm / (norm + 1e-6))
@@ -161,7 +165,8 @@ package final class Trainer {
     package func averaged() throws(USPError) -> Parameters {
         let result = try parameters.copied()
         guard let average else { return result }
-        for (position, spec) in result.specs.enumerated() where parameters.gradient(position) != nil {
+        for (position, spec) in result.specs.enumerated() where parameters.gradient(position) != nil
+        {
             let view = Tensor(
                 spec.shape, .float32, storage: average.storage,
                 byteOffset: average.byteOffset + result.offsets[position] * 4)
@@ -177,7 +182,10 @@ package final class Trainer {
         let words = counts.raw.assumingMemoryBound(to: Int64.self)
         words[0] = Int64(step)
         words[1] = Int64(optimizer.time)
-        var result = [("parameters", slab), ("first", optimizer.first), ("second", optimizer.second), ("counts", counts)]
+        var result = [
+            ("parameters", slab), ("first", optimizer.first), ("second", optimizer.second),
+            ("counts", counts),
+        ]
         if let average { result.append(("average", average)) }
         return result.map { (name: $0.0, tensor: $0.1) }
     }

@@ -19,7 +19,8 @@ extension Demo {
         case .classifier(let sizes):
             options.pool = sizes.pool
             options.head = sizes.head == .probe ? .probe : .fineTune
-        case .diffusion, .maskedAutoencoder: break
+        case .diffusion: options.gateBias = plan.gateBias
+        case .maskedAutoencoder: break
         }
         let specs: [ParameterSpec] =
             switch target {

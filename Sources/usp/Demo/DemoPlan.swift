@@ -22,13 +22,13 @@ struct DemoPlan: Sendable, Equatable {
     var autoencoderWidth = 16
     var autoencoderMultipliers = [1, 2, 2]
     var latentChannels = 4
-    var autoencoderSteps = 300
+    var autoencoderSteps = 400
     var autoencoderBatch = 64
     var autoencoderRate: Float = 2e-3
     var divergenceWeight: Float = 1e-5
 
     // The classifier whose features judge samples.
-    var judgeSteps = 600
+    var judgeSteps = 1_000
     var judgeBatch = 128
 
     // The transformer that is pretrained, transferred and fine-tuned.
@@ -41,25 +41,31 @@ struct DemoPlan: Sendable, Equatable {
     var decoderHeads = 4
 
     /// Type of the transformers' products.
-    var compute = DType.float32
+    var compute = DType.bfloat16
 
-    // Masked latent modelling.
-    var maskRatio = 0.75
-    var pretrainingSteps = 1_000
-    var pretrainingBatch = 256
+    // Masked latent modelling. Four visible tokens of sixteen are too few to learn much from: at
+    // half of them the probe is better after as much computing.
+    var maskRatio = 0.5
+    var pretrainingSteps = 8_000
+    var pretrainingBatch = 64
     var pretrainingRate: Float = 1e-3
     var pretrainingWarmup = 100
-    var noisyPretraining = false
+    /// Pretrain on noised latents (USP's `--add_noise`): the diffusion transformer will see such.
+    var noisyPretraining = true
 
     // Diffusion fine-tuning.
-    var generationSteps = 400
-    var generationBatch = 128
+    var generationSteps = 800
+    var generationBatch = 64
     var generationRate: Float = 5e-4
     var generationWarmup = 0
-    var averageDecay: Float = 0.995
+    /// Where the gates of both diffusion transformers start (USP's `init_gate`).
+    var gateBias: Float = 1
+    /// Of the averaged weights, from which samples are drawn; it warms up.
+    var averageDecay: Float = 0.999
     var evaluateEvery = 100
-    var samples = 500
-    var solverSteps = 20
+    var samples = 2_000
+    /// Model evaluations a sample.
+    var sampleEvaluations = 10
 
     // Solvers at equal numbers of model evaluations.
     var solverSamples = 500
@@ -70,7 +76,7 @@ struct DemoPlan: Sendable, Equatable {
     var probeBatch = 1_000
     /// For a batch of 256; it grows with the batch.
     var probeRate: Float = 1
-    var finetuneSteps = 150
+    var finetuneSteps = 300
     var classifierBatch = 128
     var finetuneRate: Float = 5e-4
     var labelsPerClass = 100
@@ -85,14 +91,12 @@ struct DemoPlan: Sendable, Equatable {
         case .quick:
             trainingImages = 8_000
             testImages = 2_000
-            autoencoderSteps = 40
+            autoencoderSteps = 100
             judgeSteps = 80
-            pretrainingSteps = 60
-            pretrainingWarmup = 10
-            generationSteps = 40
+            pretrainingSteps = 1_000
+            generationSteps = 60
             evaluateEvery = 20
-            samples = 100
-            solverSteps = 10
+            samples = 250
             solverSamples = 100
             evaluations = [8]
             probeSteps = 400
@@ -102,11 +106,11 @@ struct DemoPlan: Sendable, Equatable {
             autoencoderSteps = 4_000
             autoencoderWidth = 32
             judgeSteps = 4_000
-            pretrainingSteps = 30_000
+            pretrainingSteps = 100_000
             generationSteps = 6_000
             evaluateEvery = 500
             samples = 5_000
-            solverSteps = 50
+            sampleEvaluations = 20
             solverSamples = 5_000
             evaluations = [8, 16, 32, 64]
             finetuneSteps = 2_000
@@ -121,17 +125,22 @@ struct DemoPlan: Sendable, Equatable {
     var grid: Int { 8 / patch }
     var latentText: String { "\(latentChannels)×8×8" }
 
+    /// Passes of the pretraining over the training images.
+    var pretrainingEpochs: Double {
+        Double(pretrainingSteps * pretrainingBatch) / Double(trainingImages)
+    }
+
     /// All sizes in lines, for the report.
     var summary: String {
         """
         run               \(length.rawValue), seed \(seed)
         images            \(trainingImages) training, \(testImages) test
         autoencoder       width \(autoencoderWidth) × \(autoencoderMultipliers), \(autoencoderSteps) steps of \(autoencoderBatch)
-        transformer       width \(width), \(depth) blocks, \(heads) heads, \(grid)×\(grid) tokens
+        transformer       width \(width), \(depth) blocks, \(heads) heads, \(grid)×\(grid) tokens, \(compute) products
         decoder           width \(decoderWidth), \(decoderDepth) blocks
-        pretraining       \(pretrainingSteps) steps of \(pretrainingBatch), mask \(maskRatio), rate \(pretrainingRate)
-        fine-tuning SiT   \(generationSteps) steps of \(generationBatch), rate \(generationRate), average \(averageDecay)
-        samples           \(samples) by \(solverSteps) Euler steps
+        pretraining       \(pretrainingSteps) steps of \(pretrainingBatch), mask \(maskRatio), rate \(pretrainingRate)\(noisyPretraining ? ", noised input" : "")
+        fine-tuning SiT   \(generationSteps) steps of \(generationBatch), rate \(generationRate), average \(averageDecay), gates from \(gateBias)
+        samples           \(samples) by \(sampleEvaluations) evaluations of Adams-Bashforth 2, every \(evaluateEvery) steps
         solvers           \(solverSamples) samples at \(evaluations) evaluations
         judge             \(judgeSteps) steps of \(judgeBatch)
         classifier        probe \(probeSteps) steps of \(probeBatch), fine-tune \(finetuneSteps), few labels \(fewLabelsSteps) steps of \(classifierBatch)

@@ -135,25 +135,30 @@ extension JSON {
     }
 }
 
+extension Curve {
+    /// The step at which the curve first comes down to the value, interpolated between its points;
+    /// nil if it never does.
+    func step(reaching value: Double) -> Double? {
+        var previous: (step: Double, value: Double)?
+        for (step, present) in zip(steps, values) {
+            if present <= value {
+                guard let previous else { return Double(step) }
+                let share = (previous.value - value) / (previous.value - present)
+                return previous.step + share * (Double(step) - previous.step)
+            }
+            previous = (Double(step), present)
+        }
+        return nil
+    }
+}
+
 /// How many times fewer steps `fast` took to reach the best value of `slow`, interpolated.
 ///
 /// The steps at which `slow` reached its best value over those at which `fast` first reached that
 /// value; nil if `fast` never did.
 func speedup(fast: Curve, slow: Curve) -> Double? {
-    guard let best = slow.values.min(), let at = slow.values.firstIndex(of: best) else {
-        return nil
-    }
-    var previous: (step: Double, value: Double)?
-    for (step, value) in zip(fast.steps, fast.values) {
-        if value <= best {
-            var reached = Double(step)
-            if let previous, previous.value > value {
-                let share = (previous.value - best) / (previous.value - value)
-                reached = previous.step + share * (Double(step) - previous.step)
-            }
-            return Double(slow.steps[at]) / reached
-        }
-        previous = (Double(step), value)
-    }
-    return nil
+    guard let best = slow.values.min(), let at = slow.values.firstIndex(of: best),
+        let reached = fast.step(reaching: best)
+    else { return nil }
+    return Double(slow.steps[at]) / reached
 }
