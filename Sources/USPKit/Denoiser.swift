@@ -50,9 +50,16 @@ public struct Denoiser {
     /// The same, telling of every prediction.
     package func observed(_ call: @escaping () -> Void) -> Denoiser {
         let predict = predict
+        var counted: Derivative?
+        if let derivative {
+            counted = { x, times, labels, probe throws(USPError) in
+                call()
+                return try derivative(x, times, labels, probe)
+            }
+        }
         return Denoiser(
             nullClass: nullClass, isGuided: isGuided, repeatsLatents: repeatsLatents,
-            derivative: derivative
+            derivative: counted
         ) { x, times, labels throws(USPError) in
             call()
             return try predict(x, times, labels)

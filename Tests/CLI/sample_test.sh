@@ -45,8 +45,9 @@ alike "$dit" --solver ddim --steps 5 --eta 1 --generator torch-cuda
 alike "$dit" --solver dpm++ --dtype bf16
 expect 0 '2 images' sample "$sit" --vae "$vae" --classes 1,2 --steps 4 --rtol 0.01 -o "$work/d.png"
 holds "$work/d.json" '"solver": "dopri5"'
-expect 0 '2 images' sample "$sit" --vae "$vae" --classes 1,10 --steps 4 --solver sde --form SBDM \
-    --norm 0.5 --last-step tweedie --last-step-size 0.02 -o "$work/sde.png"
+expect 0 'note: starts at t = 0.001' sample "$sit" --vae "$vae" --classes 1,10 --steps 4 \
+    --solver sde --form SBDM --norm 0.5 --last-step tweedie --last-step-size 0.02 \
+    -o "$work/sde.png"
 holds "$work/sde.json" '"last_step": "Tweedie"'
 holds "$work/sde.json" 'starts at t = 0.001'
 expect 0 '10 images' sample "$sit" --vae "$vae" --classes all --steps 2 --solver euler -o "$work/a.png"

@@ -36,6 +36,7 @@ struct Invert: ParsableCommand {
         let writer = try ArrayWriter(output)
         let network = try model.load()
         let sampler = try LatentSampler(network, solver, seed: seed, inverts: true)
+        for note in try sampler.notes { complain("note: \(note)") }
         let data = try LatentFile.read(latents)
         let (count, shape) = (data.shape[0], network.inputShape(batch: data.shape[0]))
         try require(data.shape == shape, .shape, "\(latents): \(data.shape), expected \(shape)")

@@ -71,6 +71,7 @@ struct Sample: ParsableCommand {
         try check(decoder, network)
         let sampler = try LatentSampler(
             network, solver, seed: seed, generator: generator == "counter" ? nil : generator)
+        for note in try sampler.notes { complain("note: \(note)") }
         let z = try start(network)
         let labels = try chosen.labels(z.shape[0], network, seed: seed)
         let output = try SampleOutput(

@@ -28,8 +28,7 @@ extension LatentSampler {
             if solver == "ddim" { add(&members, "eta", options.eta) }
         case .flow(let transport):
             members += [.init("kind", .string("ODE"))]
-            let interval = transport.process.flowInterval(reverse: false)
-            members += LatentSampler.record(transport, interval)
+            members += LatentSampler.record(transport, transport.flowInterval)
             add(&members, "timestep_shift", options.timestepShift)
             if isAdaptive {
                 add(&members, "atol", options.atol)
@@ -37,7 +36,7 @@ extension LatentSampler {
             }
         case .stochastic(let transport):
             members += [.init("kind", .string("SDE"))]
-            members += LatentSampler.record(transport, try interval(transport))
+            members += LatentSampler.record(transport, try transport.stochasticInterval(options))
             members.append(.init("form", .string(options.form)))
             add(&members, "norm", options.norm)
             members.append(.init("last_step", .string(options.lastStep)))
@@ -46,14 +45,19 @@ extension LatentSampler {
         return members
     }
 
-    private func interval(_ transport: USPKit.Transport) throws(USPError) -> TransportInterval {
-        transport.process.stochasticInterval(
-            form: try .named(options.form), method: solver == "sde" ? .euler : .heun,
-            last: try .named(options.lastStep), lastStep: Double(options.lastStepSize))
+    /// What was moved about the stretch of time that the solver covers.
+    var notes: [String] {
+        get throws(USPError) {
+            switch process {
+            case .diffusion: []
+            case .flow(let transport): transport.flowInterval.notes
+            case .stochastic(let transport): try transport.stochasticInterval(options).notes
+            }
+        }
     }
 
     private static func record(
-        _ transport: USPKit.Transport, _ interval: TransportInterval
+        _ transport: USPKit.Transport, _ interval: USPKit.Transport.Interval
     ) -> [JSON.Member] {
         [
             .init("path", .string(transport.process.path.rawValue)),
