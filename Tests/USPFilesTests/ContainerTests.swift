@@ -73,3 +73,19 @@ func realFile(_ name: String) throws {
         #expect(try entry.bytes().count == entry.byteCount)
     }
 }
+
+/// Trained values as they should be: finite, and latents of about their known size.
+@Test func realValues() throws {
+    guard let realFolder else { return }
+    let latents = try Archive.open("\(realFolder)/vavae_f16d32_latents.pt").entries[0]
+    let values = try latents.bytes().bytes.bindMemory(to: Float.self)
+    #expect(latents.dtype == .float32 && values.allSatisfy { abs($0) < 100 })
+    let square = values.reduce(0.0) { $0 + Double($1) * Double($1) } / Double(values.count)
+    #expect(square > 0.1 && square < 100)
+    for name in ["taef2_decoder.pth", "taesana_encoder.pth"] {
+        for entry in try Archive.open("\(realFolder)/\(name)").entries {
+            let words = try entry.bytes().bytes.bindMemory(to: UInt16.self)
+            #expect(words.allSatisfy { $0 & 0x7C00 != 0x7C00 }, "\(entry.name)")
+        }
+    }
+}

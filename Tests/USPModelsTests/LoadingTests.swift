@@ -304,6 +304,11 @@ func autoencodersGoThroughBothLayouts(_ kind: String) throws {
     #expect(
         model.configuration.multipliers == [1, 2, 2] && model.configuration.blocksPerLevel == 1)
     #expect(model.configuration.normalization.scale == [0.18215])
+    #expect(report.text.contains("assumed  latent scale 0.18215: the published one for 4 latent"))
+    var given = LoadOptions()
+    given.inference.normalization = LatentNormalization(scale: [0.5])
+    let told = try KLAutoencoder.load(archive, given)
+    #expect(told.model.configuration.normalization.scale == [0.5] && told.report.assumed.isEmpty)
     let both = try KLAutoencoder.load(open("models/vae_both_attention_params.safetensors")).model
     #expect(
         both.configuration.encoderAttentionLevels == [1]

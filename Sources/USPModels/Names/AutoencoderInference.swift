@@ -47,6 +47,21 @@ extension FileModel {
         return LatentNormalization(shift: numbers("usp.shift") ?? [0], scale: scale)
     }
 
+    /// What a load report says about a scale that neither the file nor its folder tells.
+    func assumedScale(_ sizes: KLAutoencoderConfiguration, _ given: LatentNormalization?) -> [SkippedItem] {
+        guard given == nil, toldNormalization == nil,
+            FolderConfiguration(beside: path)?.normalization == nil
+        else { return [] }
+        let scale = sizes.normalization.scale.map { "\($0)" }.joined(separator: ", ")
+        let known = sizes.normalization != LatentNormalization()
+        return [
+            SkippedItem(
+                name: "latent scale \(scale)",
+                reason: (known ? "the published one" : "none is published")
+                    + " for \(sizes.latentChannels) latent channels; the file does not tell it")
+        ]
+    }
+
     private static func published(_ sizes: KLAutoencoderConfiguration) -> LatentNormalization {
         switch (sizes.latentChannels, sizes.factor) {
         case (4, _): KLAutoencoderConfiguration.f8.normalization

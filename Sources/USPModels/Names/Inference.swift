@@ -38,6 +38,17 @@ extension FileModel {
         )
     }
 
+    /// What a load report says about heads that neither an argument nor the file tells.
+    func assumedHeads(
+        _ heads: Int, width: Int, _ argument: Int?, _ name: String
+    ) -> [SkippedItem] {
+        let key = name == "num_heads" ? "usp.heads" : "usp.decoder_heads"
+        let isTold =
+            argument != nil || told(key) != nil || FolderConfiguration(beside: path)?.heads != nil
+        return isTold
+            ? [] : [SkippedItem(name: "\(name) \(heads)", reason: "the published one of width \(width)")]
+    }
+
     /// What our own writer tells beside the tensors.
     func told(_ key: String) -> String? { metadata.first { $0.key == key }?.value }
 

@@ -25,6 +25,8 @@ package struct LoadReport: Sendable {
     package internal(set) var ignored: [SkippedItem] = []
     /// Parameters that the file has not and that started by their rule, with the reason.
     package internal(set) var initialized: [SkippedItem] = []
+    /// What the file does not tell and an option can: the value taken, and where it is from.
+    package internal(set) var assumed: [SkippedItem] = []
     package internal(set) var missing: [String] = []
     package internal(set) var mismatched: [SkippedItem] = []
     package internal(set) var unexpected: [String] = []
@@ -70,6 +72,7 @@ package struct LoadReport: Sendable {
             lines.append("  renamed  \(item.sources.joined(separator: " + ")) -> \(item.parameter)")
         }
         for item in initialized { lines.append("  started  \(item.name): \(item.reason)") }
+        for item in assumed { lines.append("  assumed  \(item.name): \(item.reason)") }
         for item in ignored { lines.append("  ignored  \(item.name): \(item.reason)") }
         for name in missing { lines.append("  missing  \(name)") }
         for item in mismatched { lines.append("  shape    \(item.name): \(item.reason)") }
@@ -102,6 +105,7 @@ package struct LoadReport: Sendable {
                         ])
                     })),
             .init("ignored", skipped(ignored)), .init("initialized", skipped(initialized)),
+            .init("assumed", skipped(assumed)),
             .init("missing", texts(missing)), .init("mismatched", skipped(mismatched)),
             .init("unexpected", texts(unexpected)),
         ])

@@ -156,7 +156,15 @@ extension MaskedAutoencoder {
         if !configuration.hasDecoder {
             tolerated.append(Tolerance(prefix: "mask_token", reason: "no decoder in the file"))
         }
-        let loaded = try file.load(try specs(configuration), options, tolerated: tolerated)
+        var loaded = try file.load(try specs(configuration), options, tolerated: tolerated)
+        loaded.report.assumed = file.assumedHeads(
+            configuration.encoder.heads, width: configuration.encoder.width,
+            options.inference.heads, "num_heads")
+        if configuration.hasDecoder {
+            loaded.report.assumed += file.assumedHeads(
+                configuration.decoderHeads, width: configuration.decoderWidth,
+                options.inference.decoderHeads, "decoder_num_heads")
+        }
         return (try MaskedAutoencoder(configuration, loaded.parameters), loaded.report)
     }
 }
@@ -183,9 +191,12 @@ extension VisionTransformer {
             prefix: isAveraged ? "norm." : "fc_norm.", reason: "the norm of the other pooling")
         let fresh = Tolerance(
             prefix: "fc_norm.", reason: "not in the file; average pooling starts its own norm")
-        let loaded = try file.load(
+        var loaded = try file.load(
             try specs(configuration), options, tolerated: tolerated + [other],
             optional: isAveraged ? [fresh] : [])
+        loaded.report.assumed = file.assumedHeads(
+            configuration.encoder.heads, width: configuration.encoder.width,
+            options.inference.heads, "num_heads")
         return (try VisionTransformer(configuration, loaded.parameters), loaded.report)
     }
 }
@@ -201,7 +212,9 @@ extension DiT {
         let file = try FileModel(archive, .diffusionTransformer, table: options.inference.table)
         let configuration = try file.diffusionConfiguration(
             returnsSigma: returnsSigma, options.inference)
-        let loaded = try file.load(try specs(configuration), options)
+        var loaded = try file.load(try specs(configuration), options)
+        loaded.report.assumed = file.assumedHeads(
+            configuration.heads, width: configuration.width, options.inference.heads, "num_heads")
         return (try DiT(configuration, loaded.parameters), loaded.report)
     }
 }
@@ -215,7 +228,8 @@ extension KLAutoencoder {
     ) throws(USPError) -> (model: KLAutoencoder, report: LoadReport) {
         let file = try FileModel(archive, .autoencoder, table: options.inference.table)
         let configuration = try file.autoencoderConfiguration(options.inference)
-        let loaded = try file.load(KLAutoencoderConfiguration.specs(configuration), options)
+        var loaded = try file.load(KLAutoencoderConfiguration.specs(configuration), options)
+        loaded.report.assumed = file.assumedScale(configuration, options.inference.normalization)
         return (try KLAutoencoder(configuration, loaded.parameters), loaded.report)
     }
 }
