@@ -44,7 +44,9 @@ private func guidance(_ options: usp_denoiser) throws(USPError) -> Guidance? {
     if options.guidance_begin != 0 || options.guidance_end != 0 {
         guard options.guidance_begin <= options.guidance_end else {
             throw USPError(
-                .argument, "guidance_begin \(options.guidance_begin) is above guidance_end \(options.guidance_end)")
+                .argument,
+                "guidance_begin \(options.guidance_begin) is above guidance_end \(options.guidance_end)"
+            )
         }
         guidance.interval = options.guidance_begin...options.guidance_end
     }
@@ -150,7 +152,8 @@ func sampleOptions(
     result.form = try text(given.form, else: result.form, "form")
     result.norm = try real(given.norm, else: 1, "norm")
     result.lastStep = try text(given.last_step, else: result.lastStep, "last_step")
-    result.lastStepSize = try real(given.last_step_size, else: result.lastStepSize, "last_step_size")
+    result.lastStepSize = try real(
+        given.last_step_size, else: result.lastStepSize, "last_step_size")
     result.progress = progressFunction(given.progress, given.progress_user, "progress")
     result.preview = progressFunction(given.preview, given.preview_user, "preview")
     result.adjustStart = startFunction(given.adjust_start, given.adjust_user)

@@ -47,13 +47,15 @@ struct Prediction {
     init(_ output: Tensor, for x: Tensor, doubled: Bool? = nil) throws(USPError) {
         let (batch, channels) = (x.shape[0], x.shape[1])
         let twice = Shape([batch, 2 * channels, x.shape[2], x.shape[3]])
-        let matches = (output.shape == x.shape && doubled != true)
+        let matches =
+            (output.shape == x.shape && doubled != true)
             || (output.shape == twice && doubled != false)
-        let expected = switch doubled {
-        case .some(true): "\(twice) (prediction and variance)"
-        case .some(false): "\(x.shape)"
-        case .none: "\(x.shape) or \(twice)"
-        }
+        let expected =
+            switch doubled {
+            case .some(true): "\(twice) (prediction and variance)"
+            case .some(false): "\(x.shape)"
+            case .none: "\(x.shape) or \(twice)"
+            }
         try require(
             output.dtype == .float32, .dtype,
             "model output: expected f32, got \(output.dtype.name)")

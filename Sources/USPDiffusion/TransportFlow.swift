@@ -28,7 +28,8 @@ extension Transport {
         _ denoiser: @escaping Denoiser, latents: Tensor, _ options: FlowOptions = FlowOptions()
     ) throws(USPError) -> Tensor {
         try checkLatents(latents, "latents")
-        try require(options.shift > 0, .argument, "timestep shift: \(options.shift), expected above 0")
+        try require(
+            options.shift > 0, .argument, "timestep shift: \(options.shift), expected above 0")
         let interval = flowInterval(reverse: options.reverse)
         let grid = timeGrid(
             from: interval.start, to: interval.end, points: options.points, shift: options.shift)
@@ -46,7 +47,8 @@ extension Transport {
                 try run.finishStep(time: Double(t), start: start)
             })
         try problem.solve(
-            options.method, state, grid: grid, absolute: options.absolute, relative: options.relative)
+            options.method, state, grid: grid, absolute: options.absolute,
+            relative: options.relative)
         return state
     }
 }

@@ -62,7 +62,8 @@ extension Transport {
             stochastic: true, form: form, evaluates: true, lastStep: last == .none ? 0 : lastStep)
         var notes: [String] = []
         let startIsSingular = path != .vp && (form == .sbdm || prediction != .velocity)
-        let endIsEvaluated = method == .heun || last == .mean || last == .tweedie
+        let endIsEvaluated =
+            method == .heun || last == .mean || last == .tweedie
             || (last == .euler && prediction == .noise)
         // GVP's velocity has a finite limit at data for every form but the constant one.
         let isRegular = path == .gvp && prediction == .velocity && form != .constant
@@ -102,7 +103,8 @@ package func timeGrid(
     guard shift != 1 else {
         let step = (last - first) / Float(points - 1)
         return (0..<points).map { index in
-            index < points / 2 ? first + step * Float(index) : last - step * Float(points - index - 1)
+            index < points / 2
+                ? first + step * Float(index) : last - step * Float(points - index - 1)
         }
     }
     return (0..<points).map { index in

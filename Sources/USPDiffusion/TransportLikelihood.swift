@@ -35,7 +35,8 @@ extension Transport {
             parts: [0..<count, count..<count + batch],
             finished: { _, t, _ throws(USPError) in try run.finishStep(time: 1 - Double(t)) })
         try problem.solve(
-            options.method, state, grid: grid, absolute: options.absolute, relative: options.relative)
+            options.method, state, grid: grid, absolute: options.absolute,
+            relative: options.relative)
         let latent = try Tensor(data.shape)
         latent.floats.update(from: state.floats, count: count)
         let each = count / batch

@@ -52,10 +52,12 @@ extension Transport {
         _ options: StochasticOptions = StochasticOptions()
     ) throws(USPError) -> Tensor {
         try checkLatents(latents, "latents")
-        try require(options.steps >= 2, .argument, "steps: expected 2 or more, got \(options.steps)")
+        try require(
+            options.steps >= 2, .argument, "steps: expected 2 or more, got \(options.steps)")
         try require(
             options.lastSize >= 0 && options.lastSize < 1 && options.norm >= 0, .argument,
-            "last step size \(options.lastSize), norm \(options.norm): expected 0 to below 1, 0 or more")
+            "last step size \(options.lastSize), norm \(options.norm): expected 0 to below 1, 0 or more"
+        )
         let interval = stochasticInterval(
             form: options.form, method: options.method, last: options.last,
             lastStep: options.lastSize)

@@ -49,8 +49,10 @@ public final class DiT: Model, @unchecked Sendable {
     public var configuration: Configuration { Configuration(network.configuration) }
 
     public var metadata: [(key: String, value: String)] {
-        [("usp.family", family), ("usp.heads", "\(network.configuration.heads)"),
-            ("usp.grid", "\(network.configuration.grid)")]
+        [
+            ("usp.family", family), ("usp.heads", "\(network.configuration.heads)"),
+            ("usp.grid", "\(network.configuration.grid)"),
+        ]
     }
 
     public func inputShape(batch: Int) -> Shape { network.configuration.latentShape(batch) }

@@ -73,7 +73,8 @@ public final class Diffusion: Sendable {
     ///
     /// - Throws: also where the model returns a value that is not finite, with the step.
     public func sample(
-        _ denoiser: Denoiser, from z: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
+        _ denoiser: Denoiser, from z: Tensor, labels: [Int]?,
+        _ options: SampleOptions = SampleOptions()
     ) throws(USPError) -> Tensor {
         let bound = try denoiser.bound(to: labels, batch: z.shape.rank > 0 ? z.shape[0] : 0)
         let noise = try options.noiseSource(like: z, doubled: denoiser.isGuided)
@@ -96,7 +97,8 @@ public final class Diffusion: Sendable {
 
     /// Noise from latents: DDIM run backwards.
     public func invert(
-        _ denoiser: Denoiser, from x: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
+        _ denoiser: Denoiser, from x: Tensor, labels: [Int]?,
+        _ options: SampleOptions = SampleOptions()
     ) throws(USPError) -> Tensor {
         let bound = try denoiser.bound(to: labels, batch: x.shape.rank > 0 ? x.shape[0] : 0)
         let sampling = options.gaussian("invert")

@@ -68,7 +68,8 @@ public final class Trainer: @unchecked Sendable {
 
     /// Sums gradients over ranks in place: the flat slab, blocking, the same order on all ranks.
     public func reduce(
-        over ranks: Int, _ reduce: @escaping (UnsafeMutablePointer<Float>, Int) throws(USPError) -> Void
+        over ranks: Int,
+        _ reduce: @escaping (UnsafeMutablePointer<Float>, Int) throws(USPError) -> Void
     ) throws(USPError) {
         try require(ranks >= 1, .argument, "ranks: \(ranks), expected 1 or more")
         trainer.allReduce = (
@@ -136,7 +137,8 @@ public final class Trainer: @unchecked Sendable {
     public func cancel() { trainer.cancellation.cancel() }
 
     private func alone<Result>(_ body: () throws(USPError) -> Result) throws(USPError) -> Result {
-        guard busy.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
+        guard busy.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
+        else {
             throw USPError(.argument, "trainer: is in use by another thread")
         }
         defer { busy.store(false, ordering: .releasing) }

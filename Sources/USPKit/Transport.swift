@@ -60,7 +60,8 @@ public final class Transport: Sendable {
 
     /// Latents from noise `[B, C, H, W]` along the probability flow; 50 points of time by default.
     public func sampleODE(
-        _ denoiser: Denoiser, from z: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
+        _ denoiser: Denoiser, from z: Tensor, labels: [Int]?,
+        _ options: SampleOptions = SampleOptions()
     ) throws(USPError) -> Tensor {
         let bound = try denoiser.bound(to: labels, batch: batch(z))
         return try process.sampleFlow(bound, latents: z, options.flow("sample", reverse: false))
@@ -68,7 +69,8 @@ public final class Transport: Sendable {
 
     /// Noise from latents: the same flow, backwards.
     public func invertODE(
-        _ denoiser: Denoiser, from x: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
+        _ denoiser: Denoiser, from x: Tensor, labels: [Int]?,
+        _ options: SampleOptions = SampleOptions()
     ) throws(USPError) -> Tensor {
         let bound = try denoiser.bound(to: labels, batch: batch(x))
         return try process.sampleFlow(bound, latents: x, options.flow("invert", reverse: true))
@@ -76,7 +78,8 @@ public final class Transport: Sendable {
 
     /// Latents from noise along an SDE with the same marginals; 250 steps by default.
     public func sampleSDE(
-        _ denoiser: Denoiser, from z: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
+        _ denoiser: Denoiser, from z: Tensor, labels: [Int]?,
+        _ options: SampleOptions = SampleOptions()
     ) throws(USPError) -> Tensor {
         let bound = try denoiser.bound(to: labels, batch: batch(z))
         let sampling = try options.stochastic()
@@ -91,7 +94,8 @@ public final class Transport: Sendable {
     /// guided model it is a central difference, of three evaluations a step.
     /// The options' `noise` holds the probe `[1, B, C, H, W]`; nil draws signs from the seed.
     public func likelihood(
-        _ denoiser: Denoiser, of x: Tensor, labels: [Int]?, _ options: SampleOptions = SampleOptions()
+        _ denoiser: Denoiser, of x: Tensor, labels: [Int]?,
+        _ options: SampleOptions = SampleOptions()
     ) throws(USPError) -> (logLikelihood: [Float], noise: Tensor) {
         let bound = try denoiser.bound(to: labels, batch: batch(x))
         let probe: Tensor

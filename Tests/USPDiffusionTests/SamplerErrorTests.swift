@@ -64,9 +64,13 @@ private func message(_ body: () throws -> Void) -> String {
             message { _ = try process.sampleDDIM(echo, latents: start) }.contains(
                 "step 1 of 5: model output: expected [2, 4, 3, 3] (prediction and variance)"))
         #expect(
-            message { _ = try process.sampleDDIM(echo, latents: Tensor([2, 3], [Float](repeating: 0, count: 6))) }
-                .contains("latents: expected a non-empty batch [B, C, H, W]"))
-        #expect(message { _ = try process.sampleDDIM(echo, latents: start, eta: 2) }.contains("eta"))
+            message {
+                _ = try process.sampleDDIM(
+                    echo, latents: Tensor([2, 3], [Float](repeating: 0, count: 6)))
+            }
+            .contains("latents: expected a non-empty batch [B, C, H, W]"))
+        #expect(
+            message { _ = try process.sampleDDIM(echo, latents: start, eta: 2) }.contains("eta"))
         var options = FlowOptions()
         for points in [0, 1, -1] {
             options.points = points

@@ -28,9 +28,11 @@ struct HandmadeZip {
         let unknown = little(UInt32.max)
         let kind = little(UInt16(45)) + little(UInt16(0)) + little(method) + little(UInt64(0))
         let length = little(UInt16(name.utf8.count))
-        let own = little(0x0403_4B50 as UInt32) + kind + unknown + unknown + length
+        let own =
+            little(0x0403_4B50 as UInt32) + kind + unknown + unknown + length
             + little(UInt16(20)) + Array(name.utf8) + little(UInt16(1)) + little(UInt16(16)) + sizes
-        directory += little(0x0201_4B50 as UInt32) + little(UInt16(45)) + kind + unknown + unknown
+        directory +=
+            little(0x0201_4B50 as UInt32) + little(UInt16(45)) + kind + unknown + unknown
             + length + little(UInt16(28)) + little(UInt16(0)) + little(UInt64(0)) + unknown
             + Array(name.utf8) + little(UInt16(1)) + little(UInt16(24)) + sizes
             + little(UInt64(offset ?? end))
@@ -42,11 +44,14 @@ struct HandmadeZip {
 
     mutating func finish() {
         let (files, size) = (little(UInt64(count)), little(UInt64(directory.count)))
-        let record = little(0x0606_4B50 as UInt32) + little(UInt64(44)) + little(UInt32(0x2D_002D))
+        let record =
+            little(0x0606_4B50 as UInt32) + little(UInt64(44)) + little(UInt32(0x2D_002D))
             + little(UInt64(0)) + files + files + size + little(UInt64(end))
-        let locator = little(0x0706_4B50 as UInt32) + little(UInt32(0))
+        let locator =
+            little(0x0706_4B50 as UInt32) + little(UInt32(0))
             + little(UInt64(end + directory.count)) + little(UInt32(1))
-        let last = little(0x0605_4B50 as UInt32) + little(UInt32(0)) + little(UInt32.max)
+        let last =
+            little(0x0605_4B50 as UInt32) + little(UInt32(0)) + little(UInt32.max)
             + little(UInt64.max) + little(UInt16(0))
         pieces.append((end, directory + record + locator + last))
     }

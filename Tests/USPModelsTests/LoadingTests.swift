@@ -110,9 +110,12 @@ private func message(_ body: () throws -> Void) -> String {
     for grid in [nil, Grid(8, 8)] {
         let model = try VisionTransformer.load(other, options(heads: 3, grid: grid)).model
         #expect(model.configuration.encoder.classToken && !model.configuration.encoder.embedsClass)
-        #expect(try model.tokens(Tensor.zeros([1, 4, 16, 16]), in: Context()).shape == [1, 65, 48])
+        #expect(
+            try model.tokens(Tensor.zeros([1, 4, 16, 16]), in: Context()).shape == [1, 65, 48])
     }
-    #expect(try VisionTransformer.load(archive, options(heads: 3)).model.configuration.encoder.embedsClass)
+    #expect(
+        try VisionTransformer.load(archive, options(heads: 3)).model.configuration.encoder
+            .embedsClass)
     // 63 patches and a class token are as many rows.
     let wide = try VisionTransformer.load(other, options(heads: 3, grid: Grid(7, 9))).model
     #expect(wide.configuration.encoder.embedsClass)

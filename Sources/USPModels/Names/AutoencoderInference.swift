@@ -48,7 +48,9 @@ extension FileModel {
     }
 
     /// What a load report says about a scale that neither the file nor its folder tells.
-    func assumedScale(_ sizes: KLAutoencoderConfiguration, _ given: LatentNormalization?) -> [SkippedItem] {
+    func assumedScale(_ sizes: KLAutoencoderConfiguration, _ given: LatentNormalization?)
+        -> [SkippedItem]
+    {
         guard given == nil, toldNormalization == nil,
             FolderConfiguration(beside: path)?.normalization == nil
         else { return [] }

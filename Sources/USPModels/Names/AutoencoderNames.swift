@@ -79,10 +79,12 @@ extension Dialect {
         let isDown = parts[1] == "down"
         let level = Int(parts[2]) ?? 0
         let block = [
-            parts[0], isDown ? "down_blocks" : "up_blocks", "\(isDown ? level : levels - 1 - level)",
+            parts[0], isDown ? "down_blocks" : "up_blocks",
+            "\(isDown ? level : levels - 1 - level)",
         ]
         switch parts[3] {
-        case "downsample", "upsample": return joined(block + [parts[3] + "rs", "0"], layer: parts[4...])
+        case "downsample", "upsample":
+            return joined(block + [parts[3] + "rs", "0"], layer: parts[4...])
         case "attn": return joined(block + ["attentions", parts[4]], layer: parts[5...])
         default: return joined(block + ["resnets", parts[4]], layer: parts[5...])
         }

@@ -46,7 +46,8 @@ extension FileModel {
         let isTold =
             argument != nil || told(key) != nil || FolderConfiguration(beside: path)?.heads != nil
         return isTold
-            ? [] : [SkippedItem(name: "\(name) \(heads)", reason: "the published one of width \(width)")]
+            ? []
+            : [SkippedItem(name: "\(name) \(heads)", reason: "the published one of width \(width)")]
     }
 
     /// What our own writer tells beside the tensors.
@@ -143,7 +144,8 @@ extension FileModel {
             grid: grid, channels: channels, patch: patch, width: width, depth: depth("blocks"),
             heads: try heads(width, options.heads, nil, "heads"),
             mlpRatio: try mlpRatio("blocks.0", width), classToken: hasClassToken,
-            embedsClass: embedsClass, activation: activation(.geluErf), epsilon: options.epsilon ?? 1e-6)
+            embedsClass: embedsClass, activation: activation(.geluErf),
+            epsilon: options.epsilon ?? 1e-6)
         try locating(path) { () throws(USPError) in try configuration.check() }
         return configuration
     }

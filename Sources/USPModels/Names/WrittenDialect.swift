@@ -38,13 +38,15 @@ extension FileModel {
             "\(path): no name in another layout for "
                 + unexpected.prefix(8).joined(separator: ", "))
         for name in names where sources[name]?.rowScale != nil {
-            throw USPError(.unsupported, "\(path): \(name): factors of rows have no place elsewhere")
+            throw USPError(
+                .unsupported, "\(path): \(name): factors of rows have no place elsewhere")
         }
         switch (wanted, dialect.family) {
         case (.diffusers, .autoencoder): return try diffusersAutoencoder()
         case (.diffusers, .diffusionTransformer): return try diffusersTransformer()
         case (.diffusers, .visionTransformer):
-            throw USPError(.unsupported, "\(path): diffusers has no masked autoencoders or classifiers")
+            throw USPError(
+                .unsupported, "\(path): diffusers has no masked autoencoders or classifiers")
         case (.official, _), (.training, _): return try official()
         }
     }
@@ -61,7 +63,8 @@ extension FileModel {
                 ("usp.scale", list(sizes.normalization.scale)),
                 ("usp.shift", list(sizes.normalization.shift)), ("usp.groups", "\(sizes.groups)"),
             ]
-        } else if dialect.family == .diffusionTransformer, let sizes = try? diffusionConfiguration() {
+        } else if dialect.family == .diffusionTransformer, let sizes = try? diffusionConfiguration()
+        {
             texts = [("usp.heads", "\(sizes.heads)"), ("usp.grid", "\(sizes.grid)")]
         }
         let own = metadata.filter { text in
@@ -91,7 +94,8 @@ extension FileModel {
         }
         for name in names {
             var shape = try shape(name)
-            if dialect.family == .autoencoder && Dialect.isAttentionMatrix(name) && shape.rank == 2 {
+            if dialect.family == .autoencoder && Dialect.isAttentionMatrix(name) && shape.rank == 2
+            {
                 shape = [shape[0], shape[1], 1, 1]
             }
             result.append(WrittenArray(name: name, shape: shape, parts: parts(name)))

@@ -24,7 +24,8 @@ struct Convert: ParsableCommand {
     var output: String
 
     @Option(
-        help: "The table to write, such as ema, which is preferred; all = every one, names in front.")
+        help:
+            "The table to write, such as ema, which is preferred; all = every one, names in front.")
     var table: String?
 
     @Option(help: "Type of floating-point arrays: f32, f16, bf16.")
