@@ -4,6 +4,8 @@ A difference is the largest absolute one over the largest absolute reference: 1e
 for gradients, 3e-2 for bf16, which also may not be further off than PyTorch's own autocast.
 """
 
+import json
+
 import golden
 import numpy as np
 import pytest
@@ -212,6 +214,22 @@ def test_vae_in_bf16(name):
     case, vae = autoencoder(name, "encode", dtype="bf16")
     posterior = vae.encode(case["in.images"], scaled=False)
     close_half(np.concatenate([posterior.mean, posterior.logvar], axis=1), case, "y")
+
+
+@pytest.mark.parametrize("generation", [0, 1])
+def test_folder_of_a_diffusers_autoencoder(tmp_path, generation):
+    case, _, weights = opened("vae_decode")
+    names = json.loads((golden.FOLDER / "models/vae_names.json").read_text())
+    arrays = {
+        names[name][generation]: value[:, :, 0, 0] if ".attn_1." in name and value.ndim == 4 else value
+        for name, value in weights.items()
+    }
+    usp.Checkpoint(arrays).save(tmp_path / "diffusion_pytorch_model.safetensors")
+    config = {"_class_name": "AutoencoderKL", "norm_num_groups": 32, "scaling_factor": 0.13025}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    vae = usp.VAE.load(tmp_path)
+    assert vae.scale == 0.13025 and "assumed" not in vae.report
+    close(vae.decode(case["in.x"], scaled=False), case["out.y"])
 
 
 def test_guided_loop_against_the_published_code():
