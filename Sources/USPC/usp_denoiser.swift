@@ -129,6 +129,41 @@ private func startFunction(
     }
 }
 
+/// A process with samplers behind a handle.
+protocol SamplerProcess: Handled {
+    /// Channels that a function has to give for latents of so many.
+    func outputChannels(_ channels: Int) -> Int
+}
+
+/// The arguments of a sampler's run, checked.
+struct SamplerRun<Process: SamplerProcess> {
+    let process: Process
+    let denoiser: Denoiser
+    let start: Tensor
+    let labels: [Int]?
+    let options: SampleOptions
+
+    init(
+        _ handle: OpaquePointer?, _ type: Process.Type, _ model: UnsafePointer<usp_denoiser>?,
+        _ latents: UnsafePointer<usp_tensor>?, _ name: String, _ y: UnsafePointer<usp_tensor>?,
+        _ given: UnsafePointer<usp_sample_options>?
+    ) throws(USPError) {
+        process = try USPC.handle(handle, type, String(type.handleName.dropFirst(4)))
+        denoiser = try USPC.denoiser(model, channels: process.outputChannels)
+        start = try tensor(latents, name, latentAxes)
+        labels = try optionalIntegers(y, "y", [.extent(start.shape[0])])
+        options = try sampleOptions(given, latents: start.shape)
+    }
+
+    /// Writes what the body makes of the process: latents like those of the start.
+    func write(
+        to out: UnsafeMutablePointer<usp_tensor>?, _ body: (Process) throws(USPError) -> Tensor
+    ) throws(USPError) {
+        let target = try output(out, "out", axes(start.shape))
+        try target.write(body(process))
+    }
+}
+
 /// The settings of one run.
 func sampleOptions(
     _ pointer: UnsafePointer<usp_sample_options>?, latents: Shape

@@ -5,8 +5,9 @@ import USPBase
 import USPKit
 import USPTensor
 
-extension Diffusion: Handled {
+extension Diffusion: SamplerProcess {
     static var handleName: String { "usp_diffusion" }
+    func outputChannels(_ channels: Int) -> Int { learnsVariance ? 2 * channels : channels }
 }
 
 @_cdecl("usp_diffusion_create") @implementation public func usp_diffusion_create(
@@ -81,9 +82,10 @@ let latentAxes: [Axis] = ["B", "C", "H", "W"]
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_diffusion_sample") { () throws(USPError) in
-        let run = try DiffusionRun(diffusion, denoiser, z, "z", y, options, out)
-        try run.target.write(
-            run.diffusion.sample(run.denoiser, from: run.start, labels: run.labels, run.options))
+        let run = try SamplerRun(diffusion, Diffusion.self, denoiser, z, "z", y, options)
+        try run.write(to: out) { diffusion throws(USPError) in
+            try diffusion.sample(run.denoiser, from: run.start, labels: run.labels, run.options)
+        }
     }
 }
 
@@ -93,33 +95,10 @@ let latentAxes: [Axis] = ["B", "C", "H", "W"]
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_diffusion_invert") { () throws(USPError) in
-        let run = try DiffusionRun(diffusion, denoiser, x, "x", y, options, out)
-        try run.target.write(
-            run.diffusion.invert(run.denoiser, from: run.start, labels: run.labels, run.options))
-    }
-}
-
-/// The arguments of a run of the process, checked.
-private struct DiffusionRun {
-    let diffusion: Diffusion
-    let denoiser: Denoiser
-    let start: Tensor
-    let labels: [Int]?
-    let options: SampleOptions
-    let target: StridedView
-
-    init(
-        _ handle: OpaquePointer?, _ model: UnsafePointer<usp_denoiser>?,
-        _ latents: UnsafePointer<usp_tensor>?, _ name: String, _ y: UnsafePointer<usp_tensor>?,
-        _ given: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
-    ) throws(USPError) {
-        let process = try USPC.handle(handle, Diffusion.self, "diffusion")
-        diffusion = process
-        denoiser = try USPC.denoiser(model) { process.learnsVariance ? 2 * $0 : $0 }
-        start = try tensor(latents, name, latentAxes)
-        labels = try optionalIntegers(y, "y", [.extent(start.shape[0])])
-        options = try sampleOptions(given, latents: start.shape)
-        target = try output(out, "out", axes(start.shape))
+        let run = try SamplerRun(diffusion, Diffusion.self, denoiser, x, "x", y, options)
+        try run.write(to: out) { diffusion throws(USPError) in
+            try diffusion.invert(run.denoiser, from: run.start, labels: run.labels, run.options)
+        }
     }
 }
 
@@ -131,19 +110,17 @@ private struct DiffusionRun {
     _ outVb: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_diffusion_losses") { () throws(USPError) in
-        let diffusion = try handle(diffusion, Diffusion.self, "diffusion")
-        let denoiser = try USPC.denoiser(denoiser) { diffusion.learnsVariance ? 2 * $0 : $0 }
-        let start = try tensor(start, "start", latentAxes)
-        let batch = [Axis.extent(start.shape[0])]
+        let run = try SamplerRun(diffusion, Diffusion.self, denoiser, start, "start", y, nil)
+        let batch = [Axis.extent(run.start.shape[0])]
         let losses = try output(outLosses, "out_losses", batch)
         let parts = [
             ("mse", try optionalOutput(outMse, "out_mse", batch)),
             ("vb", try optionalOutput(outVb, "out_vb", batch)),
         ]
-        let result = try diffusion.losses(
-            denoiser, start: start, steps: optionalIntegers(t, "t", batch),
-            labels: optionalIntegers(y, "y", batch),
-            noise: optionalTensor(noise, "noise", axes(start.shape)), seed: seed)
+        let result = try run.process.losses(
+            run.denoiser, start: run.start, steps: optionalIntegers(t, "t", batch),
+            labels: run.labels, noise: optionalTensor(noise, "noise", axes(run.start.shape)),
+            seed: seed)
         try losses.write(Tensor([result.losses.count], result.losses))
         for case (let name, let target?) in parts {
             guard let values = result.terms[name] else {
@@ -164,19 +141,16 @@ public func usp_diffusion_bits_per_dimension(
     _ outNoiseMse: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_diffusion_bits_per_dimension") { () throws(USPError) in
-        let diffusion = try handle(diffusion, Diffusion.self, "diffusion")
-        let denoiser = try USPC.denoiser(denoiser) { diffusion.learnsVariance ? 2 * $0 : $0 }
-        let start = try tensor(start, "start", latentAxes)
-        let batch = Axis.extent(start.shape[0])
-        let terms = [batch, .extent(diffusion.steps)]
+        let run = try SamplerRun(diffusion, Diffusion.self, denoiser, start, "start", y, options)
+        let batch = Axis.extent(run.start.shape[0])
+        let terms = [batch, .extent(run.process.steps)]
         let total = try output(outTotal, "out_total", [batch])
         let prior = try optionalOutput(outPrior, "out_prior", [batch])
         let vb = try optionalOutput(outVb, "out_vb", terms)
         let startErrors = try optionalOutput(outStartMse, "out_start_mse", terms)
         let noiseErrors = try optionalOutput(outNoiseMse, "out_noise_mse", terms)
-        let result = try diffusion.bitsPerDimension(
-            denoiser, of: start, labels: optionalIntegers(y, "y", [batch]),
-            sampleOptions(options, latents: start.shape))
+        let result = try run.process.bitsPerDimension(
+            run.denoiser, of: run.start, labels: run.labels, run.options)
         try total.write(result.total)
         try prior?.write(result.prior)
         try vb?.write(result.terms)

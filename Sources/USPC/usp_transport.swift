@@ -5,8 +5,9 @@ import USPBase
 import USPKit
 import USPTensor
 
-extension Transport: Handled {
+extension Transport: SamplerProcess {
     static var handleName: String { "usp_transport" }
+    func outputChannels(_ channels: Int) -> Int { channels }
 }
 
 @_cdecl("usp_transport_create") @implementation public func usp_transport_create(
@@ -48,37 +49,16 @@ extension Transport: Handled {
     }
 }
 
-/// The arguments of a run of the transport, checked.
-private struct TransportRun {
-    let transport: Transport
-    let denoiser: Denoiser
-    let start: Tensor
-    let labels: [Int]?
-    let options: SampleOptions
-
-    init(
-        _ handle: OpaquePointer?, _ model: UnsafePointer<usp_denoiser>?,
-        _ latents: UnsafePointer<usp_tensor>?, _ name: String, _ y: UnsafePointer<usp_tensor>?,
-        _ given: UnsafePointer<usp_sample_options>?
-    ) throws(USPError) {
-        transport = try USPC.handle(handle, Transport.self, "transport")
-        denoiser = try USPC.denoiser(model) { $0 }
-        start = try tensor(latents, name, latentAxes)
-        labels = try optionalIntegers(y, "y", [.extent(start.shape[0])])
-        options = try sampleOptions(given, latents: start.shape)
-    }
-}
-
 @_cdecl("usp_transport_sample_ode") @implementation public func usp_transport_sample_ode(
     _ transport: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
     _ z: UnsafePointer<usp_tensor>?, _ y: UnsafePointer<usp_tensor>?,
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_sample_ode") { () throws(USPError) in
-        let run = try TransportRun(transport, denoiser, z, "z", y, options)
-        let target = try output(out, "out", axes(run.start.shape))
-        try target.write(
-            run.transport.sampleODE(run.denoiser, from: run.start, labels: run.labels, run.options))
+        let run = try SamplerRun(transport, Transport.self, denoiser, z, "z", y, options)
+        try run.write(to: out) { transport throws(USPError) in
+            try transport.sampleODE(run.denoiser, from: run.start, labels: run.labels, run.options)
+        }
     }
 }
 
@@ -88,10 +68,10 @@ private struct TransportRun {
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_invert_ode") { () throws(USPError) in
-        let run = try TransportRun(transport, denoiser, x, "x", y, options)
-        let target = try output(out, "out", axes(run.start.shape))
-        try target.write(
-            run.transport.invertODE(run.denoiser, from: run.start, labels: run.labels, run.options))
+        let run = try SamplerRun(transport, Transport.self, denoiser, x, "x", y, options)
+        try run.write(to: out) { transport throws(USPError) in
+            try transport.invertODE(run.denoiser, from: run.start, labels: run.labels, run.options)
+        }
     }
 }
 
@@ -101,10 +81,10 @@ private struct TransportRun {
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_sample_sde") { () throws(USPError) in
-        let run = try TransportRun(transport, denoiser, z, "z", y, options)
-        let target = try output(out, "out", axes(run.start.shape))
-        try target.write(
-            run.transport.sampleSDE(run.denoiser, from: run.start, labels: run.labels, run.options))
+        let run = try SamplerRun(transport, Transport.self, denoiser, z, "z", y, options)
+        try run.write(to: out) { transport throws(USPError) in
+            try transport.sampleSDE(run.denoiser, from: run.start, labels: run.labels, run.options)
+        }
     }
 }
 
@@ -115,12 +95,12 @@ private struct TransportRun {
     _ outLosses: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_losses") { () throws(USPError) in
-        let run = try TransportRun(transport, denoiser, data, "data", y, nil)
+        let run = try SamplerRun(transport, Transport.self, denoiser, data, "data", y, nil)
         let batch = [Axis.extent(run.start.shape[0])]
         let losses = try output(outLosses, "out_losses", batch)
         var times: [Float]?
         if t != nil { times = try reals(t, "t", batch) }
-        let result = try run.transport.losses(
+        let result = try run.process.losses(
             run.denoiser, data: run.start, times: times, labels: run.labels,
             noise: optionalTensor(noise, "noise", axes(run.start.shape)), seed: seed)
         try losses.write(Tensor([result.losses.count], result.losses))
@@ -134,10 +114,10 @@ private struct TransportRun {
     _ outZ: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_likelihood") { () throws(USPError) in
-        let run = try TransportRun(transport, denoiser, x, "x", y, options)
+        let run = try SamplerRun(transport, Transport.self, denoiser, x, "x", y, options)
         let logp = try output(outLogp, "out_logp", [.extent(run.start.shape[0])])
         let noise = try optionalOutput(outZ, "out_z", axes(run.start.shape))
-        let result = try run.transport.likelihood(
+        let result = try run.process.likelihood(
             run.denoiser, of: run.start, labels: run.labels, run.options)
         try logp.write(Tensor([result.logLikelihood.count], result.logLikelihood))
         try noise?.write(result.noise)
