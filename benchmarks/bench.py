@@ -1,128 +1,184 @@
 #!/usr/bin/env python3
 """Times our library through its C interface, alternately with the peers on the same tensors.
 
-Every contender is a process of its own. After a warm-up the two run in turn (A B A B ...); medians
-are compared, outputs too. Nothing here decides whether a build passes.
+Every contender is a process of its own, stopped while another one runs. All take turns
+(A B C, A B C, ...); medians are compared, outputs too. Rows are written as they are measured.
+Nothing here decides whether a build passes.
 """
 
 import argparse
-import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 import contender
+import kernels
 import report
 import start
-from store import prepare
+import store
 from works import SCALING, WORKS, flops
 
-PEERS = {"f32": ["torch", "onnxruntime", "openvino"], "bf16": ["torch", "openvino"]}
+HERE = Path(__file__).resolve().parent
+KEYS = [work.key for work in WORKS] + ["start", "kernels"] + [work.key for work in SCALING]
+# Peers that have no bfloat16 on this kind of processor.
+F32_ONLY = {"onnxruntime"}
 
 
 def main():
     options = parsed()
-    root = Path(options.folder or tempfile.mkdtemp(prefix="usp-benchmarks-"))
-    root.mkdir(parents=True, exist_ok=True)
-    rows, tables = [], []
-    try:
-        measure(options, root, rows, tables)
-    finally:  # what was measured is kept, whatever stopped the rest
-        report.write(rows, tables, Path(options.out))
-        if not options.folder:
-            shutil.rmtree(root, ignore_errors=True)
+    root = store.root(Path(options.folder))
+    bench = Bench(options, root, time.monotonic() + 60 * options.minutes)
+    for key in options.rows:
+        if time.monotonic() > bench.end:
+            print(f"{key} and what follows is left out: {options.minutes} minutes are over")
+            break
+        bench.measure(key)
+    print(f"{(time.monotonic() - bench.end) / 60 + options.minutes:.1f} minutes in all")
 
 
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tools", default=".build/benchmarks", help="folder of usp-bench, usp-peak")
     parser.add_argument("--peers", help="a Python with torch, diffusers, onnxruntime, openvino")
-    parser.add_argument("--rows", help="keys of works, comma-separated: "
-                        + ", ".join(w.key for w in WORKS + SCALING) + ", start; default: all")
-    parser.add_argument("--dtypes", default="f32,bf16")
-    parser.add_argument("--contenders", help="peers to take, comma-separated; also: compile")
-    parser.add_argument("--rounds", type=int, default=7, help="timed runs of each side")
-    parser.add_argument("--quick", action="store_true", help="three rounds, no scaling tables")
-    parser.add_argument("--folder", help="keep weights and exported networks here")
-    parser.add_argument("--out", default=str(Path(__file__).resolve().parent))
-    return parser.parse_args()
+    parser.add_argument("--rows", type=listed, default=KEYS,
+                        help="only these, comma-separated, of: " + " ".join(KEYS))
+    parser.add_argument("--dtypes", type=listed, default=["f32", "bf16"])
+    parser.add_argument("--contenders", type=listed, help="only these peers, comma-separated")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each side, at most")
+    parser.add_argument("--seconds", type=float, default=30, help="of a row's turns, about")
+    parser.add_argument("--minutes", type=float, default=25, help="start no row after that")
+    parser.add_argument("--quick", action="store_true", help="one turn of each side")
+    parser.add_argument("--folder", default=f"{tempfile.gettempdir()}/usp-benchmarks",
+                        help="where weights and exported networks are kept for the next run")
+    parser.add_argument("--out", type=Path, default=HERE)
+    options = parser.parse_args()
+    if set(options.rows) - set(KEYS):
+        parser.error(f"unknown rows; there are: {' '.join(KEYS)}")
+    return options
 
 
-def measure(options, root, rows, scaling):
-    """Appends to both lists what the options ask for."""
-    wanted = options.rows.split(",") if options.rows else None
-    known = {work.key for work in WORKS + SCALING} | {"start"}
-    if wanted and set(wanted) - known:
-        sys.exit(f"unknown rows {sorted(set(wanted) - known)}; there are {sorted(known)}")
-    rounds = min(options.rounds, 3) if options.quick else options.rounds
-    for work in WORKS:
-        if not wanted or work.key in wanted:
-            for dtype in options.dtypes.split(","):
-                compare(work, dtype, rounds, options, prepare(work, root), rows)
-    if (not wanted and not options.quick) or (wanted and "start" in wanted):
-        rows += start.rows(options.tools, options.peers, prepare(WORKS[0], root), WORKS[-1], root)
-    for work in SCALING:
-        if (not wanted and not options.quick) or (wanted and work.key in wanted):
-            for dtype in options.dtypes.split(","):
-                scaling.append(alone(work, dtype, options, prepare(work, root)))
+def listed(text):
+    return [word for word in text.split(",") if word]
 
 
-def peak(tools, threads):
-    """GFLOP/s of f32 and bf16, GB/s of memory: a fresh measurement, since machines drift."""
-    result = subprocess.run([f"{tools}/usp-peak", str(threads)], capture_output=True, text=True)
-    f32, bf16, memory = map(float, result.stdout.split())
-    return {"f32": f32, "bf16": bf16 or f32, "memory": memory}
+@dataclass
+class Bench:
+    """One run of the benchmarks: what was asked for, and what later rows need of earlier ones."""
 
+    options: argparse.Namespace
+    root: Path
+    end: float  # of time.monotonic()
+    truths: dict = field(default_factory=dict)  # our f32 outputs by work
 
-def compare(work, dtype, rounds, options, folder, rows):
-    """Appends one row for each peer; one row without a peer if there is none."""
-    names = PEERS[dtype] if work.task != "train" else ["torch"]
-    if options.contenders:
-        names = [n for n in options.contenders.split(",") if n in PEERS[dtype] + ["compile"]]
-        names = [n for n in names if work.task != "train" or n in ("torch", "compile")]
-    for name in names if options.peers else [None]:
+    def measure(self, key):
+        options = self.options
+        if key == "start":
+            self.keep(start.rows(options, self.root))
+        elif key == "kernels":
+            kernels.measure(options)
+        else:
+            work = next(work for work in WORKS + SCALING if work.key == key)
+            for dtype in options.dtypes:
+                self.compare(work, dtype)
+
+    def keep(self, rows):
+        for row in rows:
+            report.line(row)
+        report.write(self.options.out, rows)
+
+    def compare(self, work, dtype):
+        """Measures our side and all peers of one work in turns."""
+        folder, sides = store.prepare(work, self.root), []
         try:
-            rows.append(pair(work, dtype, name, rounds, options, folder))
-            report.line(rows[-1])
+            sides.append(contender.ours(f"{self.options.tools}/usp-bench", work, dtype, folder))
+            for name in self.names(work, dtype):
+                try:
+                    sides.append(contender.peer(self.options.peers, name, dtype, work, folder))
+                except contender.Failed as error:
+                    print(f"{work.title}, {dtype}: {name} is left out: {error}", flush=True)
+            peaks = self.turns(work, sides)
+            self.keep(rows(work, dtype, sides, peaks, self.outputs(work, dtype, sides, folder)))
         except contender.Failed as error:
-            print(f"{work.title}, {dtype}, {name}: {error}", file=sys.stderr)
-
-
-def pair(work, dtype, name, rounds, options, folder):
-    top = peak(options.tools, work.threads)
-    ours = contender.ours(f"{options.tools}/usp-bench", work, dtype, folder)
-    theirs = None
-    try:
-        if name:
-            theirs = contender.peer(options.peers, name, dtype, work, folder)
-        sides = [side for side in (ours, theirs) if side]
-        for side in sides:
-            warm(side)
-        for _ in range(rounds):
+            print(f"{work.title}, {dtype}, is left out: {error}", flush=True)
+        finally:
             for side in sides:
-                time.sleep(0.05)  # the other side's threads stop spinning
-                side.run(repeats(side))
-        return row(work, dtype, ours, theirs, top, folder)
-    finally:
-        for side in (ours, theirs):
-            if side:
                 side.close()
 
+    def names(self, work, dtype):
+        if not self.options.peers or (work.table != "main" and dtype != "f32"):
+            return []
+        wanted = self.options.contenders or work.peers
+        return [name for name in work.peers
+                if name in wanted and (dtype == "f32" or name not in F32_ONLY)]
 
-def warm(side):
-    """Runs that are not counted, for at least a moment."""
+    def turns(self, work, sides):
+        """Runs all sides in turn; the machine's peaks, measured in between."""
+        peaks = [self.peak(work.threads)]
+        for side in sides:
+            warm(side, self.options.quick)
+        begin, most = time.monotonic(), 1 if self.options.quick else self.options.rounds
+        seconds = self.options.seconds / (1 if work.table == "main" else 4)
+        fewest = 3 if work.table == "main" else 1
+        for turn in range(most):
+            if turn >= fewest and time.monotonic() - begin > seconds:
+                break
+            for side in sides:
+                side.run(1 if self.options.quick else repeats(side))
+            peaks.append(self.peak(work.threads))
+        return {key: max(peak[key] for peak in peaks) for key in peaks[0]}
+
+    def peak(self, threads):
+        """GFLOP/s of f32 and bf16, GB/s of memory: fresh ones, since machines drift."""
+        command = [f"{self.options.tools}/usp-peak", str(threads), "1"]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        f32, bf16, memory = map(float, result.stdout.split())
+        return {"f32": f32, "bf16": bf16 or f32, "memory": memory}
+
+    def outputs(self, work, dtype, sides, folder):
+        """Every side's output by its name, and what is held to be true.
+
+        That is PyTorch's output in f32 ("truth"), so that no peer's rounding is booked on us;
+        and our own ("own"), which shows what bfloat16 alone changes.
+        """
+        found = {side.name: side.output(folder / f"{side.name}.f32") for side in sides}
+        if work.table != "main":
+            return found | {"truth": found.get("torch")}
+        if dtype == "f32":
+            self.truths[work.key] = found["usp"]
+        kept = folder / "truth.f32"
+        if dtype == "f32" and "torch" in found:
+            found["torch"].tofile(kept)
+        return found | {
+            "truth": self.output_of("torch", work, folder, kept),
+            "own": self.truths[work.key] if work.key in self.truths
+            else self.output_of("usp", work, folder, folder / "own.f32")}
+
+    def output_of(self, name, work, folder, path):
+        """What one side gives in f32: from the file, or from a run of it."""
+        if name == "torch" and path.exists():
+            return np.fromfile(path, np.float32)
+        if name == "torch" and not self.options.peers:
+            return None
+        side = (contender.peer(self.options.peers, name, "f32", work, folder) if name == "torch"
+                else contender.ours(f"{self.options.tools}/usp-bench", work, "f32", folder))
+        try:
+            return side.output(path)
+        finally:
+            side.close()
+
+
+def warm(side, quick):
+    """Runs that are not counted, until half a second is filled; the first result was one."""
     begin = time.perf_counter()
-    while time.perf_counter() - begin < 0.5:
-        side.run()
-    side.quick = side.seconds[-1]
-    side.seconds = []
+    while not quick and time.perf_counter() - begin + side.quick < 0.5:
+        side.run(counted=False)
 
 
 def repeats(side):
@@ -130,26 +186,32 @@ def repeats(side):
     return max(1, min(20, int(0.2 / side.quick)))
 
 
-def row(work, dtype, ours, theirs, top, folder):
-    seconds, memory = statistics.median(ours.seconds), ours.memory()
-    rate = flops(work) / seconds / 1e9
-    result = {
-        "work": work.title, "dtype": dtype, "ours_s": round(seconds, 6), "peer": None,
-        "peer_s": None, "ratio": None, "max_rel_error": None, "ours_rss_mb": round(memory, 1),
-        "peer_rss_mb": None, "ours_spread": spread(ours.seconds), "peer_spread": None,
-        "ours_gflops": round(rate, 1), "peak_gflops": top[dtype],
-        "ours_share_of_peak": round(rate / top[dtype], 3),
-        "weights_gb_per_s": round((folder / "weights.safetensors").stat().st_size / seconds / 1e9, 1),
-        "peak_gb_per_s": top["memory"],
-    }
-    if theirs:
-        other = statistics.median(theirs.seconds)
-        result |= {
-            "peer": theirs.name, "peer_s": round(other, 6), "ratio": round(other / seconds, 3),
-            "max_rel_error": error(ours.output(folder / "ours.f32"), theirs.output(folder / "peer.f32")),
-            "peer_rss_mb": round(theirs.memory(), 1), "peer_spread": spread(theirs.seconds),
+def rows(work, dtype, sides, top, outputs):
+    """One row for each peer; one without if there is none."""
+    ours, peers = sides[0], sides[1:] or [None]
+    seconds, rate = statistics.median(ours.seconds), flops(work) / 1e9
+    memory = round(ours.memory(), 1)
+    for peer in peers:
+        row = {
+            "work": work.title, "dtype": dtype, "ours_s": round(seconds, 6), "peer": None,
+            "peer_s": None, "ratio": None,
+            "max_rel_error": error(outputs["usp"], outputs.get("truth")),
+            "ours_rss_mb": memory, "peer_rss_mb": None, "table": work.table,
+            "ours_spread": spread(ours.seconds), "ours_runs": len(ours.seconds),
+            "ours_gflops": round(rate / seconds, 1), "peak_gflops": top[dtype],
+            "ours_share_of_peak": round(rate / seconds / top[dtype], 3),
+            "peak_gb_per_s": top["memory"],
+            "error_to_own_f32": error(outputs["usp"], outputs.get("own")),
         }
-    return result
+        if peer:
+            other = statistics.median(peer.seconds)
+            row |= {
+                "peer": peer.name, "peer_s": round(other, 6), "ratio": round(other / seconds, 3),
+                "peer_rss_mb": round(peer.memory(), 1), "peer_spread": spread(peer.seconds),
+                "peer_error": error(outputs[peer.name], outputs.get("truth")),
+                "error_between": error(outputs["usp"], outputs[peer.name]),
+            }
+        yield row
 
 
 def spread(seconds):
@@ -160,30 +222,16 @@ def spread(seconds):
     return round((quarters[2] - quarters[0]) / statistics.median(seconds), 3)
 
 
-def error(ours, theirs):
-    """Largest difference over the largest value."""
-    if ours.shape != theirs.shape:
-        raise contender.Failed(f"outputs of {ours.size} and {theirs.size} values")
-    return float(f"{np.abs(ours - theirs).max() / np.abs(theirs).max():.3e}")
-
-
-def alone(work, dtype, options, folder):
-    """Our side only, for the tables of growth."""
-    ours = contender.ours(f"{options.tools}/usp-bench", work, dtype, folder)
-    try:
-        warm(ours)
-        for _ in range(3):
-            ours.run(repeats(ours))
-        seconds = statistics.median(ours.seconds)
-        result = {"table": work.table, "work": work.title, "dtype": dtype,
-                  "ours_s": round(seconds, 6), "ours_rss_mb": round(ours.memory(), 1),
-                  "ours_gflops": round(flops(work) / seconds / 1e9, 1)}
-        print(json.dumps(result), flush=True)
-        return result
-    finally:
-        ours.close()
+def error(values, truth):
+    """Largest difference over the largest value; None without a truth."""
+    if truth is None:
+        return None
+    if values.shape != truth.shape:
+        raise contender.Failed(f"outputs of {values.size} and {truth.size} values")
+    return float(f"{np.abs(values - truth).max() / np.abs(truth).max():.3e}")
 
 
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    sys.stdout.reconfigure(line_buffering=True)
     main()

@@ -1,9 +1,15 @@
-"""A process that runs one work again and again when told: ours, or one of the peers'."""
+"""A process that runs one work again and again when told: ours, or one of the peers'.
+
+Between its turns it is stopped (SIGSTOP), so that waiting threads take nothing from the one that
+is being timed.
+"""
 
 import json
 import os
+import signal
 import subprocess
-import sys
+import tempfile
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,40 +18,62 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 # Settings of other libraries that the surroundings may hold.
 FOREIGN = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+# Seconds that a process may take to answer, compiling included.
+PATIENCE = 300
+# The file that a runtime loads instead of PyTorch's modules.
+EXPORTED = {"onnxruntime": "model.onnx", "openvino": "model.xml"}
 
 
 class Failed(Exception):
-    """The process ended, or answered with an error."""
+    """The process ended, took too long, or answered with an error."""
 
 
 class Contender:
-    """Started on a work; `seconds` are the times of the runs so far."""
+    """Started on a work; `seconds` are the times of the counted runs, `quick` of the latest."""
 
     def __init__(self, name, command, threads):
         environment = {key: value for key, value in os.environ.items() if key not in FOREIGN}
         environment["OMP_NUM_THREADS"] = str(threads)
         self.name, self.seconds = name, []
+        self.errors = tempfile.TemporaryFile("w+", errors="replace")
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-            stderr=None if os.environ.get("BENCH_VERBOSE") else subprocess.DEVNULL)
-        self.answer("ready")
+            stderr=self.errors)
+        self.quick = float(self.answer("ready")[0])
+        self.process.send_signal(signal.SIGSTOP)
 
     def answer(self, expected):
-        for line in self.process.stdout:
-            word, *values = line.split() or [""]
-            if word == expected:
-                return values
-            if word == "error":
-                raise Failed(line.strip())
-        raise Failed(f"{self.name} ended with status {self.process.wait()}")
+        timer = threading.Timer(PATIENCE, self.process.kill)
+        timer.start()
+        try:
+            for line in self.process.stdout:
+                word, *values = line.split() or [""]
+                if word == expected:
+                    return values
+                if word == "error":
+                    raise Failed(line.strip())
+            raise Failed(f"ended with status {self.process.wait()}: {self.last_words()}")
+        finally:
+            timer.cancel()
+
+    def last_words(self):
+        self.errors.seek(0)
+        lines = [line for line in self.errors.read().splitlines() if line.strip()]
+        return lines[-1].strip() if lines else "no message"
 
     def ask(self, *words):
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
-        return self.answer("ok")
+        values = self.answer("ok")
+        self.process.send_signal(signal.SIGSTOP)
+        return values
 
-    def run(self, count=1):
-        self.seconds += map(float, self.ask("run", count))
+    def run(self, count=1, counted=True):
+        times = [float(value) for value in self.ask("run", count)]
+        self.quick = min(times)
+        if counted:
+            self.seconds += times
 
     def output(self, path):
         self.ask("output", path)
@@ -56,11 +84,13 @@ class Contender:
 
     def close(self):
         try:
+            self.process.send_signal(signal.SIGCONT)
             self.process.stdin.close()
             self.process.wait(timeout=30)
         except (OSError, subprocess.TimeoutExpired):
             self.process.kill()
             self.process.wait()
+        self.errors.close()
 
 
 def ours(tool, work, dtype, folder):
@@ -70,24 +100,23 @@ def ours(tool, work, dtype, folder):
 def words(work, dtype, folder):
     """The arguments of our runner."""
     return [work.family, work.task, work.model, str(work.batch), str(work.size), dtype,
-            str(work.threads), str(folder)]
+            str(work.threads), str(folder), str(work.tile)]
 
 
 def peer(python, name, dtype, work, folder):
-    for runtime, (format, file) in {"onnxruntime": ("onnx", "model.onnx"),
-                                    "openvino": ("openvino", "model.xml")}.items():
-        if name == runtime and not (folder / file).exists():
-            export(python, format, work, folder)
     described = json.dumps(asdict(work))
+    if name in EXPORTED and not (folder / EXPORTED[name]).exists():
+        export(python, name, described, folder)
     command = [python, str(HERE / "peers.py"), name, dtype, described, str(folder)]
     return Contender(name, command, work.threads)
 
 
-def export(python, format, work, folder):
-    described = json.dumps(asdict(work))
-    result = subprocess.run(
-        [python, str(HERE / "peers.py"), "export", format, described, str(folder)],
-        capture_output=True, text=True)
+def export(python, name, described, folder):
+    """Writes the work's network for a runtime; complete or not at all."""
+    command = [python, str(HERE / "peer_export.py"), name, described, str(folder)]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"exporting took more than {PATIENCE} s") from error
     if result.returncode:
-        print(result.stderr[-2000:], file=sys.stderr)
-        raise Failed(f"exporting {work.key} to {format} failed")
+        raise Failed(f"exporting failed: {(result.stderr.strip().splitlines() or ['?'])[-1]}")

@@ -1,6 +1,8 @@
 /* Runs one work through the C ABI, driven by lines on standard input.
- *   usp-bench FAMILY TASK MODEL BATCH SIZE f32|bf16 THREADS FOLDER
+ *   usp-bench FAMILY TASK MODEL BATCH SIZE f32|bf16 THREADS FOLDER TILE
  * Commands: `run N` (N timed runs), `output PATH` (the first result as f32), `memory`, `quit`.
+ * When the first result is there it says `ready` and the seconds of its last run; a training
+ * work's result is the losses of its first steps.
  * With the environment variable BENCH_ONCE it ends after the first result (cold start). */
 #include "usp.h"
 #include <stdio.h>
@@ -13,11 +15,12 @@
         if ((call) != USP_OK) fail(usp_last_error()); \
     } while (0)
 
-enum { CLASSES = 1000 };
+enum { CLASSES = 1000, STEPS = 3 };
 
 typedef struct {
     const char *family, *task, *folder;
     int64_t batch, size;
+    int32_t tile;
     usp_model *model;
     usp_trainer *trainer;
     usp_tensor x, t, y, noise, out;
@@ -125,6 +128,7 @@ static void run(work *w) {
     } else {
         usp_vae_options options = USP_VAE_OPTIONS_INIT;
         options.raw = 1;
+        options.tile = w->tile;
         if (is(w->task, "encode")) MUST(usp_vae_encode(w->model, &w->x, &options, &w->out, NULL));
         else MUST(usp_vae_decode(w->model, &w->x, &options, &w->out));
     }
@@ -139,23 +143,29 @@ static double memory(void) {
     return (double)kilobytes / 1024;
 }
 
-static void serve(work *w, const float *first) {
+static void write_floats(const char *path, const float *values, size_t n) {
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(values, sizeof *values, n, file) != n) fail(path);
+    fclose(file);
+    printf("ok\n");
+}
+
+static double timed(work *w) {
+    const double begin = now();
+    run(w);
+    return now() - begin;
+}
+
+static void serve(work *w, const float *first, size_t values) {
     char line[4096], path[4096];
     int runs;
     while (fgets(line, sizeof line, stdin)) {
         if (sscanf(line, "run %d", &runs) == 1) {
             printf("ok");
-            for (int i = 0; i < runs; i++) {
-                const double begin = now();
-                run(w);
-                printf(" %.9f", now() - begin);
-            }
+            for (int i = 0; i < runs; i++) printf(" %.9f", timed(w));
             printf("\n");
         } else if (sscanf(line, "output %4095s", path) == 1) {
-            FILE *file = fopen(path, "wb");
-            if (!file || fwrite(first, 4, count(&w->out), file) != count(&w->out)) fail(path);
-            fclose(file);
-            printf("ok\n");
+            write_floats(path, first, values);
         } else if (is(line, "memory\n")) {
             printf("ok %.1f\n", memory());
         } else {
@@ -165,20 +175,31 @@ static void serve(work *w, const float *first) {
     }
 }
 
+/* The first results, one after another: all steps' of a training work. */
+static float *first_results(work *w, size_t *values, double *seconds) {
+    const size_t n = count(&w->out), steps = w->trainer ? STEPS : 1;
+    float *all = malloc(n * steps * sizeof *all);
+    if (!all) fail("out of memory");
+    for (size_t i = 0; i < steps; i++) {
+        *seconds = timed(w);
+        memcpy(all + i * n, w->out.data, n * sizeof *all);
+    }
+    *values = n * steps;
+    return all;
+}
+
 int main(int argc, char **argv) {
-    if (argc != 9) fail("usage: usp-bench FAMILY TASK MODEL BATCH SIZE DTYPE THREADS FOLDER");
-    work w = {argv[1], argv[2], argv[8], atoll(argv[4]), atoll(argv[5]), NULL, NULL,
-              {0}, {0}, {0}, {0}, {0}};
+    if (argc != 10) fail("usage: usp-bench FAMILY TASK MODEL BATCH SIZE DTYPE THREADS FOLDER TILE");
+    work w = {.family = argv[1], .task = argv[2], .folder = argv[8], .batch = atoll(argv[4]),
+              .size = atoll(argv[5]), .tile = atoi(argv[9])};
     MUST(usp_set_threads(atoi(argv[7])));
     read_inputs(&w);
     open_model(&w, argv[6]);
-    run(&w);
-    const size_t bytes = count(&w.out) * sizeof(float);
-    float *first = malloc(bytes);
-    if (!first) fail("out of memory");
-    memcpy(first, w.out.data, bytes);
-    printf("ready\n");
+    size_t values;
+    double seconds;
+    float *first = first_results(&w, &values, &seconds);
+    printf("ready %.9f\n", seconds);
     fflush(stdout);
-    if (!getenv("BENCH_ONCE")) serve(&w, first);
+    if (!getenv("BENCH_ONCE")) serve(&w, first, values);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* The machine's peak: multiply-adds a second of THREADS threads in f32 and in bf16 dot products,
  * and bytes a second of reading memory. Prints `f32 bf16 memory` in GFLOP/s and GB/s (0: none).
- *   usp-peak THREADS */
+ *   usp-peak THREADS [ROUNDS]     the best of some rounds of a twentieth of a second */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
@@ -11,7 +11,8 @@
 #include <immintrin.h>
 #endif
 
-enum { F32, BF16, MEMORY, KINDS, LANES = 24, ROUNDS = 5 };
+enum { F32, BF16, MEMORY, KINDS, LANES = 24, MOST_ROUNDS = 16 };
+static int rounds = 5;
 static const size_t bytes = (size_t)64 << 20;
 
 static double now(void) {
@@ -90,14 +91,14 @@ static double slice(int kind, const float *data, float *out) {
 typedef struct {
     pthread_barrier_t *start;
     float *data, sum;
-    double rate[KINDS][ROUNDS];
+    double rate[KINDS][MOST_ROUNDS];
 } job;
 
 /* Threads that share a core slow each other: all run for the same time, and the sum counts. */
 static void *body(void *argument) {
     job *j = argument;
     for (int kind = 0; kind < KINDS; kind++) {
-        for (int round = 0; round < ROUNDS; round++) {
+        for (int round = 0; round < rounds; round++) {
             double done = 0;
             pthread_barrier_wait(j->start);
             const double begin = now();
@@ -110,7 +111,8 @@ static void *body(void *argument) {
 
 int main(int argc, char **argv) {
     const int threads = argc > 1 ? atoi(argv[1]) : 1;
-    if (threads < 1 || threads > 1024) return 1;
+    if (argc > 2) rounds = atoi(argv[2]);
+    if (threads < 1 || threads > 1024 || rounds < 1 || rounds > MOST_ROUNDS) return 1;
     pthread_barrier_t start;
     pthread_barrier_init(&start, NULL, (unsigned)threads);
     pthread_t ids[1024];
@@ -129,7 +131,7 @@ int main(int argc, char **argv) {
     for (int i = 1; i < threads; i++) pthread_join(ids[i], NULL);
     for (int kind = 0; kind < KINDS; kind++) {
         double best = 0;
-        for (int round = 0; round < ROUNDS; round++) {
+        for (int round = 0; round < rounds; round++) {
             double rate = 0;
             for (int i = 0; i < threads; i++) rate += jobs[i].rate[kind][round];
             if (rate > best) best = rate;

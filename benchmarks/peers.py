@@ -1,7 +1,9 @@
 """Runs one peer (PyTorch, ONNX Runtime, OpenVINO) on one work, driven by lines on standard input.
 
 Commands: `run N` (N timed runs), `output PATH` (the first result as f32), `memory`, `quit`.
-Started as: peers.py PEER DTYPE WORK_JSON FOLDER, or peers.py export FORMAT WORK_JSON FOLDER.
+When the first result is there it says `ready` and the seconds of its last run; a training work's
+result is the losses of its first steps.
+Started as: peers.py PEER DTYPE WORK_JSON FOLDER
 """
 
 import json
@@ -15,14 +17,8 @@ for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
 
 import numpy as np  # noqa: E402
 
-from works import Work, inputs  # noqa: E402
-
-FORWARD_INPUTS = {"dit": ("x", "t", "y"), "vit": ("x",), "vae": ("x",)}
-
-
-def feeds(work):
-    arrays = inputs(work)
-    return {name: arrays[name] for name in FORWARD_INPUTS[work.family]}
+from contender import EXPORTED  # noqa: E402
+from works import STEPS, Work, feeds, inputs  # noqa: E402
 
 
 class Torch:
@@ -43,6 +39,8 @@ class Torch:
         self.arrays = {name: torch.from_numpy(array) for name, array in inputs(work).items()}
         if work.task == "train":
             self.prepare_training(module)
+        else:
+            self.arguments = [self.arrays[name] for name in feeds(work)]
 
     def prepare_training(self, module):
         torch = self.torch
@@ -79,9 +77,8 @@ class Torch:
     def run(self):
         if self.work.task == "train":
             return self.step()
-        arguments = [self.arrays[name] for name in FORWARD_INPUTS[self.work.family]]
         with self.torch.inference_mode(), self.autocast:
-            return self.module(*arguments)
+            return self.module(*self.arguments)
 
     def array(self, result):
         return result.float().numpy()
@@ -95,7 +92,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = work.threads
         options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(
-            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+            str(folder / EXPORTED["onnxruntime"]), options, providers=["CPUExecutionProvider"])
         self.feeds = feeds(work)
 
     def run(self):
@@ -110,7 +107,7 @@ class OpenVino:
         import openvino
 
         core = openvino.Core()
-        self.request = core.compile_model(str(folder / "model.xml"), "CPU", {
+        self.request = core.compile_model(str(folder / EXPORTED["openvino"]), "CPU", {
             "INFERENCE_PRECISION_HINT": dtype, "INFERENCE_NUM_THREADS": work.threads,
             "PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
         self.feeds = list(feeds(work).values())
@@ -125,30 +122,8 @@ class OpenVino:
 
 PEERS = {
     "torch": Torch, "onnxruntime": OnnxRuntime, "openvino": OpenVino,
-    "compile": lambda work, dtype, folder: Torch(work, dtype, folder, compiled=True),
+    "torch.compile": lambda work, dtype, folder: Torch(work, dtype, folder, compiled=True),
 }
-
-
-def export(format, work, folder):
-    """The work's network as a file that the runtime loads without PyTorch."""
-    import torch
-    from safetensors.torch import load_file
-
-    from peer_models import network
-
-    module = network(work, load_file(folder / "weights.safetensors"))
-    arguments = {name: torch.from_numpy(array) for name, array in feeds(work).items()}
-    if format == "onnx":
-        torch.onnx.export(
-            module, tuple(arguments.values()), folder / "model.onnx", dynamo=True,
-            external_data=True, input_names=list(arguments), verbose=False)
-    else:
-        import openvino
-
-        model = openvino.convert_model(
-            module, example_input=tuple(arguments.values()),
-            input=[tuple(value.shape) for value in arguments.values()])
-        openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
 
 
 def memory():
@@ -159,9 +134,13 @@ def memory():
     return 0.0
 
 
-def serve(runner):
-    first = np.array(runner.array(runner.run()), np.float32)
-    print("ready", flush=True)
+def serve(runner, task):
+    results = []
+    for _ in range(STEPS if task == "train" else 1):
+        begin = time.perf_counter()
+        results.append(np.array(runner.array(runner.run()), np.float32))
+        seconds = time.perf_counter() - begin
+    print("ready", seconds, flush=True)
     for line in sys.stdin:
         command, *arguments = line.split()
         if command == "run":
@@ -172,7 +151,7 @@ def serve(runner):
                 times.append(time.perf_counter() - begin)
             print("ok", *times, flush=True)
         elif command == "output":
-            first.tofile(arguments[0])
+            np.concatenate(results, axis=None).tofile(arguments[0])
             print("ok", flush=True)
         elif command == "memory":
             print("ok", memory(), flush=True)
@@ -181,12 +160,9 @@ def serve(runner):
 
 
 def main():
-    what, how, described, folder = sys.argv[1:5]
-    work, folder = Work(**json.loads(described)), Path(folder)
-    if what == "export":
-        export(how, work, folder)
-    else:
-        serve(PEERS[what](work, how, folder))
+    name, dtype, described, folder = sys.argv[1:5]
+    work = Work(**json.loads(described))
+    serve(PEERS[name](work, dtype, Path(folder)), work.task)
 
 
 if __name__ == "__main__":

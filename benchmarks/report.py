@@ -1,66 +1,143 @@
-"""Keeps the rows: results.json, scaling.json, and RESULTS.md for people."""
+"""Keeps the rows: results.json and kernels.json, and RESULTS.md for people."""
 
 import json
 import platform
+
+from works import SCALING, WORKS
+
+ORDER = [work.title for work in WORKS + SCALING]
 
 
 def line(row):
     """One row on the terminal."""
     text = f"{row['work']:<40} {row['dtype']:<5} ours {row['ours_s']:.4f} s"
-    text += f" ({row['ours_gflops']:.0f} GFLOP/s, {100 * row['ours_share_of_peak']:.0f} % of peak)"
+    if "ours_gflops" in row:
+        text += f" ({row['ours_gflops']:.0f} GFLOP/s, {percent(row['ours_share_of_peak'])} of peak)"
     if row["peer"]:
-        text += (f"  {row['peer']} {row['peer_s']:.4f} s  ratio {row['ratio']:.2f}"
-                 f"  error {row['max_rel_error']:.1e}"
-                 f"  memory {row['ours_rss_mb']:.0f} / {row['peer_rss_mb']:.0f} MB")
+        text += f"  {row['peer']} {row['peer_s']:.4f} s  ratio {row['ratio']:.2f}"
+        text += f"  errors {brief(row['max_rel_error'])} / {brief(row.get('peer_error'))}"
+        text += f"  memory {row['ours_rss_mb']:.0f} / {row['peer_rss_mb']:.0f} MB"
     print(text, flush=True)
 
 
-def merged(path, rows, key):
+def kernel_line(row):
+    print(f"{row['operation']:<44} {row['dtype']:<5} error {brief(row['error'])}, gradient "
+          f"{brief(row['gradient_error'])}  {rates(row, '')}  {rates(row, 'gradient_')}", flush=True)
+
+
+def percent(share):
+    return "" if share is None else f"{100 * share:.0f} %"
+
+
+def brief(error):
+    return "" if error is None else f"{error:.1e}"
+
+
+def read(path):
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def save(path, rows):
+    body = ",\n".join(json.dumps(row) for row in rows)
+    path.write_text(f"[\n{body}\n]\n")
+
+
+def merged(old, rows, key):
     """Old rows, with those measured again replaced."""
-    old = json.loads(path.read_text()) if path.exists() else []
     fresh = {key(row) for row in rows}
     return [row for row in old if key(row) not in fresh] + rows
 
 
-def write(rows, scaling, folder):
+def write(folder, rows):
+    """Merges rows of works into the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    results = merged(folder / "results.json", rows, lambda r: (r["work"], r["dtype"], r["peer"]))
-    tables = merged(folder / "scaling.json", scaling, lambda r: (r["table"], r["work"], r["dtype"]))
-    for name, content in (("results.json", results), ("scaling.json", tables)):
-        body = ",\n".join(json.dumps(row) for row in content)
-        (folder / name).write_text(f"[\n{body}\n]\n")
-    (folder / "RESULTS.md").write_text(markdown(results, tables))
+    key = lambda row: (row["work"], row["dtype"], row["peer"])  # noqa: E731
+    results = merged(read(folder / "results.json"), list(rows), key)
+    place = {title: at for at, title in enumerate(ORDER)}
+    results.sort(key=lambda row: (place.get(row["work"], len(ORDER)), row["dtype"] != "f32"))
+    save(folder / "results.json", results)
+    write_page(folder)
 
 
-def markdown(rows, tables):
-    parts = [
-        "# Measured", "",
-        f"On {processor()}. Seconds are medians of alternate runs of both sides on the same tensors;",
-        "ratio is the peer's time over ours; error is the largest difference over the largest value;",
-        "memory is the peak resident memory of each process. Share is of multiply-adds over the peak",
-        "that a loop of nothing else reaches at that moment; Winograd needs fewer than are counted.", "",
-        "| work | type | ours, s | share | peer | peer, s | ratio | error | memory, MB | of peer's |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
-    for row in rows:
-        parts.append("| " + " | ".join(cells(row)) + " |")
-    for table in dict.fromkeys(row["table"] for row in tables):
-        parts += ["", f"## Growth with {table}", "", "| work | type | ours, s | GFLOP/s | memory, MB |",
-                  "| --- | --- | --- | --- | --- |"]
-        parts += [f"| {r['work']} | {r['dtype']} | {r['ours_s']:.4f} | {r['ours_gflops']:.0f} "
-                  f"| {r['ours_rss_mb']:.0f} |" for r in tables if r["table"] == table]
-    return "\n".join(parts) + "\n"
+def write_kernels(folder, rows):
+    """Merges rows of operations into the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = lambda row: (row["operation"], row["dtype"])  # noqa: E731
+    save(folder / "kernels.json", merged(read(folder / "kernels.json"), rows, key))
+    write_page(folder)
 
 
-def cells(row):
-    share = row.get("ours_share_of_peak")
-    values = [row["work"], row["dtype"], f"{row['ours_s']:.4f}", f"{100 * share:.0f} %" if share else ""]
+HEAD = """# Measured
+
+On {machine}. Seconds are medians of runs in turn with the peers, on the same tensors, one process
+computing at a time; ratio is the peer's time over ours. Share is of multiply-adds over the peak
+that a loop of nothing else reached between the turns ({peak}); Winograd needs fewer than
+are counted. Error is the largest difference from PyTorch's f32 output over its largest value, ours
+/ the peer's (of a training step: of its first losses). Memory is the peak of each process.
+"""
+COMPARED = ("work", "type", "ours, s", "share", "peer", "peer, s", "ratio", "error",
+            "memory, MB", "of peer's")
+KERNELS = ("operation", "type", "error", "gradient error", "speed", "speed with gradient")
+KERNEL_HEAD = """
+## Operations
+
+Each through the engine, on the machine's threads: errors are against double precision on small
+odd sizes, largest difference over the largest value, gradients by differences along a random
+direction; speed is at the models' sizes, forward alone and with the gradient.
+"""
+
+
+def write_page(folder):
+    rows, operations = read(folder / "results.json"), read(folder / "kernels.json")
+    parts = [HEAD.format(machine=processor(), peak=peaks(rows))]
+    parts += table(COMPARED, [compared(r) for r in rows if r.get("table") in ("main", "start")])
+    growths = [row for row in rows if row.get("table") not in ("main", "start")]
+    for name in dict.fromkeys(row["table"] for row in growths):
+        parts += [f"\n## Growth with {name}\n"]
+        parts += table(COMPARED, [compared(row) for row in growths if row["table"] == name])
+    if operations:
+        parts += [KERNEL_HEAD] + table(KERNELS, [operation(row) for row in operations])
+    (folder / "RESULTS.md").write_text("\n".join(parts) + "\n")
+
+
+def table(titles, rows):
+    lines = [titles, ["---"] * len(titles), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines]
+
+
+def compared(row):
+    cells = [row["work"], row["dtype"], f"{row['ours_s']:.4f}",
+             percent(row.get("ours_share_of_peak"))]
+    ours = brief(row["max_rel_error"])
     if not row["peer"]:
-        return values + ["", "", "", "", f"{row['ours_rss_mb']:.0f}", ""]
-    error = row["max_rel_error"]
-    return values + [
+        return cells + ["", "", "", ours, f"{row['ours_rss_mb']:.0f}", ""]
+    theirs = brief(row.get("peer_error"))
+    return cells + [
         row["peer"], f"{row['peer_s']:.4f}", f"{row['ratio']:.2f}",
-        f"{error:.1e}" if error is not None else "", f"{row['ours_rss_mb']:.0f}",
+        f"{ours} / {theirs}" if theirs else ours,
+        f"{row['ours_rss_mb']:.0f} / {row['peer_rss_mb']:.0f}",
         f"{row['ours_rss_mb'] / row['peer_rss_mb']:.2f}"]
+
+
+def operation(row):
+    return [row["operation"], row["dtype"], brief(row["error"]), brief(row["gradient_error"]),
+            rates(row, ""), rates(row, "gradient_")]
+
+
+def rates(row, prefix):
+    """Speed in the unit that limits the operation, and the share of the machine's peak."""
+    if row.get(prefix + "rate") is None:
+        return ""
+    return f"{row[prefix + 'rate']:.0f} {row['unit']} ({percent(row[prefix + 'share'])})"
+
+
+def peaks(rows):
+    best = {}
+    for row in rows:
+        if row.get("table") == "main":
+            best[row["dtype"]] = max(best.get(row["dtype"], 0), row["peak_gflops"])
+    texts = [f"{value:.0f} GFLOP/s {name}" for name, value in sorted(best.items(), reverse=True)]
+    return "highest: " + ", ".join(texts) if texts else "not measured"
 
 
 def processor():

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Measures our speed through the C ABI; with a Python that has the peers, theirs on the same tensors.
-#   benchmarks/run.sh [PEERS_PYTHON] [options of bench.py]      BENCH="--quick" make bench
+#   benchmarks/run.sh [PEERS_PYTHON] [options of bench.py]
+# ROWS=dit-b,start in the environment takes only these rows; QUICK=1 is a smoke test that keeps its
+# numbers in .build/benchmarks/quick.
 set -eu
 cd "$(dirname "$0")/.."
 out=.build/benchmarks
@@ -16,5 +18,5 @@ case ${1-} in
 esac
 python=python3
 python3 -c 'import numpy' 2>/dev/null || python=${peers:-python3}
-# shellcheck disable=SC2086
-exec "$python" benchmarks/bench.py --tools "$out" ${peers:+--peers "$peers"} ${BENCH-} "$@"
+exec "$python" benchmarks/bench.py --tools "$out" ${peers:+--peers "$peers"} \
+    ${ROWS:+--rows "$ROWS"} ${QUICK:+--quick --out "$out/quick"} "$@"

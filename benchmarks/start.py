@@ -9,7 +9,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import store
 from contender import FOREIGN, words
+from works import WORKS
 
 HERE = Path(__file__).resolve().parent
 IMPORT = ("import time; begin = time.perf_counter(); import usp; "
@@ -30,42 +32,49 @@ def timed(command, **environment):
     return time.perf_counter() - begin, usage.ru_maxrss / 1024, text
 
 
-def rows(tools, python, folder, work, root):
-    """The rows for the first DiT-B/2 output and for importing, files already in the page cache."""
-    from store import prepare
+def printed(command, **environment):
+    """The same, with the seconds that the process printed."""
+    _, memory, text = timed(command, **environment)
+    return float(text), memory
 
-    folder = prepare(work, root)
-    ours = [timed([f"{tools}/usp-bench", *words(work, "f32", folder)], BENCH_ONCE="1")
-            for _ in range(7)]
-    result = [row("From process start to the first DiT-B/2 output, batch 1", ours)]
-    if python:
-        command = [python, str(HERE / "peers.py"), "torch", "f32", json.dumps(asdict(work)),
-                   str(folder)]
-        theirs = [timed(command) for _ in range(5)]
-        result[0] |= {"peer": "python + torch", "peer_s": median(theirs),
-                      "peer_rss_mb": round(theirs[0][1], 1),
-                      "ratio": round(median(theirs) / result[0]["ours_s"], 1)}
+
+def rows(options, root):
+    """First DiT-B/2 output and import, files in the page cache; both sides in turn."""
+    work = next(work for work in WORKS if work.key == "dit-b1")
+    folder = store.prepare(work, root)
+    peers = [options.peers, str(HERE / "peers.py"), "torch", "f32", json.dumps(asdict(work)),
+             str(folder)]
     bindings = str(HERE.parent / "bindings" / "python")
-    imports = [timed([sys.executable, "-c", IMPORT], PYTHONPATH=bindings) for _ in range(7)]
-    result.append(row("import usp", [(float(text), rss, "") for _, rss, text in imports]))
-    if python:
-        command = [python, "-c", IMPORT.replace("import usp", "import torch")]
-        theirs = [timed(command) for _ in range(5)]
-        theirs = [(float(text), rss, "") for _, rss, text in theirs]
-        result[1] |= {"peer": "import torch", "peer_s": median(theirs),
-                      "peer_rss_mb": round(theirs[0][1], 1),
-                      "ratio": round(median(theirs) / result[1]["ours_s"], 1)}
-    for line in result:
-        print(json.dumps(line), flush=True)
+    first = lambda: timed([f"{options.tools}/usp-bench", *words(work, "f32", folder)],  # noqa: E731
+                          BENCH_ONCE="1")
+    bind = lambda: printed([sys.executable, "-c", IMPORT], PYTHONPATH=bindings)  # noqa: E731
+    theirs = (lambda: timed(peers), lambda: printed(
+        [options.peers, "-c", IMPORT.replace("import usp", "import torch")]))
+    titles = "From process start to the first DiT-B/2 output, batch 1", "import usp"
+    names = "python + torch", "import torch"
+    rounds = 1 if options.quick else 5
+    for title, ours, name, other in zip(titles, (first, bind), names, theirs):
+        runs = [], []
+        for _ in range(rounds):
+            runs[0].append(ours())
+            if options.peers:
+                runs[1].append(other())
+        yield row(title, name, *runs)
+
+
+def row(title, name, ours, theirs):
+    seconds, memory = middle(ours)
+    result = {"work": title, "dtype": "f32", "ours_s": seconds, "peer": None, "peer_s": None,
+              "ratio": None, "max_rel_error": None, "ours_rss_mb": memory, "peer_rss_mb": None,
+              "table": "start"}
+    if theirs:
+        other, other_memory = middle(theirs)
+        result |= {"peer": name, "peer_s": other, "ratio": round(other / seconds, 1),
+                   "peer_rss_mb": other_memory}
     return result
 
 
-def median(runs):
-    return round(statistics.median(run[0] for run in runs), 4)
-
-
-def row(title, runs):
-    return {"work": title, "dtype": "f32", "ours_s": median(runs), "peer": None, "peer_s": None,
-            "ratio": None, "max_rel_error": None,
-            "ours_rss_mb": round(statistics.median(run[1] for run in runs), 1),
-            "peer_rss_mb": None}
+def middle(runs):
+    """Medians of seconds and of MB."""
+    return (round(statistics.median(run[0] for run in runs), 4),
+            round(statistics.median(run[1] for run in runs), 1))

@@ -1,11 +1,28 @@
 """Writes what both sides read: weights as safetensors, inputs as raw arrays."""
 
 import json
+import shutil
 import struct
+import zlib
+from pathlib import Path
 
 from works import inputs, random_weight, shapes
 
 KINDS = {"float32": "f32", "int64": "i64"}
+# What the files depend on.
+SOURCES = ("works.py", "store.py", "peer_models.py", "peer_export.py")
+
+
+def root(folder):
+    """The part of the folder that belongs to these sources; what others left is removed."""
+    here = Path(__file__).resolve().parent
+    stamp = zlib.crc32(b"".join((here / name).read_bytes() for name in SOURCES))
+    current = folder / f"files-{stamp:08x}"
+    for other in folder.glob("files-????????"):
+        if other != current:
+            shutil.rmtree(other)
+    current.mkdir(parents=True, exist_ok=True)
+    return current
 
 
 def write_weights(work, path):
@@ -19,10 +36,12 @@ def write_weights(work, path):
         offset += count
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
+    unfinished = path.with_suffix(".unfinished")
+    with open(unfinished, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name, shape in named.items():
             random_weight(name, shape).astype("<f4").tofile(file)
+    unfinished.rename(path)
 
 
 def write_inputs(work, folder):
@@ -41,6 +60,6 @@ def prepare(work, root):
     folder.mkdir(exist_ok=True)
     link = folder / "weights.safetensors"
     if not link.exists():
-        link.symlink_to(weights)
         write_inputs(work, folder)
+        link.symlink_to(weights)
     return folder

@@ -15,6 +15,8 @@ CLASSES = 1000
 KEPT = 0.25
 # Channels of the autoencoder's levels, residual blocks of an encoder level, latent channels.
 LEVELS, BLOCKS, LATENT = (128, 256, 512, 512), 2, 4
+# Training steps whose losses are compared.
+STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Work:
     size: int  # side of the latents; of the images for the autoencoder
     table: str = "main"
     threads: int = 2
+    tile: int = 0  # of the autoencoder, in latent pixels; 0: the whole image at once
+    peers: tuple = ("torch", "onnxruntime", "openvino")
 
     @property
     def width(self):
@@ -40,29 +44,45 @@ class Work:
         return (self.size // 2) ** 2
 
 
+ALL = ("torch", "torch.compile", "onnxruntime", "openvino")
+TORCH = ("torch",)
+
 WORKS = [
-    Work("dit-b", "DiT-B/2 256, batch 8, forward", "dit", "forward", "B", 8, 32),
-    Work("dit-xl", "DiT-XL/2 256, batch 2, forward", "dit", "forward", "XL", 2, 32),
+    Work("dit-b", "DiT-B/2 256, batch 8, forward", "dit", "forward", "B", 8, 32, peers=ALL),
+    Work("dit-b1", "DiT-B/2 256, batch 1, forward", "dit", "forward", "B", 1, 32, peers=ALL),
+    Work("dit-s1", "DiT-S/2 256, batch 1, forward", "dit", "forward", "S", 1, 32, peers=ALL),
+    Work("dit-xl", "DiT-XL/2 256, batch 2, forward", "dit", "forward", "XL", 2, 32,
+         peers=("torch", "openvino")),
     Work("vit-b", "ViT-B on 28x28x4, patch 2, batch 8", "vit", "forward", "B", 8, 28),
     Work("vae-encode", "VAE f8 encode 256x256, batch 1", "vae", "encode", "f8", 1, 256),
     Work("vae-decode", "VAE f8 decode 256x256, batch 1", "vae", "decode", "f8", 1, 256),
-    Work("mae-train", "MAE-B pretraining step, batch 16", "mae", "train", "B", 16, 28),
-    Work("dit-train", "DiT-B/2 training step, batch 4", "dit", "train", "B", 4, 32),
-    Work("dit-s1", "DiT-S/2 256, batch 1, forward", "dit", "forward", "S", 1, 32),
-    Work("dit-b1", "DiT-B/2 256, batch 1, forward", "dit", "forward", "B", 1, 32),
+    Work("mae-train", "MAE-B pretraining step, batch 16", "mae", "train", "B", 16, 28,
+         peers=TORCH),
+    Work("dit-train", "DiT-B/2 training step, batch 4", "dit", "train", "B", 4, 32, peers=TORCH),
 ]
 
-_DIT, _VAE = WORKS[0], WORKS[4]
-SCALING = [
-    *(replace(_DIT, key=f"batch-{b}", title=f"DiT-B/2 256, batch {b}", batch=b, table="batch")
-      for b in (1, 2, 4, 8, 16, 32)),
-    *(replace(_VAE, key=f"resolution-{s}", title=f"VAE f8 decode {s}x{s}", size=s,
-              table="resolution") for s in (256, 512, 1024)),
-    *(replace(_DIT, key=f"threads-{n}", title=f"DiT-B/2 256, batch 8, {n} threads", threads=n,
-              table="threads") for n in (1, 2)),
-    *(replace(_DIT, key=f"model-{m}", title=f"DiT-{m}/2 256, batch 2", model=m, batch=2,
-              table="model size") for m in TRANSFORMERS),
-]
+
+def scaling():
+    """The works of the tables of growth."""
+    dit = replace(WORKS[0], peers=TORCH)
+    vae = replace(WORKS[6], peers=TORCH, table="resolution")
+    for batch in (1, 2, 4, 8, 16, 32):
+        yield replace(dit, key=f"batch-{batch}", title=f"DiT-B/2 256, batch {batch}",
+                      batch=batch, table="batch")
+    for model in TRANSFORMERS:
+        yield replace(dit, key=f"model-{model}", title=f"DiT-{model}/2 256, batch 2",
+                      model=model, batch=2, table="model size")
+    for threads in (1, 2):
+        yield replace(dit, key=f"threads-{threads}", title=f"DiT-B/2 256, batch 2, threads {threads}",
+                      batch=2, threads=threads, table="threads")
+    for size in (256, 512):
+        yield replace(vae, key=f"resolution-{size}", title=f"VAE f8 decode {size}x{size}", size=size)
+    for size, tile in ((512, 40), (1024, 72)):
+        yield replace(vae, key=f"tiled-{size}", title=f"VAE f8 decode {size}x{size}, tiles of {8 * tile}",
+                      size=size, tile=tile, peers=())
+
+
+SCALING = list(scaling())
 
 
 # ---- weights: names as the published checkpoints have them ------------------------------------
@@ -197,6 +217,13 @@ def inputs(work):
     if work.family == "mae":
         arrays["noise"] = random.random((batch, work.tokens), np.float32)
     return arrays
+
+
+def feeds(work):
+    """The arguments of a forward pass."""
+    names = {"dit": ("x", "t", "y")}.get(work.family, ("x",))
+    arrays = inputs(work)
+    return {name: arrays[name] for name in names}
 
 
 # ---- floating point operations -----------------------------------------------------------------
