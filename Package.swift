@@ -76,6 +76,10 @@ let package = Package(
         .executableTarget(
             name: "USPExamples", dependencies: ["USPKit"], path: "examples/swift",
             swiftSettings: strict),
+        // the kernel-level table of benchmarks
+        .executableTarget(
+            name: "usp-kernels", dependencies: ["USPBase", "USPTensor", "CKernels", "TestSupport"],
+            path: "benchmarks/kernels", swiftSettings: strict),
         // tests, one folder per room
         .target(name: "TestSupport", dependencies: ["USPBase", "USPTensor", "USPFiles"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("USPBaseTests", ["USPBase"]),

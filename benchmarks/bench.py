@@ -37,7 +37,7 @@ def main():
     bench = Bench(options, root, time.monotonic() + 60 * options.minutes)
     for key in options.rows:
         if time.monotonic() > bench.end:
-            print(f"{key} and what follows is left out: {options.minutes} minutes are over")
+            print(f"{key} and what follows are left out: {options.minutes:.0f} minutes are over")
             break
         bench.measure(key)
     print(f"{(time.monotonic() - bench.end) / 60 + options.minutes:.1f} minutes in all")
@@ -53,7 +53,7 @@ def parsed():
     parser.add_argument("--contenders", type=listed, help="only these peers, comma-separated")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side, at most")
     parser.add_argument("--seconds", type=float, default=30, help="of a row's turns, about")
-    parser.add_argument("--minutes", type=float, default=25, help="start no row after that")
+    parser.add_argument("--minutes", type=float, default=24, help="start no row after that")
     parser.add_argument("--quick", action="store_true", help="one turn of each side")
     parser.add_argument("--folder", default=f"{tempfile.gettempdir()}/usp-benchmarks",
                         help="where weights and exported networks are kept for the next run")
@@ -82,13 +82,14 @@ class Bench:
         if key == "start":
             self.keep(start.rows(options, self.root))
         elif key == "kernels":
-            kernels.measure(options)
+            kernels.measure(self)
         else:
             work = next(work for work in WORKS + SCALING if work.key == key)
             for dtype in options.dtypes:
                 self.compare(work, dtype)
 
     def keep(self, rows):
+        rows = list(rows)
         for row in rows:
             report.line(row)
         report.write(self.options.out, rows)
@@ -97,19 +98,25 @@ class Bench:
         """Measures our side and all peers of one work in turns."""
         folder, sides = store.prepare(work, self.root), []
         try:
-            sides.append(contender.ours(f"{self.options.tools}/usp-bench", work, dtype, folder))
-            for name in self.names(work, dtype):
+            for name in ["usp", *self.names(work, dtype)]:
                 try:
-                    sides.append(contender.peer(self.options.peers, name, dtype, work, folder))
+                    sides.append(self.started(name, work, dtype, folder))
                 except contender.Failed as error:
-                    print(f"{work.title}, {dtype}: {name} is left out: {error}", flush=True)
-            peaks = self.turns(work, sides)
-            self.keep(rows(work, dtype, sides, peaks, self.outputs(work, dtype, sides, folder)))
+                    left_out(work, dtype, name, error)
+            if sides and sides[0].name == "usp":
+                peaks = self.turns(work, dtype, sides)
+                outputs = self.outputs(work, dtype, sides, folder)
+                self.keep(rows(work, dtype, sides, peaks, outputs))
         except contender.Failed as error:
-            print(f"{work.title}, {dtype}, is left out: {error}", flush=True)
+            left_out(work, dtype, "all", error)
         finally:
             for side in sides:
                 side.close()
+
+    def started(self, name, work, dtype, folder):
+        if name == "usp":
+            return contender.ours(f"{self.options.tools}/usp-bench", work, dtype, folder)
+        return contender.peer(self.options.peers, name, dtype, work, folder)
 
     def names(self, work, dtype):
         if not self.options.peers or (work.table != "main" and dtype != "f32"):
@@ -118,21 +125,34 @@ class Bench:
         return [name for name in work.peers
                 if name in wanted and (dtype == "f32" or name not in F32_ONLY)]
 
-    def turns(self, work, sides):
-        """Runs all sides in turn; the machine's peaks, measured in between."""
+    def turns(self, work, dtype, sides):
+        """Runs all sides in turn; the machine's peaks, measured in between.
+
+        A peer that fails is taken off the list.
+        """
         peaks = [self.peak(work.threads)]
-        for side in sides:
-            warm(side, self.options.quick)
+        self.each(work, dtype, sides, lambda side: warm(side, self.options.quick))
         begin, most = time.monotonic(), 1 if self.options.quick else self.options.rounds
         seconds = self.options.seconds / (1 if work.table == "main" else 4)
         fewest = 3 if work.table == "main" else 1
         for turn in range(most):
             if turn >= fewest and time.monotonic() - begin > seconds:
                 break
-            for side in sides:
-                side.run(1 if self.options.quick else repeats(side))
+            self.each(work, dtype, sides,
+                      lambda side: side.run(1 if self.options.quick else repeats(side)))
             peaks.append(self.peak(work.threads))
         return {key: max(peak[key] for peak in peaks) for key in peaks[0]}
+
+    def each(self, work, dtype, sides, action):
+        for side in list(sides):
+            try:
+                action(side)
+            except contender.Failed as error:
+                if side is sides[0]:
+                    raise
+                left_out(work, dtype, side.name, error)
+                sides.remove(side)
+                side.close()
 
     def peak(self, threads):
         """GFLOP/s of f32 and bf16, GB/s of memory: fresh ones, since machines drift."""
@@ -166,12 +186,15 @@ class Bench:
             return np.fromfile(path, np.float32)
         if name == "torch" and not self.options.peers:
             return None
-        side = (contender.peer(self.options.peers, name, "f32", work, folder) if name == "torch"
-                else contender.ours(f"{self.options.tools}/usp-bench", work, "f32", folder))
+        side = self.started(name, work, "f32", folder)
         try:
             return side.output(path)
         finally:
             side.close()
+
+
+def left_out(work, dtype, name, error):
+    print(f"{work.title}, {dtype}: {name} is left out: {error}", flush=True)
 
 
 def warm(side, quick):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Contender:
     def answer(self, expected):
         timer = threading.Timer(PATIENCE, self.process.kill)
         timer.start()
+        begin = time.monotonic()
         try:
             for line in self.process.stdout:
                 word, *values = line.split() or [""]
@@ -52,6 +54,8 @@ class Contender:
                     return values
                 if word == "error":
                     raise Failed(line.strip())
+            if time.monotonic() - begin > PATIENCE:
+                raise Failed(f"no answer for {PATIENCE} s")
             raise Failed(f"ended with status {self.process.wait()}: {self.last_words()}")
         finally:
             timer.cancel()

@@ -1,4 +1,4 @@
-"""The kernel-level table: runs usp-kernels and keeps its lines."""
+"""The kernel-level table: runs usp-kernels and keeps its lines with rates and shares of the peak."""
 
 import json
 import subprocess
@@ -6,14 +6,34 @@ import subprocess
 import report
 
 
-def measure(options):
+def measure(bench):
     """Each operation's errors and speed, as the tool prints them, one JSON object a line."""
-    command = [f"{options.tools}/../release/usp-kernels"] + (["--quick"] if options.quick else [])
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    rows = []
-    for text in process.stdout:
-        rows.append(json.loads(text))
-        report.kernel_line(rows[-1])
+    options = bench.options
+    tool = f"{options.tools}/../release/usp-kernels"
+    peaks = [bench.peak(2) for _ in range(4)]
+    process = subprocess.Popen(
+        [tool] + (["--quick"] if options.quick else []), stdout=subprocess.PIPE, text=True)
+    lines = [json.loads(text) for text in process.stdout]
     if process.wait():
         print(f"usp-kernels ended with status {process.returncode}", flush=True)
+    peaks += [bench.peak(2) for _ in range(4)]
+    top = {key: max(peak[key] for peak in peaks) for key in peaks[0]}
+    rows = [rated(line, top) for line in lines]
+    for row in rows:
+        report.kernel_line(row)
     report.write_kernels(options.out, rows)
+
+
+def rated(line, top):
+    """The line with its rate in GFLOP/s, or GB/s for what memory limits."""
+    work = line["flops"] or line["bytes"]
+    unit, peak = ("GFLOP/s", top[line["dtype"]]) if line["flops"] else ("GB/s", top["memory"])
+    row = {key: line[key] for key in ("operation", "dtype", "error", "gradient_error", "seconds",
+                                      "gradient_seconds")}
+    row |= {"unit": unit, "peak": peak}
+    for prefix, factor in (("", 1), ("gradient_", line["gradient_work"])):
+        seconds = line[prefix + "seconds"]
+        rate = work * factor / seconds / 1e9 if seconds else None
+        row[prefix + "rate"] = rate and round(rate, 1)
+        row[prefix + "share"] = rate and round(rate / peak, 3)
+    return row

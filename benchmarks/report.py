@@ -43,7 +43,7 @@ def save(path, rows):
 
 
 def merged(old, rows, key):
-    """Old rows, with those measured again replaced."""
+    """Old rows and new ones, which replace all old ones of the same key."""
     fresh = {key(row) for row in rows}
     return [row for row in old if key(row) not in fresh] + rows
 
@@ -51,8 +51,8 @@ def merged(old, rows, key):
 def write(folder, rows):
     """Merges rows of works into the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    key = lambda row: (row["work"], row["dtype"], row["peer"])  # noqa: E731
-    results = merged(read(folder / "results.json"), list(rows), key)
+    key = lambda row: (row["work"], row["dtype"])  # noqa: E731
+    results = merged(read(folder / "results.json"), rows, key)
     place = {title: at for at, title in enumerate(ORDER)}
     results.sort(key=lambda row: (place.get(row["work"], len(ORDER)), row["dtype"] != "f32"))
     save(folder / "results.json", results)
