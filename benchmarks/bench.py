@@ -45,7 +45,8 @@ def main():
 
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tools", default=".build/benchmarks", help="folder of usp-bench, usp-peak")
+    parser.add_argument("--tools", default=".build/benchmarks",
+                        help="folder of usp-bench, usp-peak")
     parser.add_argument("--peers", help="a Python with torch, diffusers, onnxruntime, openvino")
     parser.add_argument("--rows", type=listed, default=KEYS,
                         help="only these, comma-separated, of: " + " ".join(KEYS))

@@ -1,4 +1,4 @@
-"""The kernel-level table: runs usp-kernels and keeps its lines with rates and shares of the peak."""
+"""The kernel-level table: runs usp-kernels, adds rates and shares of the peak to its lines."""
 
 import json
 import subprocess

@@ -63,7 +63,8 @@ class ModulatedBlock(nn.Module):
         self.adaLN_modulation = adaptive(width, 6)
 
     def forward(self, x, condition):
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(condition).chunk(6, dim=1)
+        chunks = self.adaLN_modulation(condition).chunk(6, dim=1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = chunks
         x = x + gate1.unsqueeze(1) * self.attn(modulate(self.norm1(x), shift1, scale1))
         return x + gate2.unsqueeze(1) * self.mlp(modulate(self.norm2(x), shift2, scale2))
 
@@ -153,7 +154,8 @@ class MaskedAutoencoder(ViT):
         width = TRANSFORMERS[model][0]
         inner, layers, heads = DECODER
         self.mask_token = nn.Parameter(torch.empty(1, 1, inner))
-        self.decoder_pos_embed = nn.Parameter(torch.empty(1, tokens + 1, inner), requires_grad=False)
+        self.decoder_pos_embed = nn.Parameter(
+            torch.empty(1, tokens + 1, inner), requires_grad=False)
         self.decoder_embed = nn.Linear(width, inner)
         self.decoder_blocks = nn.ModuleList(Block(inner, heads) for _ in range(layers))
         self.decoder_norm = nn.LayerNorm(inner, eps=1e-6)
@@ -203,7 +205,8 @@ class Diffusion:
         posterior = betas * (1 - before) / (1 - kept)
         self.tables = {name: value.float() for name, value in {
             "signal": kept.sqrt(), "noise": (1 - kept).sqrt(),
-            "log_beta": betas.log(), "log_posterior": torch.cat([posterior[1:2], posterior[1:]]).log(),
+            "log_beta": betas.log(),
+            "log_posterior": torch.cat([posterior[1:2], posterior[1:]]).log(),
             "start": betas * before.sqrt() / (1 - kept),
             "current": (1 - before) * (1 - betas).sqrt() / (1 - kept)}.items()}
 

@@ -22,7 +22,8 @@ def line(row):
 
 def kernel_line(row):
     print(f"{row['operation']:<44} {row['dtype']:<5} error {brief(row['error'])}, gradient "
-          f"{brief(row['gradient_error'])}  {rates(row, '')}  {rates(row, 'gradient_')}", flush=True)
+          f"{brief(row['gradient_error'])}  {rates(row, '')}  {rates(row, 'gradient_')}",
+          flush=True)
 
 
 def percent(share):

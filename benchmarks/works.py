@@ -73,13 +73,14 @@ def scaling():
         yield replace(dit, key=f"model-{model}", title=f"DiT-{model}/2 256, batch 2",
                       model=model, batch=2, table="model size")
     for threads in (1, 2):
-        yield replace(dit, key=f"threads-{threads}", title=f"DiT-B/2 256, batch 2, threads {threads}",
-                      batch=2, threads=threads, table="threads")
+        yield replace(dit, key=f"threads-{threads}", batch=2, threads=threads, table="threads",
+                      title=f"DiT-B/2 256, batch 2, threads {threads}")
     for size in (256, 512):
-        yield replace(vae, key=f"resolution-{size}", title=f"VAE f8 decode {size}x{size}", size=size)
+        yield replace(vae, key=f"resolution-{size}", size=size,
+                      title=f"VAE f8 decode {size}x{size}")
     for size, tile in ((512, 40), (1024, 72)):
-        yield replace(vae, key=f"tiled-{size}", title=f"VAE f8 decode {size}x{size}, tiles of {8 * tile}",
-                      size=size, tile=tile, peers=())
+        yield replace(vae, key=f"tiled-{size}", size=size, tile=tile, peers=(),
+                      title=f"VAE f8 decode {size}x{size}, tiles of {8 * tile}")
 
 
 SCALING = list(scaling())
@@ -164,7 +165,8 @@ def vae_shapes(_):
             shapes |= residual_block(f"encoder.down_blocks.{level}.resnets.{i}", width, outputs)
             width = outputs
         if level < len(LEVELS) - 1:
-            shapes |= convolution(f"encoder.down_blocks.{level}.downsamplers.0.conv", width, width, 3)
+            name = f"encoder.down_blocks.{level}.downsamplers.0.conv"
+            shapes |= convolution(name, width, width, 3)
     shapes |= middle("encoder", width) | norm("encoder.conv_norm_out", width)
     shapes |= convolution("encoder.conv_out", width, 2 * LATENT, 3)
     shapes |= convolution("quant_conv", 2 * LATENT, 2 * LATENT, 1)
@@ -176,7 +178,8 @@ def vae_shapes(_):
             width = outputs
         if level < len(LEVELS) - 1:
             shapes |= convolution(f"decoder.up_blocks.{level}.upsamplers.0.conv", width, width, 3)
-    return shapes | norm("decoder.conv_norm_out", width) | convolution("decoder.conv_out", width, 3, 3)
+    shapes |= norm("decoder.conv_norm_out", width)
+    return shapes | convolution("decoder.conv_out", width, 3, 3)
 
 
 SHAPES = {"dit": dit_shapes, "vit": vit_shapes, "mae": vit_shapes, "vae": vae_shapes}
@@ -207,7 +210,8 @@ def inputs(work):
     random = np.random.default_rng(7)
     batch, side = work.batch, work.size
     if work.family == "vae":
-        shape = (batch, 3, side, side) if work.task == "encode" else (batch, LATENT, side // 8, side // 8)
+        small = side // 8
+        shape = (batch, 3, side, side) if work.task == "encode" else (batch, LATENT, small, small)
         return {"x": np.tanh(random.standard_normal(shape, np.float32))}
     arrays = {"x": random.standard_normal((batch, 4, side, side), np.float32)}
     if work.family == "dit":
