@@ -1,6 +1,7 @@
 """The kernel-level table: runs usp-kernels, adds rates and shares of the peak to its lines."""
 
 import json
+import os
 import subprocess
 
 import report
@@ -10,13 +11,14 @@ def measure(bench):
     """Each operation's errors and speed, as the tool prints them, one JSON object a line."""
     options = bench.options
     tool = f"{options.tools}/../release/usp-kernels"
-    peaks = [bench.peak(2) for _ in range(4)]
+    threads = os.cpu_count() or 1
+    peaks = [bench.peak(threads) for _ in range(4)]
     process = subprocess.Popen(
         [tool] + (["--quick"] if options.quick else []), stdout=subprocess.PIPE, text=True)
     lines = [json.loads(text) for text in process.stdout]
     if process.wait():
         print(f"usp-kernels ended with status {process.returncode}", flush=True)
-    peaks += [bench.peak(2) for _ in range(4)]
+    peaks += [bench.peak(threads) for _ in range(4)]
     top = {key: max(peak[key] for peak in peaks) for key in peaks[0]}
     rows = [rated(line, top) for line in lines]
     for row in rows:

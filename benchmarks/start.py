@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import store
-from contender import FOREIGN, words
+from contender import FOREIGN, Failed, words
 from works import WORKS
 
 HERE = Path(__file__).resolve().parent
@@ -28,7 +28,7 @@ def timed(command, **environment):
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {text[-300:]}")
+        raise Failed(f"{command[0]} ended with {process.returncode}: {text[-300:]}")
     return time.perf_counter() - begin, usage.ru_maxrss / 1024, text
 
 
