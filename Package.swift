@@ -92,6 +92,6 @@ let package = Package(
         tests("USPTransferTests", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPTransfer"]),
         tests("USPTrainingTests", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData", "USPTraining"]),
         tests("USPEvaluationTests", ["USPBase", "USPTensor", "USPEvaluation"]),
-        tests("USPKitTests", ["USPKit"]),
+        tests("USPKitTests", ["USPKit", "USPBase", "USPTensor"]),
     ]
 )

@@ -868,7 +868,8 @@ typedef struct usp_trainer_options {
     int32_t world_size;             /* ranks, with allreduce */
     float drop_path;                /* ViT: rate in the last block; it grows linearly from 0 */
     int32_t average_warms_up;       /* 1 = decay min(average_decay, (1 + n)/(10 + n)) at step n */
-    uint32_t reserved;
+    int32_t recompute; /* transformers: 1 = keep each block's input only and run the block again for
+                          its gradients: far less memory, a third more time, the same bits */
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT                                                             \

@@ -4,6 +4,7 @@ import Glibc
 
 package enum SystemMemory {
     private static let hugePage = 2 << 20
+    private static let page = 4096
 
     /// `byteCount` bytes aligned to 64 (to 2 MiB, asking for huge pages, from 4 MiB on).
     ///
@@ -17,6 +18,15 @@ package enum SystemMemory {
         }
         if large { madvise(result, byteCount, Int32(MADV_HUGEPAGE)) }
         return result
+    }
+
+    /// Lets go of the pages of a mapped file that these bytes lie in: touched again, they are read
+    /// again. Memory of our own would lose its content.
+    package static func discard(_ pointer: UnsafeRawPointer, _ byteCount: Int) {
+        let start = Int(bitPattern: pointer) / page * page
+        let end = Int(bitPattern: pointer) + byteCount
+        guard byteCount > 0, let first = UnsafeMutableRawPointer(bitPattern: start) else { return }
+        madvise(first, end - start, Int32(MADV_DONTNEED))
     }
 
     package static func free(_ pointer: UnsafeMutableRawPointer) { Glibc.free(pointer) }

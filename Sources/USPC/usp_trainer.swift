@@ -67,6 +67,7 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
     result.dropPath = try real(given.drop_path, else: 0, "drop_path")
     result.labelDropout = try real(given.label_dropout, else: 0, "label_dropout")
     result.headOnly = given.head_only != 0
+    result.recomputesBlocks = given.recompute != 0
     result.reconstruction = try text(
         given.reconstruction, else: result.reconstruction, "reconstruction")
     result.diffusion = try optionalHandle(given.diffusion, Diffusion.self, "diffusion")

@@ -60,11 +60,8 @@ package final class MappedFile: @unchecked Sendable {
 
     /// Lets go of the pages of a view; they are read again if touched again.
     package func release(_ view: ByteView) {
-        guard let offset = offset(of: view) else { return }
-        let page = 4096
-        let first = offset / page * page
-        let length = min(offset + view.count, count) - first
-        madvise(UnsafeMutableRawPointer(mutating: base + first), length, Int32(MADV_DONTNEED))
+        guard offset(of: view) != nil else { return }
+        SystemMemory.discard(view.base, view.count)
     }
 
     /// Where in the file the view lies, if it is part of this file.

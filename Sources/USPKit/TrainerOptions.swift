@@ -34,6 +34,9 @@ public struct TrainerOptions: Sendable {
     /// Type of the products' inputs.
     public var compute = DType.float32
     public var seed: UInt64 = 0
+    /// Transformers: keep each block's input only, and run the block again for its gradients: a few
+    /// activations in memory, a third more to compute, the same bits.
+    public var recomputesBlocks = false
 
     /// MAE: share of masked tokens, and whether target patches are normalised.
     public var maskRatio = 0.75

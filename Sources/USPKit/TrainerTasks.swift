@@ -21,10 +21,12 @@ struct TrainingPiece {
         let samples = batch.inputs.shape[0]
         inputs = try batch.inputs.detachedRows(range)
         if let labels = batch.labels {
-            try require(labels.count == samples, .shape, "labels: \(labels.count), expected \(samples)")
+            try require(
+                labels.count == samples, .shape, "labels: \(labels.count), expected \(samples)")
         }
         if let times = batch.times {
-            try require(times.count == samples, .shape, "times: \(times.count), expected \(samples)")
+            try require(
+                times.count == samples, .shape, "times: \(times.count), expected \(samples)")
         }
         if let targets = batch.targets {
             try require(
@@ -32,7 +34,9 @@ struct TrainingPiece {
                 "targets: shape \(targets.shape), expected [\(samples), K]")
         }
         labels = batch.labels.map { Array($0[range]) }
-        targets = try batch.targets.map { targets throws(USPError) in try targets.detachedRows(range) }
+        targets = try batch.targets.map { targets throws(USPError) in
+            try targets.detachedRows(range)
+        }
         times = batch.times.map { Array($0[range]) }
         noise = try batch.noise.map { noise throws(USPError) in try noise.detachedRows(range) }
         self.key = key
@@ -60,7 +64,9 @@ struct TrainingPiece {
             return [Int](repeating: null, count: count)
         }
         guard dropout > 0 else { return labels }
-        try require(model.configuration.hasNullClass, .argument, "label dropout: the model has no null class")
+        try require(
+            model.configuration.hasNullClass, .argument,
+            "label dropout: the model has no null class")
         return zip(labels, try uniform("label")).map { $1 < dropout ? null : $0 }
     }
 }
@@ -78,15 +84,24 @@ enum TrainingTaskKind {
     ) throws(USPError) {
         switch model {
         case let model as VAE:
+            try require(
+                !options.recomputesBlocks, .unsupported,
+                "recompute: an autoencoder has no transformer blocks")
             self = .autoencode(try KLAutoencoder(model.network.configuration, parameters))
         case let model as MaskedAutoencoder:
-            self = .pretrain(try USPModels.MaskedAutoencoder(model.network.configuration, parameters))
+            let own = try USPModels.MaskedAutoencoder(model.network.configuration, parameters)
+            own.recomputes = options.recomputesBlocks
+            self = .pretrain(own)
         case let model as ViT:
             var sizes = model.network.configuration
             sizes.dropPath = options.dropPath
-            self = .classify(try VisionTransformer(sizes, parameters))
+            let own = try VisionTransformer(sizes, parameters)
+            own.recomputes = options.recomputesBlocks
+            self = .classify(own)
         case let model as DiT:
-            self = .diffuse(try USPModels.DiT(model.network.configuration, parameters))
+            let own = try USPModels.DiT(model.network.configuration, parameters)
+            own.recomputes = options.recomputesBlocks
+            self = .diffuse(own)
         default: throw USPError(.unsupported, "training a \(model.family)")
         }
     }
@@ -111,14 +126,18 @@ enum TrainingTaskKind {
         let weights = ModelWeights(parameters)
         switch self {
         case .autoencode(let model):
-            return VAE(try KLAutoencoder(model.configuration, parameters), weights, compute: compute)
+            return VAE(
+                try KLAutoencoder(model.configuration, parameters), weights, compute: compute)
         case .pretrain(let model):
             return MaskedAutoencoder(
-                try USPModels.MaskedAutoencoder(model.configuration, parameters), weights, compute: compute)
+                try USPModels.MaskedAutoencoder(model.configuration, parameters), weights,
+                compute: compute)
         case .classify(let model):
-            return ViT(try VisionTransformer(model.configuration, parameters), weights, compute: compute)
+            return ViT(
+                try VisionTransformer(model.configuration, parameters), weights, compute: compute)
         case .diffuse(let model):
-            return DiT(try USPModels.DiT(model.configuration, parameters), weights, compute: compute)
+            return DiT(
+                try USPModels.DiT(model.configuration, parameters), weights, compute: compute)
         }
     }
 
@@ -165,7 +184,11 @@ private func masking(
     let tokens = model.configuration.encoder.tokens
     try expect(piece.inputs, model.configuration.encoder.imageShape(piece.count), "latents")
     let noise: [Float]
-    if let given = piece.noise { noise = given.values } else { noise = try piece.uniform("mask", count: tokens) }
+    if let given = piece.noise {
+        noise = given.values
+    } else {
+        noise = try piece.uniform("mask", count: tokens)
+    }
     let masking = try Masking(
         noise: noise, batch: piece.count, tokens: tokens, ratio: options.maskRatio)
     let output = try model.forward(
@@ -200,10 +223,16 @@ private func denoising(
     _ model: USPModels.DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
 ) throws(USPError) -> Loss {
     let process: GaussianDiffusion
-    if let given = options.diffusion { process = given.process } else { process = try GaussianDiffusion() }
+    if let given = options.diffusion {
+        process = given.process
+    } else {
+        process = try GaussianDiffusion()
+    }
     let noise = try piece.normalNoise(piece.inputs.shape)
-    let steps = piece.times.map { $0.map { Int($0.isFinite ? min(max($0, -1), 1e9) : -1) } }
-        ?? process.drawSteps(piece.key.stream("steps"), count: piece.count, firstSample: piece.first)
+    let steps =
+        piece.times.map { $0.map { Int($0.isFinite ? min(max($0, -1), 1e9) : -1) } }
+        ?? process.drawSteps(
+            piece.key.stream("steps"), count: piece.count, firstSample: piece.first)
     let noised = try process.noised(piece.inputs, steps: steps, noise: noise)
     let output = try model.forward(
         noised, t: process.times(steps), y: piece.labels(model, dropout: options.labelDropout),
@@ -218,9 +247,14 @@ private func flowing(
     _ model: USPModels.DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
 ) throws(USPError) -> Loss {
     let process: USPDiffusion.Transport
-    if let given = options.transport { process = given.process } else { process = try USPDiffusion.Transport() }
+    if let given = options.transport {
+        process = given.process
+    } else {
+        process = try USPDiffusion.Transport()
+    }
     let noise = try piece.normalNoise(piece.inputs.shape)
-    let times = piece.times
+    let times =
+        piece.times
         ?? process.drawTimes(piece.key.stream("time"), count: piece.count, firstSample: piece.first)
     return try TrainingTask.flowLoss(
         model, process, data: piece.inputs, noise: noise, times: times,

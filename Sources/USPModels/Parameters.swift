@@ -13,7 +13,7 @@ package final class Parameters: @unchecked Sendable {
     package let specs: [ParameterSpec]
     /// All values in the order of `specs`, each aligned to 16 elements; nil when borrowed.
     package let slab: Tensor?
-    /// Gradients in the slab's layout, once `trainable()` has been called.
+    /// Gradients in the slab's layout, once `keepGradients()` has been called.
     package private(set) var gradients: Tensor?
 
     private let tensors: [Tensor]
@@ -32,14 +32,18 @@ package final class Parameters: @unchecked Sendable {
         var views: [Tensor] = []
         for (spec, offset) in zip(specs, layout.offsets) {
             views.append(
-                Tensor(spec.shape, .float32, storage: slab.storage, byteOffset: slab.byteOffset + offset * 4))
+                Tensor(
+                    spec.shape, .float32, storage: slab.storage,
+                    byteOffset: slab.byteOffset + offset * 4))
         }
         tensors = views
     }
 
     /// Values in memory that `storage` keeps alive (a mapped file): read-only, for inference.
     package init(_ specs: [ParameterSpec], borrowing views: [Tensor]) throws(USPError) {
-        try require(specs.count == views.count, .internal, "\(views.count) views, \(specs.count) parameters")
+        try require(
+            specs.count == views.count, .internal, "\(views.count) views, \(specs.count) parameters"
+        )
         for (spec, view) in zip(specs, views) { try expect(view, spec.shape, spec.name) }
         self.specs = specs
         slab = nil
@@ -100,35 +104,61 @@ package final class Parameters: @unchecked Sendable {
         for tensor in tensors { tensor.node.packed.invalidate() }
     }
 
-    /// Gives every trainable parameter (that `chosen` accepts) a place in a slab of gradients,
-    /// zeroed; the others take none.
+    /// Marks the trainable parameters (that `chosen` accepts) as trained; the others take no gradient.
+    ///
+    /// - keepsGradients: whether gradients get their slab at once, see `keepGradients`
     package func makeTrainable(
-        where chosen: (ParameterSpec) -> Bool = { _ in true }
+        keepsGradients: Bool = true, where chosen: (ParameterSpec) -> Bool = { _ in true }
     ) throws(USPError) {
-        guard let slab else {
-            throw USPError(.unsupported, "parameters in a mapped file are read-only; copy them to train")
+        guard slab != nil else {
+            throw USPError(
+                .unsupported, "parameters in a mapped file are read-only; copy them to train")
         }
-        let gradients: Tensor
-        if let present = self.gradients { gradients = present } else { gradients = try Tensor.zeros(slab.shape) }
-        self.gradients = gradients
         for (position, spec) in specs.enumerated() {
-            let view =
-                spec.isTrainable && chosen(spec)
-                ? Tensor(spec.shape, .float32, storage: gradients.storage, byteOffset: gradients.byteOffset + offsets[position] * 4)
-                : nil
+            if spec.isTrainable && chosen(spec) {
+                tensors[position].node.setTrained()
+            } else {
+                tensors[position].node.setLeaf(gradient: nil)
+            }
+        }
+        invalidateCopies()
+        if keepsGradients { try keepGradients() }
+    }
+
+    /// Whether the parameter at this position is trained.
+    package func isTrained(_ position: Int) -> Bool { tensors[position].node.requiresGradient }
+
+    /// Gives every trained parameter a place in one slab of gradients, zeroed when it is made, where
+    /// gradients add up. Without it each backward pass hands out its gradients and forgets them.
+    package func keepGradients() throws(USPError) {
+        guard let slab else { return }
+        let gradients: Tensor
+        if let present = self.gradients {
+            gradients = present
+        } else {
+            gradients = try Tensor.zeros(slab.shape)
+        }
+        self.gradients = gradients
+        for (position, spec) in specs.enumerated() where isTrained(position) {
+            let view = Tensor(
+                spec.shape, .float32, storage: gradients.storage,
+                byteOffset: gradients.byteOffset + offsets[position] * 4)
             tensors[position].node.setLeaf(gradient: view)
         }
     }
 
     package func zeroGradients() { gradients?.fillWithZeros() }
 
-    /// The gradient of the parameter at this position, if it is trained.
+    /// The kept gradient of the parameter at this position, if it is trained.
     package func gradient(_ position: Int) -> Tensor? { tensors[position].node.gradient }
 
     /// The same table with values of its own.
     package func copied() throws(USPError) -> Parameters {
         let result = try Parameters(specs)
-        for (position, tensor) in tensors.enumerated() { try result.tensors[position].copy(from: tensor) }
+        for (position, tensor) in tensors.enumerated() {
+            try result.tensors[position].copy(from: tensor)
+            tensor.releasePages()
+        }
         return result
     }
 }

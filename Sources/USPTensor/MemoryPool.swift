@@ -83,20 +83,26 @@ package final class Storage: @unchecked Sendable {
     package let byteCount: Int
     private let owner: AnyObject?
     private let pooled: Bool
+    /// Whether the bytes are part of a mapped file, which gives them again whenever they are touched.
+    package let isMapped: Bool
 
     package init(byteCount: Int) throws(USPError) {
         base = try MemoryPool.shared.take(byteCount)
         self.byteCount = byteCount
         owner = nil
         pooled = true
+        isMapped = false
     }
 
     /// Views memory that `owner` keeps alive.
-    package init(base: UnsafeMutableRawPointer, byteCount: Int, owner: AnyObject?) {
+    package init(
+        base: UnsafeMutableRawPointer, byteCount: Int, owner: AnyObject?, isMapped: Bool = false
+    ) {
         self.base = base
         self.byteCount = byteCount
         self.owner = owner
         pooled = false
+        self.isMapped = isMapped
     }
 
     deinit { if pooled { MemoryPool.shared.give(base, byteCount) } }

@@ -43,3 +43,19 @@ package final class PackedCopies: Sendable {
         }
     }
 }
+
+extension Tensor {
+    /// A derived copy of a parameter: kept beside it, or made anew for each use while the parameter is
+    /// trained, as every step would make it anew anyway.
+    func derived(
+        _ use: PackedUse, compute: DType, byteCount: Int,
+        make: (UnsafeMutableRawPointer) throws(USPError) -> Void
+    ) throws(USPError) -> Storage {
+        guard node.requiresGradient else {
+            return try node.packed.copy(use, compute: compute, byteCount: byteCount, make: make)
+        }
+        let fresh = try Storage(byteCount: byteCount)
+        try make(fresh.base)
+        return fresh
+    }
+}

@@ -10,7 +10,9 @@ package struct MatrixView {
     package var column: Int
     package var dtype: DType
 
-    package init(_ pointer: UnsafeMutableRawPointer, row: Int, column: Int = 1, dtype: DType = .float32) {
+    package init(
+        _ pointer: UnsafeMutableRawPointer, row: Int, column: Int = 1, dtype: DType = .float32
+    ) {
         self.pointer = pointer
         self.row = row
         self.column = column
@@ -19,7 +21,8 @@ package struct MatrixView {
 
     /// A tensor as its rows: `[rows, last]`.
     package init(_ tensor: Tensor) {
-        self.init(tensor.raw, row: tensor.shape.rank == 0 ? 1 : tensor.shape[-1], dtype: tensor.dtype)
+        self.init(
+            tensor.raw, row: tensor.shape.rank == 0 ? 1 : tensor.shape[-1], dtype: tensor.dtype)
     }
 
     package var transposed: MatrixView {
@@ -88,17 +91,20 @@ package func packed(
     return PackedMatrix(storage: storage, k: k, n: n, compute: compute)
 }
 
-/// A `[N, K]` weight packed for its use; kept beside the weight if that is a parameter.
+/// A `[N, K]` weight packed for its use; kept beside the weight unless that is being trained: then
+/// its values change before they are read again.
 package func packed(
     weight: Tensor, use: PackedUse, compute: DType
 ) throws(USPError) -> PackedMatrix {
     let (outputs, inputs) = (weight.shape[0], weight.count / max(weight.shape[0], 1))
     let plain = MatrixView(weight.raw, row: inputs, dtype: weight.dtype)
-    let (view, k, n) = use == .backward ? (plain, outputs, inputs) : (plain.transposed, inputs, outputs)
+    let (view, k, n) =
+        use == .backward ? (plain, outputs, inputs) : (plain.transposed, inputs, outputs)
     let bytes = Int(uspi_packed_b_size(Int64(k), Int64(n), compute.kernel))
-    let storage = try weight.node.packed.copy(use, compute: compute, byteCount: bytes) {
+    let storage = try weight.derived(use, compute: compute, byteCount: bytes) {
         base throws(USPError) in
         pack(view, k: k, n: n, compute: compute, into: base)
+        weight.releasePages()
     }
     return PackedMatrix(storage: storage, k: k, n: n, compute: compute)
 }
@@ -214,8 +220,8 @@ struct ProductTile {
         let panels = ceilingDivision(n, panel)
         return (
             m * row / rowParts..<m * (row + 1) / rowParts,
-            panels * column / columnParts * panel
-                ..< min(n, panels * (column + 1) / columnParts * panel)
+            panels * column / columnParts
+                * panel..<min(n, panels * (column + 1) / columnParts * panel)
         )
     }
 }

@@ -13,6 +13,10 @@ package final class Node: @unchecked Sendable {
     /// For a parameter: where its gradient accumulates (f32, a view of the gradient slab).
     package internal(set) var gradient: Tensor?
 
+    /// How to compute the value once more from what other gradients keep anyway: whoever needs its
+    /// content in a gradient then does not keep that. The same bits, in a shape of the same count.
+    var again: (() throws(USPError) -> Tensor)?
+
     /// A leaf keeps its gradient; an intermediate value's is released once it has been used.
     fileprivate var isLeaf = false
     fileprivate var ownsGradient = false
@@ -29,6 +33,42 @@ package final class Node: @unchecked Sendable {
         isLeaf = true
         ownsGradient = true
     }
+
+    /// Makes this a trainable parameter that has no place for its gradient: it gets memory of its own
+    /// during a backward pass.
+    package func setTrained() {
+        setLeaf(gradient: nil)
+        requiresGradient = true
+    }
+}
+
+/// A value that gradients flow to, without its content.
+package struct Place {
+    package let node: Node
+    package let shape: Shape
+
+    package init(_ tensor: Tensor) { (node, shape) = (tensor.node, tensor.shape) }
+}
+
+/// The content of a value that a gradient needs: kept, or computed once more if that is cheap.
+package struct Kept {
+    package let place: Place
+    package let dtype: DType
+    private let tensor: Tensor?
+
+    package init(_ tensor: Tensor) {
+        place = Place(tensor)
+        dtype = tensor.dtype
+        self.tensor = tensor.node.again == nil ? tensor : nil
+    }
+
+    package func value() throws(USPError) -> Tensor {
+        if let tensor { return tensor }
+        guard let again = place.node.again else {
+            throw USPError(.internal, "a value of shape \(place.shape) was not kept")
+        }
+        return try again()
+    }
 }
 
 /// Where an operation's gradient writes what belongs to one of its inputs.
@@ -42,13 +82,24 @@ package struct GradientTarget {
 /// The record of one forward pass.
 package final class Tape {
     private struct Entry {
-        let output: Tensor
+        let output: Node
+        /// Parameters among the inputs, where somebody waits for their gradients.
+        let parameters: [Node]
         let backward: (Tensor) throws(USPError) -> Void
     }
 
     private var entries: [Entry] = []
+    private let consume: ((_ parameter: Node, _ gradient: Tensor) throws(USPError) -> Void)?
+    /// Entries not yet played that read a parameter.
+    private var uses: [ObjectIdentifier: Int] = [:]
 
-    package init() {}
+    /// - consume: takes the gradient of each parameter as soon as it is complete, while the pass
+    ///   goes on; the gradient's memory is free afterwards. nil leaves it with the parameter
+    package init(
+        consume: ((_ parameter: Node, _ gradient: Tensor) throws(USPError) -> Void)? = nil
+    ) {
+        self.consume = consume
+    }
 
     /// Records how the gradient of `output` (f32, its count) reaches the inputs.
     ///
@@ -59,15 +110,24 @@ package final class Tape {
     ) {
         guard inputs.contains(where: { $0?.node.requiresGradient == true }) else { return }
         output.node.requiresGradient = true
-        entries.append(Entry(output: output, backward: backward))
+        var parameters: [Node] = []
+        if consume != nil {
+            parameters = inputs.compactMap { $0?.node }.filter { $0.isLeaf && $0.requiresGradient }
+            for node in parameters { uses[ObjectIdentifier(node), default: 0] += 1 }
+        }
+        entries.append(Entry(output: output.node, parameters: parameters, backward: backward))
     }
 
     /// Where to write the gradient of `input`, or nil if nobody needs it.
     package func target(for input: Tensor?) throws(USPError) -> GradientTarget? {
-        guard let input, input.node.requiresGradient else { return nil }
-        let node = input.node
+        try target(for: input.map { Place($0) })
+    }
+
+    package func target(for place: Place?) throws(USPError) -> GradientTarget? {
+        guard let place, place.node.requiresGradient else { return nil }
+        let node = place.node
         guard let present = node.gradient else {
-            let fresh = try Tensor(input.shape)
+            let fresh = try Tensor(place.shape)
             node.gradient = fresh
             node.ownsGradient = true
             return GradientTarget(tensor: fresh, accumulates: false)
@@ -98,11 +158,15 @@ package final class Tape {
     ///
     /// `gradient` may be shared afterwards and must not be written any more.
     package func pass(_ gradient: Tensor, to input: Tensor?) throws(USPError) {
-        guard let input, input.node.requiresGradient else { return }
-        if input.node.gradient == nil {
-            input.node.gradient = gradient
-            input.node.ownsGradient = false
-        } else if let target = try target(for: input) {
+        try pass(gradient, to: input.map { Place($0) })
+    }
+
+    package func pass(_ gradient: Tensor, to place: Place?) throws(USPError) {
+        guard let place, place.node.requiresGradient else { return }
+        if place.node.gradient == nil {
+            place.node.gradient = gradient
+            place.node.ownsGradient = false
+        } else if let target = try target(for: place) {
             try accumulate(gradient, into: target)
         }
     }
@@ -123,18 +187,36 @@ package final class Tape {
         }
         output.node.gradient = seed
         output.node.ownsGradient = false
-        while let entry = entries.popLast() {
-            let node = entry.output.node
-            guard let gradient = node.gradient else { continue }
+        while let entry = entries.last {
+            if let gradient = entry.output.gradient {
+                entry.output.gradient = nil
+                try entry.backward(gradient)
+            }
+            try release(entry.parameters)
+            entries.removeLast()
+        }
+    }
+
+    /// Counts one use less; hands on what is complete.
+    private func release(_ parameters: [Node]) throws(USPError) {
+        guard let consume else { return }
+        for node in parameters {
+            let left = uses[ObjectIdentifier(node), default: 1] - 1
+            uses[ObjectIdentifier(node)] = left
+            guard left == 0, let gradient = node.gradient else { continue }
             node.gradient = nil
-            try entry.backward(gradient)
+            try consume(node, gradient)
         }
     }
 
     /// Drops what was recorded, and every intermediate gradient with it.
     package func forget() {
-        for entry in entries where !entry.output.node.isLeaf { entry.output.node.gradient = nil }
+        for entry in entries {
+            if !entry.output.isLeaf { entry.output.gradient = nil }
+            for node in entry.parameters { node.gradient = nil }
+        }
         entries.removeAll(keepingCapacity: true)
+        uses.removeAll(keepingCapacity: true)
     }
 }
 

@@ -44,7 +44,9 @@ public final class Tensor: @unchecked Sendable {
         return result
     }
 
-    package static func scalar(_ value: Float) throws(USPError) -> Tensor { try Tensor([], [value]) }
+    package static func scalar(_ value: Float) throws(USPError) -> Tensor {
+        try Tensor([], [value])
+    }
 
     @inlinable package var count: Int { shape.count }
     package var byteCount: Int { shape.count * dtype.size }
@@ -86,7 +88,14 @@ public final class Tensor: @unchecked Sendable {
             byteOffset: byteOffset + range.lowerBound * rowBytes)
     }
 
-    package func fillWithZeros() { raw.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
+    package func fillWithZeros() {
+        raw.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+    }
+
+    /// After a copy that is read in its stead: lets go of the pages, if they are a mapped file's.
+    package func releasePages() {
+        if storage.isMapped { SystemMemory.discard(raw, byteCount) }
+    }
 
     package func copy(from other: Tensor) throws(USPError) {
         try require(

@@ -47,6 +47,14 @@ package enum Loss {
         case .seeded(let value, _, _): value
         }
     }
+
+    fileprivate func backward(_ tape: Tape) throws(USPError) {
+        switch self {
+        case .scalar(let tensor): try tape.backward(from: tensor)
+        case .seeded(_, let output, let gradient):
+            try tape.backward(from: output, gradient: gradient)
+        }
+    }
 }
 
 /// What one step did.
@@ -95,7 +103,7 @@ package final class Trainer {
             "average decay: \(options.averageDecay), expected 0 ..< 1")
         self.parameters = parameters
         self.options = options
-        try parameters.makeTrainable(where: trains)
+        try parameters.makeTrainable(keepsGradients: false, where: trains)
         optimizer = try Optimizer(
             options.optimizer, parameters, weightDecay: options.weightDecay, rateScale: rateScale,
             decays: decays)
@@ -104,41 +112,70 @@ package final class Trainer {
 
     /// One update from `accumulation` micro-batches.
     ///
+    /// Where nothing needs all gradients at once (one micro-batch, no clipping, one rank, AdamW), each
+    /// parameter is updated as soon as its gradient is complete, and the gradient is forgotten: the
+    /// same bits, and no slab of gradients in memory.
+    ///
     /// - loss: called with a recording context and the micro-batch's index
     /// - Throws: what `loss` throws; `.cancelled`; `.internal` naming the step if the loss is not
-    ///   finite. Parameters are then as before the step.
+    ///   finite. Parameters are then as before the step; not so if memory runs out (`.memory`)
+    ///   amid a backward pass that updates.
     @discardableResult
     package func train(
         _ loss: (Context, Int) throws(USPError) -> Loss
     ) throws(USPError) -> StepReport {
         try cancellation.check("training step \(step + 1)")
+        if options.accumulation == 1 && options.clipNorm == 0 && allReduce == nil
+            && optimizer.updatesOneByOne
+        {
+            return try trainOneByOne(loss)
+        }
+        try parameters.keepGradients()
         parameters.zeroGradients()
         var total: Float = 0
         for part in 0..<options.accumulation {
-            total += try backward(part, loss)
-        }
-        let mean = total / Float(options.accumulation)
-        guard mean.isFinite else {
-            throw USPError(.internal, "training step \(step + 1): the loss is \(mean)")
+            let tape = Tape()
+            let result = try forward(part, tape, loss)
+            try result.backward(tape)
+            total += result.value
         }
         if let allReduce, let gradients = parameters.gradients {
             try allReduce.reduce(gradients)
         }
-        return try update(loss: mean)
+        return try update(loss: total / Float(options.accumulation))
     }
 
-    private func backward(
-        _ part: Int, _ loss: (Context, Int) throws(USPError) -> Loss
-    ) throws(USPError) -> Float {
-        let tape = Tape()
+    private func trainOneByOne(
+        _ loss: (Context, Int) throws(USPError) -> Loss
+    ) throws(USPError) -> StepReport {
+        let step = optimizerStep(gradientScale: 1)
+        var value: Float = 0
+        try optimizer.stepOneByOne(step) { update throws(USPError) in
+            let tape = Tape(consume: update)
+            let result = try forward(0, tape, loss)
+            value = result.value
+            try result.backward(tape)
+        }
+        self.step += 1
+        return StepReport(step: self.step, loss: value, rate: step.rate, gradientNorm: 0)
+    }
+
+    /// The loss of one micro-batch, finite.
+    private func forward(
+        _ part: Int, _ tape: Tape, _ loss: (Context, Int) throws(USPError) -> Loss
+    ) throws(USPError) -> Loss {
         let key = RandomKey(seed: options.seed).stream("training").stream(step).stream(part)
         let result = try loss(Context(tape: tape, compute: options.compute, random: key), part)
-        switch result {
-        case .scalar(let tensor): try tape.backward(from: tensor)
-        case .seeded(_, let output, let gradient):
-            try tape.backward(from: output, gradient: gradient)
+        guard result.value.isFinite else {
+            throw USPError(.internal, "training step \(step + 1): the loss is \(result.value)")
         }
-        return result.value
+        return result
+    }
+
+    private func optimizerStep(gradientScale: Float) -> OptimizerStep {
+        OptimizerStep(
+            rate: options.schedule.rate(at: step), gradientScale: gradientScale, average: average,
+            averageDecay: options.averageDecay(at: step))
     }
 
     private func update(loss: Float) throws(USPError) -> StepReport {
@@ -153,20 +190,17 @@ package final class Trainer {
             // torch.nn.utils.clip_grad_norm_
             scale *= min(1, options.clipNorm / (norm + 1e-6))
         }
-        let rate = options.schedule.rate(at: step)
-        optimizer.step(
-            rate: rate, gradientScale: scale, average: average,
-            averageDecay: options.averageDecay(at: step))
+        let numbers = optimizerStep(gradientScale: scale)
+        optimizer.step(numbers)
         step += 1
-        return StepReport(step: step, loss: loss, rate: rate, gradientNorm: norm)
+        return StepReport(step: step, loss: loss, rate: numbers.rate, gradientNorm: norm)
     }
 
     /// Parameters with the averaged values (or a copy of the current ones without an average).
     package func averaged() throws(USPError) -> Parameters {
         let result = try parameters.copied()
         guard let average else { return result }
-        for (position, spec) in result.specs.enumerated() where parameters.gradient(position) != nil
-        {
+        for (position, spec) in result.specs.enumerated() where parameters.isTrained(position) {
             let view = Tensor(
                 spec.shape, .float32, storage: average.storage,
                 byteOffset: average.byteOffset + result.offsets[position] * 4)

@@ -167,7 +167,7 @@ AT(usp_trainer_options, allreduce_user, 136);
 AT(usp_trainer_options, world_size, 144);
 AT(usp_trainer_options, drop_path, 148);
 AT(usp_trainer_options, average_warms_up, 152);
-AT(usp_trainer_options, reserved, 156);
+AT(usp_trainer_options, recompute, 156);
 
 SIZE(usp_transfer_options, 112);
 AT(usp_transfer_options, struct_size, 0);

@@ -41,13 +41,34 @@ func resumedTrainingEqualsUninterrupted(_ kind: SmallRun) throws {
     }
 }
 
-@Test(arguments: SmallRun.allCases) func steadyTrainingTakesNoMemory(_ kind: SmallRun) throws {
+@Test(arguments: SmallRun.allCases, [0, 2] as [Float])
+func steadyTrainingTakesNoMemory(_ kind: SmallRun, clipNorm: Float) throws {
     try alone {
-        let run = try kind.start()
+        let run = try kind.start(clipNorm: clipNorm)
         for _ in 0..<4 { try run.advance() }
         let before = MemoryPool.shared.systemAllocations
         for _ in 0..<6 { try run.advance() }
         #expect(MemoryPool.shared.systemAllocations == before)
+    }
+}
+
+@Test(arguments: SmallRun.allCases) func updatingOneByOneChangesNothing(_ kind: SmallRun) throws {
+    try alone {
+        // A norm that is never reached needs all gradients at once, and scales none.
+        let (single, together) = (try kind.start(clipNorm: 0), try kind.start(clipNorm: 1e30))
+        for _ in 0..<4 { #expect(try single.advance().loss == together.advance().loss) }
+        #expect(try single.values == together.values)
+        #expect(kind == .probing || single.trainer.parameters.gradients == nil)
+    }
+}
+
+@Test(arguments: SmallRun.allCases, [0, 2] as [Float])
+func recomputingBlocksChangesNothing(_ kind: SmallRun, clipNorm: Float) throws {
+    try alone {
+        let kept = try kind.start(clipNorm: clipNorm)
+        let again = try kind.start(clipNorm: clipNorm, recomputes: true)
+        for _ in 0..<4 { #expect(try kept.advance().loss == again.advance().loss) }
+        #expect(try kept.values == again.values)
     }
 }
 

@@ -11,39 +11,49 @@ enum SmallRun: String, Sendable, CaseIterable {
     case autoencoding, pretraining, fineTuning, probing, flowing
 
     private static let encoder = ViTConfiguration(
-        grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2)
+        grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2)
 
-    func start(accumulation: Int = 1) throws -> TrainingRun {
+    /// - clipNorm: 0 updates each parameter as soon as its gradient is there
+    /// - recomputes: whether blocks are run again for their gradients
+    func start(
+        accumulation: Int = 1, clipNorm: Float = 2, recomputes: Bool = false
+    ) throws -> TrainingRun {
+        var options = TrainerOptions()
+        (options.accumulation, options.clipNorm) = (accumulation, clipNorm)
         let key = RandomKey(seed: 3)
         let latents = try Tensor.normal([32, 4, 8, 8], RandomKey(seed: 4))
-        let samples: SampleSource = { (indices) throws(USPError) in try latents.gatherRows(indices) }
+        let samples: SampleSource = { (indices) throws(USPError) in try latents.gatherRows(indices)
+        }
         let labels: LabelSource = { (indices) in indices.map { $0 % 5 } }
         switch self {
         case .autoencoding:
             let model = try KLAutoencoder(Self.autoencoder, key: key)
             return try run(
-                model.parameters, accumulation, TrainingTask.autoencoding(model, images: samples))
+                model.parameters, options, TrainingTask.autoencoding(model, images: samples))
         case .pretraining:
             let sizes = MaskedAutoencoderConfiguration(
                 encoder: Self.encoder, decoderWidth: 16, decoderDepth: 1, decoderHeads: 2)
             let model = try MaskedAutoencoder(sizes, key: key)
+            model.recomputes = recomputes
             return try run(
-                model.parameters, accumulation, TrainingTask.masking(model, latents: samples))
+                model.parameters, options, TrainingTask.masking(model, latents: samples))
         case .fineTuning, .probing:
             let sizes = VisionTransformerConfiguration(
                 encoder: Self.encoder, pool: .average, head: self == .probing ? .probe : .linear,
                 classes: 5, dropPath: self == .probing ? 0 : 0.2)
             let model = try VisionTransformer(sizes, key: key)
+            model.recomputes = recomputes
             return try run(
-                model.parameters, accumulation,
+                model.parameters, options,
                 TrainingTask.classifying(model, latents: samples, labels: labels))
         case .flowing:
             let sizes = DiTConfiguration(
-                grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2, classes: 5,
+                grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2, classes: 5,
                 returnsSigma: false, affineNorms: true)
             let model = try DiT(sizes, key: key)
+            model.recomputes = recomputes
             return try run(
-                model.parameters, accumulation,
+                model.parameters, options,
                 TrainingTask.flowing(model, Transport(), latents: samples, labels: labels))
         }
     }
@@ -56,15 +66,13 @@ enum SmallRun: String, Sendable, CaseIterable {
     }
 
     private func run(
-        _ parameters: Parameters, _ accumulation: Int,
+        _ parameters: Parameters, _ given: TrainerOptions,
         _ loss: @escaping (Context, Batch) throws(USPError) -> Loss
     ) throws -> TrainingRun {
-        var options = TrainerOptions()
+        var options = given
         options.optimizer = self == .probing ? .probe : .pretraining
         options.weightDecay = 0.05
         options.averageDecay = 0.9
-        options.clipNorm = 2
-        options.accumulation = accumulation
         options.schedule = Schedule(rate: 1e-3, warmup: 2, steps: 8)
         let trainer = try Trainer(
             parameters, options, trains: { self != .probing || $0.name.hasPrefix("head.") })
@@ -75,6 +83,8 @@ enum SmallRun: String, Sendable, CaseIterable {
 extension TrainingRun {
     /// All slabs, one after the other.
     var values: [Float] {
-        get throws { try trainer.state().filter { $0.tensor.dtype == .float32 }.flatMap(\.tensor.values) }
+        get throws {
+            try trainer.state().filter { $0.tensor.dtype == .float32 }.flatMap(\.tensor.values)
+        }
     }
 }

@@ -37,7 +37,10 @@ package struct TensorSource: Sendable {
         // keeps the file mapped for as long as the storage lives.
         let base = UnsafeMutableRawPointer(mutating: view.base)
         return Tensor(
-            shape, .float32, storage: Storage(base: base, byteCount: view.count, owner: view.owner))
+            shape, .float32,
+            storage: Storage(
+                base: base, byteCount: view.count, owner: view.owner,
+                isMapped: view.owner is MappedFile))
     }
 
     /// Writes the values to `target` as f32, and lets go of the file's pages.

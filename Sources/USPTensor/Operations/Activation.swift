@@ -26,19 +26,33 @@ extension Context {
     /// - Complexity: 8 bytes an element.
     package func activate(_ x: Tensor, _ activation: Activation) throws(USPError) -> Tensor {
         if activation == .none { return x }
-        let y = try Tensor(x.shape)
-        let (source, result) = (x.floats, y.floats)
-        let kernel = activation.kernel
-        parallelRanges(x.count, grain: 1 << 14) { range in
-            uspi_activation_forward(
-                kernel, source + range.lowerBound, result + range.lowerBound, Int64(range.count))
-        }
+        let y = try activated(x, activation)
         tape?.record(y, inputs: [x]) { [tape] gradient throws(USPError) in
             guard let target = try tape?.target(for: x) else { return }
             try activationBackward(activation, before: x, gradient, into: target)
         }
         return y
     }
+}
+
+/// activation(before) in the type of `before`: the bits that a product's epilogue gives in f32.
+func activated(_ before: Tensor, _ activation: Activation) throws(USPError) -> Tensor {
+    let y = try Tensor(before.shape, before.dtype)
+    let (source, result, kernel) = (before.raw, y.raw, activation.kernel)
+    let half = before.dtype == .bfloat16
+    parallelRanges(before.count, grain: 1 << 14) { range in
+        let at = range.lowerBound * before.dtype.size
+        if half {
+            uspi_activation_forward_bf16(
+                kernel, (source + at).assumingMemoryBound(to: UInt16.self),
+                (result + at).assumingMemoryBound(to: UInt16.self), Int64(range.count))
+        } else {
+            uspi_activation_forward(
+                kernel, (source + at).assumingMemoryBound(to: Float.self),
+                (result + at).assumingMemoryBound(to: Float.self), Int64(range.count))
+        }
+    }
+    return y
 }
 
 /// target (+)= gradient · activation′(before); `before` is f32 or bf16

@@ -44,16 +44,17 @@ struct ConvolutionPass {
         return row.taps[y].flatMap { ky in column.taps[x].map { Int32(ky * kernelWidth + $0) } }
     }
 
-    /// The regrouped kernel `[k, N]`, packed; kept beside the weight.
+    /// The regrouped kernel `[k, N]`, packed; kept beside the weight unless that is being trained.
     func matrix(_ weight: Tensor, compute: DType) throws(USPError) -> PackedMatrix {
         let n = result.channels
         let bytes = Int(uspi_packed_b_size(Int64(k), Int64(n), compute.kernel))
         let use = PackedUse.custom("convolution \(byOutput) \(row) \(column)")
-        let storage = try weight.node.packed.copy(use, compute: compute, byteCount: bytes) {
+        let storage = try weight.derived(use, compute: compute, byteCount: bytes) {
             base throws(USPError) in
             let plain = try Tensor([k, n])
             regroup(weight, into: plain)
             pack(MatrixView(plain), k: k, n: n, compute: compute, into: base)
+            weight.releasePages()
         }
         return PackedMatrix(storage: storage, k: k, n: n, compute: compute)
     }

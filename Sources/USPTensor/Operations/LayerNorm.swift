@@ -22,6 +22,11 @@ extension Context {
         let inputs = [x, weight, bias, shift?.tensor, scale?.tensor]
         let records = tape != nil && inputs.contains { $0?.node.requiresGradient == true }
         let y = try call.forward(output, keepsStatistics: records)
+        if records {
+            y.node.again = { () throws(USPError) in
+                try call.forward(output, keepsStatistics: false)
+            }
+        }
         tape?.record(y, inputs: inputs) { [tape] gradient throws(USPError) in
             if let tape { try call.backward(gradient, tape) }
         }

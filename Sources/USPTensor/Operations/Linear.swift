@@ -39,7 +39,7 @@ extension Context {
         _ options: LinearOptions = LinearOptions()
     ) throws(USPError) -> Tensor {
         let call = try LinearCall(self, x, weight, bias, options)
-        let y = try call.forward()
+        let y = try call.forward(x, residual: options.residual)
         tape?.record(
             y, inputs: [x, weight, bias, options.gate?.tensor, options.residual],
             backward: call.backward)
@@ -50,13 +50,20 @@ extension Context {
 /// One application of a linear layer: what its gradient needs of its forward pass.
 private final class LinearCall {
     let context: Context
-    let x: Tensor
     let weight: Tensor
     let bias: Tensor?
-    let options: LinearOptions
+    let activation: Activation
+    let gate: Chunk?
+    let output: DType
+    /// Where the inputs' gradients go; x's content, if the weight's gradient will need it.
+    let place: Place
+    let residual: Place?
+    let kept: Kept?
+    let resultShape: Shape
     let rows: Int
     let inputs: Int
     let outputs: Int
+    let records: Bool
     /// x·Wᵀ + b, kept when an activation follows; the activated value, kept when a gate follows.
     var before: Tensor?
     var ungated: Tensor?
@@ -64,85 +71,91 @@ private final class LinearCall {
     init(
         _ context: Context, _ x: Tensor, _ weight: Tensor, _ bias: Tensor?, _ options: LinearOptions
     ) throws(USPError) {
-        (self.context, self.x, self.weight, self.bias, self.options) = (context, x, weight, bias, options)
+        (self.context, self.weight, self.bias) = (context, weight, bias)
+        (activation, gate, output) = (options.activation, options.gate, options.output)
+        (place, residual) = (Place(x), options.residual.map { Place($0) })
         inputs = x.shape.rank > 0 ? x.shape[-1] : 0
         outputs = weight.shape.rank > 0 ? weight.shape[0] : 0
         rows = x.shape.rows
+        resultShape = Shape(x.shape.extents.dropLast() + [outputs])
+        let values = [x, weight, bias, options.gate?.tensor, options.residual]
+        records = context.tape != nil && values.contains { $0?.node.requiresGradient == true }
+        kept = records && weight.node.requiresGradient ? Kept(x) : nil
         try require(
             x.shape.rank > 0 && weight.shape.rank > 0 && weight.count == outputs * inputs, .shape,
             "linear: input \(x.shape), weight \(weight.shape)")
         if let bias { try expect(bias, [outputs], "linear: bias") }
         if let residual = options.residual {
             try require(
-                residual.count == rows * outputs && options.output == .float32, .shape,
+                residual.count == rows * outputs && output == .float32, .shape,
                 "linear: residual \(residual.shape), output \(resultShape)")
         }
-        if let gate = options.gate {
+        if let gate {
             let samples = gate.tensor.shape.rows
             try require(
                 gate.width == outputs && samples > 0 && rows % samples == 0, .shape,
-                "linear: gate of width \(gate.width) in \(gate.tensor.shape), output \(resultShape)")
+                "linear: gate of width \(gate.width) in \(gate.tensor.shape), output \(resultShape)"
+            )
         }
     }
 
-    var resultShape: Shape { Shape(x.shape.extents.dropLast() + [outputs]) }
-    var period: Int { rows / max(options.gate?.tensor.shape.rows ?? 1, 1) }
+    var period: Int { rows / max(gate?.tensor.shape.rows ?? 1, 1) }
 
-    private var records: Bool {
-        guard context.tape != nil else { return false }
-        let inputs = [x, weight, bias, options.gate?.tensor, options.residual]
-        return inputs.contains { $0?.node.requiresGradient == true }
-    }
-
-    func forward() throws(USPError) -> Tensor {
-        let y = try Tensor(resultShape, options.output)
+    func forward(_ x: Tensor, residual: Tensor?) throws(USPError) -> Tensor {
+        let y = try Tensor(resultShape, output)
         let right = try packed(weight: weight, use: .forward, compute: context.compute)
         var epilogue = Epilogue()
         epilogue.bias = bias.map { UnsafePointer($0.floats) }
-        epilogue.activation = options.activation
-        if records && options.gate?.tensor.node.requiresGradient == true {
-            try forwardKeepingUngated(right, epilogue, into: y)
+        epilogue.activation = activation
+        if records, let gate, gate.tensor.node.requiresGradient {
+            let value = try forwardKeepingUngated(x, right, epilogue)
+            gateForward(value, gate, period: period, residual: residual, into: y)
             return y
         }
-        if records && options.activation != .none {
-            let kept = try Tensor(resultShape, options.output)
-            before = kept
-            epilogue.beforeActivation = kept.raw
-        }
-        epilogue.gate = options.gate.map { (UnsafePointer($0.pointer), $0.rowStride, period) }
-        epilogue.residual = options.residual.map { (UnsafePointer($0.floats), outputs) }
+        if records && activation != .none { epilogue.beforeActivation = try keepBefore(of: y) }
+        epilogue.gate = gate.map { (UnsafePointer($0.pointer), $0.rowStride, period) }
+        epilogue.residual = residual.map { (UnsafePointer($0.floats), outputs) }
         try multiply(MatrixView(x), right, rows: rows, into: MatrixView(y), epilogue)
         return y
     }
 
+    /// Room for x·Wᵀ + b, from which the plainly activated y can be had again.
+    private func keepBefore(of y: Tensor) throws(USPError) -> UnsafeMutableRawPointer {
+        let kept = try Tensor(resultShape, output)
+        before = kept
+        if gate == nil && residual == nil {
+            y.node.again = { [activation] () throws(USPError) in try activated(kept, activation) }
+        }
+        return kept.raw
+    }
+
     /// The gate's own gradient needs the value that it multiplies.
     private func forwardKeepingUngated(
-        _ right: PackedMatrix, _ epilogue: Epilogue, into y: Tensor
-    ) throws(USPError) {
+        _ x: Tensor, _ right: PackedMatrix, _ epilogue: Epilogue
+    ) throws(USPError) -> Tensor {
         var epilogue = epilogue
         let value = try Tensor(resultShape)
         ungated = value
-        if options.activation != .none {
+        if activation != .none {
             let kept = try Tensor(resultShape)
             before = kept
             epilogue.beforeActivation = kept.raw
         }
         try multiply(MatrixView(x), right, rows: rows, into: MatrixView(value), epilogue)
-        guard let gate = options.gate else { return }
-        gateForward(value, gate, period: period, residual: options.residual, into: y)
+        return value
     }
 
     func backward(_ gradient: Tensor) throws(USPError) {
         guard let tape = context.tape else { return }
-        try tape.pass(gradient, to: options.residual)
+        try tape.pass(gradient, to: residual)
         var inner = gradient
-        if let gate = options.gate {
+        if let gate {
             inner = try gateBackward(gradient, ungated: ungated, gate, period: period, tape)
         }
-        if options.activation != .none, let before {
+        if activation != .none, let before {
             let product = try Tensor(resultShape)
             let target = GradientTarget(tensor: product, accumulates: false)
-            try activationBackward(options.activation, before: before, inner, into: target)
+            try activationBackward(activation, before: before, inner, into: target)
             inner = product
         }
         if let target = try tape.target(for: bias) {
@@ -154,8 +167,8 @@ private final class LinearCall {
 
     /// dW[N, K] = dyᵀ · x
     private func weightGradient(_ gradient: Tensor, _ tape: Tape) throws(USPError) {
-        guard let target = try tape.target(for: weight) else { return }
-        let right = try packed(MatrixView(x), k: rows, n: inputs, compute: context.compute)
+        guard let kept, let target = try tape.target(for: weight) else { return }
+        let right = try packedInput(kept)
         var epilogue = Epilogue()
         epilogue.accumulates = target.accumulates
         try multiply(
@@ -163,9 +176,16 @@ private final class LinearCall {
             into: MatrixView(target.tensor.raw, row: inputs), epilogue)
     }
 
+    private func packedInput(_ kept: Kept) throws(USPError) -> PackedMatrix {
+        let x = try kept.value()
+        return try packed(
+            MatrixView(x.raw, row: inputs, dtype: x.dtype), k: rows, n: inputs,
+            compute: context.compute)
+    }
+
     /// dx[rows, K] = dy · W
     private func inputGradient(_ gradient: Tensor, _ tape: Tape) throws(USPError) {
-        guard let target = try tape.target(for: x) else { return }
+        guard let target = try tape.target(for: place) else { return }
         let right = try packed(weight: weight, use: .backward, compute: context.compute)
         var epilogue = Epilogue()
         epilogue.accumulates = target.accumulates

@@ -55,14 +55,15 @@ package struct AdamWStep: Sendable {
     }
 }
 
-/// One AdamW step over all segments, moving average included.
+/// One AdamW step over segments, moving average included.
 ///
-/// - values, gradients, first, second, average: slabs of one layout, f32
+/// - values, first, second, average: slabs of one layout, f32
+/// - gradients: of the slab's elements from `start` on, f32
 /// - Complexity: 28 bytes a parameter (36 with the average), one pass.
 /// - Source: Loshchilov and Hutter 2019; `torch.optim.AdamW`.
 package func adamW(
     _ step: AdamWStep, _ segments: [UpdateSegment], values: Tensor, gradients: Tensor,
-    first: Tensor, second: Tensor, average: Tensor?
+    from start: Int = 0, first: Tensor, second: Tensor, average: Tensor?
 ) {
     let (p, g, m, v, e) = (
         values.floats, gradients.floats, first.floats, second.floats, average?.floats
@@ -80,7 +81,8 @@ package func adamW(
         numbers.gradient_scale = step.gradientScale
         numbers.ema_decay = step.emaDecay
         let at = segment.offset
-        uspi_adamw_run(&numbers, p + at, g + at, m + at, v + at, e.map { $0 + at }, segment.count)
+        uspi_adamw_run(
+            &numbers, p + at, g + (at - start), m + at, v + at, e.map { $0 + at }, segment.count)
     }
 }
 
@@ -120,7 +122,8 @@ package func sumOfSquares(
     defer { partial.deallocate() }
     ThreadPool.shared.run(parts: pieces.count) { part in
         let at = pieces[part].offset
-        partial[part] = uspi_sum_squares(g + at, p.map { $0 + at }, scale, decay, pieces[part].count)
+        partial[part] = uspi_sum_squares(
+            g + at, p.map { $0 + at }, scale, decay, pieces[part].count)
     }
     return UnsafeBufferPointer(start: partial, count: pieces.count).reduce(0, +)
 }

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "37ce3f10044e03b2ea9cbc94363951438ace1bff4013c4eb62c7601fd03086bb"
+HEADER_SHA256 = "d099643b1c77b5e4b60bfc3404bdd5a52b53468717388f3154b05cf15b40094b"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -377,7 +377,7 @@ usp_trainer_options._fields_ = [
     ("world_size", c_int32),
     ("drop_path", c_float),
     ("average_warms_up", c_int32),
-    ("reserved", c_uint32),
+    ("recompute", c_int32),
 ]
 
 

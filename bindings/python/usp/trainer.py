@@ -38,6 +38,7 @@ class Trainer(Handle):
     average_decay : of the exponential moving average; 0 keeps none
     average_warms_up : let that decay grow with the steps n, min(average_decay, (1 + n)/(10 + n))
     accumulation : equal parts that a batch is cut into
+    recompute : keep each transformer block's input only and run the block again for its gradients
     allreduce : function(array) that sums a flat float32 array over world_size ranks in place
     """
 
@@ -52,8 +53,9 @@ class Trainer(Handle):
         accumulation: int = 1, dtype: Any = None, seed: int = 0,
         mask_ratio: Optional[float] = None, norm_pix_loss: bool = True,
         kl_weight: Optional[float] = None, reconstruction: Optional[str] = None,
-        label_smoothing: float = 0.0, drop_path: float = 0.0, label_dropout: float = 0.0, head_only: bool = False,
-        diffusion: Optional[Diffusion] = None, transport: Optional[Transport] = None,
+        label_smoothing: float = 0.0, drop_path: float = 0.0, label_dropout: float = 0.0,
+        head_only: bool = False, recompute: bool = False, diffusion: Optional[Diffusion] = None,
+        transport: Optional[Transport] = None,
         allreduce: "Optional[Callable[[np.ndarray], Any]]" = None, world_size: int = 1,
     ):
         self._callbacks, self._head_only = Callbacks(), head_only
@@ -67,7 +69,7 @@ class Trainer(Handle):
             mask_ratio=mask_ratio, kl_weight=kl_weight, reconstruction=reconstruction,
             norm_pix_loss=int(choice.USP_YES if norm_pix_loss else choice.USP_NO),
             label_smoothing=label_smoothing, drop_path=drop_path, head_only=int(head_only),
-            label_dropout=label_dropout, world_size=world_size)
+            label_dropout=label_dropout, recompute=int(recompute), world_size=world_size)
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:
