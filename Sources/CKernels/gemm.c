@@ -86,7 +86,8 @@ void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums) {
     for (int64_t t = 0; t < a->tiles; t++) {
         const int64_t row = tile_begin(a->rows, a->tiles, t);
         const int64_t height = tile_begin(a->rows, a->tiles, t + 1) - row;
-        a->kernels[height - 1](a->steps, a->words + row * a->steps, b, sums + row * PANEL);
+        a->kernels[height - 1](a->steps, a->words + row * a->steps, b, sums + row * PANEL,
+                               (coming){(const char *)b, 0});
     }
 }
 
@@ -100,10 +101,15 @@ static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, in
         const tile_function *kernels =
             columns <= PANEL / 2 ? a->kernels + variant->most_rows : a->kernels;
         const uint32_t *panel = (const uint32_t *)g->b + column * a->steps;
+        /* the next panel, or the first for the next block of rows: a share with each tile */
+        const int64_t after = column + PANEL < n_end ? column + PANEL : n_begin;
+        const char *expected = (const char *)((const uint32_t *)g->b + after * a->steps);
+        const int64_t share = PANEL * (int64_t)sizeof(uint32_t) / a->tiles;
         for (int64_t t = 0; t < a->tiles; t++) {
             const int64_t begin = tile_begin(a->rows, a->tiles, t);
             const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - begin);
-            kernels[height - 1](a->steps, a->words + begin * a->steps, panel, tile);
+            const coming next = {expected + t * share * a->steps, share};
+            kernels[height - 1](a->steps, a->words + begin * a->steps, panel, tile, next);
             variant->finish(g, row + begin, height, column, columns, tile);
         }
     }

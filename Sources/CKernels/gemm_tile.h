@@ -2,7 +2,7 @@
  * A tile has PANEL columns, or half of them for the last panel of a narrow product. */
 
 INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float *a, const float *b,
-                     float *tile) {
+                     float *tile, coming next) {
     vf sum[MOST][WIDE];
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < wide; j++) sum[i][j] = (vf)0.0f;
@@ -11,6 +11,7 @@ INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float 
     for (int64_t s = 0; s < steps; s++) {
         vf column[WIDE];
         for (int j = 0; j < wide; j++) column[j] = load(b + j * VECTOR);
+        if (s % 2 == 0) __builtin_prefetch(next.at + s * next.stride, 0, 2);
         for (int i = 0; i < rows; i++) {
             const vf x = a[i];
             for (int j = 0; j < wide; j++) sum[i][j] = x * column[j] + sum[i][j];
@@ -25,13 +26,14 @@ INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float 
 
 /* As tile_f32 on pairs of bf16; the products are exact in f32. */
 INLINE void tile_bf16(const int rows, const int wide, int64_t steps, const uint32_t *a,
-                      const uint32_t *b, float *tile) {
+                      const uint32_t *b, float *tile, coming next) {
     vf sum[MOST][WIDE];
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < wide; j++) sum[i][j] = (vf)0.0f;
     }
 #pragma clang loop unroll_count(2)
     for (int64_t s = 0; s < steps; s++) {
+        if (s % 2 == 0) __builtin_prefetch(next.at + s * next.stride, 0, 2);
 #if defined(HAS_BF16_PRODUCTS)
         vu column[WIDE];
         for (int j = 0; j < wide; j++) column[j] = load_words(b + j * VECTOR);
@@ -66,24 +68,25 @@ INLINE void tile_bf16(const int rows, const int wide, int64_t steps, const uint3
 }
 
 INLINE void columns_f32(const int rows, const int columns, int64_t steps, const float *a,
-                        const float *b, float *tile) {
+                        const float *b, float *tile, coming next) {
     const int wide = columns < WIDE * VECTOR ? columns / VECTOR : WIDE;
     for (int j = 0; j < columns; j += wide * VECTOR) {
-        tile_f32(rows, wide, steps, a, b + j, tile + j);
+        tile_f32(rows, wide, steps, a, b + j, tile + j, next);
     }
 }
 
 INLINE void columns_bf16(const int rows, const int columns, int64_t steps, const uint32_t *a,
-                         const uint32_t *b, float *tile) {
+                         const uint32_t *b, float *tile, coming next) {
     const int wide = columns < WIDE * VECTOR ? columns / VECTOR : WIDE;
     for (int j = 0; j < columns; j += wide * VECTOR) {
-        tile_bf16(rows, wide, steps, a, b + j, tile + j);
+        tile_bf16(rows, wide, steps, a, b + j, tile + j, next);
     }
 }
 
 #define TILE_OF(name, rows, function, columns)                                                     \
-    static void name##_##rows(int64_t steps, const void *a, const void *b, float *tile) {          \
-        function(rows, columns, steps, a, b, tile);                                                \
+    static void name##_##rows(int64_t steps, const void *a, const void *b, float *tile,            \
+                              coming next) {                                                       \
+        function(rows, columns, steps, a, b, tile, next);                                          \
     }
 #define TILE(rows)                                                                                 \
     TILE_OF(tile_f32, rows, columns_f32, PANEL)                                                    \

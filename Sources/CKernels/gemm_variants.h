@@ -18,8 +18,15 @@ static inline int64_t steps_of(int64_t k, int32_t compute) {
     return compute == USPI_BF16 ? (k + 1) / 2 : k;
 }
 
+/* Memory that will be needed soon: asked for on the way, `stride` bytes at each step. */
+typedef struct coming {
+    const char *at;
+    int64_t stride;
+} coming;
+
 /* tile[rows][PANEL] = A B over `steps` words; a is [steps][rows] words, b [steps][PANEL]. */
-typedef void (*tile_function)(int64_t steps, const void *a, const void *b, float *tile);
+typedef void (*tile_function)(int64_t steps, const void *a, const void *b, float *tile,
+                              coming next);
 
 /* tile[rows][PANEL] = (add ? tile : 0) + A B over segments of SEGMENT steps; row i of A's segment s
  * is at a + offset[s] + i * SEGMENT, b is [segments * SEGMENT][PANEL]. */
