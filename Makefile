@@ -21,7 +21,8 @@ test: setup ## everything: Swift, header and ABI, C, Python, examples
 format: ## Swift sources as .swift-format says
 	swift format format -i -p -r Package.swift Sources Tests examples
 
-quick: setup ## header, symbols, the C tests and the Swift tests
+quick: setup ## format, header, symbols, the C tests and the Swift tests
+	swift format lint -s -p -r Package.swift Sources Tests examples
 	swift build -c release
 	Tests/ABI/run.sh
 	swift test -c release --no-parallel

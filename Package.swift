@@ -36,7 +36,8 @@ let package = Package(
     targets: [
         // floor 0: the contract, the kernels, the borrowed libraries
         .systemLibrary(name: "CUSP", path: "include"),
-        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .target(name: "CFiles", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("z")]),
         .target(name: "CKernels", cSettings: kernelFlags),
         // floor 1: shapes, errors, random numbers, threads
@@ -50,7 +51,9 @@ let package = Package(
         room("USPData", ["USPBase", "USPTensor", "USPFiles"]),
         // floor 4: what one does with models
         room("USPTransfer", ["USPBase", "USPTensor", "USPFiles", "USPModels"]),
-        room("USPTraining", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData"]),
+        room(
+            "USPTraining",
+            ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData"]),
         room("USPEvaluation", ["USPBase", "USPTensor", "COpenBLAS"]),
         // floor 5: the Swift API that people read
         room(
@@ -69,7 +72,9 @@ let package = Package(
         .executableTarget(
             name: "usp",
             dependencies: [
-                "USPKit", "USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData", "USPTransfer", "USPTraining", "USPEvaluation", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "USPKit", "USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion",
+                "USPData", "USPTransfer", "USPTraining", "USPEvaluation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         // the Swift examples, one file a story
@@ -81,16 +86,26 @@ let package = Package(
             name: "usp-kernels", dependencies: ["USPBase", "USPTensor", "CKernels", "TestSupport"],
             path: "benchmarks/kernels", swiftSettings: strict),
         // tests, one folder per room
-        .target(name: "TestSupport", dependencies: ["USPBase", "USPTensor", "USPFiles"], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["USPBase", "USPTensor", "USPFiles"],
+            path: "Tests/TestSupport", swiftSettings: strict),
         tests("USPBaseTests", ["USPBase"]),
         tests("USPTensorTests", ["USPBase", "USPTensor", "CKernels"]),
-        .executableTarget(name: "usp-fuzz", dependencies: ["USPBase", "USPFiles"], path: "Tests/Fuzz", swiftSettings: strict),
+        .executableTarget(
+            name: "usp-fuzz", dependencies: ["USPBase", "USPFiles"], path: "Tests/Fuzz",
+            swiftSettings: strict),
         tests("USPFilesTests", ["USPBase", "USPFiles"]),
         tests("USPModelsTests", ["USPBase", "USPTensor", "USPFiles", "USPModels"]),
         tests("USPDiffusionTests", ["USPBase", "USPTensor", "USPFiles", "USPDiffusion"]),
         tests("USPDataTests", ["USPBase", "USPTensor", "USPFiles", "USPData"]),
-        tests("USPTransferTests", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPTransfer"]),
-        tests("USPTrainingTests", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData", "USPTraining"]),
+        tests(
+            "USPTransferTests", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPTransfer"]),
+        tests(
+            "USPTrainingTests",
+            [
+                "USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData",
+                "USPTraining",
+            ]),
         tests("USPEvaluationTests", ["USPBase", "USPTensor", "USPEvaluation"]),
         tests("USPKitTests", ["USPKit", "USPBase", "USPTensor"]),
     ]
