@@ -8,6 +8,7 @@ Nothing here decides whether a build passes.
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -261,4 +262,5 @@ def error(values, truth):
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     sys.stdout.reconfigure(line_buffering=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     main()
