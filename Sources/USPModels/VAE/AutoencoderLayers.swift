@@ -21,7 +21,7 @@ struct AutoencoderLayers {
             residual: residual)
     }
 
-    /// A 3x3 convolution of norm and SiLU.
+    /// A 3x3 convolution of norm and SiLU; the residual's memory may become the result's.
     func convolution(
         _ name: String, after norm: String, _ x: Tensor, residual: Tensor? = nil
     ) throws(USPError) -> Tensor {
@@ -31,10 +31,12 @@ struct AutoencoderLayers {
             groups: groups, epsilon: 1e-6, activation: .silu)
         return try context.convolution(
             x, after: before, weight: parameters.tensor("\(name).weight"),
-            bias: parameters.tensor("\(name).bias"), padding: Padding(1), residual: residual)
+            bias: parameters.tensor("\(name).bias"), padding: Padding(1), residual: residual,
+            overwritesResidual: true)
     }
 
     /// x, projected where the width changes, plus two convolutions, each after norm and SiLU.
+    /// Without a tape the result may lie in x's memory: x belongs to the block.
     func block(_ name: String, _ x: Tensor) throws(USPError) -> Tensor {
         let inner = try convolution("\(name).conv1", after: "\(name).norm1", x)
         let shortcut =

@@ -59,9 +59,11 @@ extension Context {
 
     /// `convolution(groupNorm(x))` at stride 1: one pass over x, and no normalised copy kept for the
     /// gradient, where Winograd's method applies.
+    ///
+    /// - overwritesResidual: without a tape the result takes the residual's memory
     package func convolution(
         _ x: Tensor, after norm: ImageNorm, weight: Tensor, bias: Tensor? = nil,
-        padding: Padding = Padding(0), residual: Tensor? = nil
+        padding: Padding = Padding(0), residual: Tensor? = nil, overwritesResidual: Bool = false
     ) throws(USPError) -> Tensor {
         let shape = try ConvolutionShape(
             x.shape, weight: weight.shape, stride: 1, padding: padding, upsample: 1)
@@ -79,7 +81,7 @@ extension Context {
         let call = ConvolutionCall(
             context: self, shape: shape, x: x, weight: weight, bias: bias, residual: residual,
             norm: (normCall, try normCall.statistics()))
-        let y = try call.forward()
+        let y = try call.forward(into: overwritesResidual && tape == nil ? residual : nil)
         tape?.record(
             y, inputs: [x, norm.weight, norm.bias, weight, bias, residual], backward: call.backward)
         return y
@@ -105,8 +107,8 @@ private struct ConvolutionCall {
         norm.map { ($0.statistics, $0.call.silu != 0) }
     }
 
-    func forward() throws(USPError) -> Tensor {
-        let y = try Tensor(shape.result)
+    func forward(into target: Tensor? = nil) throws(USPError) -> Tensor {
+        let y = if let target { target } else { try Tensor(shape.result) }
         if let winograd {
             try winogradConvolution(
                 winograd, x, norm: normMaps, weight: weight, bias: bias, residual: residual, into: y
