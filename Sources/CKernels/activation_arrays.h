@@ -36,20 +36,6 @@ INLINE void forward_bf16_of(const int activation, const uint16_t *x, uint16_t *y
     }
 }
 
-INLINE void backward_bf16_of(const int activation, const uint16_t *x, const uint16_t *dy,
-                             uint16_t *dx, int64_t n) {
-    int64_t i = 0;
-    for (; i + VECTOR <= n; i += VECTOR) {
-        const vf slope = vector_activation_slope(activation, f32_of_bf16(load_halves(x + i)));
-        store_halves(dx + i, bf16_of_f32(slope * f32_of_bf16(load_halves(dy + i))));
-    }
-    if (i < n) {
-        const int64_t rest = n - i;
-        const vf slope = vector_activation_slope(activation, load_some_bf16(x + i, rest));
-        store_some_bf16(dx + i, slope * load_some_bf16(dy + i, rest), rest);
-    }
-}
-
 #define FOR_ACTIVATIONS(function, ...)                                                            \
     switch (activation) {                                                                         \
     case USPI_ACT_GELU_ERF: function(USPI_ACT_GELU_ERF, __VA_ARGS__); break;                      \
@@ -70,9 +56,4 @@ static void activation_backward(int32_t activation, const float *x, const float 
 static void activation_forward_bf16(int32_t activation, const uint16_t *x, uint16_t *y,
                                     int64_t n) {
     FOR_ACTIVATIONS(forward_bf16_of, x, y, n)
-}
-
-static void activation_backward_bf16(int32_t activation, const uint16_t *x, const uint16_t *dy,
-                                     uint16_t *dx, int64_t n) {
-    FOR_ACTIVATIONS(backward_bf16_of, x, dy, dx, n)
 }

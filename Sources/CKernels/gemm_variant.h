@@ -32,9 +32,6 @@ const kernel_variant VARIANT = {
     .activation_forward = activation_forward,
     .activation_backward = activation_backward,
     .activation_forward_bf16 = activation_forward_bf16,
-    .activation_backward_bf16 = activation_backward_bf16,
     .bf16_from_f32 = bf16_from_f32,
     .f32_from_bf16 = f32_from_bf16,
-    .f16_from_f32 = f16_from_f32,
-    .f32_from_f16 = f32_from_f16,
 };

@@ -26,8 +26,3 @@ void uspi_activation_backward(int32_t activation, const float *x, const float *d
 void uspi_activation_forward_bf16(int32_t activation, const uint16_t *x, uint16_t *y, int64_t n) {
     uspi_variant()->activation_forward_bf16(activation, x, y, n);
 }
-
-void uspi_activation_backward_bf16(int32_t activation, const uint16_t *x, const uint16_t *dy,
-                                   uint16_t *dx, int64_t n) {
-    uspi_variant()->activation_backward_bf16(activation, x, dy, dx, n);
-}

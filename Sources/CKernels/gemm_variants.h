@@ -84,12 +84,8 @@ typedef struct kernel_variant {
     void (*activation_forward)(int32_t, const float *, float *, int64_t);
     void (*activation_backward)(int32_t, const float *, const float *, float *, int64_t);
     void (*activation_forward_bf16)(int32_t, const uint16_t *, uint16_t *, int64_t);
-    void (*activation_backward_bf16)(int32_t, const uint16_t *, const uint16_t *, uint16_t *,
-                                     int64_t);
     void (*bf16_from_f32)(const float *, uint16_t *, int64_t);
     void (*f32_from_bf16)(const uint16_t *, float *, int64_t);
-    void (*f16_from_f32)(const float *, uint16_t *, int64_t);
-    void (*f32_from_f16)(const uint16_t *, float *, int64_t);
 } kernel_variant;
 
 extern const kernel_variant uspi_variant_baseline;

@@ -58,9 +58,3 @@ USPI_DISPATCH(
         for (int j = 0; j < 16; j++) total += sums[j];
         return total;
     })
-
-USPI_DISPATCH(
-    void, uspi_ema, (float decay, const float *restrict p, float *restrict ema, ptrdiff_t n),
-    (decay, p, ema, n), {
-        for (ptrdiff_t i = 0; i < n; i++) ema[i] = decay * ema[i] + (1 - decay) * p[i];
-    })

@@ -54,10 +54,3 @@ INLINE void store_some_bf16(uint16_t *p, vf x, int64_t n) {
     store_halves(part, bf16_of_f32(x));
     memcpy(p, part, (size_t)n * sizeof(uint16_t));
 }
-
-INLINE float horizontal_sum(vf x) {
-    float part[VECTOR], sum = 0;
-    store(part, x);
-    for (int i = 0; i < VECTOR; i++) sum += part[i];
-    return sum;
-}

@@ -56,9 +56,4 @@ package struct EpochOrder: Sendable {
         let start = step % stepsPerEpoch * batch + rank * share
         return Batch(epoch: wanted, indices: Array(order[start..<start + share]))
     }
-
-    /// The stream for what is drawn for a sample in an epoch: crop, flip, noise.
-    package func sampleKey(_ purpose: String, epoch: Int, sample: Int) -> RandomKey {
-        (key ?? RandomKey(seed: 0)).stream(purpose).stream(epoch).stream(sample)
-    }
 }

@@ -58,10 +58,6 @@ package struct ImageTransform: Sendable, Equatable {
 
     private static let half: [Float] = [0.5, 0.5, 0.5]
 
-    /// ImageNet's statistics, for models of pixels.
-    package static let imageNetMean: [Float] = [0.485, 0.456, 0.406]
-    package static let imageNetDeviation: [Float] = [0.229, 0.224, 0.225]
-
     /// The geometry alone.
     package func geometry(_ image: PixelImage, _ key: RandomKey) throws(USPError) -> PixelImage {
         var stream = RandomStream(key)

@@ -108,21 +108,4 @@ package struct LatentSet: Sendable {
         }
         return result
     }
-
-    /// 1 / standard deviation of the means over the whole set: the scale that makes latents unit.
-    package func measuredScale() -> Float {
-        let size = channels * moments.shape[2] * moments.shape[3]
-        let stride = moments.shape[1] * moments.shape[2] * moments.shape[3]
-        var (sum, squares) = (0.0, 0.0)
-        for sample in 0..<count {
-            let values = moments.floats + sample * stride
-            for i in 0..<size {
-                sum += Double(values[i])
-                squares += Double(values[i]) * Double(values[i])
-            }
-        }
-        let number = Double(count * size)
-        let variance = squares / number - sum / number * (sum / number)
-        return Float(1 / max(variance, 1e-12).squareRoot())
-    }
 }

@@ -134,11 +134,6 @@ package final class AtomicFile {
         }
     }
 
-    /// Zeros up to the next multiple of `alignment`.
-    package func pad(to alignment: Int) throws(USPError) {
-        try write([UInt8](repeating: 0, count: (alignment - position % alignment) % alignment))
-    }
-
     private func flush() throws(USPError) {
         guard buffered > 0, let base = buffer.baseAddress else { return }
         try writeThrough(base, buffered, at: position - buffered)

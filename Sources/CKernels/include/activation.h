@@ -11,9 +11,7 @@ void uspi_activation_forward(int32_t activation, const float *x, float *y, int64
 void uspi_activation_backward(int32_t activation, const float *x, const float *dy, float *dx,
                               int64_t n);
 
-/* The same on bf16 arrays, computed in f32. */
+/* Forward on bf16 arrays, computed in f32. */
 void uspi_activation_forward_bf16(int32_t activation, const uint16_t *x, uint16_t *y, int64_t n);
-void uspi_activation_backward_bf16(int32_t activation, const uint16_t *x, const uint16_t *dy,
-                                   uint16_t *dx, int64_t n);
 
 #endif

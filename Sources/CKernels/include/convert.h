@@ -1,4 +1,4 @@
-/* Conversions between number formats over contiguous arrays.
+/* Conversions between f32 and bf16 over contiguous arrays.
  * Rounding is to nearest, ties to even; NaN stays NaN (quiet), overflow becomes infinity. */
 #ifndef USPI_CONVERT_H
 #define USPI_CONVERT_H
@@ -7,9 +7,5 @@
 
 void uspi_bf16_from_f32(const float *x, uint16_t *y, int64_t n);
 void uspi_f32_from_bf16(const uint16_t *x, float *y, int64_t n);
-void uspi_f16_from_f32(const float *x, uint16_t *y, int64_t n);
-void uspi_f32_from_f16(const uint16_t *x, float *y, int64_t n);
-void uspi_f32_from_f64(const double *x, float *y, int64_t n);
-void uspi_f64_from_f32(const float *x, double *y, int64_t n);
 
 #endif

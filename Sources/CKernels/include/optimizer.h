@@ -20,7 +20,4 @@ void uspi_lars_run(float rate, float momentum, float decay, float trust, float s
 /* Sum of squares of scale * g + decay * p (p may be NULL), in double. */
 double uspi_sum_squares(const float *g, const float *p, float scale, float decay, ptrdiff_t n);
 
-/* ema = decay * ema + (1 - decay) * p */
-void uspi_ema(float decay, const float *p, float *ema, ptrdiff_t n);
-
 #endif
