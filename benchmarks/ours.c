@@ -1,5 +1,5 @@
 /* Runs one work through the C ABI, driven by lines on standard input.
- *   usp-bench FAMILY TASK MODEL BATCH SIZE f32|bf16 THREADS FOLDER TILE
+ *   usp-bench FAMILY TASK MODEL BATCH SIZE f32|bf16 THREADS FOLDER TILE RECOMPUTE
  * Commands: `run N` (N timed runs), `output PATH` (the first result as f32), `memory`, `quit`.
  * When the first result is there it says `ready` and the seconds of its last run; a training
  * work's result is the losses of its first steps.
@@ -20,7 +20,7 @@ enum { CLASSES = 1000, STEPS = 3 };
 typedef struct {
     const char *family, *task, *folder;
     int64_t batch, size;
-    int32_t tile;
+    int32_t tile, recompute;
     usp_model *model;
     usp_trainer *trainer;
     usp_tensor x, t, y, noise, out;
@@ -104,6 +104,7 @@ static void open_model(work *w, const char *dtype) {
     if (!is(w->task, "train")) return;
     usp_trainer_options training = USP_TRAINER_OPTIONS_INIT;
     training.compute = dtype;
+    training.recompute = w->recompute;
     if (is(w->family, "dit")) {
         training.average_decay = 0.9999f;
     } else {
@@ -189,9 +190,11 @@ static float *first_results(work *w, size_t *values, double *seconds) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 10) fail("usage: usp-bench FAMILY TASK MODEL BATCH SIZE DTYPE THREADS FOLDER TILE");
+    if (argc != 11) fail("usage: usp-bench FAMILY TASK MODEL BATCH SIZE DTYPE THREADS FOLDER TILE "
+                         "RECOMPUTE");
     work w = {.family = argv[1], .task = argv[2], .folder = argv[8], .batch = atoll(argv[4]),
-              .size = atoll(argv[5]), .tile = atoi(argv[9])};
+              .size = atoll(argv[5]), .tile = atoi(argv[9]),
+              .recompute = atoi(argv[10])};
     MUST(usp_set_threads(atoi(argv[7])));
     read_inputs(&w);
     open_model(&w, argv[6]);

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from arrays import feeds
 from contender import EXPORTED
 from peer_models import network
-from works import Work, feeds
+from works import Work
 
 
 def onnxruntime(module, arguments, path):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from works import CLASSES, DECODER, KEPT, LATENT, LEVELS, TRANSFORMERS
+from arrays import CLASSES, DECODER, KEPT, LATENT, LEVELS, TRANSFORMERS
 
 
 class Attention(nn.Module):

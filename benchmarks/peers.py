@@ -17,8 +17,9 @@ for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
 
 import numpy as np  # noqa: E402
 
+from arrays import feeds, inputs  # noqa: E402
 from contender import EXPORTED  # noqa: E402
-from works import STEPS, Work, feeds, inputs  # noqa: E402
+from works import STEPS, Work  # noqa: E402
 
 
 class Torch:

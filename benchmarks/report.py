@@ -5,7 +5,8 @@ import platform
 
 from works import SCALING, WORKS
 
-ORDER = [work.title for work in WORKS + SCALING]
+# Titles alone are not rows: a work may stand in two tables of growth.
+ORDER = [(work.title, work.table) for work in WORKS + SCALING]
 
 
 def line(row):
@@ -52,10 +53,11 @@ def merged(old, rows, key):
 def write(folder, rows):
     """Merges rows of works into the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    key = lambda row: (row["work"], row["dtype"])  # noqa: E731
+    title = lambda row: (row["work"], row["table"])  # noqa: E731
+    key = lambda row: (title(row), row["dtype"])  # noqa: E731
     results = merged(read(folder / "results.json"), rows, key)
-    place = {title: at for at, title in enumerate(ORDER)}
-    results.sort(key=lambda row: (place.get(row["work"], len(ORDER)), row["dtype"] != "f32"))
+    place = {name: at for at, name in enumerate(ORDER)}
+    results.sort(key=lambda row: (place.get(title(row), len(ORDER)), row["dtype"] != "f32"))
     save(folder / "results.json", results)
     write_page(folder)
 

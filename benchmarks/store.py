@@ -6,11 +6,11 @@ import struct
 import zlib
 from pathlib import Path
 
-from works import inputs, random_weight, shapes
+from arrays import inputs, random_weight, shapes
 
 KINDS = {"float32": "f32", "int64": "i64"}
-# What the files depend on.
-SOURCES = ("works.py", "store.py", "peer_models.py", "peer_export.py")
+# What the files depend on, beside the sizes that name them.
+SOURCES = ("arrays.py", "store.py", "peer_models.py", "peer_export.py")
 
 
 def root(folder):
@@ -51,12 +51,12 @@ def write_inputs(work, folder):
 
 
 def prepare(work, root):
-    """A folder with everything that a run of this work reads; weights are shared between works."""
+    """A folder with everything that a run of this work reads, shared by works of the same sizes."""
     weights = root / f"{work.family}-{work.model}-{work.size if work.family != 'vae' else 0}"
     weights = weights.with_suffix(".safetensors")
     if not weights.exists():
         write_weights(work, weights)
-    folder = root / work.key
+    folder = root / f"{work.family}-{work.task}-{work.model}-{work.batch}-{work.size}"
     folder.mkdir(exist_ok=True)
     link = folder / "weights.safetensors"
     if not link.exists():
