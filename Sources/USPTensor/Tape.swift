@@ -92,6 +92,8 @@ package final class Tape {
     private let consume: ((_ parameter: Node, _ gradient: Tensor) throws(USPError) -> Void)?
     /// Entries not yet played that read a parameter.
     private var uses: [ObjectIdentifier: Int] = [:]
+    /// Whether the gradient that an entry has just been given is nobody else's: it may be written over.
+    package private(set) var ownsGradient = false
 
     /// - consume: takes the gradient of each parameter as soon as it is complete, while the pass
     ///   goes on; the gradient's memory is free afterwards. nil leaves it with the parameter
@@ -99,6 +101,16 @@ package final class Tape {
         consume: ((_ parameter: Node, _ gradient: Tensor) throws(USPError) -> Void)? = nil
     ) {
         self.consume = consume
+    }
+
+    /// A tape for a part that is run again amid this one's backward pass: where only that part still
+    /// reads a parameter, its gradient is handed on as soon as it is complete there.
+    package func inner() -> Tape {
+        guard let consume else { return Tape() }
+        return Tape { [self] node, gradient throws(USPError) in
+            if uses[ObjectIdentifier(node)] == 1 { return try consume(node, gradient) }
+            node.gradient = gradient
+        }
     }
 
     /// Records how the gradient of `output` (f32, its count) reaches the inputs.
@@ -188,8 +200,11 @@ package final class Tape {
         output.node.gradient = seed
         output.node.ownsGradient = false
         while let entry = entries.last {
+            // Whoever wanted the value once more has been played.
+            entry.output.again = nil
             if let gradient = entry.output.gradient {
                 entry.output.gradient = nil
+                ownsGradient = entry.output.ownsGradient
                 try entry.backward(gradient)
             }
             try release(entry.parameters)

@@ -147,16 +147,18 @@ private final class LinearCall {
 
     func backward(_ gradient: Tensor) throws(USPError) {
         guard let tape = context.tape else { return }
-        try tape.pass(gradient, to: residual)
         var inner = gradient
+        var owned = tape.ownsGradient && residual == nil
+        try tape.pass(gradient, to: residual)
         if let gate {
             inner = try gateBackward(gradient, ungated: ungated, gate, period: period, tape)
+            (ungated, owned) = (nil, true)
         }
         if activation != .none, let before {
-            let product = try Tensor(resultShape)
+            let product = owned ? inner : try Tensor(resultShape)
             let target = GradientTarget(tensor: product, accumulates: false)
             try activationBackward(activation, before: before, inner, into: target)
-            inner = product
+            (inner, self.before) = (product, nil)
         }
         if let target = try tape.target(for: bias) {
             try sumRows(inner, rows: rows, width: outputs, into: target)
@@ -167,8 +169,9 @@ private final class LinearCall {
 
     /// dW[N, K] = dyᵀ · x
     private func weightGradient(_ gradient: Tensor, _ tape: Tape) throws(USPError) {
-        guard let kept, let target = try tape.target(for: weight) else { return }
+        guard let kept else { return }
         let right = try packedInput(kept)
+        guard let target = try tape.target(for: weight) else { return }
         var epilogue = Epilogue()
         epilogue.accumulates = target.accumulates
         try multiply(

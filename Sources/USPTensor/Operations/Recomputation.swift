@@ -17,7 +17,7 @@ extension Context {
         let silent = Context(tape: nil, compute: compute, random: random)
         let output = try body(inputs, silent)
         tape.record(output, inputs: inputs + uses) { [compute, random] gradient throws(USPError) in
-            let inner = Tape()
+            let inner = tape.inner()
             let copies = inputs.map { $0.detached(requiresGradient: $0.node.requiresGradient) }
             let again = try body(copies, Context(tape: inner, compute: compute, random: random))
             try inner.backward(from: again, gradient: gradient)
