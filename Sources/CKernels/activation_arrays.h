@@ -28,11 +28,12 @@ INLINE void forward_bf16_of(const int activation, const uint16_t *x, uint16_t *y
     int64_t i = 0;
     for (; i + VECTOR <= n; i += VECTOR) {
         const vf value = f32_of_bf16(load_halves(x + i));
-        store_halves(y + i, bf16_of_f32(vector_activation(activation, value)));
+        store_halves(y + i, bf16_of_f32(vector_activation_bf16(activation, value)));
     }
     if (i < n) {
         const int64_t rest = n - i;
-        store_some_bf16(y + i, vector_activation(activation, load_some_bf16(x + i, rest)), rest);
+        const vf value = load_some_bf16(x + i, rest);
+        store_some_bf16(y + i, vector_activation_bf16(activation, value), rest);
     }
 }
 

@@ -29,7 +29,8 @@ INLINE void finish_vector(const uspi_gemm *g, const int activation, const int wh
             else store_some(p, value, count);
         }
     }
-    value = vector_activation(activation, value);
+    value = is_bf16 ? vector_activation_bf16(activation, value)
+                    : vector_activation(activation, value);
     if (gate) value *= READ(gate + j);
     if (g->residual) value += READ(g->residual + i * g->residual_row + j);
     if (is_bf16) {
@@ -70,7 +71,8 @@ INLINE void finish_whole_tile(const uspi_gemm *g, const whole_tile_end e, int64_
     for (int r = 0; r < rows; r++, c += g->c_row * size, tile += PANEL) {
         for (int v = 0; v < PANEL / VECTOR; v++) {
             vf value = load(tile + v * VECTOR) * alpha + bias[v];
-            value = vector_activation(e.activation, value);
+            value = e.is_bf16 ? vector_activation_bf16(e.activation, value)
+                              : vector_activation(e.activation, value);
             if (e.gated) value *= load(gate + v * VECTOR);
             if (e.residual) value += load(residual + v * VECTOR);
             if (e.is_bf16) store_halves((uint16_t *)c + v * VECTOR, quick_bf16_of_f32(value));

@@ -73,6 +73,28 @@ private func activationsAgreeWithDoublePrecision(_ activation: uspi_activation) 
     }
 }
 
+@Test(arguments: [USPI_ACT_GELU_ERF, USPI_ACT_GELU_TANH, USPI_ACT_SILU])
+private func activationsInBFloat16AreHardlyMoreThanRounded(_ activation: uspi_activation) {
+    alone {
+        let best = uspi_isa()
+        defer { uspi_set_isa(best) }
+        var x = (0..<4001).map { UInt16(truncatingIfNeeded: $0 % 2 << 15 + 0x3a00 + $0 / 2) }
+        var (y, exactX, got) = (x, [Float](repeating: 0, count: x.count), [Float]())
+        uspi_f32_from_bf16(&x, &exactX, Int64(x.count))
+        got = exactX
+        for level in 0...best {
+            uspi_set_isa(level)
+            uspi_activation_forward_bf16(Int32(activation.rawValue), x, &y, Int64(x.count))
+            uspi_f32_from_bf16(&y, &got, Int64(x.count))
+            for (x, y) in zip(exactX, got) where abs(x) < 100 {
+                let exact = activated(activation, Double(x))
+                let small = activation == USPI_ACT_GELU_ERF ? 2e-5 : 1e-30
+                #expect(abs(Double(y) - exact) <= abs(exact) * 1.07 / 256 + small, "\(level) \(x)")
+            }
+        }
+    }
+}
+
 /// The arrays of one product, and what it should give.
 private struct ProductOperands {
     let test: ProductCase
