@@ -91,6 +91,22 @@ void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums) {
     }
 }
 
+/* Ask for what the end of a tile reads and writes, while its sums are still to be made. */
+static void expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t column) {
+    const int64_t bytes = PANEL * (g->c_type == USPI_BF16 ? 2 : 4);
+    const char *c = element(g->c, row * g->c_row + column, g->c_type);
+    const char *residual = g->residual
+        ? (const char *)(g->residual + row * g->residual_row + column) : NULL;
+    for (int i = 0; i < rows; i++) {
+        for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(c + at, 1);
+        c = element(c, g->c_row, g->c_type);
+        if (!residual) continue;
+        __builtin_prefetch(residual);
+        __builtin_prefetch(residual + 64);
+        residual += g->residual_row * (int64_t)sizeof(float);
+    }
+}
+
 /* A packed block of rows from `row` times columns n_begin..<n_end. */
 static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, int64_t n_begin,
                       int64_t n_end) {
@@ -108,6 +124,7 @@ static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, in
         for (int64_t t = 0; t < a->tiles; t++) {
             const int64_t begin = tile_begin(a->rows, a->tiles, t);
             const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - begin);
+            if (g->residual) expect_end(g, row + begin, height, column);
             const coming next = {expected + t * share * a->steps, share};
             kernels[height - 1](a->steps, a->words + begin * a->steps, panel, tile, next);
             variant->finish(g, row + begin, height, column, columns, tile);
