@@ -12,6 +12,7 @@
 #include "winograd_transform.h"
 
 #include "attention_panel.h"
+#include "layer_norm.h"
 
 const kernel_variant VARIANT = {
     .most_rows = MOST,
@@ -29,6 +30,7 @@ const kernel_variant VARIANT = {
     .softmax_columns = softmax_columns,
     .write_columns = write_columns,
     .softmax_gradient = softmax_gradient,
+    .layer_norm = layer_norm,
     .activation_forward = activation_forward,
     .activation_backward = activation_backward,
     .activation_forward_bf16 = activation_forward_bf16,

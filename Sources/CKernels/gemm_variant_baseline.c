@@ -1,5 +1,6 @@
 /* The kernels in vectors of four, as every platform of the toolchain has them. */
 #include "gemm_variants.h"
+#include <math.h>
 
 #define VECTOR 4
 #define MOST 4

@@ -4,6 +4,7 @@
 #include "activation.h"
 #include "gemm.h"
 #include "isa.h"
+#include "norm.h"
 #include "winograd.h"
 
 /* Columns of a packed B panel, and of the accumulated tile. */
@@ -81,6 +82,8 @@ typedef struct kernel_variant {
                           void *out, int64_t out_row, int32_t type);
     void (*softmax_gradient)(float *scores, float *products, int64_t keys, int64_t columns,
                              float scale, const float *logsumexp);
+    void (*layer_norm)(const uspi_layer_norm *, const float *x, ptrdiff_t rows, void *y,
+                       float *statistics);
     void (*activation_forward)(int32_t, const float *, float *, int64_t);
     void (*activation_backward)(int32_t, const float *, const float *, float *, int64_t);
     void (*activation_forward_bf16)(int32_t, const uint16_t *, uint16_t *, int64_t);

@@ -2,8 +2,7 @@
  * all instruction sets add in the same order. */
 #include "norm.h"
 #include "dispatch.h"
-#include "gemm.h"
-#include <math.h>
+#include "gemm_variants.h"
 #include <string.h>
 
 typedef float lanes __attribute__((ext_vector_type(16)));
@@ -15,64 +14,10 @@ typedef float lanes_at __attribute__((ext_vector_type(16), aligned(4), may_alias
     ((((v)[0] + (v)[8]) + ((v)[4] + (v)[12])) + (((v)[2] + (v)[10]) + ((v)[6] + (v)[14])) + \
      (((v)[1] + (v)[9]) + ((v)[5] + (v)[13])) + (((v)[3] + (v)[11]) + ((v)[7] + (v)[15])))
 
-#define BF16(target, value)                                                                     \
-    do {                                                                                        \
-        float bf16_value = (value);                                                             \
-        uint32_t bf16_bits;                                                                     \
-        memcpy(&bf16_bits, &bf16_value, 4);                                                     \
-        uint32_t bf16_nan = (bf16_bits & 0x7fffffff) > 0x7f800000;                              \
-        uint32_t bf16_round = (bf16_bits + 0x7fff + ((bf16_bits >> 16) & 1)) >> 16;             \
-        (target) = (uint16_t)(bf16_nan ? ((bf16_bits >> 16) | 0x40) : bf16_round);              \
-    } while (0)
-
-USPI_DISPATCH(
-    void, uspi_layer_norm_forward,
-    (const float *x, ptrdiff_t rows, ptrdiff_t width, float epsilon, const float *weight,
-     const float *bias, const float *shift, const float *scale, void *y, int32_t output,
-     float *statistics),
-    (x, rows, width, epsilon, weight, bias, shift, scale, y, output, statistics), {
-        const ptrdiff_t whole = width & ~(ptrdiff_t)15;
-        for (ptrdiff_t i = 0; i < rows; i++) {
-            const float *row = x + i * width;
-            lanes sum = 0;
-            for (ptrdiff_t j = 0; j < whole; j += 16) sum += LOAD(row + j);
-            float total = FOLD(sum);
-            for (ptrdiff_t j = whole; j < width; j++) total += row[j];
-            const float mean = total / (float)width;
-            lanes squares = 0;
-            for (ptrdiff_t j = 0; j < whole; j += 16) {
-                lanes d = LOAD(row + j) - mean;
-                squares += d * d;
-            }
-            float spread = FOLD(squares);
-            for (ptrdiff_t j = whole; j < width; j++) spread += (row[j] - mean) * (row[j] - mean);
-            const float inverse = 1.0f / sqrtf(spread / (float)width + epsilon);
-            if (statistics) {
-                statistics[2 * i] = mean;
-                statistics[2 * i + 1] = inverse;
-            }
-            float *out = (float *)y + i * width;
-            uint16_t *half = (uint16_t *)y + i * width;
-            /* a strip at a time through a buffer, so that each option is a plain loop */
-            for (ptrdiff_t start = 0; start < width; start += 256) {
-                const ptrdiff_t n = width - start < 256 ? width - start : 256;
-                float part[256];
-                for (ptrdiff_t j = 0; j < n; j++) part[j] = (row[start + j] - mean) * inverse;
-                if (weight)
-                    for (ptrdiff_t j = 0; j < n; j++) part[j] *= weight[start + j];
-                if (bias)
-                    for (ptrdiff_t j = 0; j < n; j++) part[j] += bias[start + j];
-                if (scale)
-                    for (ptrdiff_t j = 0; j < n; j++) part[j] *= 1.0f + scale[start + j];
-                if (shift)
-                    for (ptrdiff_t j = 0; j < n; j++) part[j] += shift[start + j];
-                if (output == USPI_F32)
-                    memcpy(out + start, part, (size_t)n * sizeof(float));
-                else
-                    for (ptrdiff_t j = 0; j < n; j++) BF16(half[start + j], part[j]);
-            }
-        }
-    })
+void uspi_layer_norm_forward(const uspi_layer_norm *norm, const float *x, ptrdiff_t rows, void *y,
+                             float *statistics) {
+    uspi_variant()->layer_norm(norm, x, rows, y, statistics);
+}
 
 /* With h = dy (1 + scale) weight and z the normalised x:
  * dx = inverse (h - mean(h) - z mean(h z)). */

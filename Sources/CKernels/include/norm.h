@@ -4,13 +4,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* y = ((x - mean) / sqrt(variance + epsilon) * weight + bias) * (1 + scale) + shift for each row.
- * weight, bias, shift, scale: [width] or NULL. `output` is a uspi_type. `statistics` receives mean
- * and 1 / sqrt(variance + epsilon) of each row, unless it is NULL. */
-void uspi_layer_norm_forward(
-    const float *x, ptrdiff_t rows, ptrdiff_t width, float epsilon, const float *weight,
-    const float *bias, const float *shift, const float *scale, void *y, int32_t output,
-    float *statistics);
+/* y = ((x - mean) / sqrt(variance + epsilon) * weight + bias) * (1 + scale) + shift */
+typedef struct uspi_layer_norm {
+    ptrdiff_t width;
+    float epsilon;
+    const float *weight, *bias, *shift, *scale; /* [width] or NULL */
+    int32_t output;                             /* uspi_type of y */
+} uspi_layer_norm;
+
+/* y for each row of x. `statistics` receives mean and 1 / sqrt(variance + epsilon) of each row,
+ * unless it is NULL. */
+void uspi_layer_norm_forward(const uspi_layer_norm *norm, const float *x, ptrdiff_t rows, void *y,
+                             float *statistics);
 
 /* dx = gradient for rows that share one scale, plus `addend` (NULL, or dx itself).
  * `sums` [2, width]: += sum of dy, += sum of dy * normalised x; NULL if nobody needs them. */

@@ -99,14 +99,18 @@ private final class LayerNormCall {
         let y = try Tensor(x.shape, output)
         if keepsStatistics { statistics = try Tensor([rows, 2]) }
         let (source, result, kept) = (x.floats, y.raw, statistics?.floats)
-        let (gamma, beta) = (weight?.floats, bias?.floats)
-        let (width, epsilon, shift, scale) = (width, epsilon, shift, scale)
+        var shared = uspi_layer_norm()
+        (shared.width, shared.epsilon, shared.output) = (width, epsilon, output.kernel)
+        shared.weight = weight.map { UnsafePointer($0.floats) }
+        shared.bias = bias.map { UnsafePointer($0.floats) }
+        let (prepared, width, shift, scale) = (shared, width, shift, scale)
         forEachPart { _, sample, rows in
+            var job = prepared
+            job.shift = shift.map { UnsafePointer($0.pointer + sample * $0.rowStride) }
+            job.scale = scale.map { UnsafePointer($0.pointer + sample * $0.rowStride) }
             uspi_layer_norm_forward(
-                source + rows.lowerBound * width, rows.count, width, epsilon, gamma, beta,
-                shift.map { $0.pointer + sample * $0.rowStride },
-                scale.map { $0.pointer + sample * $0.rowStride },
-                result + rows.lowerBound * width * output.size, output.kernel,
+                &job, source + rows.lowerBound * width, rows.count,
+                result + rows.lowerBound * width * output.size,
                 kept.map { $0 + 2 * rows.lowerBound })
         }
         return y
