@@ -137,17 +137,19 @@ INLINE void pack_squares(const lanes_source *source, const int32_t type, const i
                          int64_t k, uint32_t *target, int64_t target_stride, const int whole) {
     const int64_t steps = steps_of(k, compute);
     const int per_word = compute == USPI_BF16 ? 2 : 1;
-    const int ahead = type == USPI_BF16 ? 256 : 128; /* elements in 512 bytes */
+    /* elements in 512 bytes; past the end of these lanes lie those that are packed next */
+    const int64_t far = type == USPI_BF16 ? 256 : 128, ahead = far < k ? far : k;
+    const int64_t onwards = source->lane_stride ? source->count * source->lane_stride - k : 0;
     const void *start[16];
     lane_starts(source, start);
     int64_t s = 0;
     for (; s + 16 <= steps && (s + 16) * per_word <= k; s += 16) {
         __m512i square[16];
-        const int64_t p = s * per_word;
+        const int64_t p = s * per_word, soon = p + ahead + (p + ahead < k ? 0 : onwards);
 #pragma clang loop unroll(full)
         for (int l = 0; l < 16; l++) {
             if (whole) {
-                _mm_prefetch((const char *)element(start[l], p + ahead, type), _MM_HINT_T0);
+                _mm_prefetch((const char *)element(start[l], soon, type), _MM_HINT_T0);
                 square[l] = whole_words(start[l], type, compute, p);
             } else {
                 square[l] = words_along_k(start[l], type, compute, p, k - p);
