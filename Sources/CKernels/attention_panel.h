@@ -3,10 +3,22 @@
 
 enum { ACROSS = PANEL / VECTOR };
 
-/* 2^x for x <= 0 and little above (flushed to about 1e-38 below -125). */
+/* 2^x for x <= 0 and little above (about 1e-38 or less below -125). */
 INLINE vf exp2_below_one(vf x) {
+#if VECTOR == 16
+    return exp2_bounded(x);
+#else
     const vf low = -125.0f;
     return exp2_bounded(x < low ? low : x);
+#endif
+}
+
+/* The same for a probability that becomes a bf16 if the products are of bf16. */
+INLINE vf probability(vf x, const int32_t compute) {
+#if VECTOR == 16
+    if (compute == USPI_BF16) return quick_exp2(x);
+#endif
+    return exp2_below_one(x);
 }
 
 /* Pairs of bf16 in words, `even` in the lower halves. */
@@ -41,8 +53,8 @@ INLINE void column_maxima(const float *scores, int64_t keys, vf maximum[ACROSS])
 }
 
 /* Scores become exp(scale (score - maximum)), in f32 or as words of bf16 pairs, in place. */
-static void softmax_columns(float *scores, int64_t keys, float scale, int32_t compute,
-                            softmax_result *result) {
+INLINE void softmax_of(float *scores, int64_t keys, float scale, const int32_t compute,
+                       softmax_result *result) {
     const float factor = scale * 1.44269504088896341f;
     vf maximum[ACROSS], shift[ACROSS], sum[ACROSS], odd_sum[ACROSS];
     column_maxima(scores, keys, maximum);
@@ -54,9 +66,9 @@ static void softmax_columns(float *scores, int64_t keys, float scale, int32_t co
     for (int64_t k = 0; k < keys; k += 2) {
         for (int j = 0; j < ACROSS; j++) {
             float *at = scores + k * PANEL + j * VECTOR;
-            const vf even = exp2_below_one(load(at) * factor - shift[j]);
+            const vf even = probability(load(at) * factor - shift[j], compute);
             vf odd = 0.0f;
-            if (k + 1 < keys) odd = exp2_below_one(load(at + PANEL) * factor - shift[j]);
+            if (k + 1 < keys) odd = probability(load(at + PANEL) * factor - shift[j], compute);
             sum[j] += even;
             odd_sum[j] += odd;
             if (compute == USPI_BF16) {
@@ -71,6 +83,12 @@ static void softmax_columns(float *scores, int64_t keys, float scale, int32_t co
         store(result->maximum + j * VECTOR, maximum[j]);
         store(result->sum + j * VECTOR, sum[j] + odd_sum[j]);
     }
+}
+
+static void softmax_columns(float *scores, int64_t keys, float scale, int32_t compute,
+                            softmax_result *result) {
+    if (compute == USPI_BF16) softmax_of(scores, keys, scale, USPI_BF16, result);
+    else softmax_of(scores, keys, scale, USPI_F32, result);
 }
 
 #if VECTOR == 16

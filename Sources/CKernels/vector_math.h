@@ -49,11 +49,15 @@ INLINE vf vector_exp(vf x) {
     return scaled(exp_small(r), n);
 }
 
-/* 2^x for x in -126...126. */
+/* 2^x for x in -126...126; where vectors are 512 bits wide any x, 0 below and infinity above. */
 INLINE vf exp2_bounded(vf x) {
+#if VECTOR == 16
+    const vf f = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
     const vf shifter = 12582912.0f; /* 1.5 * 2^23: adding it rounds to integers */
     const vf shifted = x + shifter;
     const vf f = x - (shifted - shifter);
+#endif
     vf p = 0.00015321136063151523f;
     p = p * f + 0.0013390173778118808f;
     p = p * f + 0.009618526680893084f;
@@ -61,7 +65,11 @@ INLINE vf exp2_bounded(vf x) {
     p = p * f + 0.24022647832186947f;
     p = p * f + 0.69314718055994531f;
     p = p * f + 1.0f;
+#if VECTOR == 16
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)(x - f));
+#else
     return (vf)((vi)p + ((vi)shifted << 23));
+#endif
 }
 
 /* x / (1 + 2^u) */
@@ -112,15 +120,19 @@ INLINE vf vector_activation(const int activation, vf x) {
 }
 
 #if VECTOR == 16
-/* x / (1 + 2^u), relative error 2^-12.8, for any u. */
+/* 2^x for any x, relative error 2^-13.2; exact and continuous where x is whole. */
+INLINE vf quick_exp2(vf x) {
+    const vf f = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    vf p = 0.07826796919107437f;
+    p = p * f + 0.226307675242424f;
+    p = p * f + 0.6954243183135986f;
+    p = p * f + 1.0f;
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)x); /* by 2^floor(x) */
+}
+
+/* x / (1 + 2^u), relative error 2^-12.5, for any u. */
 INLINE vf quick_sigmoid_product(vf x, vf u) {
-    const vf f = (vf)_mm512_reduce_ps((__m512)u, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    vf p = 0.07802452147006989f;
-    p = p * f + 0.22606715559959412f;
-    p = p * f + 0.6958335638046265f;
-    p = p * f + 0.9999251961708069f;
-    const vf e = (vf)_mm512_scalef_ps((__m512)p, (__m512)u); /* by 2^floor(u) */
-    return x * (vf)_mm512_rcp14_ps((__m512)(1.0f + e));
+    return x * (vf)_mm512_rcp14_ps((__m512)(1.0f + quick_exp2(u)));
 }
 #endif
 
