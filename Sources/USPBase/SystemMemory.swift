@@ -20,16 +20,37 @@ package enum SystemMemory {
         return result
     }
 
-    /// Lets go of the pages of a mapped file that these bytes lie in: touched again, they are read
-    /// again. Memory of our own would lose its content.
-    package static func discard(_ pointer: UnsafeRawPointer, _ byteCount: Int) {
-        let start = Int(bitPattern: pointer) / page * page
-        let end = Int(bitPattern: pointer) + byteCount
-        guard byteCount > 0, let first = UnsafeMutableRawPointer(bitPattern: start) else { return }
-        madvise(first, end - start, Int32(MADV_DONTNEED))
+    /// `byteCount` addresses without memory, aligned to 2 MiB; nil if the system has not so many.
+    package static func reserve(_ byteCount: Int) -> UInt? {
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        guard let range = mmap(nil, byteCount + hugePage, PROT_NONE, flags, -1, 0),
+            range != MAP_FAILED
+        else { return nil }
+        let start = (UInt(bitPattern: range) + UInt(hugePage) - 1) / UInt(hugePage) * UInt(hugePage)
+        madvise(UnsafeMutableRawPointer(bitPattern: start), byteCount, Int32(MADV_HUGEPAGE))
+        return start
     }
 
-    package static func free(_ pointer: UnsafeMutableRawPointer) { Glibc.free(pointer) }
+    /// Makes reserved addresses usable, in whole pages.
+    ///
+    /// - Throws: `.memory` if the system has not that much.
+    package static func commit(_ start: UInt, _ byteCount: Int) throws(USPError) {
+        let pointer = UnsafeMutableRawPointer(bitPattern: start)
+        guard mprotect(pointer, byteCount, PROT_READ | PROT_WRITE) == 0 else {
+            throw USPError(.memory, "cannot allocate \(byteCount) bytes")
+        }
+    }
+
+    /// Lets go of the pages that these bytes lie in. Those of a mapped file are read again if they
+    /// are touched again; memory of our own loses its content.
+    package static func discard(_ pointer: UnsafeRawPointer?, _ byteCount: Int) {
+        let start = Int(bitPattern: pointer) / page * page
+        let end = Int(bitPattern: pointer) + byteCount
+        if byteCount == 0 { return }
+        madvise(UnsafeMutableRawPointer(bitPattern: start), end - start, Int32(MADV_DONTNEED))
+    }
+
+    package static func free(_ pointer: UnsafeMutableRawPointer?) { Glibc.free(pointer) }
 
     /// Largest resident set of this process so far, in bytes.
     package static var peakResident: Int {

@@ -3,28 +3,67 @@
 import Synchronization
 import USPBase
 
-/// A process-wide cache of aligned blocks by size class (eight classes to each doubling).
+/// A process-wide store of aligned blocks: large ones side by side in one range of addresses, small
+/// ones by size class (eight classes to each doubling).
 package final class MemoryPool: Sendable {
     package static let shared = MemoryPool()
 
+    /// From here on blocks lie in the range, in whole pages.
+    private static let large = 1 << 16
+    private static let page = 4096
+    /// Addresses cost nothing; 4 TiB are more than the memory of any machine that this is for.
+    private static let rangeSize = 1 << 42
+    /// The range is made usable so many bytes at a time.
+    private static let stride = 4 << 20
+
     private struct State {
         var free: [Int: [UInt]] = [:]
+        var heap: BlockHeap
+        /// Bytes of the range that may be touched.
+        var usable = 0
         var systemAllocations = 0
-        var bytesHeld = 0
+        var bytesInUse = 0
+        var mostInUse = 0
+
+        /// A block of the range; nil if there is none, or no room in it.
+        mutating func cut(_ size: Int, from range: UInt?) throws(USPError) -> UInt? {
+            guard let range, let start = heap.take(size) else { return nil }
+            let wanted = (heap.end + stride - 1) / stride * stride
+            if wanted > usable {
+                do {
+                    try SystemMemory.commit(range + UInt(usable), wanted - usable)
+                } catch {
+                    heap.give(start, size)
+                    throw error
+                }
+                usable = wanted
+                systemAllocations += 1
+            }
+            return range + UInt(start)
+        }
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
+    /// Where the range starts; nil if the system refuses one: then all blocks go by size class.
+    private let range: UInt?
+
+    private init() {
+        range = SystemMemory.reserve(MemoryPool.rangeSize)
+        state = Mutex(State(heap: BlockHeap(capacity: MemoryPool.rangeSize)))
+    }
 
     /// Allocations that went to the system since the start: constant in a steady loop.
     package var systemAllocations: Int { state.withLock { $0.systemAllocations } }
 
-    /// Bytes taken from the system and not given back, in use or kept.
-    package var bytesHeld: Int { state.withLock { $0.bytesHeld } }
+    /// The most bytes that were in use at once since the last `trim`.
+    package var mostInUse: Int { state.withLock { $0.mostInUse } }
 
-    /// The size class: at most an eighth more than asked for, at least 64 bytes.
+    /// Bytes of a block: at most an eighth more than asked for, at least 64.
     package static func roundedUp(_ byteCount: Int) -> Int {
         guard byteCount > 64 else { return 64 }
-        let step = max(64, 1 << (Int.bitWidth - byteCount.leadingZeroBitCount - 4))
+        let step =
+            byteCount >= large
+            ? page : max(64, 1 << (Int.bitWidth - byteCount.leadingZeroBitCount - 4))
         return (byteCount + step - 1) / step * step
     }
 
@@ -34,44 +73,64 @@ package final class MemoryPool: Sendable {
             throw USPError(.memory, "cannot allocate \(byteCount) bytes")
         }
         let size = MemoryPool.roundedUp(byteCount)
-        let kept = state.withLock { $0.free[size]?.popLast() }
-        if let kept, let pointer = UnsafeMutableRawPointer(bitPattern: kept) { return pointer }
-        let pointer = try allocateFreeingIfNeeded(size)
-        state.withLock {
-            $0.systemAllocations += 1
-            $0.bytesHeld += size
+        let address: UInt
+        do {
+            address = try block(size)
+        } catch {
+            trim()
+            address = try block(size)
+        }
+        guard let pointer = UnsafeMutableRawPointer(bitPattern: address) else {
+            throw USPError(.internal, "a block at no address")
         }
         return pointer
     }
 
-    private func allocateFreeingIfNeeded(_ size: Int) throws(USPError) -> UnsafeMutableRawPointer {
-        do {
-            return try SystemMemory.allocate(size)
-        } catch {
-            trim()
-            return try SystemMemory.allocate(size)
+    private func block(_ size: Int) throws(USPError) -> UInt {
+        try state.withLock { state throws(USPError) in
+            let address: UInt
+            if size >= MemoryPool.large, let start = try state.cut(size, from: range) {
+                address = start
+            } else if let kept = state.free[size]?.popLast() {
+                address = kept
+            } else {
+                address = UInt(bitPattern: try SystemMemory.allocate(size))
+                state.systemAllocations += 1
+            }
+            state.bytesInUse += size
+            state.mostInUse = max(state.mostInUse, state.bytesInUse)
+            return address
         }
     }
 
     func give(_ pointer: UnsafeMutableRawPointer, _ byteCount: Int) {
-        let size = MemoryPool.roundedUp(byteCount)
-        state.withLock { $0.free[size, default: []].append(UInt(bitPattern: pointer)) }
+        let (size, address) = (MemoryPool.roundedUp(byteCount), UInt(bitPattern: pointer))
+        state.withLock { state in
+            state.bytesInUse -= size
+            if let range, address >= range, address - range < UInt(MemoryPool.rangeSize) {
+                state.heap.give(Int(address - range), size)
+            } else {
+                state.free[size, default: []].append(address)
+            }
+        }
     }
 
-    /// Gives all kept blocks back to the system.
+    /// Gives what is not in use back to the system.
     package func trim() {
-        let blocks = state.withLock { state in
-            let blocks = state.free
-            state.free = [:]
-            for (size, list) in blocks { state.bytesHeld -= size * list.count }
-            return blocks
-        }
-        for list in blocks.values {
-            for address in list {
-                if let pointer = UnsafeMutableRawPointer(bitPattern: address) {
-                    SystemMemory.free(pointer)
+        state.withLock { state in
+            for list in state.free.values {
+                for address in list {
+                    SystemMemory.free(UnsafeMutableRawPointer(bitPattern: address))
                 }
             }
+            state.free = [:]
+            state.mostInUse = state.bytesInUse
+            guard let range else { return }
+            func discard(_ start: Int, _ size: Int) {
+                SystemMemory.discard(UnsafeRawPointer(bitPattern: range + UInt(start)), size)
+            }
+            for hole in state.heap.holes { discard(hole.start, hole.size) }
+            discard(state.heap.end, state.usable - state.heap.end)
         }
     }
 }

@@ -11,7 +11,6 @@ private func blocks(
     _ run: (_ start: Tensor, _ denoiser: @escaping Denoiser) throws -> Tensor
 ) throws -> Int {
     try alone {
-        // A size class that nothing else in this process uses.
         let start = try normalTensor([1, 4, 300, 301], seed: 1, deviation: 0.1)
         let output = try Tensor(start.shape)
         let denoiser: Denoiser = { x, _ throws(USPError) in
@@ -19,9 +18,9 @@ private func blocks(
             return output
         }
         MemoryPool.shared.trim()
-        let before = MemoryPool.shared.bytesHeld
+        let before = MemoryPool.shared.mostInUse
         _ = try run(start, denoiser)
-        let held = MemoryPool.shared.bytesHeld - before
+        let held = MemoryPool.shared.mostInUse - before
         let block = MemoryPool.roundedUp(start.byteCount)
         #expect(held % block < block / 8)
         return held / block
