@@ -18,8 +18,8 @@ package final class ThreadPool: @unchecked Sendable {
 
     private let owner = Atomic<Bool>(false)
     private let generation = Atomic<Int>(0)
-    private let nextPart = Atomic<Int>(0)
     private let partCount = Atomic<Int>(0)
+    private let threadCount = Atomic<Int>(0)
     private let running = Atomic<Int>(0)
     private let helping = Atomic<Int>(0)
     private let sleepers = Atomic<Int>(0)
@@ -27,10 +27,18 @@ package final class ThreadPool: @unchecked Sendable {
     private var job: (@Sendable (_ part: Int, _ slot: Int) -> Void) = { _, _ in }
     private var started = 0
     private var process: pid_t = 0
+    /// The next part of each thread's share, a cache line apart.
+    private let cursors: UnsafeMutablePointer<Atomic<Int>>
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let wake: UnsafeMutablePointer<pthread_cond_t>
 
+    private static let mostThreads = 1024
+    private static let cursorStride = 8
+
     private init() {
+        let count = ThreadPool.mostThreads * ThreadPool.cursorStride
+        cursors = .allocate(capacity: count)
+        for index in 0..<count { (cursors + index).initialize(to: Atomic<Int>(0)) }
         mutex = .allocate(capacity: 1)
         wake = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
@@ -57,7 +65,7 @@ package final class ThreadPool: @unchecked Sendable {
     /// The same on at most `slots` threads, each of which keeps one number below `slots` during
     /// the loop: the index of a workspace that no other thread uses.
     package func run(parts: Int, slots: Int, _ body: (_ part: Int, _ slot: Int) -> Void) {
-        let threads = min(slots, parts)
+        let threads = min(slots, parts, ThreadPool.mostThreads)
         if threads <= 1 || !tryAcquire() {
             for part in 0..<max(parts, 0) { body(part, 0) }
             return
@@ -80,7 +88,11 @@ package final class ThreadPool: @unchecked Sendable {
         startWorkers(helpers)
         job = body
         partCount.store(parts, ordering: .relaxed)
-        nextPart.store(0, ordering: .relaxed)
+        let threads = helpers + 1
+        threadCount.store(threads, ordering: .relaxed)
+        for slot in 0..<threads {
+            cursor(slot).pointee.store(parts * slot / threads, ordering: .relaxed)
+        }
         running.store(started, ordering: .relaxed)
         helping.store(helpers, ordering: .relaxed)
         generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
@@ -98,12 +110,23 @@ package final class ThreadPool: @unchecked Sendable {
         job = { _, _ in }
     }
 
+    private func cursor(_ slot: Int) -> UnsafeMutablePointer<Atomic<Int>> {
+        cursors + slot * ThreadPool.cursorStride
+    }
+
+    /// A thread's own share first, then what others have left: loop after loop, a thread meets the
+    /// same share of the rows, which its caches may still hold.
     private func takeParts(slot: Int) {
         let parts = partCount.load(ordering: .relaxed)
-        while true {
-            let part = nextPart.wrappingAdd(1, ordering: .relaxed).oldValue
-            if part >= parts { return }
-            job(part, slot)
+        let threads = threadCount.load(ordering: .relaxed)
+        for offset in 0..<threads {
+            let owner = (slot + offset) % threads
+            let end = parts * (owner + 1) / threads
+            while true {
+                let part = cursor(owner).pointee.wrappingAdd(1, ordering: .relaxed).oldValue
+                if part >= end { break }
+                job(part, slot)
+            }
         }
     }
 
