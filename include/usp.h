@@ -302,7 +302,9 @@ typedef struct usp_model_options {
     float shift;
     int32_t grid_height;    /* rows and columns of patches, where the file has no position table; */
     int32_t grid_width;     /* 0 = the published ones */
-    uint32_t reserved;
+    int32_t exact;          /* 1 = plain sums everywhere. By default large f32 products and 3x3
+                               convolutions take fewer multiplications (Strassen, Winograd): results
+                               within 1e-5 of the largest value of exact arithmetic */
     const char *family;     /* "VAE", "MAE", "ViT", "DiT" or "SiT"; NULL = by names and shapes
                                (files of DiT and SiT do not differ: DiT) */
     const char *table;      /* nested table of the file; NULL = what the family's readers take */

@@ -20,66 +20,14 @@ size_t uspi_gemm_workspace(int64_t k, int32_t compute) {
     return (size_t)words * sizeof(uint32_t) + 64;
 }
 
-/* Where the window of an output pixel's (ky, kx) is in the image; NULL outside of it. */
-static const void *window_pixel(const uspi_gemm *g, int64_t row, int64_t ky, int64_t kx) {
-    const uspi_im2col *w = g->conv;
-    const int64_t y = row / w->out_width * w->stride + ky - w->pad_top;
-    const int64_t x = row % w->out_width * w->stride + kx - w->pad_left;
-    if (y < 0 || x < 0 || y >= w->height * w->upsample || x >= w->width * w->upsample) return NULL;
-    const int64_t pixel = y / w->upsample * w->width + x / w->upsample;
-    return element(g->a, pixel * w->pixel_row, g->a_type);
-}
-
-/* Pack one tile of convolution windows: a run of `channels` steps for each (ky, kx). */
-static void pack_windows(const uspi_gemm *g, pack_function pack, int64_t row, int rows,
-                         uint32_t *target) {
-    const uspi_im2col *w = g->conv;
-    lanes_source source = {.lane_stride = 0, .k_stride = 1, .type = g->a_type, .count = rows};
-    for (int64_t ky = 0; ky < w->kernel_height; ky++) {
-        for (int64_t kx = 0; kx < w->kernel_width; kx++) {
-            for (int l = 0; l < rows; l++) source.lane[l] = window_pixel(g, row + l, ky, kx);
-            pack(&source, w->channels, rows, g->compute, target, rows);
-            target += steps_of(w->channels, g->compute) * rows;
-        }
-    }
-}
-
-/* The same where pairs of k cross from one pixel to the next: bf16 with odd channels (images). */
-static void pack_odd_windows(const uspi_gemm *g, int64_t row, int rows, uint32_t *target) {
-    const uspi_im2col *w = g->conv;
-    for (int l = 0; l < rows; l++) {
-        int64_t k = 0;
-        for (int64_t window = 0; window < w->kernel_height * w->kernel_width; window++) {
-            const void *pixel = window_pixel(
-                g, row + l, window / w->kernel_width, window % w->kernel_width);
-            for (int64_t channel = 0; channel < w->channels; channel++, k++) {
-                uint16_t value = 0;
-                if (pixel && g->a_type == USPI_BF16) {
-                    value = ((const uint16_t *)pixel)[channel];
-                } else if (pixel) {
-                    uspi_bf16_from_f32((const float *)pixel + channel, &value, 1);
-                }
-                uint32_t *word = target + k / 2 * rows + l;
-                *word = k % 2 ? *word | (uint32_t)value << 16 : value;
-            }
-        }
-    }
-}
-
-static void pack_tile(const uspi_gemm *g, pack_function pack, int64_t row, int rows,
-                      uint32_t *target) {
-    if (g->conv && g->compute == USPI_BF16 && g->conv->channels % 2) {
-        pack_odd_windows(g, row, rows, target);
-        return;
-    }
-    if (g->conv) {
-        pack_windows(g, pack, row, rows, target);
-        return;
-    }
+void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int width,
+                    uint32_t *target) {
+    const int64_t stride = g->a_row * apart;
     lanes_source source = {
-        .lane_stride = g->a_row, .k_stride = g->a_col, .type = g->a_type, .count = rows};
-    for (int l = 0; l < rows; l++) source.lane[l] = element(g->a, (row + l) * g->a_row, g->a_type);
-    pack(&source, g->k, rows, g->compute, target, rows);
+        .lane_stride = stride, .k_stride = g->a_col, .type = g->a_type, .count = rows};
+    const char *first = element(g->a, row * g->a_row, g->a_type);
+    for (int l = 0; l < rows; l++) source.lane[l] = element(first, l * stride, g->a_type);
+    uspi_variant()->pack(&source, g->k, width, g->compute, target, width);
 }
 
 void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums) {
@@ -137,11 +85,12 @@ static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, in
 }
 
 void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin,
-                   int64_t n_end, void *workspace) {
+                   int64_t n_end, void *workspace, uspi_held_rows *held) {
     const kernel_variant *variant = uspi_variant();
     const int64_t steps = steps_of(g->k, g->compute);
     const int64_t most = uspi_gemm_block(g->k, g->compute), all = m_end - m_begin;
     const int64_t blocks = (all + most - 1) / most;
+    const int packed = is_held(held, blocks, m_begin, m_end);
     uint32_t *words = (uint32_t *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
     tiled_factor a = {.words = words, .steps = steps};
     a.kernels = g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
@@ -149,10 +98,10 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
         const int64_t row = m_begin + all * block / blocks;
         a.rows = m_begin + all * (block + 1) / blocks - row;
         a.tiles = (a.rows + variant->most_rows - 1) / variant->most_rows;
-        for (int64_t t = 0; t < a.tiles; t++) {
+        for (int64_t t = 0; t < a.tiles && !packed; t++) {
             const int64_t begin = tile_begin(a.rows, a.tiles, t);
             const int height = (int)(tile_begin(a.rows, a.tiles, t + 1) - begin);
-            pack_tile(g, variant->pack, row + begin, height, words + begin * steps);
+            uspi_pack_tile(g, row + begin, height, 1, height, words + begin * steps);
         }
         run_block(g, &a, row, n_begin, n_end);
     }

@@ -56,7 +56,7 @@ typedef struct whole_tile_end {
 
 /* A whole tile without pre or accumulation: most of what products write. */
 INLINE void finish_whole_tile(const uspi_gemm *g, const whole_tile_end e, int64_t i, int rows,
-                              int64_t j, const float *tile) {
+                              const int apart, int64_t j, const float *tile) {
     vf bias[PANEL / VECTOR];
     for (int v = 0; v < PANEL / VECTOR; v++) {
         bias[v] = g->bias ? load(g->bias + j + v * VECTOR) : (vf)0.0f;
@@ -68,7 +68,7 @@ INLINE void finish_whole_tile(const uspi_gemm *g, const whole_tile_end e, int64_
     const int64_t first = g->row0 + i, period = e.gated ? g->gate_period : 1;
     const float *gate = e.gated ? g->gate + first / period * g->gate_row + j : NULL;
     int64_t left = period - first % period;
-    for (int r = 0; r < rows; r++, c += g->c_row * size, tile += PANEL) {
+    for (int r = 0; r < rows; r++, c += apart * g->c_row * size, tile += apart * PANEL) {
         for (int v = 0; v < PANEL / VECTOR; v++) {
             vf value = load(tile + v * VECTOR) * alpha + bias[v];
             value = e.is_bf16 ? vector_activation_bf16(e.activation, value)
@@ -78,50 +78,63 @@ INLINE void finish_whole_tile(const uspi_gemm *g, const whole_tile_end e, int64_
             if (e.is_bf16) store_halves((uint16_t *)c + v * VECTOR, quick_bf16_of_f32(value));
             else store((float *)c + v * VECTOR, value);
         }
-        if (e.residual) residual += g->residual_row;
-        if (e.gated && --left == 0) gate += g->gate_row, left = period;
+        if (e.residual) residual += apart * g->residual_row;
+        if (e.gated) {
+            for (left -= apart; left <= 0; left += period) gate += g->gate_row;
+        }
     }
 }
 
 INLINE void finish_rows(const uspi_gemm *given, const int activation, int64_t i, int rows,
-                        int64_t j, int columns, const float *tile) {
+                        const int apart, int64_t j, int columns, const float *tile) {
     const uspi_gemm local = *given, *g = &local; /* a copy that no store can change */
     const int whole = columns == PANEL && !g->pre && !g->accumulate;
     if (whole && !g->gate && !g->residual) {
         const whole_tile_end f32 = {activation, 0, 0, 0}, bf16 = {activation, 1, 0, 0};
-        if (g->c_type == USPI_BF16) finish_whole_tile(g, bf16, i, rows, j, tile);
-        else finish_whole_tile(g, f32, i, rows, j, tile);
+        if (g->c_type == USPI_BF16) finish_whole_tile(g, bf16, i, rows, apart, j, tile);
+        else finish_whole_tile(g, f32, i, rows, apart, j, tile);
         return;
     }
     if (activation == USPI_ACT_NONE && whole && g->residual && g->c_type == USPI_F32) {
         const whole_tile_end gated = {activation, 0, 1, 1}, plain = {activation, 0, 0, 1};
-        if (g->gate) finish_whole_tile(g, gated, i, rows, j, tile);
-        else finish_whole_tile(g, plain, i, rows, j, tile);
+        if (g->gate) finish_whole_tile(g, gated, i, rows, apart, j, tile);
+        else finish_whole_tile(g, plain, i, rows, apart, j, tile);
         return;
     }
-    for (int r = 0; r < rows; r++, tile += PANEL) {
+    for (int r = 0; r < rows; r++, i += apart, tile += apart * PANEL) {
         const float *gate =
-            g->gate ? g->gate + (g->row0 + i + r) / g->gate_period * g->gate_row : NULL;
+            g->gate ? g->gate + (g->row0 + i) / g->gate_period * g->gate_row : NULL;
         int done = 0;
         for (; done + VECTOR <= columns; done += VECTOR) {
-            finish_vector(g, activation, 1, gate, i + r, j + done, VECTOR, tile + done);
+            finish_vector(g, activation, 1, gate, i, j + done, VECTOR, tile + done);
         }
         if (done < columns) {
-            finish_vector(g, activation, 0, gate, i + r, j + done, columns - done, tile + done);
+            finish_vector(g, activation, 0, gate, i, j + done, columns - done, tile + done);
         }
+    }
+}
+
+/* Rows i, i + apart, ... of C from rows of the tile that are as far apart. */
+INLINE void finish_apart(const uspi_gemm *g, int64_t i, int rows, const int apart, int64_t j,
+                         int columns, const float *tile) {
+    switch (g->activation) {
+    case USPI_ACT_GELU_ERF:
+        finish_rows(g, USPI_ACT_GELU_ERF, i, rows, apart, j, columns, tile);
+        break;
+    case USPI_ACT_GELU_TANH:
+        finish_rows(g, USPI_ACT_GELU_TANH, i, rows, apart, j, columns, tile);
+        break;
+    case USPI_ACT_SILU: finish_rows(g, USPI_ACT_SILU, i, rows, apart, j, columns, tile); break;
+    default: finish_rows(g, USPI_ACT_NONE, i, rows, apart, j, columns, tile);
     }
 }
 
 static void finish(const uspi_gemm *g, int64_t i, int rows, int64_t j, int columns,
                    const float *tile) {
-    switch (g->activation) {
-    case USPI_ACT_GELU_ERF:
-        finish_rows(g, USPI_ACT_GELU_ERF, i, rows, j, columns, tile);
-        break;
-    case USPI_ACT_GELU_TANH:
-        finish_rows(g, USPI_ACT_GELU_TANH, i, rows, j, columns, tile);
-        break;
-    case USPI_ACT_SILU: finish_rows(g, USPI_ACT_SILU, i, rows, j, columns, tile); break;
-    default: finish_rows(g, USPI_ACT_NONE, i, rows, j, columns, tile);
-    }
+    finish_apart(g, i, rows, 1, j, columns, tile);
+}
+
+static void finish_interleaved(const uspi_gemm *g, int64_t i, int rows, int64_t j,
+                               const float *tile) {
+    finish_apart(g, i, rows, 2, j, PANEL, tile);
 }

@@ -1,11 +1,15 @@
 /* The tile kernels: up to MOST rows of sums held in registers, WIDE vectors side by side at most.
  * A tile has PANEL columns, or half of them for the last panel of a narrow product. */
 
+/* tile = (from ? from : 0) + A B; rows of both are `pitch` apart, those of B `b_row`. */
 INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float *a, const float *b,
-                     float *tile, coming next) {
+                     const int64_t b_row, const float *from, float *tile, const int pitch,
+                     coming next) {
     vf sum[MOST][WIDE];
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < wide; j++) sum[i][j] = (vf)0.0f;
+        for (int j = 0; j < wide; j++) {
+            sum[i][j] = from ? load(from + i * pitch + j * VECTOR) : (vf)0.0f;
+        }
     }
 #pragma clang loop unroll_count(2)
     for (int64_t s = 0; s < steps; s++) {
@@ -17,10 +21,10 @@ INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float 
             for (int j = 0; j < wide; j++) sum[i][j] = x * column[j] + sum[i][j];
         }
         a += rows;
-        b += PANEL;
+        b += b_row;
     }
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < wide; j++) store(tile + i * PANEL + j * VECTOR, sum[i][j]);
+        for (int j = 0; j < wide; j++) store(tile + i * pitch + j * VECTOR, sum[i][j]);
     }
 }
 
@@ -71,7 +75,15 @@ INLINE void columns_f32(const int rows, const int columns, int64_t steps, const 
                         const float *b, float *tile, coming next) {
     const int wide = columns < WIDE * VECTOR ? columns / VECTOR : WIDE;
     for (int j = 0; j < columns; j += wide * VECTOR) {
-        tile_f32(rows, wide, steps, a, b + j, tile + j, next);
+        tile_f32(rows, wide, steps, a, b + j, PANEL, NULL, tile + j, PANEL, next);
+    }
+}
+
+INLINE void interleaved_f32(const int rows, int64_t steps, const float *a, const float *b,
+                            int64_t b_row, const float *from, float *tile, coming next) {
+    for (int j = 0; j < PANEL; j += WIDE * VECTOR) {
+        tile_f32(rows, WIDE, steps, a, b + j, b_row, from ? from + j : NULL, tile + j, 2 * PANEL,
+                 next);
     }
 }
 
@@ -92,7 +104,11 @@ INLINE void columns_bf16(const int rows, const int columns, int64_t steps, const
     TILE_OF(tile_f32, rows, columns_f32, PANEL)                                                    \
     TILE_OF(narrow_f32, rows, columns_f32, PANEL / 2)                                              \
     TILE_OF(tile_bf16, rows, columns_bf16, PANEL)                                                  \
-    TILE_OF(narrow_bf16, rows, columns_bf16, PANEL / 2)
+    TILE_OF(narrow_bf16, rows, columns_bf16, PANEL / 2)                                            \
+    static void interleaved_##rows(int64_t steps, const float *a, const float *b,                  \
+                                   int64_t b_row, const float *from, float *tile, coming next) {   \
+        interleaved_f32(rows, steps, a, b, b_row, from, tile, next);                               \
+    }
 
 TILE(1)
 TILE(2)
@@ -125,3 +141,7 @@ TILE(14)
 #endif
 static const tile_function tiles_f32[2 * MOST] = {TILES(tile_f32), TILES(narrow_f32)};
 static const tile_function tiles_bf16[2 * MOST] = {TILES(tile_bf16), TILES(narrow_bf16)};
+
+typedef void (*interleaved_function)(int64_t steps, const float *a, const float *b, int64_t b_row,
+                                     const float *from, float *tile, coming next);
+static const interleaved_function interleaved[MOST] = {TILES(interleaved)};

@@ -8,6 +8,7 @@
 #include "gemm_finish.h"
 #include "gemm_tile.h"
 #include "pack_lanes.h"
+#include "strassen_tile.h"
 #include "segment_tile.h"
 #include "winograd_transform.h"
 
@@ -19,6 +20,9 @@ const kernel_variant VARIANT = {
     .tile_f32 = tiles_f32,
     .tile_bf16 = tiles_bf16,
     .segments_f32 = all_segments_f32,
+    .strassen_left = strassen_left,
+    .strassen_right = strassen_right,
+    .strassen_tile = strassen_tile,
     .winograd_input = winograd_input,
     .winograd_output = winograd_output,
     .winograd_kernel = winograd_kernel,

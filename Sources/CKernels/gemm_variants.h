@@ -59,11 +59,33 @@ typedef struct softmax_result {
     float maximum[PANEL], sum[PANEL]; /* of the unscaled scores; of exp(scale (score - maximum)) */
 } softmax_result;
 
+/* The factors of one tile of Strassen's products. */
+typedef struct strassen_factors {
+    int64_t pairs;               /* of k */
+    const float *left;           /* what strassen_left made */
+    const float *panel[2];       /* two packed panels of B, from their part of k on */
+    const float *sums;           /* what strassen_right made of them */
+} strassen_factors;
+
+/* Where such a tile is in C, and its sums. */
+typedef struct strassen_place {
+    const uspi_gemm *g;
+    int64_t row, column;
+    int pairs, rows;             /* of rows; rows == 2 pairs, or one less */
+    int first, last;             /* piece of k: sums begin; C is written */
+    float *tile[2];              /* [2 pairs][PANEL] for each panel */
+} strassen_place;
+
 typedef struct kernel_variant {
     int most_rows; /* rows of the largest tile */
     /* [rows - 1] for whole panels, [most_rows + rows - 1] for their first half alone */
     const tile_function *tile_f32, *tile_bf16;
     const segment_function *segments_f32;         /* [rows - 1] */
+    /* Strassen's products (see strassen_tile.h) */
+    void (*strassen_left)(const float *even, const float *odd, int64_t pairs, int rows,
+                          float *factors);
+    void (*strassen_right)(const float *left, const float *right, int64_t pairs, float *sums);
+    void (*strassen_tile)(const strassen_factors *, const strassen_place *, coming next);
     void (*winograd_input)(const uspi_winograd *, ptrdiff_t block, float *stage);
     void (*winograd_output)(const uspi_winograd *, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end);
     void (*winograd_kernel)(const uspi_winograd_weight *, const float *, ptrdiff_t block,
@@ -104,6 +126,9 @@ static inline int64_t tile_begin(int64_t rows, int64_t tiles, int64_t t) {
     return rows * t / tiles;
 }
 
+/* Words of one of Strassen's left factors, with slack for whole vectors. */
+static inline int64_t strassen_factor(int64_t pairs, int64_t rows) { return pairs * rows + LANES; }
+
 /* A packed left factor: [tile][step][rows of the tile] words. */
 typedef struct tiled_factor {
     const tile_function *kernels;
@@ -113,6 +138,19 @@ typedef struct tiled_factor {
 
 /* sums[rows][PANEL] = A B with one packed panel of B. */
 void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums);
+
+/* Pack `rows` rows of A, `apart` rows from one to the next, as one tile of `width` lanes (zeros past
+ * the existing ones); LANES words of slack behind the tile. */
+void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int width,
+                    uint32_t *target);
+
+/* Whether one block of rows is held already; notes what will be. */
+static inline int is_held(uspi_held_rows *held, int64_t blocks, int64_t begin, int64_t end) {
+    if (!held) return 0;
+    const int same = blocks == 1 && held->begin == begin && held->end == end;
+    *held = blocks == 1 ? (uspi_held_rows){begin, end} : (uspi_held_rows){0, 0};
+    return same;
+}
 
 /* Element `index` of an array of `type`. */
 static inline const void *element(const void *base, int64_t index, int32_t type) {

@@ -47,6 +47,7 @@ private func loadOptions(
     result.family = try optionalText(given.family, "family")
     result.table = try optionalText(given.table, "table")
     result.compute = try computeType(given.compute)
+    result.exact = given.exact != 0
     result.pool = try optionalText(given.pool, "pool")
     return result
 }

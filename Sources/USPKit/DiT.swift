@@ -30,20 +30,20 @@ public final class DiT: Model, @unchecked Sendable {
 
     package let network: USPModels.DiT
     public let weights: ModelWeights
-    package let compute: DType
+    package let arithmetic: Arithmetic
     public var family: String { network.configuration.returnsSigma ? "DiT" : "SiT" }
 
-    package init(_ network: USPModels.DiT, _ weights: ModelWeights, compute: DType) {
+    package init(_ network: USPModels.DiT, _ weights: ModelWeights, _ arithmetic: Arithmetic) {
         self.network = network
         self.weights = weights
-        self.compute = compute
+        self.arithmetic = arithmetic
     }
 
     /// Fresh parameters from a seed: as the original, every block starts as the identity.
     public convenience init(_ configuration: Configuration, seed: UInt64 = 0) throws(USPError) {
         let network = try USPModels.DiT(
             DiTConfiguration(configuration), key: RandomKey(seed: seed).stream("dit"))
-        self.init(network, ModelWeights(network.parameters), compute: .float32)
+        self.init(network, ModelWeights(network.parameters), Arithmetic())
     }
 
     public var configuration: Configuration { Configuration(network.configuration) }
@@ -70,7 +70,7 @@ public final class DiT: Model, @unchecked Sendable {
     /// - y: nil is the null class for all
     /// - Returns: `[B, outputChannels, H, W]`
     public func forward(_ x: Tensor, t: [Float], y: [Int]?) throws(USPError) -> Tensor {
-        try network.forward(x, t: t, y: labels(y, t.count), in: Context(compute: compute))
+        try network.forward(x, t: t, y: labels(y, t.count), in: Context(arithmetic))
     }
 
     /// The originals' guided pass: n samples given twice, with labels and then with null labels.
@@ -82,13 +82,13 @@ public final class DiT: Model, @unchecked Sendable {
     ) throws(USPError) -> Tensor {
         try network.forwardGuided(
             x, t: t, y: y, scale: scale, channels: min(channels, network.configuration.channels),
-            in: Context(compute: compute))
+            in: Context(arithmetic))
     }
 
     /// Mean of the squared output, with the gradient of every trainable parameter.
     public func gradients(_ x: Tensor, t: [Float], y: [Int]?) throws(USPError) -> LossGradients {
         let labels = try labels(y, t.count)
-        return try USPKit.gradients(of: weights, compute: compute) {
+        return try USPKit.gradients(of: weights, arithmetic) {
             parameters, context throws(USPError) in
             let output = try USPModels.DiT(network.configuration, parameters)
                 .forward(x, t: t, y: labels, in: context)
@@ -101,7 +101,7 @@ public final class DiT: Model, @unchecked Sendable {
     public func features(
         _ x: Tensor, t: [Float], y: [Int]?, depth: Int
     ) throws(USPError) -> Tensor {
-        let context = Context(compute: compute)
+        let context = Context(arithmetic)
         let conditioning = try network.conditioning(t: t, y: labels(y, t.count), in: context)
         let tokens = try network.features(x, conditioning, depth: depth, in: context)
         return try context.meanTokens(tokens, from: 0)
@@ -110,7 +110,7 @@ public final class DiT: Model, @unchecked Sendable {
     /// What samplers and losses ask. What depends on times and labels alone is kept from one call
     /// to the next, for solvers that come back to a time.
     public var denoiser: Denoiser {
-        let conditions = ConditionMemo(network, Context(compute: compute))
+        let conditions = ConditionMemo(network, Context(arithmetic))
         let derivative: Denoiser.Derivative = { [self] x, times, y, probe throws(USPError) in
             try differentiate(x, t: times, y: try labels(y, times.count), along: probe)
         }
@@ -118,7 +118,7 @@ public final class DiT: Model, @unchecked Sendable {
             nullClass: nullClass, isGuided: false, repeatsLatents: true, derivative: derivative
         ) { [self] x, times, y throws(USPError) in
             let conditioning = try conditions.at(times, try labels(y, times.count))
-            return try network.forward(x, conditioning, in: Context(compute: compute))
+            return try network.forward(x, conditioning, in: Context(arithmetic))
         }
     }
 
@@ -131,7 +131,7 @@ public final class DiT: Model, @unchecked Sendable {
         leaf.node.setLeaf(gradient: product)
         let tape = Tape()
         let output = try network.forward(
-            leaf, t: t, y: y, in: Context(tape: tape, compute: compute))
+            leaf, t: t, y: y, in: Context(arithmetic, tape: tape))
         let seed = try Tensor.zeros(output.shape)
         let (count, stride) = (probe.count / t.count, output.count / t.count)
         for sample in t.indices {

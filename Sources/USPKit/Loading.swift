@@ -64,7 +64,7 @@ extension VAE {
     public static func load(_ source: ModelSource) throws(USPError) -> VAE {
         let loaded = try KLAutoencoder.load(source.archive, source.loading)
         let weights = try source.weights(loaded.model.parameters, loaded.report, .autoencoder)
-        return VAE(loaded.model, weights, compute: source.options.compute)
+        return VAE(loaded.model, weights, source.options.arithmetic)
     }
 }
 
@@ -72,7 +72,7 @@ extension MaskedAutoencoder {
     public static func load(_ source: ModelSource) throws(USPError) -> MaskedAutoencoder {
         let loaded = try USPModels.MaskedAutoencoder.load(source.archive, source.loading)
         let weights = try source.weights(loaded.model.parameters, loaded.report, .visionTransformer)
-        return MaskedAutoencoder(loaded.model, weights, compute: source.options.compute)
+        return MaskedAutoencoder(loaded.model, weights, source.options.arithmetic)
     }
 }
 
@@ -83,7 +83,7 @@ extension ViT {
         }
         let loaded = try VisionTransformer.load(source.archive, pool: pool, source.loading)
         let weights = try source.weights(loaded.model.parameters, loaded.report, .visionTransformer)
-        return ViT(loaded.model, weights, compute: source.options.compute)
+        return ViT(loaded.model, weights, source.options.arithmetic)
     }
 }
 
@@ -97,7 +97,7 @@ extension DiT {
             source.archive, returnsSigma: told != "SiT", source.loading)
         let weights = try source.weights(
             loaded.model.parameters, loaded.report, .diffusionTransformer)
-        return DiT(loaded.model, weights, compute: source.options.compute)
+        return DiT(loaded.model, weights, source.options.arithmetic)
     }
 }
 

@@ -51,13 +51,15 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
 
     package let network: USPModels.MaskedAutoencoder
     public let weights: ModelWeights
-    package let compute: DType
+    package let arithmetic: Arithmetic
     public var family: String { "MAE" }
 
-    package init(_ network: USPModels.MaskedAutoencoder, _ weights: ModelWeights, compute: DType) {
+    package init(
+        _ network: USPModels.MaskedAutoencoder, _ weights: ModelWeights, _ arithmetic: Arithmetic
+    ) {
         self.network = network
         self.weights = weights
-        self.compute = compute
+        self.arithmetic = arithmetic
     }
 
     /// Fresh parameters from a seed.
@@ -67,7 +69,7 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
             decoderDepth: configuration.decoderDepth, decoderHeads: configuration.decoderHeads)
         let network = try USPModels.MaskedAutoencoder(
             sizes, key: RandomKey(seed: seed).stream("mae"))
-        self.init(network, ModelWeights(network.parameters), compute: .float32)
+        self.init(network, ModelWeights(network.parameters), Arithmetic())
     }
 
     public var configuration: Configuration {
@@ -135,7 +137,7 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         let masking = try masking(batch: batch(images), options)
         let output = try network.forward(
             input(images, options), masking: masking, target: options.target ?? images,
-            normalisation: options.normalisation, in: Context(compute: compute))
+            normalisation: options.normalisation, in: Context(arithmetic))
         return Output(
             loss: output.loss.floats[0], prediction: output.prediction,
             mask: try Tensor([masking.batch, masking.tokens], output.mask))
@@ -147,7 +149,7 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
     ) throws(USPError) -> LossGradients {
         let masking = try masking(batch: batch(images), options)
         let input = try input(images, options)
-        return try USPKit.gradients(of: weights, compute: compute) {
+        return try USPKit.gradients(of: weights, arithmetic) {
             parameters, context throws(USPError) in
             let copy = try USPModels.MaskedAutoencoder(network.configuration, parameters)
             return try copy.forward(
@@ -159,7 +161,7 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
 
     /// Features of all tokens after the encoder's norm, class token first: `[B, 1 + T, D]`.
     public func features(_ images: Tensor) throws(USPError) -> Tensor {
-        try network.encode(images, in: Context(compute: compute))
+        try network.encode(images, in: Context(arithmetic))
     }
 
     /// Predicted patches `[B, T, E]` as images `[B, C, H, W]`.

@@ -80,6 +80,9 @@ public struct LoadOptions: Sendable {
     public var table: String?
     /// Type of the products' inputs: f32, or bf16 with f32 sums, norms and softmax.
     public var compute = DType.float32
+    /// Plain sums everywhere. Else large f32 products and 3x3 convolutions take fewer
+    /// multiplications (Strassen's and Winograd's methods), with about twice the rounding.
+    public var exact = false
     /// Of a classifier: `token` or `avg`; nil goes by the file.
     public var pool: String?
     /// Of an autoencoder: latents are (z − shift)·scale; nil takes the layout's own.
@@ -87,6 +90,8 @@ public struct LoadOptions: Sendable {
     public var shift: [Float]?
 
     public init() {}
+
+    var arithmetic: Arithmetic { Arithmetic(compute: compute, exact: exact) }
 }
 
 /// A loss and the gradient of every trainable parameter, by name.
@@ -99,13 +104,13 @@ public struct LossGradients: Sendable {
 ///
 /// - body: builds the model over the given parameters and returns the loss on the tape
 func gradients(
-    of weights: ModelWeights, compute: DType,
+    of weights: ModelWeights, _ arithmetic: Arithmetic,
     _ body: (Parameters, Context) throws(USPError) -> Tensor
 ) throws(USPError) -> LossGradients {
     let parameters = try weights.parameters.copied()
     try parameters.makeTrainable()
     let tape = Tape()
-    let loss = try body(parameters, Context(tape: tape, compute: compute))
+    let loss = try body(parameters, Context(arithmetic, tape: tape))
     let value = loss.floats[0]
     try tape.backward(from: loss)
     var result: [(name: String, tensor: Tensor)] = []

@@ -127,17 +127,20 @@ enum TrainingTaskKind {
         switch self {
         case .autoencode(let model):
             return VAE(
-                try KLAutoencoder(model.configuration, parameters), weights, compute: compute)
+                try KLAutoencoder(model.configuration, parameters), weights,
+                Arithmetic(compute: compute))
         case .pretrain(let model):
             return MaskedAutoencoder(
                 try USPModels.MaskedAutoencoder(model.configuration, parameters), weights,
-                compute: compute)
+                Arithmetic(compute: compute))
         case .classify(let model):
             return ViT(
-                try VisionTransformer(model.configuration, parameters), weights, compute: compute)
+                try VisionTransformer(model.configuration, parameters), weights,
+                Arithmetic(compute: compute))
         case .diffuse(let model):
             return DiT(
-                try USPModels.DiT(model.configuration, parameters), weights, compute: compute)
+                try USPModels.DiT(model.configuration, parameters), weights,
+                Arithmetic(compute: compute))
         }
     }
 

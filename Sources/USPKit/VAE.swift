@@ -27,13 +27,13 @@ public final class VAE: Model {
 
     package let network: KLAutoencoder
     public let weights: ModelWeights
-    package let compute: DType
+    package let arithmetic: Arithmetic
     public var family: String { "VAE" }
 
-    package init(_ network: KLAutoencoder, _ weights: ModelWeights, compute: DType) {
+    package init(_ network: KLAutoencoder, _ weights: ModelWeights, _ arithmetic: Arithmetic) {
         self.network = network
         self.weights = weights
-        self.compute = compute
+        self.arithmetic = arithmetic
     }
 
     /// Fresh parameters from a seed.
@@ -42,7 +42,7 @@ public final class VAE: Model {
     public convenience init(_ configuration: Configuration, seed: UInt64 = 0) throws(USPError) {
         let network = try KLAutoencoder(
             configuration.network, key: RandomKey(seed: seed).stream("vae"))
-        self.init(network, ModelWeights(network.parameters), compute: .float32)
+        self.init(network, ModelWeights(network.parameters), Arithmetic())
     }
 
     public var configuration: Configuration { Configuration(network.configuration) }
@@ -90,11 +90,17 @@ public final class VAE: Model {
         }
     }
 
+    private func context(_ options: Options) -> Context {
+        var own = arithmetic
+        own.exact = own.exact || options.exact
+        return Context(own)
+    }
+
     /// Images `[B, C, H, W]` in −1 … 1 to the posterior of their latents.
     public func encode(_ images: Tensor, _ options: Options = Options()) throws(USPError)
         -> Posterior
     {
-        let context = Context(compute: compute, exactConvolution: options.exact)
+        let context = context(options)
         let posterior: KLAutoencoder.Posterior
         if let tiling = options.tiling {
             posterior = try network.posterior(
@@ -135,7 +141,7 @@ public final class VAE: Model {
     /// Latents `[B, z, h, w]` to images `[B, C, f·h, f·w]`, about −1 … 1.
     public func decode(_ latents: Tensor, _ options: Options = Options()) throws(USPError) -> Tensor
     {
-        let context = Context(compute: compute, exactConvolution: options.exact)
+        let context = context(options)
         if let tiling = options.tiling {
             return try network.decodeTiled(
                 latents, tiling, normalized: options.normalizes, in: context)

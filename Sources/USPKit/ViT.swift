@@ -20,20 +20,20 @@ public final class ViT: Model, @unchecked Sendable {
 
     package let network: VisionTransformer
     public let weights: ModelWeights
-    package let compute: DType
+    package let arithmetic: Arithmetic
     public var family: String { "ViT" }
 
-    package init(_ network: VisionTransformer, _ weights: ModelWeights, compute: DType) {
+    package init(_ network: VisionTransformer, _ weights: ModelWeights, _ arithmetic: Arithmetic) {
         self.network = network
         self.weights = weights
-        self.compute = compute
+        self.arithmetic = arithmetic
     }
 
     /// Fresh parameters from a seed.
     public convenience init(_ configuration: Configuration, seed: UInt64 = 0) throws(USPError) {
         let network = try VisionTransformer(
             VisionTransformerConfiguration(configuration), key: RandomKey(seed: seed).stream("vit"))
-        self.init(network, ModelWeights(network.parameters), compute: .float32)
+        self.init(network, ModelWeights(network.parameters), Arithmetic())
     }
 
     public var configuration: Configuration {
@@ -61,12 +61,12 @@ public final class ViT: Model, @unchecked Sendable {
 
     /// Pooled and normed features of `[B, C, H, W]`: `[B, D]`.
     public func features(_ images: Tensor) throws(USPError) -> Tensor {
-        try network.features(images, in: Context(compute: compute))
+        try network.features(images, in: Context(arithmetic))
     }
 
     /// Class scores of `[B, C, H, W]`: `[B, K]`.
     public func logits(_ images: Tensor) throws(USPError) -> Tensor {
-        try network.logits(images, in: Context(compute: compute))
+        try network.logits(images, in: Context(arithmetic))
     }
 }
 

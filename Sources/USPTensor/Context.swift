@@ -13,27 +13,45 @@ package struct Context {
     /// Streams for dropout and drop path; nil switches them off (evaluation).
     package let random: RandomKey?
 
-    /// Whether convolutions sum plainly instead of by Winograd's method.
-    package let exactConvolution: Bool
+    /// Whether every element is a plain sum: convolutions without Winograd's method, f32 products
+    /// without Strassen's.
+    package let exact: Bool
 
     package init(
         tape: Tape? = nil, compute: DType = .float32, random: RandomKey? = nil,
-        exactConvolution: Bool = false
+        exact: Bool = false
     ) {
         self.tape = tape
         self.compute = compute
         self.random = random
-        self.exactConvolution = exactConvolution
+        self.exact = exact
+    }
+
+    package init(_ arithmetic: Arithmetic, tape: Tape? = nil) {
+        self.init(tape: tape, compute: arithmetic.compute, exact: arithmetic.exact)
     }
 
     /// The same surroundings with another stream of random numbers.
     package func with(random: RandomKey?) -> Context {
         Context(
-            tape: tape, compute: compute, random: random, exactConvolution: exactConvolution)
+            tape: tape, compute: compute, random: random, exact: exact)
     }
 
     /// Type for an activation that only a product will read: `compute` itself.
     package var activationType: DType { compute }
+}
+
+/// How a model's products are computed.
+package struct Arithmetic: Sendable, Equatable {
+    /// Type of their inputs.
+    package var compute = DType.float32
+    /// See `Context.exact`.
+    package var exact = false
+
+    package init(compute: DType = .float32, exact: Bool = false) {
+        self.compute = compute
+        self.exact = exact
+    }
 }
 
 /// One of `count` equal column blocks of a `[B, count·D]` tensor, as AdaLN's projections are laid

@@ -109,30 +109,51 @@ package func packed(
     return PackedMatrix(storage: storage, k: k, n: n, compute: compute)
 }
 
+/// Which rows of a product may share sums.
+package enum SharedSums: Equatable {
+    /// None: every element is a sum of its own.
+    case none
+    /// Neighbouring rows of one sample, which has so many.
+    case within(sampleRows: Int)
+}
+
 /// c[m, n] = epilogue(a[m, k] · b[k, n]).
 ///
 /// Tiles depend on the shape alone and the summed extent is never cut, so the result is the same
 /// for any number of threads. `c.column` is 1.
+/// - sharing: large f32 products then take seven eighths of the multiplications (Strassen 1969, in
+///   Winograd's form; see `uspi_strassen_run` for the rounding). A sample's result still does not
+///   depend on what else is in the batch.
 /// - Complexity: 2·m·n·k flops.
 package func multiply(
     _ a: MatrixView, _ b: PackedMatrix, rows m: Int, into c: MatrixView,
-    _ epilogue: Epilogue = Epilogue()
+    _ epilogue: Epilogue = Epilogue(), sharing: SharedSums = .none
 ) throws(USPError) {
     precondition(c.column == 1)
     if m == 0 || b.n == 0 { return }
     var job = kernelJob(a, b.view, rows: m, into: c, epilogue)
-    let tile = ProductTile(m: m, n: b.n, k: b.k, compute: b.compute)
-    let workspaceBytes = (Int(uspi_gemm_workspace(Int64(b.k), b.compute.kernel)) + 63) / 64 * 64
+    let tile = ProductTile(
+        m: m, n: b.n, k: b.k, compute: b.compute, strassenGroup: strassenGroup(b, sharing))
     let slots = min(ThreadPool.shared.threads, tile.parts)
+    let workspaceBytes = tile.workspaceBytes(&job)
     let workspace = try Storage(byteCount: workspaceBytes * slots)
+    var held = [uspi_held_rows](repeating: uspi_held_rows(), count: slots)
     withUnsafePointer(to: &job) { job in
-        ThreadPool.shared.run(parts: tile.parts, slots: slots) { part, slot in
-            let (rows, columns) = tile.ranges(part)
-            uspi_gemm_run(
-                job, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(columns.lowerBound),
-                Int64(columns.upperBound), workspace.base + slot * workspaceBytes)
+        held.withUnsafeMutableBufferPointer { held in
+            nonisolated(unsafe) let held = held
+            ThreadPool.shared.run(parts: tile.parts, slots: slots) { part, slot in
+                tile.run(job, part, workspace.base + slot * workspaceBytes, &held[slot])
+            }
         }
     }
+}
+
+/// The group of rows that `uspi_strassen_run` is to be told; nil where it would not do or not pay.
+private func strassenGroup(_ b: PackedMatrix, _ sharing: SharedSums) -> Int? {
+    guard case .within(let sampleRows) = sharing, b.compute == .float32, sampleRows >= 64,
+        b.k >= 256, b.k % 2 == 0, b.n % (2 * Int(uspi_gemm_panel())) == 0
+    else { return nil }
+    return sampleRows % 2 == 0 ? 0 : sampleRows
 }
 
 /// The whole product on the calling thread, with `uspi_gemm_workspace(k)` bytes of workspace.
@@ -141,7 +162,7 @@ func multiplyBlock(
     workspace: UnsafeMutableRawPointer
 ) {
     var job = kernelJob(a, b, rows: m, into: c, epilogue)
-    uspi_gemm_run(&job, 0, Int64(m), 0, Int64(b.n), workspace)
+    uspi_gemm_run(&job, 0, Int64(m), 0, Int64(b.n), workspace, nil)
 }
 
 /// A packed right operand wherever it lies.
@@ -199,31 +220,70 @@ struct ProductTile {
     let n: Int
     let rowParts: Int
     let columnParts: Int
+    /// nil: a plain product.
+    let strassenGroup: Int?
+    private let rowUnit: Int
+    private let columnUnit: Int
+    private let compute: DType
 
     var parts: Int { rowParts * columnParts }
 
-    init(m: Int, n: Int, k: Int, compute: DType) {
-        self.m = m
-        self.n = n
+    init(m: Int, n: Int, k: Int, compute: DType, strassenGroup: Int? = nil) {
+        (self.m, self.n, self.compute, self.strassenGroup) = (m, n, compute, strassenGroup)
+        let panel = Int(uspi_gemm_panel())
+        (rowUnit, columnUnit) = strassenGroup.map { (max($0, 2), 2 * panel) } ?? (1, panel)
+        let block =
+            strassenGroup.map { uspi_strassen_block(Int64(k), Int64($0)) }
+            ?? uspi_gemm_block(Int64(k), compute.kernel)
         let work = m * n * k
         let wanted = work < 1 << 19 ? 1 : min(8, max(2, work >> 24))
-        let blocks = ceilingDivision(m, Int(uspi_gemm_block(Int64(k), compute.kernel)))
+        let blocks = ceilingDivision(m, Int(block))
         // whole fours, so that 2 and 4 threads get the same number each
-        rowParts = blocks > 2 ? (blocks + 3) / 4 * 4 : min(max(blocks, wanted > 1 ? 2 : 1), m)
-        let most = max(1, n / (8 * Int(uspi_gemm_panel())))
+        rowParts = min(
+            blocks > 2 ? (blocks + 3) / 4 * 4 : max(blocks, wanted > 1 ? 2 : 1),
+            ceilingDivision(m, rowUnit))
+        let most = max(1, n / (8 * panel))
         columnParts = min(most, max(n / 1152, ceilingDivision(wanted, rowParts), 1))
     }
 
-    func ranges(_ part: Int) -> (Range<Int>, Range<Int>) {
-        let (column, row) = part.quotientAndRemainder(dividingBy: rowParts)
-        let panel = Int(uspi_gemm_panel())
-        let panels = ceilingDivision(n, panel)
+    /// The columns of the same rows follow one another: a thread meets the rows that it has packed.
+    func ranges(_ part: Int) -> (rows: Range<Int>, columns: Range<Int>) {
+        let (row, column) = part.quotientAndRemainder(dividingBy: columnParts)
         return (
-            m * row / rowParts..<m * (row + 1) / rowParts,
-            panels * column / columnParts
-                * panel..<min(n, panels * (column + 1) / columnParts * panel)
+            share(row, of: rowParts, extent: m, unit: rowUnit),
+            share(column, of: columnParts, extent: n, unit: columnUnit)
         )
     }
+
+    /// For one thread, rounded up to whole cache lines.
+    func workspaceBytes(_ job: UnsafePointer<uspi_gemm>) -> Int {
+        let rows = ceilingDivision(ceilingDivision(m, rowUnit), rowParts) * rowUnit
+        let bytes =
+            strassenGroup.map { uspi_strassen_workspace(job, Int64($0), Int64(rows)) }
+            ?? uspi_gemm_workspace(job.pointee.k, compute.kernel)
+        return (Int(bytes) + 63) / 64 * 64
+    }
+
+    func run(
+        _ job: UnsafePointer<uspi_gemm>, _ part: Int, _ workspace: UnsafeMutableRawPointer,
+        _ held: inout uspi_held_rows
+    ) {
+        let (rows, columns) = ranges(part)
+        let (top, bottom) = (Int64(rows.lowerBound), Int64(rows.upperBound))
+        let (left, right) = (Int64(columns.lowerBound), Int64(columns.upperBound))
+        if let strassenGroup {
+            uspi_strassen_run(
+                job, Int64(strassenGroup), top, bottom, left, right, workspace, &held)
+        } else {
+            uspi_gemm_run(job, top, bottom, left, right, workspace, &held)
+        }
+    }
+}
+
+/// Share `index` of `count` of 0..<extent, in whole units.
+private func share(_ index: Int, of count: Int, extent: Int, unit: Int) -> Range<Int> {
+    let units = ceilingDivision(extent, unit)
+    return units * index / count * unit..<min(extent, units * (index + 1) / count * unit)
 }
 
 private func ceilingDivision(_ a: Int, _ b: Int) -> Int { (a + b - 1) / b }

@@ -98,7 +98,7 @@ AT(usp_model_options, scale, 12);
 AT(usp_model_options, shift, 16);
 AT(usp_model_options, grid_height, 20);
 AT(usp_model_options, grid_width, 24);
-AT(usp_model_options, reserved, 28);
+AT(usp_model_options, exact, 28);
 AT(usp_model_options, family, 32);
 AT(usp_model_options, table, 40);
 AT(usp_model_options, compute, 48);

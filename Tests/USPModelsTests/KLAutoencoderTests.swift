@@ -57,7 +57,7 @@ func autoencoderAgreesWithPyTorch(_ name: String) throws {
         let model = try autoencoder(golden)
         try model.parameters.makeTrainable()
         let tape = Tape()
-        let context = Context(tape: tape, exactConvolution: true)
+        let context = Context(tape: tape, exact: true)
         func run(_ context: Context) throws -> Tensor {
             side == "encode"
                 ? try model.moments(golden.tensor("in.images"), in: context)
@@ -84,7 +84,7 @@ func autoencoderTrainsAsPyTorch(_ exact: Bool) throws {
     let tape = Tape()
     let loss = try model.loss(
         golden.tensor("in.images"), noise: golden.tensor("in.noise"), error: .squared,
-        divergenceWeight: 1e-2, in: Context(tape: tape, exactConvolution: exact))
+        divergenceWeight: 1e-2, in: Context(tape: tape, exact: exact))
     let tolerance = 1e-5
     #expect(relativeError(loss.image, try golden.values("out.image")) < tolerance)
     #expect(relativeError(loss.total, try golden.values("out.loss")) < tolerance)
@@ -244,7 +244,7 @@ func blendedTilesAreNoFurtherOffThanTheTiles(
     let model = try KLAutoencoder(sizes, key: RandomKey(seed: 5))
     let latents = try randomTensor([2, 4, 9, 7], "z")
     let images = try model.decode(latents, in: Context())
-    let exact = Context(exactConvolution: true)
+    let exact = Context(exact: true)
     #expect(relativeError(images, try model.decode(latents, in: exact).values) < 1e-5)
     let moments = try model.moments(images, in: Context())
     #expect(relativeError(moments, try model.moments(images, in: exact).values) < 1e-5)

@@ -154,7 +154,7 @@ func winogradStaysCloseToThePlainSum(_ sizes: (Int, Int, Int, Int, Int, Int)) th
         weight: try randomTensor([inputs], "g"), bias: try randomTensor([inputs], "h"), groups: 8,
         epsilon: 1e-6, activation: .silu)
     for padding in [Padding(1), Padding(top: 0, left: 2, bottom: 1, right: 0)] {
-        let (fast, exact) = (Context(), Context(exactConvolution: true))
+        let (fast, exact) = (Context(), Context(exact: true))
         let a = try fast.convolution(
             x, weight: weight, bias: bias, padding: padding, upsample: upsample)
         let b = try exact.convolution(
@@ -184,7 +184,7 @@ func winogradGradientsAgreeWithThePlainSum(_ sizes: (Int, Int, Int, Int, Int, In
     func gradients(exact: Bool) throws -> [[Float]] {
         let kept = try inputTensors.map { try trainable($0) }
         let tape = Tape()
-        let context = Context(tape: tape, exactConvolution: exact)
+        let context = Context(tape: tape, exact: exact)
         let first = try context.convolution(
             x, weight: weight, bias: bias, padding: Padding(1), upsample: upsample)
         let second = try context.convolution(
@@ -193,7 +193,7 @@ func winogradGradientsAgreeWithThePlainSum(_ sizes: (Int, Int, Int, Int, Int, In
         try tape.backward(from: second, gradient: randomTensor(second.shape, "c"))
         if upsample == 2 {
             let again = Tape()
-            let y = try Context(tape: again, exactConvolution: exact)
+            let y = try Context(tape: again, exact: exact)
                 .convolution(x, weight: weight, bias: bias, padding: Padding(1), upsample: 2)
             try again.backward(from: y, gradient: randomTensor(y.shape, "d"))
         }

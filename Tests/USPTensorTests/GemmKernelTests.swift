@@ -183,14 +183,16 @@ private struct ProductOperands {
 
     private func runJob(_ job: inout uspi_gemm, splits: Bool, _ scratch: UnsafeMutableRawPointer) {
         guard splits else {
-            uspi_gemm_run(&job, 0, job.m, 0, job.n, scratch)
+            uspi_gemm_run(&job, 0, job.m, 0, job.n, scratch, nil)
             return
         }
         let panel = uspi_gemm_panel()
+        var held = uspi_held_rows()
         for row in stride(from: 0, to: job.m, by: 5) {
             for column in stride(from: 0, to: job.n, by: Int(panel)) {
                 uspi_gemm_run(
-                    &job, row, min(row + 5, job.m), column, min(column + panel, job.n), scratch)
+                    &job, row, min(row + 5, job.m), column, min(column + panel, job.n), scratch,
+                    &held)
             }
         }
     }

@@ -40,7 +40,7 @@ private func step(_ compute: DType) throws -> [[Float]] {
         first, after: norm, weight: weights[1], padding: Padding(1), residual: first)
     let normed = try context.groupNorm(
         second, weight: gamma, bias: beta, groups: 6, epsilon: 1e-6, output: compute)
-    let y = try Context(tape: tape, compute: compute, exactConvolution: true)
+    let y = try Context(tape: tape, compute: compute, exact: true)
         .convolution(normed, weight: weights[2], stride: 2, padding: Padding(1))
     try tape.backward(from: y, gradient: randomTensor(y.shape, "cotangent"))
     return [y.values] + gradients.map(\.values)

@@ -188,7 +188,7 @@ private func convolution(
     Operation(
         name: name, golden: golden, inputs: ["x", "weight", "bias"], sizes: sizes,
         dtypes: exact || stride > 1 ? [.float32, .bfloat16] : [.float32],
-        activations: exact || stride > 1 ? ["x"] : [], isImage: true, exactConvolution: exact
+        activations: exact || stride > 1 ? ["x"] : [], isImage: true, exact: exact
     ) { values, call in
         try call.context.convolution(
             values.need("x"), weight: values.need("weight"), bias: values["bias"], stride: stride,

@@ -32,7 +32,7 @@ struct Operation {
     /// Golden images are channels first, the engine's channels last.
     var isImage = false
     /// By the plain sum; otherwise by Winograd's method where that applies.
-    var exactConvolution = false
+    var exact = false
     /// Work of the gradient over the forward pass's.
     var gradientWork = 2.0
     /// Heads of the golden case, and of the sizes.
@@ -53,7 +53,7 @@ extension Operation {
         let found = try goldenErrors("operations/\(golden)", inputs: inputs, compute: dtype) {
             values, _, context in
             let context = Context(
-                tape: context.tape, compute: dtype, exactConvolution: exactConvolution)
+                tape: context.tape, compute: dtype, exact: exact)
             let call = Call(context: context, output: .float32, heads: heads.golden)
             guard isImage, let x = values["x"] else { return try run(values, call) }
             var last = values
@@ -78,7 +78,7 @@ extension Operation {
     ) throws -> (result: Tensor, gradients: [String: Tensor]) {
         let (values, tape) = (try tensors(size, .float32), Tape())
         let gradients = try values.mapValues { try trainable($0) }
-        let context = Context(tape: tape, exactConvolution: exact)
+        let context = Context(tape: tape, exact: exact)
         let y = try run(values, Call(context: context, output: .float32, heads: heads.sizes))
         try tape.backward(from: y, gradient: try normalTensor(y.shape, seed: 99))
         return (y, gradients)

@@ -73,7 +73,7 @@ func time(
     let values = try operation.tensors(size, dtype)
     func call(_ tape: Tape?) -> Call {
         let context = Context(
-            tape: tape, compute: dtype, exactConvolution: operation.exactConvolution)
+            tape: tape, compute: dtype, exact: operation.exact)
         return Call(context: context, output: dtype, heads: operation.heads.sizes)
     }
     line.seconds = try timer.median { _ = try operation.run(values, call(nil)) }

@@ -13,6 +13,7 @@
 #include "loss.h"
 #include "norm.h"
 #include "optimizer.h"
+#include "strassen.h"
 #include "token.h"
 #include "winograd.h"
 

@@ -16,27 +16,14 @@ typedef enum {
     USPI_ACT_SILU = 3,      /* x / (1 + exp(-x)) */
 } uspi_activation;
 
-/* An image [height, width, channels] read as the matrix of its convolution windows:
- * row i is output pixel (i / out_width, i % out_width), column k = (ky, kx, channel).
- * Pixels outside the image are zeros. */
-typedef struct uspi_im2col {
-    int64_t height, width, channels;
-    int64_t pixel_row;                /* elements from one pixel to the next (>= channels) */
-    int64_t kernel_height, kernel_width;
-    int64_t stride, pad_top, pad_left;
-    int64_t out_width;
-    int64_t upsample;                 /* 1, or 2: the image is first doubled (nearest) */
-} uspi_im2col;
-
 /* value = alpha * sum_k A[i,k] B[k,j] + bias[j]; pre[i,j] = value; value = activation(value);
  * value *= gate; value += residual[i,j]; C[i,j] = value, or += value. */
 typedef struct uspi_gemm {
     int64_t m, n, k;
-    const void *a;                    /* A[i,k] = a[i*a_row + k*a_col], or the image of `conv` */
+    const void *a;                    /* A[i,k] = a[i*a_row + k*a_col] */
     int64_t a_row, a_col;             /* in elements */
     int32_t a_type;                   /* uspi_type of a */
     int32_t compute;                  /* uspi_type of the factors; sums are f32 */
-    const uspi_im2col *conv;          /* NULL: A is a strided matrix */
     const void *b;                    /* packed by uspi_pack_b for the same `compute` */
     void *c;                          /* C[i,j] = c[i*c_row + j] */
     int64_t c_row;
@@ -70,9 +57,15 @@ int64_t uspi_gemm_block(int64_t k, int32_t compute);
 /* Bytes of workspace for one call (one thread) of uspi_gemm_run, whatever its rows. */
 size_t uspi_gemm_workspace(int64_t k, int32_t compute);
 
+/* The rows of A that a workspace holds packed, so that the next columns need not pack them again.
+ * Zeros (nothing held) before the first call for a product. */
+typedef struct uspi_held_rows {
+    int64_t begin, end;
+} uspi_held_rows;
+
 /* Compute rows m_begin..<m_end and columns n_begin..<n_end of C on the calling thread.
- * n_begin is a multiple of the panel; n_end is too, or it is n. */
+ * n_begin is a multiple of the panel; n_end is too, or it is n. `held` may be NULL. */
 void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin,
-                   int64_t n_end, void *workspace);
+                   int64_t n_end, void *workspace, uspi_held_rows *held);
 
 #endif

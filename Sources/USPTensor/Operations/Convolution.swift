@@ -23,7 +23,7 @@ extension Context {
     ///
     /// y[b, i, j, o] = Σ w[o, c, ky, kx] · x[b, i·stride + ky − top, j·stride + kx − left, c], zeros
     /// outside. 3x3 kernels at stride 1 over multiples of 16 channels take Winograd's method unless
-    /// `exactConvolution` is set, in f32 whatever the context's type (it is faster than plain bf16).
+    /// `exact` is set, in f32 whatever the context's type (it is faster than plain bf16).
     /// In the plain sum doubling costs no pass of its own: taps that meet
     /// the same pixel are added first (a 3x3 kernel becomes four 2x2 ones, 16/36 of the work).
     ///
@@ -67,7 +67,7 @@ extension Context {
     ) throws(USPError) -> Tensor {
         let shape = try ConvolutionShape(
             x.shape, weight: weight.shape, stride: 1, padding: padding, upsample: 1)
-        guard !exactConvolution, WinogradShape(shape) != nil, x.dtype == .float32 else {
+        guard !exact, WinogradShape(shape) != nil, x.dtype == .float32 else {
             let y = try groupNorm(
                 x, weight: norm.weight, bias: norm.bias, groups: norm.groups, epsilon: norm.epsilon,
                 activation: norm.activation, output: activationType)
@@ -101,7 +101,7 @@ private struct ConvolutionCall {
 
     private var compute: DType { context.compute }
     private var winograd: WinogradShape? {
-        context.exactConvolution || x.dtype != .float32 ? nil : WinogradShape(shape)
+        context.exact || x.dtype != .float32 ? nil : WinogradShape(shape)
     }
     private var normMaps: (statistics: GroupNormStatistics, silu: Bool)? {
         norm.map { ($0.statistics, $0.call.silu != 0) }
@@ -147,7 +147,7 @@ private struct ConvolutionCall {
     }
 
     private func inputGradient(_ gradient: Tensor, into target: GradientTarget) throws(USPError) {
-        if !context.exactConvolution, let reversed = WinogradShape(inputGradient: shape) {
+        if !context.exact, let reversed = WinogradShape(inputGradient: shape) {
             let before = target.accumulates ? target.tensor : nil
             try winogradConvolution(
                 reversed, gradient, weight: weight, residual: before, into: target.tensor)

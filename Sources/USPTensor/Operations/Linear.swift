@@ -61,6 +61,7 @@ private final class LinearCall {
     let kept: Kept?
     let resultShape: Shape
     let rows: Int
+    let sharing: SharedSums
     let inputs: Int
     let outputs: Int
     let records: Bool
@@ -77,6 +78,8 @@ private final class LinearCall {
         inputs = x.shape.rank > 0 ? x.shape[-1] : 0
         outputs = weight.shape.rank > 0 ? weight.shape[0] : 0
         rows = x.shape.rows
+        let samples = x.shape.rank > 2 ? max(x.shape[0], 1) : rows
+        sharing = context.exact ? .none : .within(sampleRows: rows / max(samples, 1))
         resultShape = Shape(x.shape.extents.dropLast() + [outputs])
         let values = [x, weight, bias, options.gate?.tensor, options.residual]
         records = context.tape != nil && values.contains { $0?.node.requiresGradient == true }
@@ -115,7 +118,8 @@ private final class LinearCall {
         if records && activation != .none { epilogue.beforeActivation = try keepBefore(of: y) }
         epilogue.gate = gate.map { (UnsafePointer($0.pointer), $0.rowStride, period) }
         epilogue.residual = residual.map { (UnsafePointer($0.floats), outputs) }
-        try multiply(MatrixView(x), right, rows: rows, into: MatrixView(y), epilogue)
+        try multiply(
+            MatrixView(x), right, rows: rows, into: MatrixView(y), epilogue, sharing: sharing)
         return y
     }
 
@@ -141,7 +145,8 @@ private final class LinearCall {
             before = kept
             epilogue.beforeActivation = kept.raw
         }
-        try multiply(MatrixView(x), right, rows: rows, into: MatrixView(value), epilogue)
+        try multiply(
+            MatrixView(x), right, rows: rows, into: MatrixView(value), epilogue, sharing: sharing)
         return value
     }
 

@@ -7,16 +7,16 @@ import USPModels
 
 extension DemoFolder {
     func save(_ name: String, _ network: KLAutoencoder) throws(USPError) {
-        try VAE(network, ModelWeights(network.parameters), compute: .float32).save(file(name))
+        try VAE(network, ModelWeights(network.parameters), Arithmetic()).save(file(name))
     }
 
     func save(_ name: String, _ network: USPModels.MaskedAutoencoder) throws(USPError) {
-        try USPKit.MaskedAutoencoder(network, ModelWeights(network.parameters), compute: .float32)
+        try USPKit.MaskedAutoencoder(network, ModelWeights(network.parameters), Arithmetic())
             .save(file(name))
     }
 
     func save(_ name: String, _ network: USPModels.DiT) throws(USPError) {
-        try USPKit.DiT(network, ModelWeights(network.parameters), compute: .float32).save(
+        try USPKit.DiT(network, ModelWeights(network.parameters), Arithmetic()).save(
             file(name))
     }
 }

@@ -21,8 +21,12 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "Inputs of the transformer's products: f32, or bf16 with f32 sums.")
     var dtype = "f32"
 
+    @Flag(help: "Plain sums in all products: slower, with half the rounding.")
+    var exact = false
+
     func load() throws(USPError) -> DiT {
         var options = LoadOptions()
+        options.exact = exact
         switch dtype.lowercased() {
         case "f32": options.compute = .float32
         case "bf16": options.compute = .bfloat16

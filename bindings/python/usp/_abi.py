@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "d099643b1c77b5e4b60bfc3404bdd5a52b53468717388f3154b05cf15b40094b"
+HEADER_SHA256 = "9aa4153b4ae1e85adb65505d6e754a1c3f06ba59b33e2c6b3c3e39af023e0486"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -121,7 +121,7 @@ usp_model_options._fields_ = [
     ("shift", c_float),
     ("grid_height", c_int32),
     ("grid_width", c_int32),
-    ("reserved", c_uint32),
+    ("exact", c_int32),
     ("family", c_char_p),
     ("table", c_char_p),
     ("compute", c_char_p),

@@ -33,7 +33,12 @@ class LoadReport(str):
 
 
 class Model(Handle):
-    """Base of all models. Immutable: any number of threads may run one at the same time."""
+    """Base of all models. Immutable: any number of threads may run one at the same time.
+
+    By default large float32 products and 3x3 convolutions take fewer multiplications (Strassen's
+    and Winograd's methods), with results within 1e-5 of the largest value of exact arithmetic;
+    `load(..., exact=True)` sums plainly everywhere.
+    """
 
     kind = "usp_model"
     #: what usp_model_open is told; None goes by the file

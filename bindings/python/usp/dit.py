@@ -26,16 +26,18 @@ class DiT(Model):
     @classmethod
     def load(
         cls: "type[Self]", source: Source, num_heads: Optional[int] = None, *, dtype: Any = None,
-        table: Optional[str] = None, grid: "Union[int, Tuple[int, int], None]" = None,
+        exact: bool = False, table: Optional[str] = None,
+        grid: "Union[int, Tuple[int, int], None]" = None,
     ) -> Self:
         """Loads a file or checkpoint; the heads are the published ones of the width unless given.
 
-        `grid` is needed for files without a position table (diffusers') of an unusual size.
+        `exact` sums every product plainly (see `Model`). `grid` is needed for files without a
+        position table (diffusers') of an unusual size.
         """
         height, columns = (None, None) if grid is None else grid_sides(grid)
         return cls._load(
-            source, heads=num_heads, compute=compute_name(dtype), table=table, grid_height=height,
-            grid_width=columns)
+            source, heads=num_heads, compute=compute_name(dtype), exact=int(exact), table=table,
+            grid_height=height, grid_width=columns)
 
     @classmethod
     def create(

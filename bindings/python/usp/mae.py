@@ -36,12 +36,16 @@ class MaskedAutoencoder(Model):
     @classmethod
     def load(
         cls, source: Source, num_heads: Optional[int] = None,
-        decoder_num_heads: Optional[int] = None, *, dtype: Any = None, table: Optional[str] = None,
+        decoder_num_heads: Optional[int] = None, *, dtype: Any = None, exact: bool = False,
+        table: Optional[str] = None,
     ) -> "MaskedAutoencoder":
-        """Loads a file or checkpoint; heads not given are the published ones of the width."""
+        """Loads a file or checkpoint; heads not given are the published ones of the width.
+
+        `exact` sums every product plainly (see `Model`).
+        """
         return cls._load(
             source, heads=num_heads, decoder_heads=decoder_num_heads, compute=compute_name(dtype),
-            table=table)
+            exact=int(exact), table=table)
 
     @classmethod
     def create(

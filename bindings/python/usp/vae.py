@@ -48,12 +48,16 @@ class VAE(Model):
 
     @classmethod
     def load(
-        cls, source: Source, dtype: Any = None, *, scale: Optional[float] = None,
-        shift: Optional[float] = None, table: Optional[str] = None,
+        cls, source: Source, dtype: Any = None, *, exact: bool = False,
+        scale: Optional[float] = None, shift: Optional[float] = None, table: Optional[str] = None,
     ) -> "VAE":
-        """Loads a file or checkpoint of any published layout; dtype "bf16" multiplies in bf16."""
+        """Loads a file or checkpoint of any published layout; dtype "bf16" multiplies in bf16.
+
+        `exact` sums plainly in every call (see `Model`).
+        """
         return cls._load(
-            source, compute=compute_name(dtype), scale=scale, shift=shift, table=table)
+            source, compute=compute_name(dtype), exact=int(exact), scale=scale, shift=shift,
+            table=table)
 
     @classmethod
     def create(

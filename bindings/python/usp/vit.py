@@ -23,11 +23,15 @@ class ViT(Model):
     @classmethod
     def load(
         cls, source: Source, pool: Optional[str] = None, num_heads: Optional[int] = None, *,
-        dtype: Any = None, table: Optional[str] = None,
+        dtype: Any = None, exact: bool = False, table: Optional[str] = None,
     ) -> "ViT":
-        """Loads a file or checkpoint; pool is "token" or "avg", None goes by the file."""
+        """Loads a file or checkpoint; pool is "token" or "avg", None goes by the file.
+
+        `exact` sums every product plainly (see `Model`).
+        """
         return cls._load(
-            source, pool=pool, heads=num_heads, compute=compute_name(dtype), table=table)
+            source, pool=pool, heads=num_heads, compute=compute_name(dtype), exact=int(exact),
+            table=table)
 
     @classmethod
     def create(
