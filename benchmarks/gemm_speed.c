@@ -1,4 +1,5 @@
-/* Single-thread rate of the products against the machine's peak, OpenBLAS and oneDNN.
+/* Single-thread rate of the products, plain and with shared sums (Strassen), against the machine's
+ * peak, OpenBLAS and oneDNN.
  *   clang -O3 -ffp-contract=fast -ISources/CKernels/include benchmarks/gemm_speed.c \
  *       $(ls Sources/CKernels/| grep '[.]c$' | sed s,^,Sources/CKernels/,) \
  *       -lopenblas -ldnnl -lm -o gemm_speed
@@ -17,7 +18,7 @@ void cblas_sgemm(int, int, int, int, int, int, float, const float *, int, const 
                  float, float *, int);
 void openblas_set_num_threads(int);
 
-enum { OURS, GELU, ONEDNN, OPENBLAS, SIDES, LANES = 24, ROUNDS = 7 };
+enum { OURS, GELU, STRASSEN, ONEDNN, OPENBLAS, SIDES, LANES = 24, ROUNDS = 7 };
 
 static double now(void) {
     struct timespec t;
@@ -66,7 +67,7 @@ typedef struct {
     int64_t m, n, k;
     int bf16;
     float *a, *b, *bias, *c;
-    void *a16, *b16, *packed, *workspace;
+    void *a16, *b16, *packed, *workspace, *strassen;
 } operands;
 
 typedef struct {
@@ -140,7 +141,8 @@ static operands prepared(int64_t m, int64_t n, int64_t k, int compute) {
 }
 
 static void release(operands *o) {
-    void *all[] = {o->a, o->b, o->bias, o->c, o->a16, o->b16, o->packed, o->workspace};
+    void *all[] = {o->a,   o->b,      o->bias,      o->c,       o->a16,
+                   o->b16, o->packed, o->workspace, o->strassen};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -159,6 +161,9 @@ static void run(int side, const operands *o, const uspi_gemm *ours, const produc
     uspi_gemm g = *ours;
     if (side == GELU) g.activation = USPI_ACT_GELU_ERF;
     if (side == OURS || side == GELU) uspi_gemm_run(&g, 0, o->m, 0, o->n, o->workspace, NULL);
+    if (side == STRASSEN && o->strassen) {
+        uspi_strassen_run(&g, 0, 0, o->m, 0, o->n, o->strassen, NULL);
+    }
     if (side == ONEDNN && d->p) {
         dnnl_primitive_execute(d->p, d->s, 3, d->args);
         dnnl_stream_wait(d->s);
@@ -175,8 +180,12 @@ static void shape(int64_t m, int64_t n, int64_t k, int compute, const char *note
     uspi_gemm g = {.m = m, .n = n, .k = k, .a = o.bf16 ? o.a16 : o.a, .a_row = k, .a_col = 1,
                    .a_type = compute, .compute = compute, .b = o.packed, .c = o.c, .c_row = n,
                    .alpha = 1, .bias = o.bias};
+    if (!o.bf16 && m > 1 && n % (2 * uspi_gemm_panel()) == 0) {
+        const size_t bytes = uspi_strassen_workspace(&g, 0, m);
+        o.strassen = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    }
     product d = dnnl_product(&o);
-    double best[SIDES] = {1e9, 1e9, 1e9, 1e9}, top = 0;
+    double best[SIDES] = {1e9, 1e9, 1e9, 1e9, 1e9}, top = 0;
     const double flops = 2.0 * (double)m * (double)n * (double)k;
     const int repeat = flops < 5e7 ? (int)(5e7 / flops) + 1 : 1;
     for (int r = 0; r < ROUNDS; r++) {
@@ -192,7 +201,8 @@ static void shape(int64_t m, int64_t n, int64_t k, int compute, const char *note
     printf("%-12s %s %5ld %5ld %5ld  ours %6.1f (%4.1f %% of peak %5.1f)  gelu %6.1f", note,
            o.bf16 ? "bf16" : "f32 ", (long)m, (long)n, (long)k, flops / best[OURS] / 1e9,
            100 * flops / best[OURS] / 1e9 / top, top, flops / best[GELU] / 1e9);
-    printf("  oneDNN %6.1f  OpenBLAS %6.1f  pack %.2f ms\n", d.p ? flops / best[ONEDNN] / 1e9 : 0,
+    printf("  Strassen %6.1f  oneDNN %6.1f  OpenBLAS %6.1f  pack %.2f ms\n",
+           o.strassen ? flops / best[STRASSEN] / 1e9 : 0, d.p ? flops / best[ONEDNN] / 1e9 : 0,
            o.bf16 ? 0 : flops / best[OPENBLAS] / 1e9, pack * 1e3);
     release(&o);
 }

@@ -214,7 +214,7 @@ private func kernelJob(
 
 /// How a product is cut: into blocks of rows that are packed at once, and so many columns that
 /// packing them again for each part costs little; enough parts to balance the threads. Depends on
-/// the sizes alone.
+/// the sizes alone; only the order of the parts follows the number of threads.
 struct ProductTile {
     let m: Int
     let n: Int
@@ -225,6 +225,8 @@ struct ProductTile {
     private let rowUnit: Int
     private let columnUnit: Int
     private let compute: DType
+    /// Row parts that take turns at the same columns.
+    private let band: Int
 
     var parts: Int { rowParts * columnParts }
 
@@ -244,13 +246,18 @@ struct ProductTile {
             ceilingDivision(m, rowUnit))
         let most = max(1, n / (8 * panel))
         columnParts = min(most, max(n / 1152, ceilingDivision(wanted, rowParts), 1))
+        let right = Int(uspi_packed_b_size(Int64(k), Int64(n), compute.kernel))
+        band = right > 6 << 20 ? ceilingDivision(rowParts, ThreadPool.shared.threads) : 1
     }
 
-    /// The columns of the same rows follow one another: a thread meets the rows that it has packed.
+    /// Where B stays in cache, the columns of the same rows follow one another: a thread meets the
+    /// rows that it has packed. Where it does not, a thread's rows take turns at each part of it.
     func ranges(_ part: Int) -> (rows: Range<Int>, columns: Range<Int>) {
-        let (row, column) = part.quotientAndRemainder(dividingBy: columnParts)
+        let first = part / (band * columnParts) * band
+        let (column, row) = (part - first * columnParts)
+            .quotientAndRemainder(dividingBy: min(band, rowParts - first))
         return (
-            share(row, of: rowParts, extent: m, unit: rowUnit),
+            share(first + row, of: rowParts, extent: m, unit: rowUnit),
             share(column, of: columnParts, extent: n, unit: columnUnit)
         )
     }
