@@ -10,7 +10,7 @@
 enum { A11, A12, S2, S1, S4, S3, A22 };
 enum { T2, T1, T3, T4 };
 
-/* Seven left factors [pairs][rows], each USPI_FACTOR(pairs, rows) words, of two packed tiles. */
+/* Seven left factors [pairs][rows], strassen_factor(pairs, rows) words each, of two packed tiles. */
 static void strassen_left(const float *even, const float *odd, int64_t pairs, int rows,
                           float *factors) {
     const int64_t size = strassen_factor(pairs, rows);

@@ -247,7 +247,8 @@ struct ProductTile {
         let most = max(1, n / (8 * panel))
         columnParts = min(most, max(n / 1152, ceilingDivision(wanted, rowParts), 1))
         let right = Int(uspi_packed_b_size(Int64(k), Int64(n), compute.kernel))
-        band = right > 6 << 20 ? ceilingDivision(rowParts, ThreadPool.shared.threads) : 1
+        let turns = right > 6 << 20 && strassenGroup == nil
+        band = turns ? ceilingDivision(rowParts, ThreadPool.shared.threads) : 1
     }
 
     /// Where B stays in cache, the columns of the same rows follow one another: a thread meets the
