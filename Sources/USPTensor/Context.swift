@@ -33,8 +33,12 @@ package struct Context {
 
     /// The same surroundings with another stream of random numbers.
     package func with(random: RandomKey?) -> Context {
-        Context(
-            tape: tape, compute: compute, random: random, exact: exact)
+        Context(tape: tape, compute: compute, random: random, exact: exact)
+    }
+
+    /// The same surroundings with another tape; nil records nothing.
+    package func recording(on tape: Tape?) -> Context {
+        Context(tape: tape, compute: compute, random: random, exact: exact)
     }
 
     /// Type for an activation that only a product will read: `compute` itself.

@@ -76,6 +76,14 @@ private func sharedSumsDependOnNothingElse(_ test: SharedCase) throws {
     #expect(y[(65 * 64)...].allSatisfy { $0.isFinite })
 }
 
+@Test private func derivedContextsStayExact() {
+    let context = Context(compute: .bfloat16, exact: true)
+    let derived = [
+        context.recording(on: nil), context.recording(on: Tape()), context.with(random: nil),
+    ]
+    #expect(derived.allSatisfy { $0.exact && $0.compute == .bfloat16 })
+}
+
 /// The tensors of one case.
 private struct SharedLayer {
     let test: SharedCase

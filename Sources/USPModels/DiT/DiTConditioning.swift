@@ -65,7 +65,8 @@ extension DiT {
             t.count == y.count, .shape, "\(t.count) timesteps for \(y.count) labels")
         let distinct = DistinctConditions(t, y)
         // Times and labels are embedded in f32: it costs little, and every block depends on it.
-        let precise = Context(tape: context.tape, random: context.random)
+        let precise = Context(
+            tape: context.tape, random: context.random, exact: context.exact)
         let waves = try precise.timestepEmbedding(
             distinct.times, width: configuration.frequencies, shift: configuration.frequencyShift)
         let hidden = try timestep.first.forward(

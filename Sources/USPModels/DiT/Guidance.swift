@@ -21,9 +21,8 @@ extension DiT {
             "guidance: latents \(x.shape), expected an even batch")
         try require(
             t.count == x.shape[0], .shape, "\(t.count) timesteps for \(x.shape[0]) latents")
-        let silent = Context(compute: context.compute, random: context.random)
         let output = try forward(
-            try x.detachedRows(0..<x.shape[0] / 2), t: t, y: y, in: silent)
+            try x.detachedRows(0..<x.shape[0] / 2), t: t, y: y, in: context.recording(on: nil))
         try DiT.guide(output, scale: scale, channels: channels)
         return output
     }

@@ -44,7 +44,7 @@ extension KLAutoencoder {
     /// Mean squared error of decode(mean of encode(images)), for images in −1 ... 1: below about
     /// 0.013 (25 dB) for an autoencoder with its own weights, above 0.13 (15 dB) for one with others'.
     package func roundTripError(_ images: Tensor, in context: Context) throws(USPError) -> Float {
-        let plain = Context(compute: context.compute, exact: context.exact)
+        let plain = context.recording(on: nil)
         let again = try decode(
             encode(images, normalizes: false, in: plain), normalized: false, in: plain)
         return try plain.meanSquaredError(again, images).floats[0]

@@ -123,7 +123,7 @@ package final class MaskedAutoencoder {
         if let target { try expect(target, images.shape, "target") }
         let latent = try encode(images, masking: masking, in: context)
         let prediction = try decode(latent, masking: masking, in: context)
-        let silent = Context(compute: context.compute)
+        let silent = context.recording(on: nil)
         let patches = try silent.patchify(
             target ?? images, patch: configuration.encoder.patch, order: .channelLast)
         let wanted = try silent.normalisePatches(patches, normalisation)

@@ -14,12 +14,11 @@ extension Context {
         _ body: @escaping ([Tensor], Context) throws(USPError) -> Tensor
     ) throws(USPError) -> Tensor {
         guard let tape else { return try body(inputs, self) }
-        let silent = Context(tape: nil, compute: compute, random: random)
-        let output = try body(inputs, silent)
-        tape.record(output, inputs: inputs + uses) { [compute, random] gradient throws(USPError) in
+        let output = try body(inputs, recording(on: nil))
+        tape.record(output, inputs: inputs + uses) { gradient throws(USPError) in
             let inner = tape.inner()
             let copies = inputs.map { $0.detached(requiresGradient: $0.node.requiresGradient) }
-            let again = try body(copies, Context(tape: inner, compute: compute, random: random))
+            let again = try body(copies, recording(on: inner))
             try inner.backward(from: again, gradient: gradient)
             for (copy, input) in zip(copies, inputs) {
                 if let own = copy.node.gradient { try tape.pass(own, to: input) }
