@@ -83,10 +83,11 @@ package struct TransformerBlock {
     /// - x: `[B, T, D]`, f32
     /// - modulation: `[B, 6·D]` (shift, scale, gate of attention, then of the MLP) for modulated
     ///   blocks, else nil
+    /// - replacesInput: unless something is recorded, the result takes x's place in memory
     /// - context: its `random`, if any, is this block's own stream
     /// - Returns: `[B, T, D]`, f32
     package func forward(
-        _ x: Tensor, modulation: Tensor? = nil, in context: Context
+        _ x: Tensor, modulation: Tensor? = nil, replacesInput: Bool = false, in context: Context
     ) throws(USPError) -> Tensor {
         let type = context.activationType
         func chunk(_ index: Int) -> Chunk? {
@@ -96,12 +97,17 @@ package struct TransformerBlock {
         h = try qkv.forward(h, LinearOptions(output: type), in: context)
         h = try context.attention(qkv: h, heads: configuration.heads, output: type)
         let middle = try projection.forward(
-            h, LinearOptions(gate: try gate(chunk(2), x, 0, context), residual: x), in: context)
+            h,
+            LinearOptions(
+                gate: try gate(chunk(2), x, 0, context), residual: x,
+                replacesResidual: replacesInput), in: context)
         h = try norm2.forward(middle, shift: chunk(3), scale: chunk(4), output: type, in: context)
         h = try fc1.forward(
             h, LinearOptions(activation: configuration.activation, output: type), in: context)
         return try fc2.forward(
-            h, LinearOptions(gate: try gate(chunk(5), x, 1, context), residual: middle),
+            h,
+            LinearOptions(
+                gate: try gate(chunk(5), x, 1, context), residual: middle, replacesResidual: true),
             in: context)
     }
 
@@ -123,12 +129,19 @@ package struct TransformerBlock {
 
 /// Runs x through blocks in order.
 ///
+/// Where neither gradients nor random numbers ask for the whole batch at once, it goes through them
+/// in groups of samples: then one group's activations are all that there are beside x.
+/// - x: `[B, T, D]`, f32; given up: without a tape its memory may become the result's
 /// - recomputes: keep only each block's input for the gradient and run the block again for it
 /// - modulations: one for each block, or none
 package func runBlocks(
     _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Tensor] = [],
     recomputes: Bool = false, in context: Context
 ) throws(USPError) -> Tensor {
+    if context.tape == nil && context.random == nil {
+        try runInPlace(blocks, x, modulations: modulations, in: context)
+        return x
+    }
     var x = x
     for (index, block) in blocks.enumerated() {
         let own = context.with(random: context.random?.stream("block").stream(index))
@@ -144,4 +157,28 @@ package func runBlocks(
         }
     }
     return x
+}
+
+/// Each group of samples through all blocks, the result in its place.
+private func runInPlace(
+    _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Tensor],
+    in context: Context
+) throws(USPError) {
+    for samples in sampleGroups(x.shape[0], tokens: x.shape[1]) {
+        let part = try x.detachedRows(samples)
+        for (index, block) in blocks.enumerated() {
+            let modulation = modulations.isEmpty ? nil : modulations[index]
+            _ = try block.forward(
+                part, modulation: modulation?.detachedRows(samples), replacesInput: true,
+                in: context)
+        }
+    }
+}
+
+/// 0..<batch in nearly equal ranges of so many samples that every thread has some 512 rows of a
+/// product, its full block: with fewer its rate falls.
+package func sampleGroups(_ batch: Int, tokens: Int) -> [Range<Int>] {
+    let wanted = max(512 * ThreadPool.shared.threads / max(tokens, 1), 1)
+    let count = min(max((batch + wanted / 2) / wanted, 1), batch)
+    return (0..<count).map { batch * $0 / count..<batch * ($0 + 1) / count }
 }

@@ -10,16 +10,19 @@ package struct LinearOptions {
     package var gate: Chunk?
     /// `[.., N]`, f32; added last.
     package var residual: Tensor?
+    /// The result takes the residual's place in memory, unless something is recorded.
+    package var replacesResidual = false
     /// Element type of the result; f32 with a residual.
     package var output: DType = .float32
 
     package init(
         activation: Activation = .none, gate: Chunk? = nil, residual: Tensor? = nil,
-        output: DType = .float32
+        replacesResidual: Bool = false, output: DType = .float32
     ) {
         self.activation = activation
         self.gate = gate
         self.residual = residual
+        self.replacesResidual = replacesResidual
         self.output = output
     }
 }
@@ -39,7 +42,8 @@ extension Context {
         _ options: LinearOptions = LinearOptions()
     ) throws(USPError) -> Tensor {
         let call = try LinearCall(self, x, weight, bias, options)
-        let y = try call.forward(x, residual: options.residual)
+        let place = tape == nil && options.replacesResidual ? options.residual : nil
+        let y = try call.forward(x, residual: options.residual, into: place)
         tape?.record(
             y, inputs: [x, weight, bias, options.gate?.tensor, options.residual],
             backward: call.backward)
@@ -104,8 +108,15 @@ private final class LinearCall {
 
     var period: Int { rows / max(gate?.tensor.shape.rows ?? 1, 1) }
 
-    func forward(_ x: Tensor, residual: Tensor?) throws(USPError) -> Tensor {
-        let y = try Tensor(resultShape, output)
+    func forward(
+        _ x: Tensor, residual: Tensor?, into place: Tensor?
+    ) throws(USPError) -> Tensor {
+        let y: Tensor
+        if let place {
+            y = try place.reshaped(resultShape)
+        } else {
+            y = try Tensor(resultShape, output)
+        }
         let right = try packed(weight: weight, use: .forward, compute: context.compute)
         var epilogue = Epilogue()
         epilogue.bias = bias.map { UnsafePointer($0.floats) }
