@@ -1,6 +1,9 @@
 /* The tile kernels: up to MOST rows of sums held in registers, WIDE vectors side by side at most.
  * A tile has PANEL columns, or half of them for the last panel of a narrow product. */
 
+/* Words from where a left factor is read to where it is asked for. */
+enum { FAR = 128 };
+
 /* tile = (from ? from : 0) + A B; rows of both are `pitch` apart, those of B `b_row`. */
 INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float *a, const float *b,
                      const int64_t b_row, const float *from, float *tile, const int pitch,
@@ -16,6 +19,7 @@ INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float 
         vf column[WIDE];
         for (int j = 0; j < wide; j++) column[j] = load(b + j * VECTOR);
         if (s % 2 == 0) __builtin_prefetch(next.at + s * next.stride, 0, 2);
+        if (pitch > PANEL) __builtin_prefetch(a + FAR, 0, 2); /* factors beyond the second cache */
         for (int i = 0; i < rows; i++) {
             const vf x = a[i];
             for (int j = 0; j < wide; j++) sum[i][j] = x * column[j] + sum[i][j];

@@ -240,9 +240,10 @@ struct ProductTile {
         let work = m * n * k
         let wanted = work < 1 << 19 ? 1 : min(8, max(2, work >> 24))
         let blocks = ceilingDivision(m, Int(block))
-        // whole fours, so that 2 and 4 threads get the same number each
+        // whole fours, so that 2 and 4 threads get the same number each; few rows stay together:
+        // cut, every thread would read all of B
         rowParts = min(
-            blocks > 2 ? (blocks + 3) / 4 * 4 : max(blocks, wanted > 1 ? 2 : 1),
+            blocks > 2 ? (blocks + 3) / 4 * 4 : max(blocks, wanted > 1 && m > 28 ? 2 : 1),
             ceilingDivision(m, rowUnit))
         let most = max(1, n / (8 * panel))
         columnParts = min(most, max(n / 1152, ceilingDivision(wanted, rowParts), 1))
