@@ -14,7 +14,7 @@ import USPTensor
             let sizes = groups.map(\.count)
             #expect(sizes.max()! - sizes.min()! <= 1)
             let rows = 512 * ThreadPool.shared.threads
-            #expect(sizes.max()! <= max(1, 3 * rows / tokens / 2 + 1))
+            #expect(sizes.max()! <= max(3 * ThreadPool.shared.threads / 2, 3 * rows / tokens + 1))
         }
     }
 
