@@ -51,7 +51,9 @@ package final class ThreadPool: @unchecked Sendable {
             let asked = desired.load(ordering: .relaxed)
             return asked > 0 ? asked : ThreadPool.processors
         }
-        set { desired.store(max(newValue, 0), ordering: .relaxed) }
+        set {
+            desired.store(min(max(newValue, 0), ThreadPool.mostThreads), ordering: .relaxed)
+        }
     }
 
     /// Processors that this process may run on.

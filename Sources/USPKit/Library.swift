@@ -17,7 +17,7 @@ public var buildInformation: String { "usp \(libraryVersion) \(instructionSet)" 
 /// - Throws: for a negative count.
 public func setThreads(_ count: Int) throws(USPError) {
     try require(count >= 0, .argument, "count: is \(count), expected 0 or more")
-    ThreadPool.shared.threads = min(count, 1024)
+    ThreadPool.shared.threads = count
 }
 
 /// The number of threads that a computation may use.

@@ -83,11 +83,11 @@ package struct TransformerBlock {
     /// - x: `[B, T, D]`, f32
     /// - modulation: `[B, 6·D]` (shift, scale, gate of attention, then of the MLP) for modulated
     ///   blocks, else nil
-    /// - replacesInput: unless something is recorded, the result takes x's place in memory
+    /// - overwritesInput: without a tape the result takes x's memory
     /// - context: its `random`, if any, is this block's own stream
     /// - Returns: `[B, T, D]`, f32
     package func forward(
-        _ x: Tensor, modulation: Tensor? = nil, replacesInput: Bool = false, in context: Context
+        _ x: Tensor, modulation: Tensor? = nil, overwritesInput: Bool = false, in context: Context
     ) throws(USPError) -> Tensor {
         let type = context.activationType
         func chunk(_ index: Int) -> Chunk? {
@@ -100,15 +100,15 @@ package struct TransformerBlock {
             h,
             LinearOptions(
                 gate: try gate(chunk(2), x, 0, context), residual: x,
-                replacesResidual: replacesInput), in: context)
+                overwritesResidual: overwritesInput), in: context)
         h = try norm2.forward(middle, shift: chunk(3), scale: chunk(4), output: type, in: context)
         h = try fc1.forward(
             h, LinearOptions(activation: configuration.activation, output: type), in: context)
         return try fc2.forward(
             h,
             LinearOptions(
-                gate: try gate(chunk(5), x, 1, context), residual: middle, replacesResidual: true),
-            in: context)
+                gate: try gate(chunk(5), x, 1, context), residual: middle,
+                overwritesResidual: true), in: context)
     }
 
     /// The gate of one half: the modulation's, or the factors of drop path.
@@ -169,7 +169,7 @@ private func runInPlace(
         for (index, block) in blocks.enumerated() {
             let modulation = modulations.isEmpty ? nil : modulations[index]
             _ = try block.forward(
-                part, modulation: modulation?.detachedRows(samples), replacesInput: true,
+                part, modulation: modulation?.detachedRows(samples), overwritesInput: true,
                 in: context)
         }
     }

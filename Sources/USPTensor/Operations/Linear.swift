@@ -10,19 +10,19 @@ package struct LinearOptions {
     package var gate: Chunk?
     /// `[.., N]`, f32; added last.
     package var residual: Tensor?
-    /// The result takes the residual's place in memory, unless something is recorded.
-    package var replacesResidual = false
+    /// Without a tape the result takes the residual's memory.
+    package var overwritesResidual = false
     /// Element type of the result; f32 with a residual.
     package var output: DType = .float32
 
     package init(
         activation: Activation = .none, gate: Chunk? = nil, residual: Tensor? = nil,
-        replacesResidual: Bool = false, output: DType = .float32
+        overwritesResidual: Bool = false, output: DType = .float32
     ) {
         self.activation = activation
         self.gate = gate
         self.residual = residual
-        self.replacesResidual = replacesResidual
+        self.overwritesResidual = overwritesResidual
         self.output = output
     }
 }
@@ -42,8 +42,9 @@ extension Context {
         _ options: LinearOptions = LinearOptions()
     ) throws(USPError) -> Tensor {
         let call = try LinearCall(self, x, weight, bias, options)
-        let place = tape == nil && options.replacesResidual ? options.residual : nil
-        let y = try call.forward(x, residual: options.residual, into: place)
+        let y = try call.forward(
+            x, residual: options.residual,
+            into: options.overwritesResidual && tape == nil ? options.residual : nil)
         tape?.record(
             y, inputs: [x, weight, bias, options.gate?.tensor, options.residual],
             backward: call.backward)
@@ -109,14 +110,11 @@ private final class LinearCall {
     var period: Int { rows / max(gate?.tensor.shape.rows ?? 1, 1) }
 
     func forward(
-        _ x: Tensor, residual: Tensor?, into place: Tensor?
+        _ x: Tensor, residual: Tensor?, into target: Tensor?
     ) throws(USPError) -> Tensor {
-        let y: Tensor
-        if let place {
-            y = try place.reshaped(resultShape)
-        } else {
-            y = try Tensor(resultShape, output)
-        }
+        let y =
+            if let target { try target.reshaped(resultShape) }
+            else { try Tensor(resultShape, output) }
         let right = try packed(weight: weight, use: .forward, compute: context.compute)
         var epilogue = Epilogue()
         epilogue.bias = bias.map { UnsafePointer($0.floats) }
