@@ -4,7 +4,7 @@
 import Glibc
 import Synchronization
 
-/// Workers that sleep until a loop arrives, spin a little between loops, and help the caller.
+/// Workers that sleep until a loop arrives, stay awake between loops, and help the caller.
 ///
 /// When two threads of the host ask at once, the second runs its loop alone: there are never more
 /// busy threads than asked for by each caller plus the pool.
@@ -13,8 +13,11 @@ package final class ThreadPool: @unchecked Sendable {
     // publishes a new generation with release order; workers read it after acquiring that.
     package static let shared = ThreadPool()
 
-    /// Polls before a thread gives its processor away: some tens of microseconds.
+    /// Polls before a thread lets others have its processor: some tens of microseconds.
     private static let spinLimit = 50_000
+    /// How often a worker then does so before it sleeps: about a millisecond. To be woken takes as
+    /// long as many a loop, so it is not to fall asleep while others finish their share of one.
+    private static let yieldLimit = 2_000
 
     private let owner = Atomic<Bool>(false)
     private let generation = Atomic<Int>(0)
@@ -170,9 +173,10 @@ package final class ThreadPool: @unchecked Sendable {
     }
 
     private func awaitGeneration(after seen: Int) -> Int {
-        for _ in 0..<ThreadPool.spinLimit {
+        for poll in 0..<ThreadPool.spinLimit + ThreadPool.yieldLimit {
             let current = generation.load(ordering: .acquiring)
             if current != seen { return current }
+            if poll >= ThreadPool.spinLimit { sched_yield() }
         }
         sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
         pthread_mutex_lock(mutex)
