@@ -26,7 +26,7 @@ class Work:
     table: str = "main"
     threads: int = 2
     tile: int = 0  # of the autoencoder, in latent pixels; 0: the whole image at once
-    recompute: bool = False  # of our side's training steps: each block runs again for its gradient
+    recompute: int = 0  # of our side's training steps, a usp_recompute: 1 blocks, 2 hidden layers
     peers: tuple = ("torch", "onnxruntime", "openvino")
 
     @property
@@ -52,11 +52,15 @@ WORKS = [
     Work("vae-decode", "VAE f8 decode 256x256, batch 1", "vae", "decode", "f8", 1, 256),
     Work("mae-train", "MAE-B pretraining step, batch 16", "mae", "train", "B", 16, 28,
          peers=TORCH),
+    Work("mae-hidden", "MAE-B pretraining step, batch 16, recomputing hidden layers", "mae",
+         "train", "B", 16, 28, peers=TORCH, recompute=2),
     Work("mae-recompute", "MAE-B pretraining step, batch 16, recomputing", "mae", "train", "B", 16,
-         28, peers=TORCH, recompute=True),
+         28, peers=TORCH, recompute=1),
     Work("dit-train", "DiT-B/2 training step, batch 4", "dit", "train", "B", 4, 32, peers=TORCH),
+    Work("dit-hidden", "DiT-B/2 training step, batch 4, recomputing hidden layers", "dit", "train",
+         "B", 4, 32, peers=TORCH, recompute=2),
     Work("dit-recompute", "DiT-B/2 training step, batch 4, recomputing", "dit", "train", "B", 4, 32,
-         peers=TORCH, recompute=True),
+         peers=TORCH, recompute=1),
 ]
 
 

@@ -67,12 +67,23 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
     result.dropPath = try real(given.drop_path, else: 0, "drop_path")
     result.labelDropout = try real(given.label_dropout, else: 0, "label_dropout")
     result.headOnly = given.head_only != 0
-    result.recomputesBlocks = given.recompute != 0
+    result.recomputes = try recomputation(given.recompute)
     result.reconstruction = try text(
         given.reconstruction, else: result.reconstruction, "reconstruction")
     result.diffusion = try optionalHandle(given.diffusion, Diffusion.self, "diffusion")
     result.transport = try optionalHandle(given.transport, Transport.self, "transport")
     return result
+}
+
+private func recomputation(_ given: Int32) throws(USPError) -> Recomputation {
+    switch given {
+    case Int32(USP_RECOMPUTE_NOTHING.rawValue): return .nothing
+    case Int32(USP_RECOMPUTE_BLOCKS.rawValue): return .blocks
+    case Int32(USP_RECOMPUTE_HIDDEN.rawValue): return .hidden
+    default:
+        throw USPError(
+            .argument, "recompute: \(given), expected 0 (nothing), 1 (blocks) or 2 (hidden)")
+    }
 }
 
 @_cdecl("usp_trainer_free") @implementation public func usp_trainer_free(_ trainer: OpaquePointer?)

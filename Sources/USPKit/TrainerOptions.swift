@@ -34,9 +34,8 @@ public struct TrainerOptions: Sendable {
     /// Type of the products' inputs.
     public var compute = DType.float32
     public var seed: UInt64 = 0
-    /// Transformers: keep each block's input only, and run the block again for its gradients: a few
-    /// activations in memory, a third more to compute, the same bits.
-    public var recomputesBlocks = false
+    /// Transformers: what a step computes again for its gradients instead of keeping it.
+    public var recomputes = Recomputation.nothing
 
     /// MAE: share of masked tokens, and whether target patches are normalised.
     public var maskRatio = 0.75

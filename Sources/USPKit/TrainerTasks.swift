@@ -85,22 +85,22 @@ enum TrainingTaskKind {
         switch model {
         case let model as VAE:
             try require(
-                !options.recomputesBlocks, .unsupported,
+                options.recomputes == .nothing, .unsupported,
                 "recompute: an autoencoder has no transformer blocks")
             self = .autoencode(try KLAutoencoder(model.network.configuration, parameters))
         case let model as MaskedAutoencoder:
             let own = try USPModels.MaskedAutoencoder(model.network.configuration, parameters)
-            own.recomputes = options.recomputesBlocks
+            own.recomputes = options.recomputes
             self = .pretrain(own)
         case let model as ViT:
             var sizes = model.network.configuration
             sizes.dropPath = options.dropPath
             let own = try VisionTransformer(sizes, parameters)
-            own.recomputes = options.recomputesBlocks
+            own.recomputes = options.recomputes
             self = .classify(own)
         case let model as DiT:
             let own = try USPModels.DiT(model.network.configuration, parameters)
-            own.recomputes = options.recomputesBlocks
+            own.recomputes = options.recomputes
             self = .diffuse(own)
         default: throw USPError(.unsupported, "training a \(model.family)")
         }

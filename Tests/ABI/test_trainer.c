@@ -28,6 +28,12 @@ void test_trainer(void) {
     options.average_decay = 2;
     EXPECT_STATUS(usp_trainer_create(vit, &options, &trainer), USP_ERROR_ARGUMENT, "average");
     options.average_decay = 0.9f;
+    for (int32_t wrong = -1; wrong <= 3; wrong += 4) {
+        options.recompute = wrong;
+        EXPECT_STATUS(usp_trainer_create(vit, &options, &trainer), USP_ERROR_ARGUMENT,
+                      "expected 0 (nothing), 1 (blocks) or 2 (hidden)");
+    }
+    options.recompute = USP_RECOMPUTE_HIDDEN;
     EXPECT_OK(usp_trainer_create(vit, &options, &trainer));
 
     float images[3 * 4 * 4 * 4], first = 0, last = 0;

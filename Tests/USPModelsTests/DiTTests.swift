@@ -25,7 +25,7 @@ import USPTensor
 
     @Test(arguments: cases) func matchesPyTorch(_ name: String) throws {
         let golden = try GoldenCase("models/\(name)")
-        for recomputes in [false, true] {
+        for recomputes in Recomputation.allCases {
             let model = try model(golden, name)
             model.recomputes = recomputes
             let x = try golden.tensor("in.x")

@@ -28,7 +28,7 @@ import USPTensor
     @Test(arguments: cases) func matchesPyTorch(_ name: String) throws {
         let golden = try GoldenCase("models/\(name)")
         let configuration = golden.maskedAutoencoder
-        for recomputes in [false, true] {
+        for recomputes in Recomputation.allCases {
             let parameters = try golden.parameters(try MaskedAutoencoder.specs(configuration))
             let model = try MaskedAutoencoder(configuration, parameters)
             model.recomputes = recomputes

@@ -25,7 +25,7 @@ import USPTensor
     @Test(arguments: cases) func matchesPyTorch(_ name: String) throws {
         let golden = try GoldenCase("models/\(name)")
         let configuration = configuration(golden)
-        for recomputes in [false, true] {
+        for recomputes in Recomputation.allCases {
             let parameters = try golden.parameters(try VisionTransformer.specs(configuration))
             let model = try VisionTransformer(configuration, parameters)
             model.recomputes = recomputes

@@ -87,9 +87,28 @@ struct GradientCase: Sendable, CustomTestStringConvertible {
                     table: v[2])
             },
             GradientCase("computed again", [[3, 5], [5, 5]]) { v, context throws(USPError) in
-                try context.recomputed([v[0]], uses: [v[1]]) { inner, again throws(USPError) in
-                    try again.linear(inner[0], v[1], nil, LinearOptions(activation: .geluErf))
+                try context.recomputed([v[0]], uses: [v[1]]) { inner, own, again throws(USPError) in
+                    let options = LinearOptions(
+                        activation: .geluErf, leavesResultUndefined: again)
+                    return try own.linear(inner[0], v[1], nil, options)
                 }
+            },
+            GradientCase("computed again, gate and residual", [[2, 3, 4], [4, 4], [2, 4]]) {
+                v, context throws(USPError) in
+                try context.recomputed([v[0], v[2]], uses: [v[1]]) {
+                    inner, own, again throws(USPError) in
+                    let options = LinearOptions(
+                        gate: Chunk(inner[1], 0, width: 4), residual: inner[0],
+                        leavesResultUndefined: again)
+                    return try own.linear(inner[0], v[1], nil, options)
+                }
+            },
+            GradientCase("hidden layer computed again", [[3, 5], [6, 5], [6], [2, 6]]) {
+                v, context throws(USPError) in
+                let h = try context.linear(
+                    v[0], v[1], v[2],
+                    LinearOptions(activation: .silu, recomputesActivationInput: true))
+                return try context.linear(h, v[3])
             },
         ]
         + [Activation.geluErf, .geluTanh, .silu].map { activation in

@@ -62,13 +62,20 @@ func steadyTrainingTakesNoMemory(_ kind: SmallRun, clipNorm: Float) throws {
     }
 }
 
-@Test(arguments: SmallRun.allCases, [0, 2] as [Float])
-func recomputingBlocksChangesNothing(_ kind: SmallRun, clipNorm: Float) throws {
+@Test(arguments: SmallRun.allCases, [.float32, .bfloat16] as [DType])
+func recomputingChangesNothing(_ kind: SmallRun, compute: DType) throws {
     try alone {
-        let kept = try kind.start(clipNorm: clipNorm)
-        let again = try kind.start(clipNorm: clipNorm, recomputes: true)
-        for _ in 0..<4 { #expect(try kept.advance().loss == again.advance().loss) }
-        #expect(try kept.values == again.values)
+        for clipNorm in [0, 2] as [Float] {
+            let kept = try kind.start(clipNorm: clipNorm, compute: compute)
+            let others = try [Recomputation.hidden, .blocks].map {
+                try kind.start(clipNorm: clipNorm, compute: compute, recomputes: $0)
+            }
+            for _ in 0..<4 {
+                let loss = try kept.advance().loss
+                for again in others { #expect(try again.advance().loss == loss) }
+            }
+            for again in others { #expect(try again.values == kept.values) }
+        }
     }
 }
 

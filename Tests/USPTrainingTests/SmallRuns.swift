@@ -14,12 +14,15 @@ enum SmallRun: String, Sendable, CaseIterable {
         grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2)
 
     /// - clipNorm: 0 updates each parameter as soon as its gradient is there
-    /// - recomputes: whether blocks are run again for their gradients
+    /// - compute: type of the products' inputs
+    /// - recomputes: of the transformers, instead of keeping it for the gradients
     func start(
-        accumulation: Int = 1, clipNorm: Float = 2, recomputes: Bool = false
+        accumulation: Int = 1, clipNorm: Float = 2, compute: DType = .float32,
+        recomputes: Recomputation = .nothing
     ) throws -> TrainingRun {
         var options = TrainerOptions()
         (options.accumulation, options.clipNorm) = (accumulation, clipNorm)
+        options.compute = compute
         let key = RandomKey(seed: 3)
         let latents = try Tensor.normal([32, 4, 8, 8], RandomKey(seed: 4))
         let samples: SampleSource = { (indices) throws(USPError) in try latents.gatherRows(indices)

@@ -6,8 +6,8 @@ import USPTensor
 package final class DiT {
     package let configuration: DiTConfiguration
     package let parameters: Parameters
-    /// Keep only each block's input for the gradient and run the block again for it.
-    package var recomputes = false
+    /// In each block, instead of keeping it for the gradient.
+    package var recomputes = Recomputation.nothing
 
     let patchEmbedding: PatchEmbedding
     let positions: Tensor

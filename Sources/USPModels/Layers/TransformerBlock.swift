@@ -84,10 +84,13 @@ package struct TransformerBlock {
     /// - modulation: `[B, 6·D]` (shift, scale, gate of attention, then of the MLP) for modulated
     ///   blocks, else nil
     /// - overwritesInput: without a tape the result takes x's memory
+    /// - recomputesHidden: do not keep the hidden layer for the gradient, compute it again
+    /// - leavesResultUndefined: see `LinearOptions`
     /// - context: its `random`, if any, is this block's own stream
     /// - Returns: `[B, T, D]`, f32
     package func forward(
-        _ x: Tensor, modulation: Tensor? = nil, overwritesInput: Bool = false, in context: Context
+        _ x: Tensor, modulation: Tensor? = nil, overwritesInput: Bool = false,
+        recomputesHidden: Bool = false, leavesResultUndefined: Bool = false, in context: Context
     ) throws(USPError) -> Tensor {
         let type = context.activationType
         func chunk(_ index: Int) -> Chunk? {
@@ -103,12 +106,16 @@ package struct TransformerBlock {
                 overwritesResidual: overwritesInput), in: context)
         h = try norm2.forward(middle, shift: chunk(3), scale: chunk(4), output: type, in: context)
         h = try fc1.forward(
-            h, LinearOptions(activation: configuration.activation, output: type), in: context)
+            h,
+            LinearOptions(
+                activation: configuration.activation, output: type,
+                recomputesActivationInput: recomputesHidden), in: context)
         return try fc2.forward(
             h,
             LinearOptions(
                 gate: try gate(chunk(5), x, 1, context), residual: middle,
-                overwritesResidual: true), in: context)
+                overwritesResidual: true, leavesResultUndefined: leavesResultUndefined),
+            in: context)
     }
 
     /// The gate of one half: the modulation's, or the factors of drop path.
@@ -132,11 +139,11 @@ package struct TransformerBlock {
 /// Where neither gradients nor random numbers ask for the whole batch at once, it goes through them
 /// in groups of samples: then one group's activations are all that there are beside x.
 /// - x: `[B, T, D]`, f32; given up: without a tape its memory may become the result's
-/// - recomputes: keep only each block's input for the gradient and run the block again for it
+/// - recomputes: instead of keeping it for the gradient
 /// - modulations: one for each block, or none
 package func runBlocks(
     _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Tensor] = [],
-    recomputes: Bool = false, in context: Context
+    recomputes: Recomputation = .nothing, in context: Context
 ) throws(USPError) -> Tensor {
     if context.tape == nil && context.random == nil {
         try runInPlace(blocks, x, modulations: modulations, in: context)
@@ -146,14 +153,16 @@ package func runBlocks(
     for (index, block) in blocks.enumerated() {
         let own = context.with(random: context.random?.stream("block").stream(index))
         let modulation = modulations.isEmpty ? nil : modulations[index]
-        guard recomputes, context.tape != nil else {
-            x = try block.forward(x, modulation: modulation, in: own)
+        guard recomputes == .blocks else {
+            x = try block.forward(
+                x, modulation: modulation, recomputesHidden: recomputes == .hidden, in: own)
             continue
         }
         x = try own.recomputed([x] + (modulation.map { [$0] } ?? []), uses: block.tensors) {
-            inputs, context throws(USPError) in
+            inputs, context, leavesResultUndefined throws(USPError) in
             try block.forward(
-                inputs[0], modulation: inputs.count > 1 ? inputs[1] : nil, in: context)
+                inputs[0], modulation: inputs.count > 1 ? inputs[1] : nil,
+                leavesResultUndefined: leavesResultUndefined, in: context)
         }
     }
     return x

@@ -6,8 +6,8 @@ import USPTensor
 package final class MaskedAutoencoder {
     package let configuration: MaskedAutoencoderConfiguration
     package let parameters: Parameters
-    /// Keep only each block's input for the gradient and run the block again for it.
-    package var recomputes = false
+    /// In each block, instead of keeping it for the gradient.
+    package var recomputes = Recomputation.nothing
 
     private let encoder: ViTEncoder
     private let norm: NormLayer

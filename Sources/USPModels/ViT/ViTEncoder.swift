@@ -71,8 +71,8 @@ package struct ViTEncoder {
 
     /// Tokens after the first `depth` blocks (all by default), before any norm.
     package func forward(
-        _ images: Tensor, masking: Masking? = nil, depth: Int? = nil, recomputes: Bool = false,
-        in context: Context
+        _ images: Tensor, masking: Masking? = nil, depth: Int? = nil,
+        recomputes: Recomputation = .nothing, in context: Context
     ) throws(USPError) -> Tensor {
         let count = depth ?? blocks.count
         try require(

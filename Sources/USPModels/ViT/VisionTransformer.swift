@@ -54,8 +54,8 @@ package struct VisionTransformerConfiguration: Sendable, Equatable {
 package final class VisionTransformer {
     package let configuration: VisionTransformerConfiguration
     package let parameters: Parameters
-    /// Keep only each block's input for the gradient and run the block again for it.
-    package var recomputes = false
+    /// In each block, instead of keeping it for the gradient.
+    package var recomputes = Recomputation.nothing
 
     private let encoder: ViTEncoder
     private let norm: NormLayer

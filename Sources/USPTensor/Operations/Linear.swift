@@ -14,16 +14,25 @@ package struct LinearOptions {
     package var overwritesResidual = false
     /// Element type of the result; f32 with a residual.
     package var output: DType = .float32
+    /// Keep x instead of x·Wᵀ + b for the activation's gradient, which multiplies once more. With a
+    /// gate or a residual this is ignored.
+    package var recomputesActivationInput = false
+    /// Where the gradient alone is wanted, of a part that is run again: no product is taken that it
+    /// does not need, and the result's content is then undefined.
+    package var leavesResultUndefined = false
 
     package init(
         activation: Activation = .none, gate: Chunk? = nil, residual: Tensor? = nil,
-        overwritesResidual: Bool = false, output: DType = .float32
+        overwritesResidual: Bool = false, output: DType = .float32,
+        recomputesActivationInput: Bool = false, leavesResultUndefined: Bool = false
     ) {
         self.activation = activation
         self.gate = gate
         self.residual = residual
         self.overwritesResidual = overwritesResidual
         self.output = output
+        self.recomputesActivationInput = recomputesActivationInput
+        self.leavesResultUndefined = leavesResultUndefined
     }
 }
 
@@ -60,7 +69,9 @@ private final class LinearCall {
     let activation: Activation
     let gate: Chunk?
     let output: DType
-    /// Where the inputs' gradients go; x's content, if the weight's gradient will need it.
+    let recomputesBefore: Bool
+    let leavesResultUndefined: Bool
+    /// Where the inputs' gradients go; x's content, if a gradient will need it.
     let place: Place
     let residual: Place?
     let kept: Kept?
@@ -70,7 +81,8 @@ private final class LinearCall {
     let inputs: Int
     let outputs: Int
     let records: Bool
-    /// x·Wᵀ + b, kept when an activation follows; the activated value, kept when a gate follows.
+    /// x·Wᵀ + b, kept or computed once more when an activation follows; the activated value, kept
+    /// when a gate follows.
     var before: Tensor?
     var ungated: Tensor?
 
@@ -79,6 +91,10 @@ private final class LinearCall {
     ) throws(USPError) {
         (self.context, self.weight, self.bias) = (context, weight, bias)
         (activation, gate, output) = (options.activation, options.gate, options.output)
+        recomputesBefore =
+            options.recomputesActivationInput && activation != .none && gate == nil
+            && options.residual == nil
+        leavesResultUndefined = options.leavesResultUndefined
         (place, residual) = (Place(x), options.residual.map { Place($0) })
         inputs = x.shape.rank > 0 ? x.shape[-1] : 0
         outputs = weight.shape.rank > 0 ? weight.shape[0] : 0
@@ -88,7 +104,7 @@ private final class LinearCall {
         resultShape = Shape(x.shape.extents.dropLast() + [outputs])
         let values = [x, weight, bias, options.gate?.tensor, options.residual]
         records = context.tape != nil && values.contains { $0?.node.requiresGradient == true }
-        kept = records && weight.node.requiresGradient ? Kept(x) : nil
+        kept = records && (weight.node.requiresGradient || recomputesBefore) ? Kept(x) : nil
         try require(
             x.shape.rank > 0 && weight.shape.rank > 0 && weight.count == outputs * inputs, .shape,
             "linear: input \(x.shape), weight \(weight.shape)")
@@ -112,50 +128,73 @@ private final class LinearCall {
     func forward(
         _ x: Tensor, residual: Tensor?, into target: Tensor?
     ) throws(USPError) -> Tensor {
-        let y =
-            if let target { try target.reshaped(resultShape) }
-            else { try Tensor(resultShape, output) }
-        let right = try packed(weight: weight, use: .forward, compute: context.compute)
-        var epilogue = Epilogue()
-        epilogue.bias = bias.map { UnsafePointer($0.floats) }
-        epilogue.activation = activation
+        let y: Tensor
+        if let target {
+            y = try target.reshaped(resultShape)
+        } else {
+            y = try Tensor(resultShape, output)
+        }
         if records, let gate, gate.tensor.node.requiresGradient {
-            let value = try forwardKeepingUngated(x, right, epilogue)
+            let value = try forwardKeepingUngated(x)
             gateForward(value, gate, period: period, residual: residual, into: y)
             return y
         }
-        if records && activation != .none { epilogue.beforeActivation = try keepBefore(of: y) }
+        if records && leavesResultUndefined && activation == .none { return y }
+        var epilogue = Epilogue()
+        epilogue.activation = activation
+        if records && activation != .none {
+            if !recomputesBefore { epilogue.beforeActivation = try keepBefore(output) }
+            if gate == nil && residual == nil {
+                y.node.again = { () throws(USPError) in
+                    try activated(self.activationInput(), self.activation)
+                }
+            }
+        }
         epilogue.gate = gate.map { (UnsafePointer($0.pointer), $0.rowStride, period) }
         epilogue.residual = residual.map { (UnsafePointer($0.floats), outputs) }
-        try multiply(
-            MatrixView(x), right, rows: rows, into: MatrixView(y), epilogue, sharing: sharing)
+        try product(x, into: y, epilogue)
         return y
     }
 
-    /// Room for x·Wᵀ + b, from which the plainly activated y can be had again.
-    private func keepBefore(of y: Tensor) throws(USPError) -> UnsafeMutableRawPointer {
-        let kept = try Tensor(resultShape, output)
-        before = kept
-        if gate == nil && residual == nil {
-            y.node.again = { [activation] () throws(USPError) in try activated(kept, activation) }
+    /// x·Wᵀ + b, with the rest of an epilogue.
+    private func product(
+        _ x: Tensor, into y: Tensor, _ rest: Epilogue = Epilogue()
+    ) throws(USPError) {
+        var epilogue = rest
+        epilogue.bias = bias.map { UnsafePointer($0.floats) }
+        let right = try packed(weight: weight, use: .forward, compute: context.compute)
+        try multiply(
+            MatrixView(x), right, rows: rows, into: MatrixView(y), epilogue, sharing: sharing)
+    }
+
+    /// Room for x·Wᵀ + b.
+    private func keepBefore(_ type: DType) throws(USPError) -> UnsafeMutableRawPointer {
+        let room = try Tensor(resultShape, type)
+        before = room
+        return room.raw
+    }
+
+    /// x·Wᵀ + b in the backward pass. Computed for whoever wants y once more, it stays for the
+    /// activation's own gradient, which follows.
+    private func activationInput() throws(USPError) -> Tensor {
+        if let before { return before }
+        guard let kept else {
+            throw USPError(.internal, "the input of an activation, \(resultShape), was not kept")
         }
-        return kept.raw
+        let value = try Tensor(resultShape, output)
+        try product(kept.value(), into: value)
+        before = value
+        return value
     }
 
     /// The gate's own gradient needs the value that it multiplies.
-    private func forwardKeepingUngated(
-        _ x: Tensor, _ right: PackedMatrix, _ epilogue: Epilogue
-    ) throws(USPError) -> Tensor {
-        var epilogue = epilogue
+    private func forwardKeepingUngated(_ x: Tensor) throws(USPError) -> Tensor {
         let value = try Tensor(resultShape)
         ungated = value
-        if activation != .none {
-            let kept = try Tensor(resultShape)
-            before = kept
-            epilogue.beforeActivation = kept.raw
-        }
-        try multiply(
-            MatrixView(x), right, rows: rows, into: MatrixView(value), epilogue, sharing: sharing)
+        var epilogue = Epilogue()
+        epilogue.activation = activation
+        if activation != .none { epilogue.beforeActivation = try keepBefore(.float32) }
+        try product(x, into: value, epilogue)
         return value
     }
 
@@ -168,7 +207,8 @@ private final class LinearCall {
             inner = try gateBackward(gradient, ungated: ungated, gate, period: period, tape)
             (ungated, owned) = (nil, true)
         }
-        if activation != .none, let before {
+        if activation != .none {
+            let before = try activationInput()
             let product = owned ? inner : try Tensor(resultShape)
             let target = GradientTarget(tensor: product, accumulates: false)
             try activationBackward(activation, before: before, inner, into: target)
@@ -183,7 +223,7 @@ private final class LinearCall {
 
     /// dW[N, K] = dyᵀ · x
     private func weightGradient(_ gradient: Tensor, _ tape: Tape) throws(USPError) {
-        guard let kept else { return }
+        guard let kept, weight.node.requiresGradient else { return }
         let right = try packedInput(kept)
         guard let target = try tape.target(for: weight) else { return }
         var epilogue = Epilogue()

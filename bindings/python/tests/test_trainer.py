@@ -139,6 +139,25 @@ def test_shares_of_classes_are_labels_too():
         usp.Trainer(model).step(X, shares[:, :4])
 
 
+@pytest.mark.parametrize("name", ["mae", "vit", "dit", "sit"])
+def test_recomputing_changes_nothing(name):
+    model, labels = models()[name]
+    kept = usp.Trainer(model, rate=1e-3)
+    others = [usp.Trainer(model, rate=1e-3, recompute=level) for level in ("hidden", "blocks", True)]
+    for _ in range(2):
+        loss = kept.step(X, labels)
+        assert [again.step(X, labels) for again in others] == 3 * [loss]
+    assert all(same(again.model(), kept.model()) for again in others)
+    with pytest.raises(usp.ArgumentError, match="recompute: 'all', expected .*'hidden'"):
+        usp.Trainer(model, recompute="all")
+
+
+def test_an_autoencoder_has_nothing_to_recompute():
+    for level in ("hidden", "blocks"):
+        with pytest.raises(usp.UnsupportedError, match="no transformer blocks"):
+            usp.Trainer(models()["vae"][0], recompute=level)
+
+
 def test_drop_path_drops():
     model, labels = models()["vit"]
     losses = [usp.Trainer(model, drop_path=rate, seed=3).step(X, labels) for rate in (0, 0.5, 0.5)]

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "9aa4153b4ae1e85adb65505d6e754a1c3f06ba59b33e2c6b3c3e39af023e0486"
+HEADER_SHA256 = "22bd8f431e85468d59712f1c0a6704b4e700572bf596bb981a8cfb25ec69069c"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -341,6 +341,12 @@ class usp_trainer(Structure):
 
 
 usp_allreduce_fn = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_void_p)
+
+
+class usp_recompute(IntEnum):
+    USP_RECOMPUTE_NOTHING = 0
+    USP_RECOMPUTE_BLOCKS = 1
+    USP_RECOMPUTE_HIDDEN = 2
 
 
 class usp_trainer_options(Structure):
