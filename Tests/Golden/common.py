@@ -122,18 +122,20 @@ class Case:
             self.put(f"{prefix}.{key}", value)
         return self
 
-    def put_gradients(self, parameters, full_up_to=1 << 62, stride=13):
-        """Store gradients of named parameters; those above a size as every stride-th element.
+    def put_sampled(self, kind, key, value, full_up_to=1 << 62, stride=13):
+        """Store one tensor as `kind.key`, or above a size every stride-th of its elements.
 
         Strides are primes above 3, so a sample meets all rows, columns and taps of a weight.
         """
+        if value.numel() <= full_up_to:
+            return self.put(f"{kind}.{key}", value)
+        return self.put(f"{kind}_every{stride}.{key}", value.flatten()[::stride])
+
+    def put_gradients(self, parameters, full_up_to=1 << 62, stride=13):
+        """Store gradients of named parameters, large ones as samples."""
         for key, parameter in parameters:
-            if parameter.grad is None:
-                continue
-            if parameter.grad.numel() <= full_up_to:
-                self.put(f"grad.{key}", parameter.grad)
-            else:
-                self.put(f"grad_every{stride}.{key}", parameter.grad.flatten()[::stride])
+            if parameter.grad is not None:
+                self.put_sampled("grad", key, parameter.grad, full_up_to, stride)
         return self
 
     def note(self, key, value):

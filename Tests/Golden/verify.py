@@ -1,6 +1,6 @@
 """Hold our reference modules against the published code: `python verify.py --originals DIR`.
 
-DIR holds checkouts named USP, DiT and SiT. Each comparison runs in its own process, because the
+DIR holds checkouts named USP, DiT, SiT and MAE. Each comparison runs in its own process, because the
 published packages share module names (and one changes numpy for the whole process).
 """
 
@@ -9,11 +9,12 @@ import functools
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from common import error, load_params, normal, uniform
+from common import error, load_params, normal
 from environment import allow_torchvision
 
 HERE = Path(__file__).resolve().parent
@@ -35,22 +36,37 @@ def report_gradients(name, module, params):
     assert result["nmse"] < 1e-9, name
 
 
-def check_mae(folder):
-    from make_models import LATENT, PIXEL
+def allow_mae():
+    """What the original masked autoencoder needs of the numpy and timm of its day."""
+    import numpy
+    from timm.models import vision_transformer
+    numpy.float = float
+    block = vision_transformer.Block
+    vision_transformer.Block = lambda *given, qk_scale=None, **named: block(*given, **named)
+
+
+def check_mae(folder, package):
+    """USP's masked autoencoder, or the original: pixels only, no normalisation by image."""
+    from make_models import MASKED, masked_inputs
     from reference_params import leaves
     from reference_vit import masked_autoencoder
-    sys.path.insert(0, str(folder / "USP/pretrain"))
+    is_original = package == "MAE"
+    if is_original:
+        allow_mae()
+    sys.path.insert(0, str(folder / package))
     models_mae = importlib.import_module("models_mae")
-    for name, sizes in (("mae", LATENT), ("mae_pixel", PIXEL)):
+    for name, sizes in MASKED.items():
+        if is_original and sizes.channels != 3:
+            continue
         params = load_params(f"models/{name}_params")
-        images = normal(f"{name}/images", 2, sizes.channels, sizes.image, sizes.image, mean=0.2)
-        noise = uniform(f"{name}/noise", 2, sizes.grid ** 2)
-        for normalise in ("patch", "image", "none"):
+        images, noise = masked_inputs(name, sizes).values()
+        for normalise in ("patch", "none") if is_original else ("patch", "image", "none"):
             model = models_mae.MaskedAutoencoderViT(
                 sizes.image, sizes.patch, sizes.channels, sizes.width, sizes.depth, sizes.heads,
                 sizes.decoder_width, sizes.decoder_depth, sizes.decoder_heads,
                 norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),
-                norm_pix_loss=normalise != "none", norm_image=normalise == "image")
+                norm_pix_loss=normalise != "none",
+                **({} if is_original else {"norm_image": normalise == "image"}))
             tables = {key: model.state_dict()[key].clone() for key in (
                 "pos_embed", "decoder_pos_embed")}
             model.load_state_dict(params)
@@ -76,34 +92,40 @@ def transformer_arguments(sizes):
             "num_classes": sizes.classes, "learn_sigma": sizes.learn_sigma}
 
 
-def check_transformer(folder, package, class_name, affine, times):
-    from dataclasses import replace
-    from make_models import TRANSFORMER
+def check_transformer(folder, package, class_name, affine):
+    from make_models import TRANSFORMERS
+    sys.path.insert(0, str(folder / package))
+    original = getattr(importlib.import_module("models"), class_name)
+    for suffix, sizes in TRANSFORMERS.items():
+        if sizes.affine or not affine:
+            check_geometry(original, class_name[:3].lower(), suffix, replace(sizes, affine=affine))
+
+
+def check_geometry(original, family, suffix, sizes):
+    from make_models import TRANSFORMERS, transformer_inputs, transformer_params
     from reference_params import leaves
     from reference_vit import diffusion_transformer, guided, interpolant_transformer
-    sys.path.insert(0, str(folder / package))
-    original = importlib.import_module("models")
-    sizes = replace(TRANSFORMER, affine=affine)
-    params = load_params("models/dit_affine_params")
-    if not affine:
+    network = interpolant_transformer if family == "sit" else diffusion_transformer
+    params = load_params(transformer_params(suffix, TRANSFORMERS[suffix]))
+    if not sizes.affine:
         params = {key: v for key, v in params.items() if ".norm1." not in key
                   and ".norm2." not in key}
-    network = interpolant_transformer if class_name.startswith("SiT") else diffusion_transformer
-    model = getattr(original, class_name)(**transformer_arguments(sizes)).eval()
-    report(f"{class_name} pos_embed", params["pos_embed"], model.pos_embed.detach())
+    name = f"{family}{suffix}{'_affine' if sizes.affine else ''}"
+    model = original(**transformer_arguments(sizes)).eval()
+    report(f"{name} pos_embed", params["pos_embed"], model.pos_embed.detach())
     model.load_state_dict(params)
-    x, labels = normal("dit/x", 3, 4, 16, 16), torch.tensor([3, 10, 0])
+    x, times, labels = transformer_inputs(suffix, sizes, family).values()
     expected = model(x, times, labels)
     (expected ** 2).mean().backward()
     p = leaves(params, torch.float32)
     actual = network(p, sizes, x, times, labels)
     (actual ** 2).mean().backward()
-    report(class_name, actual.detach(), expected.detach())
-    report_gradients(class_name, model, p)
-    x = normal("cfg/x", 2, 4, 16, 16)
+    report(name, actual.detach(), expected.detach())
+    report_gradients(name, model, p)
+    x = normal("cfg/x", 2, sizes.channels, sizes.image, sizes.image)
     with torch.no_grad():
-        given = (torch.cat([x, x]), times[1].repeat(4), torch.tensor([3, 7, 10, 10]))
-        report(f"{class_name} guided", guided(
+        given = (torch.cat([x, x]), times[:1].repeat(4), torch.tensor([3, 7, 10, 10]))
+        report(f"{name} guided", guided(
             lambda *a: network(params, sizes, *a), *given, 4.0, 3),
             model.forward_with_cfg(*given, 4.0))
 
@@ -154,16 +176,15 @@ def check_lars(folder):
 
 CHECKS = {
     "lars": check_lars,
-    "mae": check_mae,
+    "mae": lambda folder: check_mae(folder, "MAE"),
+    "mae_usp": lambda folder: check_mae(folder, "USP/pretrain"),
     "vae": check_vae,
-    "dit": lambda folder: check_transformer(
-        folder, "DiT", "DiT", False, torch.tensor([0, 417, 999])),
+    "dit": lambda folder: check_transformer(folder, "DiT", "DiT", False),
     "dit_affine": lambda folder: check_transformer(
-        folder, "USP/generation/DiT", "DiT_VAE_simple", True, torch.tensor([0, 417, 999])),
-    "sit": lambda folder: check_transformer(
-        folder, "SiT", "SiT", False, torch.tensor([0.0, 0.37, 1.0])),
+        folder, "USP/generation/DiT", "DiT_VAE_simple", True),
+    "sit": lambda folder: check_transformer(folder, "SiT", "SiT", False),
     "sit_affine": lambda folder: check_transformer(
-        folder, "USP/generation/SiT", "SiT_VAE_simple", True, torch.tensor([0.0, 0.37, 1.0])),
+        folder, "USP/generation/SiT", "SiT_VAE_simple", True),
 }
 
 

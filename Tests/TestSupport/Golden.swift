@@ -47,6 +47,29 @@ package struct GoldenCase {
         return found
     }
 
+    /// What the case keeps of a result, `KIND.NAME` or every N-th element as `KIND_everyN.NAME`, and
+    /// the same elements of `actual`; nil where it keeps neither.
+    package func kept(
+        _ actual: [Float], _ kind: String, _ name: String
+    ) -> (actual: [Float], expected: [Float])? {
+        if let whole = floats["\(kind).\(name)"] { return (actual, whole.values) }
+        for step in [13, 61] {
+            guard let sample = floats["\(kind)_every\(step).\(name)"] else { continue }
+            return (stride(from: 0, to: actual.count, by: step).map { actual[$0] }, sample.values)
+        }
+        return nil
+    }
+
+    /// The relative error of a result against what the case keeps of it.
+    package func error(
+        _ actual: [Float], _ name: String, kind: String = "out"
+    ) throws -> Double {
+        guard let (some, expected) = kept(actual, kind, name) else {
+            throw USPError(.io, "the golden case lacks \(kind).\(name)")
+        }
+        return relativeError(some, expected)
+    }
+
     /// Keys after a prefix: `names("param.")`.
     package func names(_ prefix: String) -> [String] {
         floats.keys.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }

@@ -7,7 +7,10 @@ import USPModels
 import USPTensor
 
 @Suite struct DiTTests {
-    static let cases = ["dit", "dit_affine", "sit", "sit_affine"]
+    static let small = ["dit", "dit_affine", "sit", "sit_affine"]
+    /// With the published patches and with the latents of 512x512 images.
+    static let cases =
+        small + ["dit_patch4", "sit_patch4", "dit_patch8", "sit_patch8", "dit_512"]
 
     private func times(_ golden: GoldenCase) throws -> [Float] {
         if let floats = golden.floats["in.t"] { return floats.values }
@@ -34,7 +37,7 @@ import USPTensor
             let context = Context(tape: tape)
             let y = try model.forward(
                 x, t: try times(golden), y: try golden.indices("in.labels"), in: context)
-            #expect(relativeError(y, try golden.values("out.y")) < 1e-5)
+            #expect(try golden.error(y.values, "y") < 1e-5)
             let loss = try context.meanSquaredError(y, try Tensor.zeros(y.shape))
             #expect(relativeError(loss, try golden.values("out.loss")) < 1e-5)
             try tape.backward(from: loss)
@@ -50,7 +53,15 @@ import USPTensor
         try golden.checkHalf(y, "y")
     }
 
-    @Test(arguments: cases) func guidance(_ name: String) throws {
+    /// Fresh models start with the originals' tables.
+    @Test(arguments: cases) func positions(_ name: String) throws {
+        let golden = try GoldenCase("models/\(name)")
+        let configuration = golden.transformer(returnsSigma: true)
+        let table = try PositionTable.sincos(width: configuration.width, grid: configuration.grid)
+        #expect(relativeError(table, try golden.values("param.pos_embed")) < 1e-6)
+    }
+
+    @Test(arguments: small) func guidance(_ name: String) throws {
         let golden = try GoldenCase("models/\(name)_guided")
         let model = try model(golden, name, trainable: false)
         for (channels, key) in [(3, "three"), (4, "all")] {
