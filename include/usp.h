@@ -881,11 +881,12 @@ typedef struct usp_trainer_options {
     float drop_path;                /* ViT: rate in the last block; it grows linearly from 0 */
     int32_t average_warms_up;       /* 1 = decay min(average_decay, (1 + n)/(10 + n)) at step n */
     int32_t recompute;              /* a usp_recompute; 0 = nothing (all that a VAE can do) */
+    int32_t exact;                  /* 1 = plain sums everywhere, as in usp_model_options */
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT                                                             \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, \
-     USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0}
+     USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0}
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. */
 USP_API USP_CHECK usp_status usp_trainer_create(

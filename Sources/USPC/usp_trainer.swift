@@ -59,6 +59,7 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
     result.layerDecay = try real(given.layer_decay, else: 1, "layer_decay")
     result.accumulation = try count(given.accumulation, else: 1, "accumulation")
     result.compute = try computeType(given.compute)
+    result.exact = given.exact != 0
     result.seed = given.seed
     result.maskRatio = Double(try real(given.mask_ratio, else: 0.75, "mask_ratio"))
     result.normalizesPatches = given.norm_pix_loss != USP_NO

@@ -110,7 +110,7 @@ public final class Trainer: @unchecked Sendable {
     public func model(averaged: Bool = false) throws(USPError) -> any Model {
         try alone { () throws(USPError) in
             let parameters = try averaged ? trainer.averaged() : trainer.parameters.copied()
-            return try task.model(parameters, compute: options.compute)
+            return try task.model(parameters, options.arithmetic)
         }
     }
 

@@ -33,6 +33,8 @@ public struct TrainerOptions: Sendable {
     public var layerDecay: Float = 1
     /// Type of the products' inputs.
     public var compute = DType.float32
+    /// Plain sums everywhere, as `LoadOptions.exact`.
+    public var exact = false
     public var seed: UInt64 = 0
     /// Transformers: what a step computes again for its gradients instead of keeping it.
     public var recomputes = Recomputation.nothing
@@ -57,6 +59,8 @@ public struct TrainerOptions: Sendable {
 
     public init() {}
 
+    var arithmetic: Arithmetic { Arithmetic(compute: compute, exact: exact) }
+
     func `internal`() throws(USPError) -> USPTraining.TrainerOptions {
         var result = USPTraining.TrainerOptions()
         switch optimizer {
@@ -73,7 +77,7 @@ public struct TrainerOptions: Sendable {
         result.averageWarmsUp = averageWarmsUp
         result.clipNorm = clipNorm
         result.accumulation = accumulation
-        result.compute = compute
+        result.arithmetic = arithmetic
         result.seed = seed
         return result
     }

@@ -122,25 +122,22 @@ enum TrainingTaskKind {
     }
 
     /// A model of the same sizes over these parameters.
-    func model(_ parameters: Parameters, compute: DType) throws(USPError) -> any Model {
+    func model(_ parameters: Parameters, _ arithmetic: Arithmetic) throws(USPError) -> any Model {
         let weights = ModelWeights(parameters)
         switch self {
         case .autoencode(let model):
             return VAE(
-                try KLAutoencoder(model.configuration, parameters), weights,
-                Arithmetic(compute: compute))
+                try KLAutoencoder(model.configuration, parameters), weights, arithmetic)
         case .pretrain(let model):
             return MaskedAutoencoder(
                 try USPModels.MaskedAutoencoder(model.configuration, parameters), weights,
-                Arithmetic(compute: compute))
+                arithmetic)
         case .classify(let model):
             return ViT(
-                try VisionTransformer(model.configuration, parameters), weights,
-                Arithmetic(compute: compute))
+                try VisionTransformer(model.configuration, parameters), weights, arithmetic)
         case .diffuse(let model):
             return DiT(
-                try USPModels.DiT(model.configuration, parameters), weights,
-                Arithmetic(compute: compute))
+                try USPModels.DiT(model.configuration, parameters), weights, arithmetic)
         }
     }
 

@@ -19,8 +19,7 @@ package struct TrainerOptions: Sendable {
     package var clipNorm: Float = 0
     /// Micro-batches whose gradients are averaged before each update.
     package var accumulation = 1
-    /// Type of the products' inputs.
-    package var compute = DType.float32
+    package var arithmetic = Arithmetic()
     /// Seed of dropout and drop path; steps and micro-batches have streams of their own.
     package var seed: UInt64 = 0
 
@@ -165,7 +164,8 @@ package final class Trainer {
         _ part: Int, _ tape: Tape, _ loss: (Context, Int) throws(USPError) -> Loss
     ) throws(USPError) -> Loss {
         let key = RandomKey(seed: options.seed).stream("training").stream(step).stream(part)
-        let result = try loss(Context(tape: tape, compute: options.compute, random: key), part)
+        let context = Context(options.arithmetic, tape: tape).with(random: key)
+        let result = try loss(context, part)
         guard result.value.isFinite else {
             throw USPError(.internal, "training step \(step + 1): the loss is \(result.value)")
         }

@@ -137,7 +137,7 @@ AT(usp_save_options, format, 8);
 AT(usp_save_options, dtype, 16);
 AT(usp_save_options, tables, 24);
 
-SIZE(usp_trainer_options, 160);
+SIZE(usp_trainer_options, 168);
 AT(usp_trainer_options, struct_size, 0);
 AT(usp_trainer_options, accumulation, 4);
 AT(usp_trainer_options, optimizer, 8);
@@ -168,6 +168,7 @@ AT(usp_trainer_options, world_size, 144);
 AT(usp_trainer_options, drop_path, 148);
 AT(usp_trainer_options, average_warms_up, 152);
 AT(usp_trainer_options, recompute, 156);
+AT(usp_trainer_options, exact, 160);
 
 SIZE(usp_transfer_options, 112);
 AT(usp_transfer_options, struct_size, 0);

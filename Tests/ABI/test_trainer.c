@@ -34,6 +34,7 @@ void test_trainer(void) {
                       "expected 0 (nothing), 1 (blocks) or 2 (hidden)");
     }
     options.recompute = USP_RECOMPUTE_HIDDEN;
+    options.exact = 1;
     EXPECT_OK(usp_trainer_create(vit, &options, &trainer));
 
     float images[3 * 4 * 4 * 4], first = 0, last = 0;

@@ -22,7 +22,7 @@ enum SmallRun: String, Sendable, CaseIterable {
     ) throws -> TrainingRun {
         var options = TrainerOptions()
         (options.accumulation, options.clipNorm) = (accumulation, clipNorm)
-        options.compute = compute
+        options.arithmetic.compute = compute
         let key = RandomKey(seed: 3)
         let latents = try Tensor.normal([32, 4, 8, 8], RandomKey(seed: 4))
         let samples: SampleSource = { (indices) throws(USPError) in try latents.gatherRows(indices)

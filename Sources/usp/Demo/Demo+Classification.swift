@@ -90,7 +90,7 @@ extension Demo {
         let model = try VisionTransformer(sizes, transfer(source, to: .classifier(sizes)))
         let (values, labels) = (latents.training, latents.trainingLabels)
         var options = TrainerOptions()
-        options.compute = plan.compute
+        options.arithmetic.compute = plan.compute
         options.weightDecay = 0.05
         options.schedule = Schedule(rate: plan.finetuneRate, warmup: steps / 10, steps: steps)
         let trainer = try Trainer(

@@ -44,7 +44,7 @@ extension Demo {
         options.schedule = Schedule(rate: plan.generationRate, warmup: plan.generationWarmup)
         options.averageDecay = plan.averageDecay
         options.averageWarmsUp = true
-        options.compute = plan.compute
+        options.arithmetic.compute = plan.compute
         let (source, labels) = (latents.training, latents.trainingLabels)
         let trainer = try Trainer(model.parameters, options)
         let run = try TrainingRun(

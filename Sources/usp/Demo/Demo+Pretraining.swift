@@ -29,7 +29,7 @@ extension Demo {
             options.schedule = Schedule(
                 rate: plan.pretrainingRate, warmup: plan.pretrainingWarmup,
                 steps: plan.pretrainingSteps)
-            options.compute = plan.compute
+            options.arithmetic.compute = plan.compute
             let source = latents.training
             let run = try TrainingRun(
                 Trainer(model.parameters, options), count: source.shape[0],

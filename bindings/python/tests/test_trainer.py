@@ -143,7 +143,8 @@ def test_shares_of_classes_are_labels_too():
 def test_recomputing_changes_nothing(name):
     model, labels = models()[name]
     kept = usp.Trainer(model, rate=1e-3)
-    others = [usp.Trainer(model, rate=1e-3, recompute=level) for level in ("hidden", "blocks", True)]
+    levels = ("hidden", "blocks", True)
+    others = [usp.Trainer(model, rate=1e-3, recompute=level) for level in levels]
     for _ in range(2):
         loss = kept.step(X, labels)
         assert [again.step(X, labels) for again in others] == 3 * [loss]
@@ -156,6 +157,19 @@ def test_an_autoencoder_has_nothing_to_recompute():
     for level in ("hidden", "blocks"):
         with pytest.raises(usp.UnsupportedError, match="no transformer blocks"):
             usp.Trainer(models()["vae"][0], recompute=level)
+
+
+def test_exact_training_sums_plainly():
+    model = usp.MaskedAutoencoder.create(  # large enough for products that share sums
+        grid=16, width=256, depth=1, heads=4, decoder_width=256, decoder_depth=1,
+        decoder_heads=4, seed=1)
+    latents = usp.random.normal((1, 4, 32, 32), 2)
+    shared, plain = usp.Trainer(model, seed=3), usp.Trainer(model, seed=3, exact=True)
+    assert shared.step(latents) == pytest.approx(plain.step(latents), rel=1e-5)
+    trained = plain.model()
+    assert not same(shared.model(), trained)
+    loaded = usp.MaskedAutoencoder.load(trained.checkpoint, exact=True)
+    assert np.array_equal(trained.features(latents), loaded.features(latents))
 
 
 def test_drop_path_drops():

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "22bd8f431e85468d59712f1c0a6704b4e700572bf596bb981a8cfb25ec69069c"
+HEADER_SHA256 = "4090bd0fb4697c4940da067d2a0522628d9e75fd1f09b7a926189495930e2130"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -384,6 +384,7 @@ usp_trainer_options._fields_ = [
     ("drop_path", c_float),
     ("average_warms_up", c_int32),
     ("recompute", c_int32),
+    ("exact", c_int32),
 ]
 
 

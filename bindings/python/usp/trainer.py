@@ -50,6 +50,7 @@ class Trainer(Handle):
         the same bits: "hidden", the hidden layer of each block (MAE-B, batch 16: 0.86 of the memory
         in 1.09 of the time; bf16 0.92 in 1.08); "blocks" or True, each block (0.69 in 1.20; bf16
         0.81 in 1.18)
+    exact : sum every product plainly (see `Model`)
     allreduce : function(array) that sums a flat float32 array over world_size ranks in place
     """
 
@@ -61,7 +62,7 @@ class Trainer(Handle):
         weight_decay: float = 0.0, beta1: Optional[float] = None, beta2: Optional[float] = None,
         average_decay: float = 0.0, average_warms_up: bool = False, clip_norm: float = 0.0,
         layer_decay: Optional[float] = None,
-        accumulation: int = 1, dtype: Any = None, seed: int = 0,
+        accumulation: int = 1, dtype: Any = None, exact: bool = False, seed: int = 0,
         mask_ratio: Optional[float] = None, norm_pix_loss: bool = True,
         kl_weight: Optional[float] = None, reconstruction: Optional[str] = None,
         label_smoothing: float = 0.0, drop_path: float = 0.0, label_dropout: float = 0.0,
@@ -76,7 +77,7 @@ class Trainer(Handle):
             minimum_rate=minimum_rate, warmup=warmup, steps=steps, weight_decay=weight_decay,
             beta1=beta1, beta2=beta2, average_decay=average_decay,
             average_warms_up=int(average_warms_up), clip_norm=clip_norm,
-            layer_decay=layer_decay, compute=compute_name(dtype), seed=seed,
+            layer_decay=layer_decay, compute=compute_name(dtype), exact=int(exact), seed=seed,
             mask_ratio=mask_ratio, kl_weight=kl_weight, reconstruction=reconstruction,
             norm_pix_loss=int(choice.USP_YES if norm_pix_loss else choice.USP_NO),
             label_smoothing=label_smoothing, drop_path=drop_path, head_only=int(head_only),
