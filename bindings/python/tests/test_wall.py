@@ -129,3 +129,60 @@ def test_misaligned_and_strided_arrays():
         model.logits(images.astype(np.float64))
     with pytest.raises(usp.ShapeError):
         model.logits(images[:, :2])
+
+
+def tiny(**changes):
+    return usp.ViT.create(**{**dict(grid=2, width=16, depth=1, heads=2, classes=3), **changes})
+
+
+@pytest.mark.parametrize("wrong", [1, 10.0, [], ["heun"], {}, True, object()])
+def test_only_text_is_an_option_that_is_a_word(wrong):
+    model, z = tiny(), usp.random.normal((1, 4, 4, 4), 1)
+    dit = usp.DiT.create(grid=2, width=16, depth=1, heads=2, classes=3)
+    for name, call in {
+        "path": lambda: usp.Transport(path=wrong), "loss": lambda: usp.Diffusion(loss=wrong),
+        "head": lambda: tiny(head=wrong), "table": lambda: usp.ViT.load(model.checkpoint, table=wrong),
+        "method": lambda: usp.Transport().sample_ode(dit, z, method=wrong),
+        "generator": lambda: usp.Diffusion("10").p_sample_loop(dit, z, generator=wrong),
+        "optimizer": lambda: usp.Trainer(model, optimizer=wrong),
+        "pool": lambda: usp.transfer(model.checkpoint, "ViT", pool=wrong),
+    }.items():
+        with pytest.raises(usp.ArgumentError, match=f"^{name}: .* expected a text"):
+            call()
+    if wrong is not True and wrong != 1:
+        with pytest.raises(usp.ArgumentError, match="^recompute: "):
+            usp.Trainer(model, recompute=wrong)
+    with pytest.raises(usp.ArgumentError, match="unknown dtype"):
+        usp.ViT.load(model.checkpoint, dtype=wrong)
+
+
+def test_numbers_that_do_not_fit_are_told():
+    with pytest.raises(usp.ArgumentError, match="classes: 4294967299 is out of range"):
+        tiny(classes=2**32 + 3)
+    with pytest.raises(usp.ArgumentError, match="width: 16.5, expected a number"):
+        tiny(width=16.5)
+    with pytest.raises(usp.ArgumentError, match="grid: "):
+        tiny(grid=(2, 2, 2))
+    with pytest.raises(usp.ArgumentError, match="character 0"):
+        usp.Checkpoint({"a\0b": np.zeros(2, np.float32)})
+    assert tiny(grid=np.int64(2), classes=np.int32(3)).input_shape(1) == (1, 4, 4, 4)
+
+
+@pytest.mark.parametrize("size", ["depth", "heads", "classes", "patch", "grid"])
+def test_no_size_is_nothing(size):
+    with pytest.raises(usp.ArgumentError, match="is 0"):
+        tiny(**{size: 0})
+
+
+def test_zero_is_no_default_in_training():
+    model, x, labels = tiny(), usp.random.normal((2, 4, 4, 4), 1), [0, 1]
+    trainer = usp.Trainer(model, rate=0.0)
+    trainer.step(x, labels)
+    after = trainer.model().parameters
+    assert all(np.abs(after[name] - value).max() < 1e-37 for name, value in model.parameters.items())
+    vae = usp.VAE.create(base_width=8, multipliers=(1, 1), groups=4, seed=1)
+    images = usp.random.normal((1, 3, 4, 4), 2)
+    losses = [usp.Trainer(vae, kl_weight=weight).step(images) for weight in (0.0, None, 1.0)]
+    assert losses[0] < losses[1] < losses[2]
+    with pytest.raises(usp.ArgumentError, match="mask_ratio: is 0"):
+        usp.Trainer(model, mask_ratio=0)

@@ -20,22 +20,11 @@ NUMPY: Dict[usp_dtype, np.dtype[Any]] = {
     usp_dtype.USP_U8: np.dtype(np.uint8), usp_dtype.USP_BOOL: np.dtype(np.bool_),
 }
 CODES = {kind: code for code, kind in NUMPY.items() if code != usp_dtype.USP_BF16}
-NAMES = {
-    "f32": usp_dtype.USP_F32, "float32": usp_dtype.USP_F32,
-    "bf16": usp_dtype.USP_BF16, "bfloat16": usp_dtype.USP_BF16,
-    "f16": usp_dtype.USP_F16, "float16": usp_dtype.USP_F16,
-}
 
 
-def dtype_code(dtype: Any) -> int:
-    """The number of an element type given as a name, a numpy type or a torch type."""
-    name = str(dtype).replace("torch.", "")
-    if name in NAMES:
-        return int(NAMES[name])
-    try:
-        return int(CODES[np.dtype(dtype)])
-    except (KeyError, TypeError):
-        raise DTypeError(f"dtype: {dtype} is not known; use one of {', '.join(NAMES)}") from None
+def dtype_name(dtype: Any) -> Optional[str]:
+    """The name of an element type given as a name, a numpy type or a torch type."""
+    return None if dtype is None else str(getattr(dtype, "__name__", dtype)).replace("torch.", "")
 
 
 def as_numpy(value: Any, name: str) -> Tuple[np.ndarray, bool]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Callable, Type, TypeVar
+from typing import Any, Callable, Dict, Optional, Type, TypeVar
 
-from ._errors import BY_STATUS, USPError
+from ._errors import BY_STATUS, ArgumentError, USPError
 from ._library import lib
 
 Options = TypeVar("Options", bound=ctypes.Structure)
+
+#: the smallest float32 that is no subnormal
+SMALLEST = 2.0**-126
 
 
 def last_error() -> str:
@@ -30,18 +33,53 @@ def call(function: Callable[..., int], *arguments: Any) -> None:
 
 def encoded(text: "str | bytes | os.PathLike[str] | None") -> "bytes | None":
     """A string or a path for C."""
-    return None if text is None else os.fsencode(text)
+    result = None if text is None else os.fsencode(text)
+    if result is not None and b"\0" in result:
+        raise ArgumentError(f"{text!r}: a text cannot hold the character 0")
+    return result
 
 
 def options(kind: Type[Options], **values: Any) -> Options:
     """An options struct with its size set; `None` leaves a field at its default, zero."""
     result = kind()
     result.struct_size = ctypes.sizeof(kind)
+    types: Dict[str, Any] = {field[0]: field[1] for field in kind._fields_}
     for name, value in values.items():
-        if value is None:
-            continue
-        setattr(result, name, encoded(value) if isinstance(value, (str, os.PathLike)) else value)
+        if value is not None:
+            setattr(result, name, held(types[name], value, name))
     return result
+
+
+def held(kind: Any, value: Any, name: str) -> Any:
+    """The value, if a field of this type can hold it.
+
+    ctypes would take a number for a text's address, and cut whole numbers that are too large.
+    Seeds, the only unsigned fields of 64 bits, are taken modulo 2**64, as torch does.
+    """
+    if kind is ctypes.c_char_p:
+        if not isinstance(value, (str, bytes, os.PathLike)):
+            raise ArgumentError(f"{name}: {value!r}, expected a text")
+        return encoded(value)
+    try:
+        number = kind(value).value
+    except TypeError as error:
+        raise ArgumentError(f"{name}: {value!r}, expected a number ({error})") from None
+    if isinstance(number, int) and number != value and kind is not ctypes.c_uint64:
+        raise ArgumentError(f"{name}: {value} is out of range")
+    return value
+
+
+def sizes(**values: Optional[float]) -> Dict[str, Any]:
+    """Fields in which a 0 would be no size, but stand for the default: it is refused."""
+    for name, value in values.items():
+        if value is not None and value == 0:
+            raise ArgumentError(f"{name}: is 0, expected more")
+    return values
+
+
+def exactly(value: Any) -> Any:
+    """The value for a field in which 0 stands for the default: a true 0 is next to nothing."""
+    return SMALLEST if value is not None and value == 0 else value
 
 
 def composed(function: Callable[..., int], *arguments: Any) -> str:

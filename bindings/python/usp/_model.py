@@ -10,7 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar, Union
 import numpy as np
 
 from . import _abi
-from ._arrays import from_view
+from ._arrays import dtype_name, from_view
 from ._call import call, composed, encoded, options, view_text
 from ._errors import ArgumentError
 from ._handles import Handle
@@ -19,11 +19,6 @@ from .checkpoint import Checkpoint
 
 Self = TypeVar("Self", bound="Model")
 Source = Union[str, "os.PathLike[str]", Checkpoint, Mapping[str, Any]]
-
-
-def compute_name(dtype: Any) -> Optional[str]:
-    """The name of a compute type given as a name, a numpy type or a torch type."""
-    return None if dtype is None else str(getattr(dtype, "__name__", dtype)).replace("torch.", "")
 
 
 class LoadReport(str):
@@ -96,7 +91,7 @@ class Model(Handle):
         dtype: Optional[str] = None,
     ) -> None:
         """Writes a file that loads as the same model: safetensors, or for torch.load."""
-        given = options(_abi.usp_save_options, format=format, dtype=compute_name(dtype))
+        given = options(_abi.usp_save_options, format=format, dtype=dtype_name(dtype))
         call(lib.usp_model_save, self.handle, encoded(path), ctypes.byref(given))
 
     @classmethod

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _abi
 from ._arrays import as_numpy, as_tensor, from_view, result, vector, widened
-from ._call import options
+from ._call import exactly, options, sizes
 from ._callbacks import Callbacks, Progress
 from ._errors import ArgumentError, ShapeError
 from ._handles import Handle
@@ -18,10 +18,6 @@ from ._handles import Handle
 COMMON = (
     "noise", "seed", "generator", "first_sample", "total_samples", "progress", "preview",
     "preview_interval", "denoised_fn")
-
-
-#: what 0 is passed as where a 0 in the struct means the default
-SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 class Run:
@@ -88,11 +84,9 @@ class Run:
         if unknown:
             raise TypeError(f"unexpected keyword: {', '.join(sorted(unknown))}")
         for name in ("atol", "rtol", "norm", "last_step_size"):
-            if own.get(name) == 0:
-                own[name] = SMALLEST
-        for name in ("steps", "timestep_shift"):
-            if own.get(name) == 0:
-                raise ArgumentError(f"{name}: is 0, expected more")
+            if name in own:
+                own[name] = exactly(own[name])
+        sizes(**{name: own.get(name) for name in ("steps", "timestep_shift")})
         struct = options(
             _abi.usp_sample_options, seed=given.get("seed"), generator=given.get("generator"),
             first_sample=given.get("first_sample"), total_samples=given.get("total_samples"),

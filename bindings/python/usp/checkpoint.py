@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from . import _abi
-from ._arrays import as_tensor, from_view, widened
+from ._arrays import as_tensor, dtype_name, from_view, widened
 from ._call import call, composed, encoded, options, view_text
 from ._handles import Handle
 from ._library import lib
@@ -113,8 +113,8 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
         return composed(lib.usp_checkpoint_report, self.handle)
 
     def save(
-        self, path: Path, *, format: Optional[str] = None, dtype: Optional[str] = None,
-        tables: Optional[Sequence[str]] = None,
+        self, path: Path, *, format: Optional[str] = None, dtype: Any = None,
+        tables: Union[str, Sequence[str], None] = None,
     ) -> None:
         """Writes the arrays; the file appears complete or not at all.
 
@@ -122,8 +122,8 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
         arrays to "f32", "bf16" or "f16"; `tables` nests a torch file under keys such as "model".
         """
         given = options(
-            _abi.usp_save_options, format=format, dtype=dtype,
-            tables=",".join(tables) if tables else None)
+            _abi.usp_save_options, format=format, dtype=dtype_name(dtype),
+            tables=tables if tables is None or isinstance(tables, str) else ",".join(tables))
         call(lib.usp_checkpoint_save, self.handle, encoded(path), ctypes.byref(given))
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _abi
 from ._arrays import as_tensor, result
-from ._call import call, options
+from ._call import call, encoded, options, sizes
 from ._handles import Handle
 from ._library import lib
 from ._sampling import Run
@@ -45,10 +45,12 @@ class Diffusion(Handle):
         rescaled = "rescaled-kl" if use_kl else "rescaled-mse" if rescale_learned_sigmas else "mse"
         if isinstance(respacing, (list, tuple)):
             respacing = ",".join(str(count) for count in respacing)
-        variance = variance or ("learned-range" if learn_sigma else fixed)
-        loss = loss or rescaled
+        if variance is None:
+            variance = "learned-range" if learn_sigma else fixed
+        if loss is None:
+            loss = rescaled
         given = options(
-            _abi.usp_diffusion_options, training_steps=diffusion_steps, schedule=schedule,
+            _abi.usp_diffusion_options, **sizes(training_steps=diffusion_steps), schedule=schedule,
             respacing=None if respacing is None else str(respacing),
             prediction=prediction or ("start" if predict_xstart else "epsilon"),
             variance=variance, loss=loss)
@@ -66,7 +68,7 @@ class Diffusion(Handle):
     def table(self, name: str) -> np.ndarray:
         """A table of the process, [steps] float64: "betas", "alphas_cumprod", "timestep_map", …"""
         tensor, array = result(None, (self.steps,), dtype=np.float64)
-        call(lib.usp_diffusion_table, self.handle, name.encode(), ctypes.byref(tensor))
+        call(lib.usp_diffusion_table, self.handle, encoded(name), ctypes.byref(tensor))
         return array
 
     def q_sample(self, x0: Any, t: Any, noise: Any) -> np.ndarray:

@@ -8,10 +8,10 @@ from typing import Any, List, Optional, Tuple, TypeVar, Union
 import numpy as np
 
 from . import _abi
-from ._arrays import as_tensor, result, vector
-from ._call import call, options
+from ._arrays import as_tensor, dtype_name, result, vector
+from ._call import call, options, sizes
 from ._library import lib
-from ._model import Model, Source, compute_name
+from ._model import Model, Source
 from .checkpoint import Checkpoint
 from .mae import grid_sides
 
@@ -36,7 +36,7 @@ class DiT(Model):
         """
         height, columns = (None, None) if grid is None else grid_sides(grid)
         return cls._load(
-            source, heads=num_heads, compute=compute_name(dtype), exact=int(exact), table=table,
+            source, heads=num_heads, compute=dtype_name(dtype), exact=int(exact), table=table,
             grid_height=height, grid_width=columns)
 
     @classmethod
@@ -48,10 +48,11 @@ class DiT(Model):
         """A new model; affine norms (USP's variant) can take a pretrained ViT's."""
         height, columns = grid_sides(grid)
         config = options(
-            _abi.usp_dit_config, grid_height=height, grid_width=columns, channels=channels,
-            patch=patch, width=width, depth=depth, heads=heads, classes=classes,
-            affine=int(affine), family=cls._family,
-            learn_sigma=int(_abi.usp_choice.USP_YES if learn_sigma else _abi.usp_choice.USP_NO))
+            _abi.usp_dit_config, affine=int(affine), family=cls._family,
+            learn_sigma=int(_abi.usp_choice.USP_YES if learn_sigma else _abi.usp_choice.USP_NO),
+            **sizes(
+                grid_height=height, grid_width=columns, channels=channels, patch=patch, width=width,
+                depth=depth, heads=heads, classes=classes))
         return cls._made(lib.usp_dit_create, ctypes.byref(config), seed)
 
     @property

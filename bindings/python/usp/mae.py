@@ -8,10 +8,11 @@ from typing import Any, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from . import _abi
-from ._arrays import as_tensor, result
-from ._call import call, options
+from ._arrays import as_tensor, dtype_name, result
+from ._call import call, options, sizes
+from ._errors import ArgumentError
 from ._library import lib
-from ._model import Model, Source, compute_name
+from ._model import Model, Source
 from .checkpoint import Checkpoint
 
 
@@ -25,7 +26,10 @@ class MaskedOutput(NamedTuple):
 
 def grid_sides(grid: "Union[int, Tuple[int, int]]") -> Tuple[int, int]:
     """Rows and columns of a grid given as one side or both."""
-    return (grid, grid) if isinstance(grid, int) else (int(grid[0]), int(grid[1]))
+    sides: Any = (grid, grid) if np.ndim(grid) == 0 else tuple(grid)  # type: ignore[arg-type]
+    if len(sides) != 2:
+        raise ArgumentError(f"grid: {grid}, expected one side, or rows and columns")
+    return sides[0], sides[1]
 
 
 class MaskedAutoencoder(Model):
@@ -44,7 +48,7 @@ class MaskedAutoencoder(Model):
         `exact` sums every product plainly (see `Model`).
         """
         return cls._load(
-            source, heads=num_heads, decoder_heads=decoder_num_heads, compute=compute_name(dtype),
+            source, heads=num_heads, decoder_heads=decoder_num_heads, compute=dtype_name(dtype),
             exact=int(exact), table=table)
 
     @classmethod
@@ -56,10 +60,10 @@ class MaskedAutoencoder(Model):
         """A new model; decoder_width 0 has no decoder."""
         height, columns = grid_sides(grid)
         config = options(
-            _abi.usp_mae_config, grid_height=height, grid_width=columns, channels=channels,
-            patch=patch, width=width, depth=depth, heads=heads, decoder_width=decoder_width,
-            decoder_depth=decoder_depth, decoder_heads=decoder_heads,
-            without_decoder=int(decoder_width == 0))
+            _abi.usp_mae_config, decoder_width=decoder_width,
+            without_decoder=int(decoder_width == 0), **sizes(
+                grid_height=height, grid_width=columns, channels=channels, patch=patch, width=width,
+                depth=depth, heads=heads, decoder_depth=decoder_depth, decoder_heads=decoder_heads))
         return cls._made(lib.usp_mae_create, ctypes.byref(config), seed)
 
     @property

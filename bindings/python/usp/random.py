@@ -8,7 +8,7 @@ from typing import Any, Optional, Sequence
 import numpy as np
 
 from ._arrays import result
-from ._call import call
+from ._call import call, encoded
 from ._library import lib
 
 
@@ -28,5 +28,5 @@ def torch_normal(
 ) -> np.ndarray:
     """The numbers of torch.randn(shape) after torch.manual_seed(seed), on "cpu" or "cuda"."""
     tensor, array = result(out, shape)
-    call(lib.usp_random_torch, device.encode(), seed, ctypes.byref(tensor))
+    call(lib.usp_random_torch, encoded(device), seed, ctypes.byref(tensor))
     return array

@@ -9,12 +9,13 @@ from typing import Any, Callable, Optional, Union
 import numpy as np
 
 from . import _abi
-from ._call import call, encoded, options, view_text
+from ._arrays import dtype_name
+from ._call import call, encoded, exactly, options, sizes, view_text
 from ._callbacks import Callbacks
 from ._errors import ArgumentError
 from ._handles import Handle
 from ._library import lib
-from ._model import Model, compute_name
+from ._model import Model
 from ._sampling import Run
 from .diffusion import Diffusion
 from .dit import DiT, SiT
@@ -73,15 +74,16 @@ class Trainer(Handle):
         self._callbacks, self._head_only = Callbacks(), head_only
         choice = _abi.usp_choice
         given = options(
-            _abi.usp_trainer_options, accumulation=accumulation, optimizer=optimizer, rate=rate,
+            _abi.usp_trainer_options, optimizer=optimizer, rate=exactly(rate),
             minimum_rate=minimum_rate, warmup=warmup, steps=steps, weight_decay=weight_decay,
-            beta1=beta1, beta2=beta2, average_decay=average_decay,
+            beta1=exactly(beta1), beta2=exactly(beta2), average_decay=average_decay,
             average_warms_up=int(average_warms_up), clip_norm=clip_norm,
-            layer_decay=layer_decay, compute=compute_name(dtype), exact=int(exact), seed=seed,
-            mask_ratio=mask_ratio, kl_weight=kl_weight, reconstruction=reconstruction,
+            layer_decay=exactly(layer_decay), compute=dtype_name(dtype), exact=int(exact), seed=seed,
+            kl_weight=exactly(kl_weight), reconstruction=reconstruction,
             norm_pix_loss=int(choice.USP_YES if norm_pix_loss else choice.USP_NO),
             label_smoothing=label_smoothing, drop_path=drop_path, head_only=int(head_only),
-            label_dropout=label_dropout, recompute=recomputation(recompute), world_size=world_size)
+            label_dropout=label_dropout, recompute=recomputation(recompute), world_size=world_size,
+            **sizes(accumulation=accumulation, mask_ratio=mask_ratio))
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:
@@ -151,9 +153,11 @@ class Trainer(Handle):
 
 def recomputation(level: Union[bool, str]) -> int:
     """The C value of what is computed again."""
-    if level not in RECOMPUTATIONS:
-        raise ArgumentError(f"recompute: {level!r}, expected False, 'hidden', 'blocks' or True")
-    return int(RECOMPUTATIONS[level])
+    try:
+        return int(RECOMPUTATIONS[level])
+    except (KeyError, TypeError):
+        raise ArgumentError(
+            f"recompute: {level!r}, expected False, 'hidden', 'blocks' or True") from None
 
 
 def flat(function: "Callable[[np.ndarray], Any]") -> Callable[..., None]:

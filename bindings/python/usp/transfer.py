@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Tuple, Union
 
 from . import _abi
-from ._call import call, composed, encoded, options, view_text
+from ._arrays import dtype_name
+from ._call import call, composed, encoded, options, sizes, view_text
 from ._handles import Handle
 from ._library import lib
 from .checkpoint import Checkpoint
+from .mae import grid_sides
 
 Source = Union[str, "os.PathLike[str]", Checkpoint]
 
@@ -87,19 +89,14 @@ class TransferPlan(Handle):
         """Carries the plan out in memory; arrays that are copied stay in the source's file."""
         return Checkpoint._made(lib.usp_transfer_plan_apply, self.handle)
 
-    def save(self, path: "Union[str, os.PathLike[str]]", *, dtype: Optional[str] = None) -> None:
+    def save(self, path: "Union[str, os.PathLike[str]]", *, dtype: Any = None) -> None:
         """Carries the plan out into a file, one tensor in memory at a time.
 
         safetensors, or for names that end in .pt .pth .ckpt .bin PyTorch's training layout
         {"model": ..., "ema": ...}; the file appears complete or not at all.
         """
-        call(lib.usp_transfer_plan_write, self.handle, encoded(path), encoded(dtype))
-
-
-def _grid(grid: "Union[int, Tuple[int, int], None]") -> Tuple[Optional[int], Optional[int]]:
-    if grid is None:
-        return None, None
-    return (grid, grid) if isinstance(grid, int) else (int(grid[0]), int(grid[1]))
+        call(lib.usp_transfer_plan_write, self.handle, encoded(path),
+             encoded(dtype_name(dtype)))
 
 
 def transfer_plan(
@@ -121,14 +118,15 @@ def transfer_plan(
     ("fine-tune", "probe"). A diffusion source becomes a feature extractor after `block`, at
     `timestep` and `label` (None: the null class).
     """
-    height, width = _grid(grid)
+    height, width = (None, None) if grid is None else grid_sides(grid)
     given = options(
-        _abi.usp_transfer_options, grid_height=height, grid_width=width, classes=classes,
-        patch=patch, channels=channels, use_layers=int(layers is not None), layers=layers,
+        _abi.usp_transfer_options, use_layers=int(layers is not None), layers=layers,
         seed=seed, plain_norms=int(not affine), keep_activation=int(keep_activation),
         channel_rule=channel_rule, depth_rule=depth_rule, pool=pool, head=head,
         gate_bias=gate_bias, timestep=timestep, block=block, use_label=int(label is not None),
-        label=label, heads=num_heads, table=table)
+        label=label, table=table, **sizes(
+            grid_height=height, grid_width=width, classes=classes, patch=patch, channels=channels,
+            heads=num_heads))
     if isinstance(source, Checkpoint) or isinstance(source, Mapping):
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         return TransferPlan._made(

@@ -8,11 +8,11 @@ from typing import Any, Optional, Sequence, Union
 import numpy as np
 
 from . import _abi
-from ._arrays import as_tensor, result
-from ._call import call, options
+from ._arrays import as_tensor, dtype_name, result
+from ._call import call, exactly, options, sizes
 from ._errors import ArgumentError
 from ._library import lib
-from ._model import Model, Source, compute_name
+from ._model import Model, Source
 from .random import normal
 
 
@@ -56,8 +56,8 @@ class VAE(Model):
         `exact` sums plainly in every call (see `Model`).
         """
         return cls._load(
-            source, compute=compute_name(dtype), exact=int(exact), scale=scale, shift=shift,
-            table=table)
+            source, compute=dtype_name(dtype), exact=int(exact), table=table,
+            shift=exactly(shift), **sizes(scale=scale))
 
     @classmethod
     def create(
@@ -71,12 +71,13 @@ class VAE(Model):
         if len(multipliers) > 8:
             raise ArgumentError(f"multipliers: {len(multipliers)} levels, expected at most 8")
         config = options(
-            _abi.usp_vae_config, image_channels=image_channels, base_width=base_width,
-            levels=len(multipliers), blocks_per_level=blocks_per_level,
-            latent_channels=latent_channels, groups=groups,
+            _abi.usp_vae_config,
             encoder_attention=sum(1 << level for level in set(encoder_attention)),
-            decoder_attention=sum(1 << level for level in set(decoder_attention)), scale=scale,
-            shift=shift)
+            decoder_attention=sum(1 << level for level in set(decoder_attention)), shift=shift,
+            **sizes(
+                image_channels=image_channels, base_width=base_width, levels=len(multipliers),
+                blocks_per_level=blocks_per_level, latent_channels=latent_channels, groups=groups,
+                scale=scale))
         config.multipliers[: len(multipliers)] = list(multipliers)
         return cls._made(lib.usp_vae_create, ctypes.byref(config), seed)
 

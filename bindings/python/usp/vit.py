@@ -8,10 +8,10 @@ from typing import Any, Optional, Tuple, Union
 import numpy as np
 
 from . import _abi
-from ._arrays import as_tensor, result
-from ._call import call, options
+from ._arrays import as_tensor, dtype_name, result
+from ._call import call, options, sizes
 from ._library import lib
-from ._model import Model, Source, compute_name
+from ._model import Model, Source
 from .mae import grid_sides
 
 
@@ -30,7 +30,7 @@ class ViT(Model):
         `exact` sums every product plainly (see `Model`).
         """
         return cls._load(
-            source, pool=pool, heads=num_heads, compute=compute_name(dtype), exact=int(exact),
+            source, pool=pool, heads=num_heads, compute=dtype_name(dtype), exact=int(exact),
             table=table)
 
     @classmethod
@@ -42,9 +42,9 @@ class ViT(Model):
         """A new model; head is "linear", "probe" (batch norm, then linear) or "none"."""
         height, columns = grid_sides(grid)
         config = options(
-            _abi.usp_vit_config, grid_height=height, grid_width=columns, channels=channels,
-            patch=patch, width=width, depth=depth, heads=heads, classes=classes, pool=pool,
-            head=head)
+            _abi.usp_vit_config, pool=pool, head=head, **sizes(
+                grid_height=height, grid_width=columns, channels=channels, patch=patch, width=width,
+                depth=depth, heads=heads, classes=classes))
         return cls._made(lib.usp_vit_create, ctypes.byref(config), seed)
 
     @property
