@@ -1,20 +1,22 @@
-// Files that appear complete or not at all: written beside their place, flushed, then renamed.
+// Files that appear complete or not at all: written without a name, flushed, then put in place.
 
 import CFiles
 import Glibc
 import USPBase
 
 /// A file under construction. Until `commit` nothing is visible at `path`; without it nothing
-/// stays.
+/// stays, even if the process is ended, where the file system knows files without names.
 package final class AtomicFile {
     package let path: String
+    private let folder: String
     /// Bytes written so far.
     package private(set) var position = 0
 
     /// CRC-32 of what has been written since it was last set; nil computes none.
     var checksum: UInt32?
 
-    private let temporaryPath: String
+    /// Beside `path`; nil while the file has no name.
+    private var temporaryPath: String?
     private var descriptor: Int32
     private let buffer: UnsafeMutableRawBufferPointer
     private var buffered = 0
@@ -27,28 +29,34 @@ package final class AtomicFile {
         if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
             throw USPError(.io, "\(path): exists and is not a regular file")
         }
-        (descriptor, temporaryPath) = try AtomicFile.openTemporary(beside: path)
         self.path = path
+        folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        descriptor = uspi_open_unnamed(folder)
+        if descriptor < 0 {
+            let flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC
+            (descriptor, temporaryPath) = try AtomicFile.freeName(path) { open($0, flags, 0o666) }
+        }
         buffer = .allocate(byteCount: 1 << 18, alignment: 64)
     }
 
-    private static func openTemporary(beside path: String) throws(USPError) -> (Int32, String) {
+    /// Tries names beside `path` until the body succeeds with one that nobody has.
+    private static func freeName(
+        _ path: String, _ body: (String) -> Int32
+    ) throws(USPError) -> (Int32, String) {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<16 {
             let suffix = String(UInt32.random(in: 0...UInt32.max, using: &generator), radix: 36)
             let candidate = "\(path).\(suffix).tmp"
-            let descriptor = open(candidate, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-            if descriptor >= 0 { return (descriptor, candidate) }
+            let status = body(candidate)
+            if status >= 0 { return (status, candidate) }
             guard errno == EEXIST else { throw systemError("cannot write", path) }
         }
         throw USPError(.io, "\(path): no free name for a temporary file beside it")
     }
 
     deinit {
-        if descriptor >= 0 {
-            close(descriptor)
-            unlink(temporaryPath)
-        }
+        if descriptor >= 0 { close(descriptor) }
+        if let temporaryPath { unlink(temporaryPath) }
         buffer.deallocate()
     }
 
@@ -159,19 +167,20 @@ package final class AtomicFile {
     package func commit() throws(USPError) {
         try flush()
         guard fsync(descriptor) == 0 else { throw systemError("cannot flush", path) }
+        if temporaryPath == nil {
+            temporaryPath = try AtomicFile.freeName(path) { uspi_give_name(descriptor, $0) }.1
+        }
         let closed = close(descriptor)
         descriptor = -1
-        guard closed == 0, rename(temporaryPath, path) == 0 else {
-            let error = systemError("cannot rename into place", path)
-            unlink(temporaryPath)
-            throw error
+        guard closed == 0, let name = temporaryPath, rename(name, path) == 0 else {
+            throw systemError("cannot rename into place", path)
         }
+        temporaryPath = nil
         flushFolder()
     }
 
     /// Makes the new name itself durable; a file system that cannot is no reason to fail.
     private func flushFolder() {
-        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { return }
         fsync(descriptor)

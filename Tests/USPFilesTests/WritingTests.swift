@@ -97,6 +97,20 @@ private func expectSame(_ archive: Archive, _ outputs: [ArrayOutput]) throws {
     #expect(throws: USPError.self) { try AtomicFile("/dev/null") }
 }
 
+@Test func aFileHasNoNameBeforeItIsComplete() throws {
+    let scratch = ScratchFolder()
+    let path = scratch.file("a.bin")
+    for text in ["first", "second"] {
+        let before = scratch.names
+        let file = try AtomicFile(path)
+        try file.write(text)
+        #expect(scratch.names == before)
+        try file.commit()
+        #expect(scratch.names == ["a.bin"])
+        #expect(try readFile(path) == Array(text.utf8))
+    }
+}
+
 @Test func largeCopiesKeepBytesInEveryFormat() throws {
     let scratch = ScratchFolder()
     let values = (0..<3_000_001).map { Float($0) * 0.5 }

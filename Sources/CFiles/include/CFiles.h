@@ -12,6 +12,13 @@
 ptrdiff_t uspi_copy_file_range(int source, int64_t source_offset, int target, int64_t target_offset,
                                size_t count);
 
+/* A new file in `folder` that has no name, so that nothing stays of it if the process ends; -1 if
+ * the file system or the kernel cannot. */
+int uspi_open_unnamed(const char *folder);
+
+/* Names such a file: 0, or -1 with errno, EEXIST if the name is taken. */
+int uspi_give_name(int descriptor, const char *path);
+
 /* Size and components (1 grey, 3 colour, 4 CMYK) of a JPEG. 0, or -1 with the reason in `message`
  * (200 bytes). */
 int uspi_jpeg_header(const uint8_t *bytes, size_t count, int *width, int *height, int *components,
