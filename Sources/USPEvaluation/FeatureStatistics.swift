@@ -14,7 +14,7 @@ package struct FeatureStatistics: Sendable {
     /// `[D, D]`, with divisor N − 1.
     package let covariance: [Double]
 
-    /// - Throws: `.shape` if the sizes do not fit, `.argument` if a value is not finite.
+    /// - Throws: `.shape` if the sizes do not fit, `.argument` for values that no features have.
     package init(count: Int, mean: [Double], covariance: [Double]) throws(USPError) {
         try require(
             !mean.isEmpty && covariance.count == mean.count * mean.count, .shape,
@@ -22,6 +22,8 @@ package struct FeatureStatistics: Sendable {
         try require(
             mean.allSatisfy(\.isFinite) && covariance.allSatisfy(\.isFinite), .argument,
             "feature statistics: a value is not finite")
+        try checkWidth(mean.count)
+        try checkSymmetric(covariance, mean.count)
         width = mean.count
         self.count = count
         self.mean = mean
@@ -43,9 +45,7 @@ package struct FeatureAccumulator {
 
     /// - width: D, 1 to 16384.
     package init(width: Int) throws(USPError) {
-        try require(
-            (1...16384).contains(width), .argument,
-            "feature width: expected 1 to 16384, got \(width)")
+        try checkWidth(width)
         self.width = width
         sums = [Double](repeating: 0, count: width)
         products = [Double](repeating: 0, count: width * width)
@@ -91,6 +91,27 @@ package struct FeatureAccumulator {
         }
         return try FeatureStatistics(
             count: count, mean: zip(origin, shifted).map(+), covariance: covariance)
+    }
+}
+
+private func checkWidth(_ width: Int) throws(USPError) {
+    try require(
+        (1...16384).contains(width), .argument, "feature width: expected 1 to 16384, got \(width)")
+}
+
+/// Throws if a variance is negative, or a covariance is not the same both ways but for rounding.
+private func checkSymmetric(_ covariance: [Double], _ n: Int) throws(USPError) {
+    let tolerance = 1e-6 * covariance.reduce(0) { max($0, abs($1)) }
+    for i in 0..<n {
+        try require(
+            covariance[i * n + i] >= -tolerance, .argument,
+            "covariance [\(i), \(i)]: is \(covariance[i * n + i]), expected 0 or more")
+        for j in 0..<i where abs(covariance[i * n + j] - covariance[j * n + i]) > tolerance {
+            throw USPError(
+                .argument,
+                "covariance: [\(i), \(j)] is \(covariance[i * n + j]), but [\(j), \(i)] is \(covariance[j * n + i])"
+            )
+        }
     }
 }
 

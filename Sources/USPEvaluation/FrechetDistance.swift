@@ -17,7 +17,8 @@ package struct FrechetDistance: Sendable {
     /// imaginary parts nor an iteration that fails, as general matrix square roots have. Negative
     /// eigenvalues, which are rounding, count as 0.
     ///
-    /// - Throws: `.shape` if the widths differ; `.internal` if the eigenvalues contradict tr Σ₁Σ₂.
+    /// - Throws: `.shape` if the widths differ; `.argument` for a matrix that is no covariance;
+    ///   `.internal` if the eigenvalues contradict tr Σ₁Σ₂.
     package static func between(
         _ first: FeatureStatistics, _ second: FeatureStatistics
     ) throws(USPError) -> FrechetDistance {
@@ -30,6 +31,7 @@ package struct FrechetDistance: Sendable {
         var matrix = LinearAlgebra.product(root, inner, n, n, n)
         symmetrise(&matrix, n)
         let values = try LinearAlgebra.symmetricEigen(matrix, n, vectors: false).values
+        try checkNotNegative(values)
         try check(values, first.covariance, second.covariance)
         let crossTrace = values.reduce(0) { $0 + max($1, 0).squareRoot() }
         let meanTerm = zip(first.mean, second.mean).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
@@ -42,12 +44,21 @@ package struct FrechetDistance: Sendable {
     /// Bᵀ, row-major, with BBᵀ = Σ: eigenvectors as rows, times the roots of their eigenvalues.
     private static func factor(_ covariance: [Double], _ n: Int) throws(USPError) -> [Double] {
         var (values, rows) = try LinearAlgebra.symmetricEigen(covariance, n, vectors: true)
+        try checkNotNegative(values)
         for (index, value) in values.enumerated() {
             let root = max(value, 0).squareRoot()
             for column in index * n..<(index + 1) * n { rows[column] *= root }
         }
         values = []
         return rows
+    }
+
+    /// Ascending eigenvalues of what should be a covariance: none is negative but for rounding.
+    private static func checkNotNegative(_ values: [Double]) throws(USPError) {
+        guard let least = values.first, let most = values.last else { return }
+        try require(
+            least >= -1e-4 * abs(most), .argument,
+            "Frechet distance: a covariance has the eigenvalue \(least), expected 0 or more")
     }
 
     private static func symmetrise(_ matrix: inout [Double], _ n: Int) {

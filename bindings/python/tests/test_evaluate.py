@@ -44,3 +44,12 @@ def test_errors_name_the_argument():
         usp.evaluate.frechet(np.zeros((3, 2), np.float32), np.zeros((3, 4), np.float32))
     with pytest.raises(usp.ArgumentError, match="label"):
         usp.evaluate.accuracy(np.eye(2, dtype=np.float32), [0, 7])
+    mean, good = np.zeros(2), np.eye(2)
+    for wrong, told in (
+        ([[1, 0.5], [0, 1]], r"covariance: \[1, 0\] is 0.0, but \[0, 1\] is 0.5"),
+        ([[-1, 0], [0, 1]], r"covariance \[0, 0\]: is -1.0"),
+        ([[1, 2], [2, 1]], "eigenvalue -1"),
+    ):
+        for pair in ((np.array(wrong, float), good), (good, np.array(wrong, float))):
+            with pytest.raises(usp.ArgumentError, match=told):
+                usp.evaluate.frechet_statistics(mean, pair[0], mean, pair[1])
