@@ -41,11 +41,11 @@ struct ODEProblem {
 
     /// Integrates `y` in place over the grid.
     ///
-    /// - Throws: `.argument` for fewer than two points; what the field throws.
+    /// - grid: two points or more (`timeGrid`)
+    /// - Throws: `.argument` for tolerances that nothing can meet; what the field throws.
     func solve(
         _ method: ODEMethod, _ y: Tensor, grid: [Float], absolute: Double, relative: Double
     ) throws(USPError) {
-        try require(grid.count >= 2, .argument, "steps: expected 2 or more, got \(grid.count)")
         switch method {
         case .dopri5:
             try require(

@@ -31,7 +31,7 @@ extension Transport {
         try require(
             options.shift > 0, .argument, "timestep shift: \(options.shift), expected above 0")
         let interval = flowInterval(reverse: options.reverse)
-        let grid = timeGrid(
+        let grid = try timeGrid(
             from: interval.start, to: interval.end, points: options.points, shift: options.shift)
         let state = try latents.copied()
         let start = options.monitor.preview == nil ? nil : try Tensor(latents.shape)

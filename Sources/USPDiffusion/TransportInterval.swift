@@ -93,13 +93,15 @@ extension Transport {
 
 /// `torch.linspace` in f32, both halves from their own end.
 ///
+/// - points: 2 to a million
 /// - shift: s in t′ = s·u / (1 + (s − 1)·u) with u = the share of the way; below 1 takes shorter
 ///   steps at the start. 1 changes nothing.
 package func timeGrid(
     from start: Double, to end: Double, points: Int, shift: Double = 1
-) -> [Float] {
+) throws(USPError) -> [Float] {
+    try require(
+        (2...1_000_000).contains(points), .argument, "steps: expected 2 to 1000000, got \(points)")
     let (first, last) = (Float(start), Float(end))
-    guard points > 1 else { return [first] }
     guard shift != 1 else {
         let step = (last - first) / Float(points - 1)
         return (0..<points).map { index in

@@ -25,7 +25,7 @@ extension Transport {
         try checkLike(probe, data, "probe")
         let (batch, count) = (data.shape[0], data.count)
         let interval = flowInterval(reverse: false)
-        let grid = timeGrid(from: interval.start, to: interval.end, points: options.points)
+        let grid = try timeGrid(from: interval.start, to: interval.end, points: options.points)
         let state = try Tensor.zeros([count + batch])
         state.floats.update(from: data.floats, count: count)
         var run = SamplingRun("likelihood", steps: options.points - 1, denoiser, options.monitor)

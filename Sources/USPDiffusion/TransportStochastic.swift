@@ -53,15 +53,13 @@ extension Transport {
     ) throws(USPError) -> Tensor {
         try checkLatents(latents, "latents")
         try require(
-            options.steps >= 2, .argument, "steps: expected 2 or more, got \(options.steps)")
-        try require(
             options.lastSize >= 0 && options.lastSize < 1 && options.norm >= 0, .argument,
             "last step size \(options.lastSize), norm \(options.norm): expected 0 to below 1, 0 or more"
         )
         let interval = stochasticInterval(
             form: options.form, method: options.method, last: options.last,
             lastStep: options.lastSize)
-        let grid = timeGrid(from: interval.start, to: interval.end, points: options.steps)
+        let grid = try timeGrid(from: interval.start, to: interval.end, points: options.steps)
         let step = StochasticStep(
             transport: self, options: options, size: grid[1] - grid[0], x: try latents.copied(),
             fresh: try Tensor(latents.shape), scratch: try Tensor(latents.shape),

@@ -81,7 +81,7 @@ expect 1 'class 11: the model has 0 to 9' sample "$sit" --vae "$vae" --classes 1
 expect 2 'expected numbers' sample "$sit" --vae "$vae" --classes cat -o "$work/x.png"
 expect 2 'steps: 0, expected 1 or more' sample "$dit" $small --steps 0
 expect 1 'respacing' sample "$dit" $small --steps 1001
-expect 1 'steps: expected 2 or more' sample "$sit" $small --steps 1 --solver euler
+expect 1 'steps: expected 2 to 1000000' sample "$sit" $small --steps 1 --solver euler
 expect 2 'cfg x: expected numbers' sample "$dit" $small --cfg x
 expect 2 'expected LOW,HIGH' sample "$dit" $small --cfg-interval 3,1
 expect 1 'known are ddpm, ddim, dpm++, dpm++sde; did you mean "ddim"' sample "$dit" $small --solver ddin
