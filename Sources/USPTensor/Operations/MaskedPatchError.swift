@@ -42,6 +42,7 @@ extension Context {
         tape?.record(loss, inputs: [prediction]) { [tape] gradient throws(USPError) in
             guard let wanted = try tape?.target(for: prediction) else { return }
             let factor = gradient.floats[0] * 2 / Float(Double(width) * removed)
+            let (p, q) = (prediction.floats, target.floats)  // here, so that both are kept
             let (d, adds): (_, Int32) = (wanted.tensor.floats, wanted.accumulates ? 1 : 0)
             parallelRanges(rows, grain: grain) { range in
                 for row in range {
