@@ -51,6 +51,13 @@ func real(_ value: Float, else fallback: Float, _ name: String) throws(USPError)
     return value == 0 ? fallback : value
 }
 
+/// As `real`, for a number that is computed with in f64: what the caller wrote, 0.3 and not
+/// 0.30000001192.
+func decimal(_ value: Float, else fallback: Double, _ name: String) throws(USPError) -> Double {
+    let value = try real(value, else: 0, name)
+    return value == 0 ? fallback : Double(value.description) ?? Double(value)
+}
+
 /// A text of an options struct; NULL or "" means `fallback`.
 func text(
     _ pointer: UnsafePointer<CChar>?, else fallback: String, _ name: String

@@ -91,7 +91,7 @@ private struct MaskedPass {
             images, "images", ["B", .extent(one[1]), .extent(one[2]), .extent(one[3])])
         let given = try USPC.options(pointer, zeros: usp_mae_options())
         options.maskRatio =
-            given.keep_all != 0 ? 0 : Double(try real(given.mask_ratio, else: 0.75, "mask_ratio"))
+            given.keep_all != 0 ? 0 : try decimal(given.mask_ratio, else: 0.75, "mask_ratio")
         options.noise = try optionalTensor(
             given.noise, "noise", [.extent(self.images.shape[0]), .extent(mae.tokens)])
         options.target = try optionalTensor(given.target, "target", axes(self.images.shape))

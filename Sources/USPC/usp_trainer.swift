@@ -61,7 +61,7 @@ private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> Tr
     result.compute = try computeType(given.compute)
     result.exact = given.exact != 0
     result.seed = given.seed
-    result.maskRatio = Double(try real(given.mask_ratio, else: 0.75, "mask_ratio"))
+    result.maskRatio = try decimal(given.mask_ratio, else: 0.75, "mask_ratio")
     result.normalizesPatches = given.norm_pix_loss != USP_NO
     result.divergenceWeight = try real(given.kl_weight, else: result.divergenceWeight, "kl_weight")
     result.labelSmoothing = try real(given.label_smoothing, else: 0, "label_smoothing")

@@ -20,8 +20,12 @@ extension Transport: SamplerProcess {
         wanted.path = try text(given.path, else: wanted.path, "path")
         wanted.prediction = try text(given.prediction, else: wanted.prediction, "prediction")
         wanted.lossWeight = try text(given.loss_weight, else: wanted.lossWeight, "loss_weight")
-        if given.train_epsilon != 0 { wanted.trainingEpsilon = Double(given.train_epsilon) }
-        if given.sample_epsilon != 0 { wanted.samplingEpsilon = Double(given.sample_epsilon) }
+        if given.train_epsilon != 0 {
+            wanted.trainingEpsilon = try decimal(given.train_epsilon, else: 0, "train_epsilon")
+        }
+        if given.sample_epsilon != 0 {
+            wanted.samplingEpsilon = try decimal(given.sample_epsilon, else: 0, "sample_epsilon")
+        }
         try store(Transport(wanted), in: out)
     }
 }
