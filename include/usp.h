@@ -300,8 +300,9 @@ typedef struct usp_model_options {
     int32_t decoder_heads;  /* the same for a masked autoencoder's decoder */
     float scale;            /* autoencoder: latents are (z - shift) * scale; 0 = the layout's own */
     float shift;
-    int32_t grid_height;    /* rows and columns of patches, where the file has no position table; */
-    int32_t grid_width;     /* 0 = the published ones */
+    int32_t grid_height;    /* rows and columns of patches, where the file does not tell: positions
+                               that are no square, or none; 0 = a square, or the published ones */
+    int32_t grid_width;     /* 0 = grid_height */
     int32_t exact;          /* 1 = plain sums everywhere. By default large f32 products and 3x3
                                convolutions take fewer multiplications (Strassen, Winograd): results
                                within 1e-5 of the largest value of exact arithmetic */

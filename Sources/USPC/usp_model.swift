@@ -37,10 +37,8 @@ private func loadOptions(
     result.heads = heads == 0 ? nil : heads
     result.decoderHeads = decoderHeads == 0 ? nil : decoderHeads
     if given.grid_height != 0 || given.grid_width != 0 {
-        result.grid = (
-            try count(given.grid_height, else: 1, "grid_height"),
-            try count(given.grid_width, else: 1, "grid_width")
-        )
+        let height = try count(given.grid_height, else: Int(given.grid_width), "grid_height")
+        result.grid = (height, try count(given.grid_width, else: height, "grid_width"))
     }
     if given.scale != 0 { result.scale = [try real(given.scale, else: 1, "scale")] }
     if given.shift != 0 { result.shift = [try real(given.shift, else: 0, "shift")] }

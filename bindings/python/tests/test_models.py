@@ -93,3 +93,25 @@ def test_threads_share_a_model_and_do_not_change_it():
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert all(np.array_equal(result, expected) for result in results)
+
+
+@pytest.mark.parametrize("family", [usp.ViT, usp.MaskedAutoencoder, usp.DiT])
+@pytest.mark.parametrize("grid", [(2, 3), (5, 3)])
+def test_positions_that_are_no_square(family, grid, tmp_path):
+    model = family.create(**{**TINY, "grid": grid})
+    arrays = dict(model.checkpoint)
+    if grid == (2, 3):
+        with pytest.raises(usp.ArgumentError, match="6 rows of pos_embed are no square; give the grid"):
+            family.load(arrays, num_heads=2)
+    again = family.load(arrays, num_heads=2, grid=grid)
+    assert again.input_shape(1) == model.input_shape(1)
+    model.save(tmp_path / "model.safetensors")
+    assert family.load(tmp_path / "model.safetensors").input_shape(1) == model.input_shape(1)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.3, 0.4, 0.6, 0.7, 0.9])
+def test_mask_ratios_are_what_was_written(ratio):
+    model = usp.MaskedAutoencoder.create(
+        grid=10, width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    mask = model(usp.random.normal((1, 4, 20, 20), 1), ratio).mask
+    assert 100 - mask.sum() == int(100 * (1 - ratio))

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _abi
 from ._arrays import dtype_name, from_view
-from ._call import call, composed, encoded, options, view_text
+from ._call import call, composed, encoded, options, sizes, view_text
 from ._errors import ArgumentError
 from ._handles import Handle
 from ._library import lib
@@ -19,6 +19,16 @@ from .checkpoint import Checkpoint
 
 Self = TypeVar("Self", bound="Model")
 Source = Union[str, "os.PathLike[str]", Checkpoint, Mapping[str, Any]]
+#: rows and columns of patches; one number for both
+Grid = Union[int, Tuple[int, int], None]
+
+
+def grid_sides(grid: Grid) -> Tuple[Any, Any]:
+    """Rows and columns of a grid given as one side or both; None is not given."""
+    sides: Any = (grid, grid) if np.ndim(grid) == 0 else tuple(grid)  # type: ignore
+    if len(sides) != 2:
+        raise ArgumentError(f"grid: {grid}, expected one side, or rows and columns")
+    return sides[0], sides[1]
 
 
 class LoadReport(str):
@@ -40,8 +50,11 @@ class Model(Handle):
     _family: Optional[str] = None
 
     @classmethod
-    def _load(cls: "type[Self]", source: Source, **values: Any) -> Self:
-        given = options(_abi.usp_model_options, family=cls._family, **values)
+    def _load(cls: "type[Self]", source: Source, grid: Grid = None, **values: Any) -> Self:
+        height, width = grid_sides(grid)
+        given = options(
+            _abi.usp_model_options, family=cls._family, **values,
+            **sizes(grid_height=height, grid_width=width))
         if isinstance(source, Mapping):
             checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
             return cls._made(lib.usp_model_load, checkpoint.handle, ctypes.byref(given))

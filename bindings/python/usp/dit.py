@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, List, Optional, Tuple, TypeVar, Union
+from typing import Any, List, Optional, Tuple, TypeVar
 
 import numpy as np
 
@@ -11,9 +11,8 @@ from . import _abi
 from ._arrays import as_tensor, dtype_name, result, vector
 from ._call import call, options, sizes
 from ._library import lib
-from ._model import Model, Source
+from ._model import Grid, Model, Source, grid_sides
 from .checkpoint import Checkpoint
-from .mae import grid_sides
 
 Self = TypeVar("Self", bound="DiT")
 
@@ -27,21 +26,20 @@ class DiT(Model):
     def load(
         cls: "type[Self]", source: Source, num_heads: Optional[int] = None, *, dtype: Any = None,
         exact: bool = False, table: Optional[str] = None,
-        grid: "Union[int, Tuple[int, int], None]" = None,
+        grid: Grid = None,
     ) -> Self:
         """Loads a file or checkpoint; the heads are the published ones of the width unless given.
 
-        `exact` sums every product plainly (see `Model`). `grid` is needed for files without a
-        position table (diffusers') of an unusual size.
+        `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
+        positions are no square, and for files without a position table (diffusers') of an unusual
+        size.
         """
-        height, columns = (None, None) if grid is None else grid_sides(grid)
         return cls._load(
-            source, heads=num_heads, compute=dtype_name(dtype), exact=int(exact), table=table,
-            grid_height=height, grid_width=columns)
+            source, grid, heads=num_heads, compute=dtype_name(dtype), exact=int(exact), table=table)
 
     @classmethod
     def create(
-        cls: "type[Self]", *, grid: "Union[int, Tuple[int, int]]" = 16, channels: int = 4,
+        cls: "type[Self]", *, grid: Grid = 16, channels: int = 4,
         patch: int = 2, width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
         affine: bool = False, learn_sigma: bool = True, seed: int = 0,
     ) -> Self:

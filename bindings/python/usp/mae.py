@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from . import _abi
 from ._arrays import as_tensor, dtype_name, result
 from ._call import call, options, sizes
-from ._errors import ArgumentError
 from ._library import lib
-from ._model import Model, Source
+from ._model import Grid, Model, Source, grid_sides
 from .checkpoint import Checkpoint
 
 
@@ -24,14 +23,6 @@ class MaskedOutput(NamedTuple):
     mask: np.ndarray
 
 
-def grid_sides(grid: "Union[int, Tuple[int, int]]") -> Tuple[int, int]:
-    """Rows and columns of a grid given as one side or both."""
-    sides: Any = (grid, grid) if np.ndim(grid) == 0 else tuple(grid)  # type: ignore[arg-type]
-    if len(sides) != 2:
-        raise ArgumentError(f"grid: {grid}, expected one side, or rows and columns")
-    return sides[0], sides[1]
-
-
 class MaskedAutoencoder(Model):
     """A masked autoencoder on latents (as USP pretrains) or pixels."""
 
@@ -41,19 +32,20 @@ class MaskedAutoencoder(Model):
     def load(
         cls, source: Source, num_heads: Optional[int] = None,
         decoder_num_heads: Optional[int] = None, *, dtype: Any = None, exact: bool = False,
-        table: Optional[str] = None,
+        table: Optional[str] = None, grid: Grid = None,
     ) -> "MaskedAutoencoder":
         """Loads a file or checkpoint; heads not given are the published ones of the width.
 
-        `exact` sums every product plainly (see `Model`).
+        `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
+        positions are no square.
         """
         return cls._load(
-            source, heads=num_heads, decoder_heads=decoder_num_heads, compute=dtype_name(dtype),
-            exact=int(exact), table=table)
+            source, grid, heads=num_heads, decoder_heads=decoder_num_heads,
+            compute=dtype_name(dtype), exact=int(exact), table=table)
 
     @classmethod
     def create(
-        cls, *, grid: "Union[int, Tuple[int, int]]" = 14, channels: int = 4, patch: int = 2,
+        cls, *, grid: Grid = 14, channels: int = 4, patch: int = 2,
         width: int = 384, depth: int = 12, heads: int = 6, decoder_width: int = 512,
         decoder_depth: int = 8, decoder_heads: int = 16, seed: int = 0,
     ) -> "MaskedAutoencoder":

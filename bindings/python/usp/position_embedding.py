@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Tuple, Union
+from typing import Any
 
 import numpy as np
 
 from ._arrays import as_tensor, result
 from ._call import call
 from ._library import lib
-from .mae import grid_sides
-
-Grid = Union[int, Tuple[int, int]]
+from ._model import Grid, grid_sides
 
 
 def sincos(dim: int, grid: Grid) -> np.ndarray:

@@ -12,8 +12,8 @@ from ._arrays import dtype_name
 from ._call import call, composed, encoded, options, sizes, view_text
 from ._handles import Handle
 from ._library import lib
+from ._model import Grid, grid_sides
 from .checkpoint import Checkpoint
-from .mae import grid_sides
 
 Source = Union[str, "os.PathLike[str]", Checkpoint]
 
@@ -101,7 +101,7 @@ class TransferPlan(Handle):
 
 def transfer_plan(
     source: "Union[Source, Mapping[str, Any]]", to: str, *,
-    grid: "Union[int, Tuple[int, int], None]" = None, classes: Optional[int] = None,
+    grid: Grid = None, classes: Optional[int] = None,
     patch: Optional[int] = None, channels: Optional[int] = None, layers: Optional[int] = None,
     seed: int = 0, affine: bool = True, keep_activation: bool = False,
     channel_rule: Optional[str] = None, depth_rule: Optional[str] = None,
@@ -118,7 +118,7 @@ def transfer_plan(
     ("fine-tune", "probe"). A diffusion source becomes a feature extractor after `block`, at
     `timestep` and `label` (None: the null class).
     """
-    height, width = (None, None) if grid is None else grid_sides(grid)
+    height, width = grid_sides(grid)
     given = options(
         _abi.usp_transfer_options, use_layers=int(layers is not None), layers=layers,
         seed=seed, plain_norms=int(not affine), keep_activation=int(keep_activation),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Optional
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from . import _abi
 from ._arrays import as_tensor, dtype_name, result
 from ._call import call, options, sizes
 from ._library import lib
-from ._model import Model, Source
-from .mae import grid_sides
+from ._model import Grid, Model, Source, grid_sides
 
 
 class ViT(Model):
@@ -23,19 +22,20 @@ class ViT(Model):
     @classmethod
     def load(
         cls, source: Source, pool: Optional[str] = None, num_heads: Optional[int] = None, *,
-        dtype: Any = None, exact: bool = False, table: Optional[str] = None,
+        dtype: Any = None, exact: bool = False, table: Optional[str] = None, grid: Grid = None,
     ) -> "ViT":
         """Loads a file or checkpoint; pool is "token" or "avg", None goes by the file.
 
-        `exact` sums every product plainly (see `Model`).
+        `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
+        positions are no square.
         """
         return cls._load(
-            source, pool=pool, heads=num_heads, compute=dtype_name(dtype), exact=int(exact),
+            source, grid, pool=pool, heads=num_heads, compute=dtype_name(dtype), exact=int(exact),
             table=table)
 
     @classmethod
     def create(
-        cls, *, grid: "Union[int, Tuple[int, int]]" = 14, channels: int = 4, patch: int = 2,
+        cls, *, grid: Grid = 14, channels: int = 4, patch: int = 2,
         width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
         pool: str = "token", head: str = "linear", seed: int = 0,
     ) -> "ViT":
