@@ -5,6 +5,8 @@ import USPBase
 
 package enum TorchArchive {
     private static let largestPickle = 1 << 28
+    /// Texts that a flat state dictionary has no place for.
+    static let metadataRecord = "usp.json"
 
     static func read(_ zip: ZipReader, path: String) throws(USPError) -> Archive {
         guard
@@ -27,7 +29,13 @@ package enum TorchArchive {
         var tables = TorchTables(
             reader.arena, fileSize: zip.byteCount, isBigEndian: byteOrder == "big"
         ) { (key) throws(USPError) in try contents[key] }
-        return try tables.archive(root, path: path, .torch)
+        let archive = try tables.archive(root, path: path, .torch)
+        guard let record = files[metadataRecord], record.size <= 1 << 20 else { return archive }
+        let texts = try JSON(parsing: try record.content().text).members ?? []
+        return Archive(
+            path: path, format: .torch, tables: archive.tables,
+            metadata: archive.metadata + texts.map { (key: $0.key, value: $0.value.text ?? "") },
+            skipped: archive.skipped)
     }
 }
 

@@ -15,11 +15,6 @@ package indirect enum TorchObject {
 }
 
 extension TorchArchive {
-    /// Writes `outputs` under one key each: a flat state dictionary.
-    package static func write(_ path: String, _ outputs: [ArrayOutput]) throws(USPError) {
-        try write(path, root: table(outputs), outputs)
-    }
-
     /// The table of all outputs by their names.
     package static func table(_ outputs: [ArrayOutput]) -> TorchObject {
         .dictionary(outputs.enumerated().map { (key: $1.name, value: .array($0)) })
@@ -27,15 +22,18 @@ extension TorchArchive {
 
     /// Writes the object and the arrays that it refers to, streaming, atomically.
     ///
+    /// - root: nil is a flat state dictionary of all outputs
+    /// - metadata: texts for our own reader, in a record of their own that PyTorch does not look at
     /// - Throws: `.io`, `.unsupported` for a description beyond 4 GiB
     package static func write(
-        _ path: String, root: TorchObject, _ outputs: [ArrayOutput]
+        _ path: String, root: TorchObject? = nil, _ outputs: [ArrayOutput],
+        metadata: [(key: String, value: String)] = []
     ) throws(USPError) {
         let file = try AtomicFile(path)
         var zip = ZipWriter(file)
         let top = stem(path)
         var pickle = PickleWriter(outputs)
-        pickle.write(root)
+        pickle.write(root ?? table(outputs))
         try zip.add("\(top)/data.pkl", pickle.finished)
         try zip.add("\(top)/byteorder", Array("little".utf8))
         for (index, output) in outputs.enumerated() {
@@ -44,6 +42,10 @@ extension TorchArchive {
             }
         }
         try zip.add("\(top)/version", Array("3\n".utf8))
+        if !metadata.isEmpty {
+            let texts = JSON.object(metadata.map { JSON.Member($0.key, .string($0.value)) })
+            try zip.add("\(top)/\(metadataRecord)", Array(texts.compact.utf8))
+        }
         try zip.finish()
         try file.commit()
     }

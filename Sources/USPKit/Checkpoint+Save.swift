@@ -19,19 +19,19 @@ extension Checkpoint {
     /// Writes the arrays to a file, which appears complete or not at all.
     public func save(_ path: String, _ options: SaveOptions = SaveOptions()) throws(USPError) {
         let outputs = table.entries.map { $0.output(as: options.dtype) }
+        let metadata = archive.metadata.filter { $0.key != "format" }
         switch try Checkpoint.isTorch(path, options.format) {
         case true:
             let table = TorchArchive.table(outputs)
             let root =
                 options.tables.isEmpty
                 ? table : TorchObject.dictionary(options.tables.map { (key: $0, value: table) })
-            try TorchArchive.write(path, root: root, outputs)
+            try TorchArchive.write(path, root: root, outputs, metadata: metadata)
         case false:
             try require(
                 options.tables.isEmpty, .argument, "tables: safetensors has none; use torch")
-            var metadata = archive.metadata.filter { $0.key != "format" }
-            metadata.append((key: "format", value: "pt"))
-            try Safetensors.write(path, outputs, metadata: metadata)
+            try Safetensors.write(
+                path, outputs, metadata: metadata + [(key: "format", value: "pt")])
         }
     }
 

@@ -78,11 +78,14 @@ struct Convert: ParsableCommand {
         }
     }
 
-    /// Safetensors' own texts travel; `format: pt` is what Hugging Face's readers expect.
+    /// Safetensors' texts travel, and our own from any file; `format: pt` is what Hugging Face's
+    /// readers expect.
     private func metadata(of checkpoint: Checkpoint) -> [(key: String, value: String)] {
-        let kept = checkpoint.metadata.filter { $0.key != "format" }
-        return [(key: "format", value: "pt")]
-            + (checkpoint.archive.format == .safetensors ? kept : [])
+        let all = checkpoint.archive.format == .safetensors
+        let kept = checkpoint.metadata.filter {
+            $0.key.hasPrefix("usp.") || all && $0.key != "format"
+        }
+        return [(key: "format", value: "pt")] + kept
     }
 }
 

@@ -42,23 +42,24 @@ struct ArrayWriter {
 
     /// Writes the arrays; the file appears complete or not at all.
     ///
-    /// - metadata: texts that only safetensors keeps
+    /// - metadata: texts, which npy and npz do not keep
     /// - tables: keys that the arrays are nested under, which only PyTorch's formats have
     func write(
         _ outputs: [ArrayOutput], metadata: [(key: String, value: String)] = [],
         tables: [String] = []
     ) throws(USPError) {
+        let own = metadata.filter { $0.key != "format" }
         if !tables.isEmpty {
             try require(
                 format == .torch, .argument,
                 "\(path): only PyTorch files nest their arrays; write .pt or .pth")
             let table = TorchArchive.table(outputs)
             let root = TorchObject.dictionary(tables.map { (key: $0, value: table) })
-            return try TorchArchive.write(path, root: root, outputs)
+            return try TorchArchive.write(path, root: root, outputs, metadata: own)
         }
         switch format {
         case .safetensors: try Safetensors.write(path, outputs, metadata: metadata)
-        case .torch: try TorchArchive.write(path, outputs)
+        case .torch: try TorchArchive.write(path, outputs, metadata: own)
         case .npz: try Npz.write(path, outputs)
         case .npy:
             try require(
