@@ -98,7 +98,8 @@ extension KLAutoencoder {
     ) throws(USPError) -> Tensor {
         try require(
             tiling.tile >= 1 && tiling.overlap >= 0 && tiling.overlap < tiling.tile, .argument,
-            "autoencoder: tiles of \(tiling.tile) overlapping by \(tiling.overlap)")
+            "autoencoder: tiles of \(tiling.tile) overlapping by \(tiling.overlap), expected by less"
+        )
         let rows = TileAxis(extent: extents.0, tile: tiling.tile, overlap: tiling.overlap)
         let columns = TileAxis(extent: extents.1, tile: tiling.tile, overlap: tiling.overlap)
         if rows.starts.count * columns.starts.count == 1 { return try body(input) }
