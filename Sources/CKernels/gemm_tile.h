@@ -1,31 +1,57 @@
 /* The tile kernels: up to MOST rows of sums held in registers, WIDE vectors side by side at most.
  * A tile has PANEL columns, or half of them for the last panel of a narrow product. */
 
-/* Words from where a left factor is read to where it is asked for. */
-enum { FAR = 128 };
+/* How a right factor is read. */
+enum { PLAIN, DIFFERENCE, DOUBLE_DIFFERENCE, RIGHT_FORMS };
 
-/* tile = (from ? from : 0) + A B; rows of both are `pitch` apart, those of B `b_row`. */
-INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float *a, const float *b,
-                     const int64_t b_row, const float *from, float *tile, const int pitch,
-                     coming next) {
+/* b, or a difference that is made, and kept in `sums`, as it is read: b - minus, or
+ * b - (minus - plus). */
+typedef struct right_factor {
+    const float *b, *minus, *plus; /* rows of PANEL words */
+    float *sums;
+} right_factor;
+
+/* Vector j of the row that is at hand. */
+INLINE vf right_vector(const right_factor *right, const int form, int j) {
+    const vf b = load(right->b + j * VECTOR);
+    if (form == PLAIN) return b;
+    vf minus = load(right->minus + j * VECTOR);
+    if (form == DOUBLE_DIFFERENCE) minus -= load(right->plus + j * VECTOR);
+    store(right->sums + j * VECTOR, b - minus);
+    return b - minus;
+}
+
+/* Moves on by so many words: to the next row, or the next columns. */
+INLINE void move_right(right_factor *right, const int form, int64_t words) {
+    right->b += words;
+    if (form == PLAIN) return;
+    right->minus += words;
+    right->sums += words;
+    if (form == DOUBLE_DIFFERENCE) right->plus += words;
+}
+
+/* tile = (from ? from : 0) + A B; rows of both are `pitch` apart. Loops are not unrolled: with all
+ * registers full of sums the compiler would push some to memory. */
+INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float *a,
+                     right_factor right, const int form, const float *from, float *tile,
+                     const int pitch, coming next) {
     vf sum[MOST][WIDE];
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < wide; j++) {
             sum[i][j] = from ? load(from + i * pitch + j * VECTOR) : (vf)0.0f;
         }
     }
-#pragma clang loop unroll_count(2)
+#pragma clang loop unroll(disable)
     for (int64_t s = 0; s < steps; s++) {
         vf column[WIDE];
-        for (int j = 0; j < wide; j++) column[j] = load(b + j * VECTOR);
-        if (s % 2 == 0) __builtin_prefetch(next.at + s * next.stride, 0, 2);
-        if (pitch > PANEL) __builtin_prefetch(a + FAR, 0, 2); /* factors beyond the second cache */
+        for (int j = 0; j < wide; j++) column[j] = right_vector(&right, form, j);
+        __builtin_prefetch(next.at + s * next.stride, 0, 2);
         for (int i = 0; i < rows; i++) {
             const vf x = a[i];
             for (int j = 0; j < wide; j++) sum[i][j] = x * column[j] + sum[i][j];
         }
         a += rows;
-        b += b_row;
+        move_right(&right, form, PANEL);
     }
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < wide; j++) store(tile + i * pitch + j * VECTOR, sum[i][j]);
@@ -39,9 +65,9 @@ INLINE void tile_bf16(const int rows, const int wide, int64_t steps, const uint3
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < wide; j++) sum[i][j] = (vf)0.0f;
     }
-#pragma clang loop unroll_count(2)
+#pragma clang loop unroll(disable)
     for (int64_t s = 0; s < steps; s++) {
-        if (s % 2 == 0) __builtin_prefetch(next.at + s * next.stride, 0, 2);
+        __builtin_prefetch(next.at + s * next.stride, 0, 2);
 #if defined(HAS_BF16_PRODUCTS)
         vu column[WIDE];
         for (int j = 0; j < wide; j++) column[j] = load_words(b + j * VECTOR);
@@ -79,15 +105,17 @@ INLINE void columns_f32(const int rows, const int columns, int64_t steps, const 
                         const float *b, float *tile, coming next) {
     const int wide = columns < WIDE * VECTOR ? columns / VECTOR : WIDE;
     for (int j = 0; j < columns; j += wide * VECTOR) {
-        tile_f32(rows, wide, steps, a, b + j, PANEL, NULL, tile + j, PANEL, next);
+        const right_factor right = {.b = b + j};
+        tile_f32(rows, wide, steps, a, right, PLAIN, NULL, tile + j, PANEL, next);
     }
 }
 
-INLINE void interleaved_f32(const int rows, int64_t steps, const float *a, const float *b,
-                            int64_t b_row, const float *from, float *tile, coming next) {
+INLINE void interleaved_f32(const int rows, const int form, int64_t steps, const float *a,
+                            right_factor right, const float *from, float *tile, coming next) {
     for (int j = 0; j < PANEL; j += WIDE * VECTOR) {
-        tile_f32(rows, WIDE, steps, a, b + j, b_row, from ? from + j : NULL, tile + j, 2 * PANEL,
+        tile_f32(rows, WIDE, steps, a, right, form, from ? from + j : NULL, tile + j, 2 * PANEL,
                  next);
+        move_right(&right, form, WIDE * VECTOR);
     }
 }
 
@@ -104,15 +132,19 @@ INLINE void columns_bf16(const int rows, const int columns, int64_t steps, const
                               coming next) {                                                       \
         function(rows, columns, steps, a, b, tile, next);                                          \
     }
+#define INTERLEAVED(name, rows, form)                                                              \
+    static void name##_##rows(int64_t steps, const float *a, const right_factor *right,            \
+                              const float *from, float *tile, const coming *next) {                \
+        interleaved_f32(rows, form, steps, a, *right, from, tile, *next);                          \
+    }
 #define TILE(rows)                                                                                 \
     TILE_OF(tile_f32, rows, columns_f32, PANEL)                                                    \
     TILE_OF(narrow_f32, rows, columns_f32, PANEL / 2)                                              \
     TILE_OF(tile_bf16, rows, columns_bf16, PANEL)                                                  \
     TILE_OF(narrow_bf16, rows, columns_bf16, PANEL / 2)                                            \
-    static void interleaved_##rows(int64_t steps, const float *a, const float *b,                  \
-                                   int64_t b_row, const float *from, float *tile, coming next) {   \
-        interleaved_f32(rows, steps, a, b, b_row, from, tile, next);                               \
-    }
+    INTERLEAVED(interleaved, rows, PLAIN)                                                          \
+    INTERLEAVED(difference, rows, DIFFERENCE)                                                      \
+    INTERLEAVED(double_difference, rows, DOUBLE_DIFFERENCE)
 
 TILE(1)
 TILE(2)
@@ -146,6 +178,7 @@ TILE(14)
 static const tile_function tiles_f32[2 * MOST] = {TILES(tile_f32), TILES(narrow_f32)};
 static const tile_function tiles_bf16[2 * MOST] = {TILES(tile_bf16), TILES(narrow_bf16)};
 
-typedef void (*interleaved_function)(int64_t steps, const float *a, const float *b, int64_t b_row,
-                                     const float *from, float *tile, coming next);
-static const interleaved_function interleaved[MOST] = {TILES(interleaved)};
+typedef void (*interleaved_function)(int64_t steps, const float *a, const right_factor *right,
+                                     const float *from, float *tile, const coming *next);
+static const interleaved_function interleaved[RIGHT_FORMS][MOST] = {
+    {TILES(interleaved)}, {TILES(difference)}, {TILES(double_difference)}};

@@ -21,7 +21,6 @@ const kernel_variant VARIANT = {
     .tile_bf16 = tiles_bf16,
     .segments_f32 = all_segments_f32,
     .strassen_left = strassen_left,
-    .strassen_right = strassen_right,
     .strassen_tile = strassen_tile,
     .winograd_input = winograd_input,
     .winograd_output = winograd_output,

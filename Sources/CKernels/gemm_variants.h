@@ -64,7 +64,8 @@ typedef struct strassen_factors {
     int64_t pairs;               /* of k */
     const float *left;           /* what strassen_left made */
     const float *panel[2];       /* two packed panels of B, from their part of k on */
-    const float *sums;           /* what strassen_right made of them */
+    float *sums;                 /* their four sums, [pairs][PANEL] each */
+    int makes_sums;              /* or they are there already */
 } strassen_factors;
 
 /* Where such a tile is in C, and its sums. */
@@ -82,9 +83,7 @@ typedef struct kernel_variant {
     const tile_function *tile_f32, *tile_bf16;
     const segment_function *segments_f32;         /* [rows - 1] */
     /* Strassen's products (see strassen_tile.h) */
-    void (*strassen_left)(const float *even, const float *odd, int64_t pairs, int rows,
-                          float *factors);
-    void (*strassen_right)(const float *left, const float *right, int64_t pairs, float *sums);
+    void (*strassen_left)(float *const quarter[2][2], int64_t count, int64_t size, float *factors);
     void (*strassen_tile)(const strassen_factors *, const strassen_place *, coming next);
     void (*winograd_input)(const uspi_winograd *, ptrdiff_t block, float *stage);
     void (*winograd_output)(const uspi_winograd *, ptrdiff_t panel, ptrdiff_t begin, ptrdiff_t end);

@@ -235,7 +235,7 @@ struct ProductTile {
         let panel = Int(uspi_gemm_panel())
         (rowUnit, columnUnit) = strassenGroup.map { (max($0, 2), 2 * panel) } ?? (1, panel)
         let block =
-            strassenGroup.map { uspi_strassen_block(Int64(k), Int64($0)) }
+            strassenGroup.map { uspi_strassen_block(Int64($0)) }
             ?? uspi_gemm_block(Int64(k), compute.kernel)
         let work = m * n * k
         let wanted = work < 1 << 19 ? 1 : min(8, max(2, work >> 24))
@@ -267,8 +267,11 @@ struct ProductTile {
     /// For one thread, rounded up to whole cache lines.
     func workspaceBytes(_ job: UnsafePointer<uspi_gemm>) -> Int {
         let rows = ceilingDivision(ceilingDivision(m, rowUnit), rowParts) * rowUnit
+        let columns = ceilingDivision(ceilingDivision(n, columnUnit), columnParts) * columnUnit
         let bytes =
-            strassenGroup.map { uspi_strassen_workspace(job, Int64($0), Int64(rows)) }
+            strassenGroup.map {
+                uspi_strassen_workspace(job, Int64($0), Int64(rows), Int64(columns))
+            }
             ?? uspi_gemm_workspace(job.pointee.k, compute.kernel)
         return (Int(bytes) + 63) / 64 * 64
     }

@@ -22,6 +22,7 @@ private let sharedCases: [SharedCase] = [
     SharedCase(batch: 2, tokens: 64, inputs: 256, outputs: 64),
     SharedCase(batch: 3, tokens: 65, inputs: 258, outputs: 192, activation: .geluErf),
     SharedCase(batch: 2, tokens: 99, inputs: 2500, outputs: 128, hasEnds: true),
+    SharedCase(batch: 5, tokens: 99, inputs: 2500, outputs: 128, hasEnds: true),
     SharedCase(batch: 1, tokens: 640, inputs: 256, outputs: 128, activation: .geluTanh),
     SharedCase(batch: 4, tokens: 70, inputs: 1200, outputs: 64, output: .bfloat16),
 ]

@@ -8,10 +8,12 @@
 #include "gemm.h"
 
 /* Rows of A packed at a time, at most. */
-int64_t uspi_strassen_block(int64_t k, int64_t group_rows);
+int64_t uspi_strassen_block(int64_t group_rows);
 
-/* Bytes of workspace for one call (one thread) of uspi_strassen_run on at most `rows` rows. */
-size_t uspi_strassen_workspace(const uspi_gemm *g, int64_t group_rows, int64_t rows);
+/* Bytes of workspace for one call (one thread) of uspi_strassen_run on at most `rows` rows and
+ * `columns` columns. */
+size_t uspi_strassen_workspace(const uspi_gemm *g, int64_t group_rows, int64_t rows,
+                               int64_t columns);
 
 /* As uspi_gemm_run, in f32, for an even k and an even number of panels. m_begin is even, or with
  * group_rows m_begin and m_end are multiples of it; n_begin and n_end are multiples of two panels. */
