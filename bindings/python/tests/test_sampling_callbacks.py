@@ -1,5 +1,8 @@
 """Progress, previews and cancelling between steps: the same for every sampler."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -74,3 +77,25 @@ def test_a_run_ends_between_steps(name):
         SAMPLERS[name](network, preview=lambda p, latents: 1 // 0, preview_interval=2)
     # Nothing of the stopped runs is left.
     assert np.array_equal(SAMPLERS[name](network, seed=3), SAMPLERS[name](network, seed=3))
+
+
+@pytest.mark.parametrize("stop", [
+    dict(model=lambda x, t, y: 1 / 0), dict(progress=lambda p: False),
+    dict(progress=lambda p: 1 / 0),
+])
+def test_a_run_that_ends_early_frees_its_arrays(stop):
+    def run():
+        z = usp.random.normal((1, 4, 4, 4), 1)
+        alive.append(weakref.ref(z))
+        given = {"model": lambda x, t, y: x, **stop}
+        try:
+            usp.Transport().sample_ode(given.pop("model"), z, method="euler", steps=3, **given)
+        except (ZeroDivisionError, usp.Cancelled):
+            return
+        raise AssertionError("nothing stopped it")
+
+    alive = []
+    for _ in range(5):
+        run()
+    gc.collect()
+    assert [reference() for reference in alive] == [None] * 5

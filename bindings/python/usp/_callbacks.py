@@ -81,8 +81,14 @@ class Callbacks:
             status = function(*arguments)
         finally:
             self._end()
-        if self.exception is not None:
-            raise self.exception
+        # Not kept here: its traceback knows this call's arguments, through which ctypes' own objects,
+        # which the collector does not see, lead back to the callbacks and so to this object.
+        exception, self.exception = self.exception, None
+        try:
+            if exception is not None:
+                raise exception
+        finally:
+            exception = None
         check(status)
         self._raise_interrupt()
 

@@ -112,7 +112,6 @@ class Trainer(Handle):
         times = run.numbers(times, "times", np.float32, batch)
         noise = run.array(noise, "noise")
         loss = ctypes.c_float()
-        self._callbacks.exception = None
         self._callbacks.call(
             lib.usp_trainer_step, self.handle, tensor, labels, times, noise, ctypes.byref(loss))
         return loss.value
