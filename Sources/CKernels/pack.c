@@ -1,6 +1,10 @@
 /* B of a product laid out as panels: [panel][step][PANEL] words, zeros past the last column. */
 #include "gemm_variants.h"
 
+/* Bytes of one panel packed at once where its columns, not its rows, are side by side in memory: the
+ * next panel's are near then. */
+enum { BYTES_ACROSS = 2048 };
+
 int64_t uspi_gemm_panel(void) { return PANEL; }
 
 size_t uspi_packed_b_size(int64_t k, int64_t n, int32_t compute) {
@@ -8,20 +12,30 @@ size_t uspi_packed_b_size(int64_t k, int64_t n, int32_t compute) {
     return panels * PANEL * (size_t)steps_of(k, compute) * sizeof(uint32_t);
 }
 
+/* Some steps of one panel from b on; `columns` exist. */
+static void pack_panel(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k,
+                       int64_t columns, int32_t compute, uint32_t *panel) {
+    for (int half = 0; half < PANEL; half += LANES) {
+        const int64_t left = columns - half;
+        lanes_source source = {.lane_stride = b_col, .k_stride = b_row, .type = b_type};
+        source.count = left < 0 ? 0 : left < LANES ? (int)left : LANES;
+        for (int l = 0; l < source.count; l++) {
+            source.lane[l] = element(b, (half + l) * b_col, b_type);
+        }
+        uspi_variant()->pack(&source, k, LANES, compute, panel + half, PANEL);
+    }
+}
+
 void uspi_pack_b(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k, int64_t n,
                  int32_t compute, void *packed, int64_t n_begin, int64_t n_end) {
-    const pack_function pack = uspi_variant()->pack;
-    const int64_t steps = steps_of(k, compute);
-    for (int64_t j = n_begin; j < n_end; j += PANEL) {
-        uint32_t *panel = (uint32_t *)packed + j * steps;
-        for (int half = 0; half < PANEL; half += LANES) {
-            const int64_t left = n - (j + half);
-            lanes_source source = {.lane_stride = b_col, .k_stride = b_row, .type = b_type};
-            source.count = left < 0 ? 0 : left < LANES ? (int)left : LANES;
-            for (int l = 0; l < source.count; l++) {
-                source.lane[l] = element(b, (j + half + l) * b_col, b_type);
-            }
-            pack(&source, k, LANES, compute, panel + half, PANEL);
+    const int64_t across = BYTES_ACROSS / (PANEL * (b_type == USPI_BF16 ? 2 : 4));
+    const int64_t most = b_col == 1 && b_row != 1 ? across : k;
+    for (int64_t p = 0; p < k; p += most) {
+        for (int64_t j = n_begin; j < n_end; j += PANEL) {
+            uint32_t *panel = (uint32_t *)packed + j * steps_of(k, compute);
+            pack_panel(element(b, p * b_row + j * b_col, b_type), b_row, b_col, b_type,
+                       k - p < most ? k - p : most, n - j, compute,
+                       panel + steps_of(p, compute) * PANEL);
         }
     }
 }

@@ -187,37 +187,54 @@ INLINE __m512i weave_halves(void) {
                             22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
 }
 
-/* Lanes contiguous. */
-INLINE void pack_across(const lanes_source *source, const int32_t type, const int32_t compute,
-                        int64_t k, uint32_t *target, int64_t target_stride) {
+/* Steps from where lanes that lie across are read to where they are asked for: no processor expects
+ * them. */
+enum { STEPS_AHEAD = 16 };
+
+/* Lanes lie across: one vector a step; `whole`: sixteen lanes. */
+INLINE void pack_steps(const lanes_source *source, const int32_t type, const int32_t compute,
+                       const int whole, int64_t k, int width, uint32_t *target,
+                       int64_t target_stride) {
     const void *base = source->lane[0];
-    const int64_t stride = source->k_stride, count = source->count;
-    if (compute == USPI_F32) {
-        for (int64_t p = 0; p < k; p++) {
-            const __m512 row = some_f32(base, type, p * stride, count);
-            _mm512_storeu_ps(target + p * target_stride, row);
-        }
-        return;
-    }
+    const int64_t stride = source->k_stride, count = whole ? LANES : source->count;
+    const __mmask16 written = whole ? 0xffff : lanes_below(width);
     const __m512i weave = weave_halves();
-    for (int64_t p = 0; p < k; p += 2) {
-        const __m512 even = some_f32(base, type, p * stride, count);
-        const __m512 odd =
-            p + 1 < k ? some_f32(base, type, (p + 1) * stride, count) : _mm512_setzero_ps();
-        const __m512i pairs = _mm512_permutexvar_epi16(weave, narrow(even, odd));
-        _mm512_storeu_si512(target + p / 2 * target_stride, pairs);
+    const int per_word = compute == USPI_BF16 ? 2 : 1;
+    for (int64_t p = 0; p < k; p += per_word, target += target_stride) {
+        for (int h = 0; h < per_word; h++) {
+            const int64_t soon = (p + h + STEPS_AHEAD) * stride;
+            _mm_prefetch((const char *)element(base, soon, type), _MM_HINT_T0);
+        }
+        const __m512 first = some_f32(base, type, p * stride, count);
+        __m512i words = _mm512_castps_si512(first);
+        if (compute == USPI_BF16) {
+            const __m512 second = p + 1 < k ? some_f32(base, type, (p + 1) * stride, count)
+                                            : _mm512_setzero_ps();
+            words = _mm512_permutexvar_epi16(weave, narrow(first, second));
+        }
+        if (whole) _mm512_storeu_si512(target, words);
+        else _mm512_mask_storeu_epi32(target, written, words);
     }
 }
 
-#define FOR_TYPES(function)                                                                       \
-    if (source->type == USPI_F32 && compute == USPI_F32) {                                        \
-        function(source, USPI_F32, USPI_F32, k, target, target_stride);                           \
-    } else if (source->type == USPI_F32) {                                                        \
-        function(source, USPI_F32, USPI_BF16, k, target, target_stride);                          \
-    } else if (compute == USPI_F32) {                                                             \
-        function(source, USPI_BF16, USPI_F32, k, target, target_stride);                          \
-    } else {                                                                                      \
-        function(source, USPI_BF16, USPI_BF16, k, target, target_stride);                         \
+INLINE void pack_across(const lanes_source *source, const int32_t type, const int32_t compute,
+                        int64_t k, int width, uint32_t *target, int64_t target_stride) {
+    if (source->count == LANES) {
+        pack_steps(source, type, compute, 1, k, width, target, target_stride);
+    } else {
+        pack_steps(source, type, compute, 0, k, width, target, target_stride);
+    }
+}
+
+#define FOR_TYPES(function, ...)                                                                   \
+    if (source->type == USPI_F32 && compute == USPI_F32) {                                         \
+        function(source, USPI_F32, USPI_F32, __VA_ARGS__);                                         \
+    } else if (source->type == USPI_F32) {                                                         \
+        function(source, USPI_F32, USPI_BF16, __VA_ARGS__);                                        \
+    } else if (compute == USPI_F32) {                                                              \
+        function(source, USPI_BF16, USPI_F32, __VA_ARGS__);                                        \
+    } else {                                                                                       \
+        function(source, USPI_BF16, USPI_BF16, __VA_ARGS__);                                       \
     }
 
 static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t compute,
@@ -225,9 +242,9 @@ static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t
     if (source->count == 0) {
         pack_any(source, k, width, compute, target, target_stride); /* only zeros */
     } else if (source->k_stride == 1) {
-        FOR_TYPES(pack_along_k)
+        FOR_TYPES(pack_along_k, k, target, target_stride)
     } else if (source->lane_stride == 1) {
-        FOR_TYPES(pack_across)
+        FOR_TYPES(pack_across, k, width, target, target_stride)
     } else {
         pack_any(source, k, width, compute, target, target_stride);
     }
