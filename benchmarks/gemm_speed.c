@@ -160,9 +160,9 @@ static double packing(const operands *o, int compute) {
 static void run(int side, const operands *o, const uspi_gemm *ours, const product *d) {
     uspi_gemm g = *ours;
     if (side == GELU) g.activation = USPI_ACT_GELU_ERF;
-    if (side == OURS || side == GELU) uspi_gemm_run(&g, 0, o->m, 0, o->n, o->workspace, NULL);
+    if (side == OURS || side == GELU) uspi_gemm_run(&g, 0, o->m, 0, o->n, o->workspace, NULL, NULL);
     if (side == STRASSEN && o->strassen) {
-        uspi_strassen_run(&g, 0, 0, o->m, 0, o->n, o->strassen, NULL);
+        uspi_strassen_run(&g, 0, 0, o->m, 0, o->n, o->strassen, NULL, NULL);
     }
     if (side == ONEDNN && d->p) {
         dnnl_primitive_execute(d->p, d->s, 3, d->args);

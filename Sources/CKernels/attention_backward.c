@@ -57,7 +57,7 @@ size_t uspi_attention_backward_workspace(int64_t queries, int64_t keys, int64_t 
 /* C [m, n] = alpha A B with A at a (strides), B packed. */
 static void multiply(uspi_gemm g, float alpha, void *workspace) {
     g.alpha = alpha;
-    uspi_gemm_run(&g, 0, g.m, 0, g.n, workspace, NULL);
+    uspi_gemm_run(&g, 0, g.m, 0, g.n, workspace, NULL, NULL);
 }
 
 /* scores = K Q^T and products = V dOut^T for `count` queries from `row`. */

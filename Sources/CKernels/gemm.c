@@ -59,33 +59,78 @@ static void expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t column
     }
 }
 
-/* A packed block of rows from `row` times columns n_begin..<n_end. */
-static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, int64_t n_begin,
-                      int64_t n_end) {
+int64_t uspi_most_beside(void) { return uspi_variant()->most_rows; }
+
+size_t uspi_packed_rows_size(const uspi_gemm *g) {
+    return (size_t)(g->m * steps_of(g->k, g->compute) + LANES) * sizeof(uint32_t);
+}
+
+void uspi_pack_rows(const uspi_gemm *g, void *packed) {
+    uspi_pack_tile(g, 0, (int)g->m, 1, (int)g->m, packed);
+}
+
+/* Panels to be computed in the next of `turns` turns. */
+static int64_t panels_beside(const uspi_beside *beside, int64_t turns) {
+    const int64_t left = (beside->end - beside->column + PANEL - 1) / PANEL;
+    return (left + turns - 1) / turns;
+}
+
+coming uspi_beside_share(const uspi_beside *beside, int64_t turns, int64_t tiles, int64_t steps,
+                         int64_t tile) {
+    const int64_t depth = steps_of(beside->g->k, beside->g->compute);
+    const uint32_t *b = (const uint32_t *)beside->g->b + beside->column * depth;
+    return share_of(b, panels_beside(beside, turns) * depth, tiles, steps, tile);
+}
+
+void uspi_beside_run(uspi_beside *beside, int64_t turns) {
+    const uspi_gemm *g = beside->g;
     const kernel_variant *variant = uspi_variant();
+    const tile_function *kernels = g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
+    const int64_t steps = steps_of(g->k, g->compute);
     _Alignas(64) float tile[TALLEST * PANEL];
-    for (int64_t column = n_begin; column < n_end; column += PANEL) {
+    for (int64_t panels = panels_beside(beside, turns); panels > 0; panels--) {
+        const int64_t left = beside->end - beside->column;
+        const int columns = left < PANEL ? (int)left : PANEL;
+        const int narrow = columns <= PANEL / 2 ? variant->most_rows : 0;
+        const uint32_t *panel = (const uint32_t *)g->b + beside->column * steps;
+        const coming none = {(const char *)panel, 0};
+        kernels[narrow + g->m - 1](steps, beside->rows, panel, tile, none);
+        variant->finish(g, 0, (int)g->m, beside->column, columns, tile);
+        beside->column += PANEL;
+    }
+}
+
+/* A packed block of rows from `row` times columns n_begin..<n_end; with what is computed beside, whose
+ * turns are the panels of this block and of those that follow. */
+static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, int64_t n_begin,
+                      int64_t n_end, uspi_beside *beside, int64_t turns) {
+    const kernel_variant *variant = uspi_variant();
+    const int64_t others = beside ? a->tiles / 2 : 0, own = a->tiles - others;
+    _Alignas(64) float tile[TALLEST * PANEL];
+    for (int64_t column = n_begin; column < n_end; column += PANEL, turns--) {
         const int columns = n_end - column < PANEL ? (int)(n_end - column) : PANEL;
         const tile_function *kernels =
             columns <= PANEL / 2 ? a->kernels + variant->most_rows : a->kernels;
-        const uint32_t *panel = (const uint32_t *)g->b + column * a->steps;
-        /* the next panel, or the first for the next block of rows: a share with each tile */
+        const uint32_t *b = (const uint32_t *)g->b, *panel = b + column * a->steps;
+        /* asked for: the next panel, or the first for the next block of rows; then what is beside */
         const int64_t after = column + PANEL < n_end ? column + PANEL : n_begin;
-        const char *expected = (const char *)((const uint32_t *)g->b + after * a->steps);
-        const int64_t share = PANEL * (int64_t)sizeof(uint32_t) / a->tiles;
         for (int64_t t = 0; t < a->tiles; t++) {
             const int64_t begin = tile_begin(a->rows, a->tiles, t);
             const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - begin);
             if (g->residual) expect_end(g, row + begin, height, column);
-            const coming next = {expected + t * share * a->steps, share};
+            const coming next =
+                t < own ? share_of(b + after * a->steps, a->steps, own, a->steps, t)
+                        : uspi_beside_share(beside, turns, others, a->steps, t - own);
             kernels[height - 1](a->steps, a->words + begin * a->steps, panel, tile, next);
             variant->finish(g, row + begin, height, column, columns, tile);
         }
+        if (beside) uspi_beside_run(beside, turns);
     }
 }
 
 void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin,
-                   int64_t n_end, void *workspace, uspi_held_rows *held) {
+                   int64_t n_end, void *workspace, uspi_held_rows *held,
+                   const uspi_beside *beside) {
     const kernel_variant *variant = uspi_variant();
     const int64_t steps = steps_of(g->k, g->compute);
     const int64_t most = uspi_gemm_block(g->k, g->compute), all = m_end - m_begin;
@@ -93,6 +138,8 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
     const int packed = is_held(held, blocks, m_begin, m_end);
     uint32_t *words = (uint32_t *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
     tiled_factor a = {.words = words, .steps = steps};
+    const int64_t panels = (n_end - n_begin + PANEL - 1) / PANEL;
+    uspi_beside left = beside ? *beside : (uspi_beside){0};
     a.kernels = g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t row = m_begin + all * block / blocks;
@@ -103,6 +150,6 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
             const int height = (int)(tile_begin(a.rows, a.tiles, t + 1) - begin);
             uspi_pack_tile(g, row + begin, height, 1, height, words + begin * steps);
         }
-        run_block(g, &a, row, n_begin, n_end);
+        run_block(g, &a, row, n_begin, n_end, beside ? &left : NULL, (blocks - block) * panels);
     }
 }

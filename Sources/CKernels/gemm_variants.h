@@ -25,6 +25,14 @@ typedef struct coming {
     int64_t stride;
 } coming;
 
+/* Tile t's share of `depth` packed rows, for which `tiles` tiles of so many steps ask together. */
+static inline coming share_of(const uint32_t *rows, int64_t depth, int64_t tiles, int64_t steps,
+                              int64_t t) {
+    const int64_t bytes = depth * PANEL * (int64_t)sizeof(uint32_t), all = tiles * steps;
+    const int64_t stride = (bytes + all - 1) / all;
+    return (coming){(const char *)rows + t * steps * stride, stride};
+}
+
 /* tile[rows][PANEL] = A B over `steps` words; a is [steps][rows] words, b [steps][PANEL]. */
 typedef void (*tile_function)(int64_t steps, const void *a, const void *b, float *tile,
                               coming next);
@@ -142,6 +150,12 @@ void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums);
  * the existing ones); LANES words of slack behind the tile. */
 void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int width,
                     uint32_t *target);
+
+/* What is computed beside another product (see uspi_beside): tile t's share of the panels of the next
+ * of `turns` turns, for which `tiles` tiles of so many steps ask; and that turn. */
+coming uspi_beside_share(const uspi_beside *beside, int64_t turns, int64_t tiles, int64_t steps,
+                         int64_t tile);
+void uspi_beside_run(uspi_beside *beside, int64_t turns);
 
 /* Whether one block of rows is held already; notes what will be. */
 static inline int is_held(uspi_held_rows *held, int64_t blocks, int64_t begin, int64_t end) {

@@ -128,14 +128,32 @@ typedef struct right_place {
     int64_t piece, column;
 } right_place;
 
-/* All tiles times one piece of two panels; the last two tiles ask for what comes next. Their sums
- * are or wait at `sums`. */
-static void run_piece(const row_block *s, right_place at, right_place next, float *sums) {
+/* What is computed beside the product, and the turns that are left for it. */
+typedef struct other_product {
+    uspi_beside *beside;
+    int64_t turns;
+} other_product;
+
+/* What tile t asks for on its way: the last two for what comes next, those before for what is beside. */
+static coming expected(const row_block *s, int64_t depth, int64_t t, right_place next,
+                       other_product other) {
+    const int64_t tiles = s->tiles * s->groups, panel = t + 2 - tiles;
+    if (panel >= 0) {
+        const float *b = panel_piece(s, next.column + panel * PANEL, next.piece);
+        return share_of((const uint32_t *)b, 2 * depth, 1, 7 * depth, 0);
+    }
+    if (other.beside) return uspi_beside_share(other.beside, other.turns, tiles - 2, 7 * depth, t);
+    return (coming){(const char *)s->left, 0};
+}
+
+/* All tiles times one piece of two panels, and a turn of what is beside. Their sums are or wait at
+ * `sums`. */
+static void run_piece(const row_block *s, right_place at, right_place next, float *sums,
+                      other_product other) {
     const int64_t depth = (piece_begin(s, at.piece + 1) - piece_begin(s, at.piece)) / 2;
-    const int64_t tiles = s->tiles * s->groups;
     strassen_factors f = {.pairs = depth, .sums = s->right};
     for (int i = 0; i < 2; i++) f.panel[i] = panel_piece(s, at.column + i * PANEL, at.piece);
-    for (int64_t t = 0; t < tiles; t++) {
+    for (int64_t t = 0; t < s->tiles * s->groups; t++) {
         strassen_place c = place_of(s, t);
         c.column = at.column;
         c.first = at.piece == 0;
@@ -144,36 +162,34 @@ static void run_piece(const row_block *s, right_place at, right_place next, floa
         c.tile[1] = c.tile[0] + c.pairs * 2 * PANEL;
         f.left = left_factors(s, at.piece, t);
         f.makes_sums = t == 0;
-        coming soon = {(const char *)f.left, 0};
-        if (t + 2 >= tiles) {
-            const int64_t panel = t + 1 == tiles;
-            soon.at = (const char *)panel_piece(s, next.column + panel * PANEL, next.piece);
-            soon.stride = 2 * PANEL * (int64_t)sizeof(float) / 7 + 1;
-        }
-        s->variant->strassen_tile(&f, &c, soon);
+        s->variant->strassen_tile(&f, &c, expected(s, depth, t, next, other));
     }
+    if (other.beside) uspi_beside_run(other.beside, other.turns);
 }
 
 /* Pieces first..<end, which are packed, times columns n_begin..<n_end. */
 static void run_columns(const row_block *s, int64_t first, int64_t end, int64_t n_begin,
-                        int64_t n_end) {
+                        int64_t n_end, other_product *other) {
     const int64_t waiting = s->at_once < s->pieces ? s->pairs * s->groups * 2 : 0;
     for (int64_t column = n_begin; column < n_end; column += 2 * PANEL) {
         float *sums = s->sums + (column - n_begin) * waiting;
-        for (int64_t piece = first; piece < end; piece++) {
+        for (int64_t piece = first; piece < end; piece++, other->turns--) {
             right_place next = {piece + 1, column};
             if (next.piece == end) next = (right_place){first, column + 2 * PANEL};
             if (next.column >= n_end) next = (right_place){end % s->pieces, n_begin};
-            run_piece(s, (right_place){piece, column}, next, sums);
+            run_piece(s, (right_place){piece, column}, next, sums, *other);
         }
     }
 }
 
 void uspi_strassen_run(const uspi_gemm *g, int64_t group_rows, int64_t m_begin, int64_t m_end,
-                       int64_t n_begin, int64_t n_end, void *workspace, uspi_held_rows *held) {
+                       int64_t n_begin, int64_t n_end, void *workspace, uspi_held_rows *held,
+                       const uspi_beside *beside) {
     const int64_t unit = group_rows ? group_rows : 2, units = (m_end - m_begin + unit - 1) / unit;
     const int64_t most = uspi_strassen_block(group_rows) / unit;
-    const int64_t blocks = (units + most - 1) / most;
+    const int64_t blocks = (units + most - 1) / most, pairs = (n_end - n_begin) / (2 * PANEL);
+    uspi_beside left = beside ? *beside : (uspi_beside){0};
+    other_product other = {beside ? &left : NULL, blocks * pairs * pieces_of(g->k)};
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t row = m_begin + units * block / blocks * unit;
         const int64_t end = m_begin + units * (block + 1) / blocks * unit;
@@ -186,7 +202,7 @@ void uspi_strassen_run(const uspi_gemm *g, int64_t group_rows, int64_t m_begin, 
             for (int64_t t = 0; t < s.tiles * s.groups && !packed; t++) {
                 for (int64_t p = first; p < past; p++) pack_piece(&s, p, t);
             }
-            run_columns(&s, first, past, n_begin, n_end);
+            run_columns(&s, first, past, n_begin, n_end, &other);
         }
     }
 }

@@ -124,10 +124,12 @@ package enum SharedSums: Equatable {
 /// - sharing: large f32 products then take seven eighths of the multiplications (Strassen 1969, in
 ///   Winograd's form; see `uspi_strassen_run` for the rounding). A sample's result still does not
 ///   depend on what else is in the batch.
+/// - beside: a layer of few rows that is computed on the way.
 /// - Complexity: 2·m·n·k flops.
 package func multiply(
     _ a: MatrixView, _ b: PackedMatrix, rows m: Int, into c: MatrixView,
-    _ epilogue: Epilogue = Epilogue(), sharing: SharedSums = .none
+    _ epilogue: Epilogue = Epilogue(), sharing: SharedSums = .none,
+    beside: LinearBeside? = nil
 ) throws(USPError) {
     precondition(c.column == 1)
     if m == 0 || b.n == 0 { return }
@@ -142,10 +144,11 @@ package func multiply(
         held.withUnsafeMutableBufferPointer { held in
             nonisolated(unsafe) let held = held
             ThreadPool.shared.run(parts: tile.parts, slots: slots) { part, slot in
-                tile.run(job, part, workspace.base + slot * workspaceBytes, &held[slot])
+                tile.run(job, part, workspace.base + slot * workspaceBytes, &held[slot], beside)
             }
         }
     }
+    beside?.isDone = true
 }
 
 /// The group of rows that `uspi_strassen_run` is to be told; nil where it would not do or not pay.
@@ -162,7 +165,7 @@ func multiplyBlock(
     workspace: UnsafeMutableRawPointer
 ) {
     var job = kernelJob(a, b, rows: m, into: c, epilogue)
-    uspi_gemm_run(&job, 0, Int64(m), 0, Int64(b.n), workspace, nil)
+    uspi_gemm_run(&job, 0, Int64(m), 0, Int64(b.n), workspace, nil, nil)
 }
 
 /// A packed right operand wherever it lies.
@@ -179,7 +182,7 @@ extension PackedMatrix {
     }
 }
 
-private func kernelJob(
+func kernelJob(
     _ a: MatrixView, _ b: PackedView, rows m: Int, into c: MatrixView, _ epilogue: Epilogue
 ) -> uspi_gemm {
     var job = uspi_gemm()
@@ -278,22 +281,25 @@ struct ProductTile {
 
     func run(
         _ job: UnsafePointer<uspi_gemm>, _ part: Int, _ workspace: UnsafeMutableRawPointer,
-        _ held: inout uspi_held_rows
+        _ held: inout uspi_held_rows, _ other: LinearBeside?
     ) {
         let (rows, columns) = ranges(part)
         let (top, bottom) = (Int64(rows.lowerBound), Int64(rows.upperBound))
         let (left, right) = (Int64(columns.lowerBound), Int64(columns.upperBound))
-        if let strassenGroup {
-            uspi_strassen_run(
-                job, Int64(strassenGroup), top, bottom, left, right, workspace, &held)
-        } else {
-            uspi_gemm_run(job, top, bottom, left, right, workspace, &held)
+        func run(_ beside: UnsafePointer<uspi_beside>?) {
+            if let strassenGroup {
+                uspi_strassen_run(
+                    job, Int64(strassenGroup), top, bottom, left, right, workspace, &held, beside)
+            } else {
+                uspi_gemm_run(job, top, bottom, left, right, workspace, &held, beside)
+            }
         }
+        if var share = other?.share(part, of: parts) { run(&share) } else { run(nil) }
     }
 }
 
 /// Share `index` of `count` of 0..<extent, in whole units.
-private func share(_ index: Int, of count: Int, extent: Int, unit: Int) -> Range<Int> {
+func share(_ index: Int, of count: Int, extent: Int, unit: Int) -> Range<Int> {
     let units = ceilingDivision(extent, unit)
     return units * index / count * unit..<min(extent, units * (index + 1) / count * unit)
 }

@@ -9,7 +9,7 @@ import USPTensor
 /// asked.
 final class TransferRun {
     private let plan: TransferPlan
-    private var modulations: [Tensor]?
+    private var modulations: [Modulation]?
 
     init(_ plan: TransferPlan) { self.plan = plan }
 
@@ -114,7 +114,7 @@ final class TransferRun {
 
     /// One of the six chunks of a block's modulation at the plan's time and label.
     private func modulation(_ block: Int, _ chunk: Int) throws(USPError) -> [Float] {
-        let all: [Tensor]
+        let all: [Modulation]
         if let present = modulations {
             all = present
         } else {
@@ -126,8 +126,9 @@ final class TransferRun {
                 .blocks
             modulations = all
         }
-        let width = all[block].count / 6
-        return Array(all[block].values[chunk * width..<(chunk + 1) * width])
+        let values = try all[block].value().values
+        let width = values.count / 6
+        return Array(values[chunk * width..<(chunk + 1) * width])
     }
 }
 

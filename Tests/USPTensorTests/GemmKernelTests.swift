@@ -183,7 +183,7 @@ private struct ProductOperands {
 
     private func runJob(_ job: inout uspi_gemm, splits: Bool, _ scratch: UnsafeMutableRawPointer) {
         guard splits else {
-            uspi_gemm_run(&job, 0, job.m, 0, job.n, scratch, nil)
+            uspi_gemm_run(&job, 0, job.m, 0, job.n, scratch, nil, nil)
             return
         }
         let panel = uspi_gemm_panel()
@@ -192,7 +192,7 @@ private struct ProductOperands {
             for column in stride(from: 0, to: job.n, by: Int(panel)) {
                 uspi_gemm_run(
                     &job, row, min(row + 5, job.m), column, min(column + panel, job.n), scratch,
-                    &held)
+                    &held, nil)
             }
         }
     }

@@ -6,8 +6,8 @@ import USPTensor
 /// Shift, scale and gate of every block for each sample; any number of forward passes at the same
 /// times and labels may use it.
 package struct DiTConditioning {
-    /// One `[B, 6·D]` a block.
-    package let blocks: [Tensor]
+    /// One `[B, 6·D]` a block, computed with the first pass that uses it.
+    package let blocks: [Modulation]
     /// `[B, 2·D]`: shift and scale of the final layer.
     package let final: Tensor
 
@@ -52,7 +52,7 @@ package struct DistinctConditions: Equatable {
 }
 
 extension DiT {
-    /// Embeds times and labels and projects them for every block.
+    /// Embeds times and labels, to be projected for every block.
     ///
     /// A time is embedded once, however many samples have it; so is a pair of time and label
     /// projected once: a sampler's step costs one time, and one projection for each label.
@@ -83,15 +83,15 @@ extension DiT {
             condition = try precise.add(precise.embedding(times, distinct.timeRows), label)
         }
         let activated = try precise.activate(condition, .silu)
-        func project(_ layer: LinearLayer) throws(USPError) -> Tensor {
-            let projected = try layer.forward(activated, in: context)
-            return distinct.labels.count == t.count
-                ? projected : try context.embedding(projected, distinct.rows)
+        let rows = distinct.labels.count == t.count ? nil : distinct.rows
+        func projection(_ layer: LinearLayer) -> Modulation {
+            Modulation(activated, layer, rows: rows, in: context)
         }
-        var modulations: [Tensor] = []
-        for block in blocks {
-            if let layer = block.modulation { modulations.append(try project(layer)) }
+        let modulations = blocks.compactMap { $0.modulation.map(projection) }
+        if context.tape != nil {
+            for modulation in modulations { _ = try modulation.value() }
         }
-        return DiTConditioning(blocks: modulations, final: try project(finalModulation))
+        return DiTConditioning(
+            blocks: modulations, final: try projection(finalModulation).value())
     }
 }

@@ -52,6 +52,11 @@ package struct LinearLayer {
         try context.linear(x, weight, bias, options)
     }
 
+    /// To be computed beside another product; nil: `forward` has to do it.
+    package func beside(_ x: Tensor, in context: Context) throws(USPError) -> LinearBeside? {
+        try context.linearBeside(x, weight, bias)
+    }
+
     package var tensors: [Tensor] { [weight] + (bias.map { [$0] } ?? []) }
 }
 

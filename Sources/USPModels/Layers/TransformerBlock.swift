@@ -85,12 +85,13 @@ package struct TransformerBlock {
     ///   blocks, else nil
     /// - overwritesInput: without a tape the result takes x's memory
     /// - recomputesHidden: do not keep the hidden layer for the gradient, compute it again
-    /// - leavesResultUndefined: see `LinearOptions`
+    /// - leavesResultUndefined, beside: see `LinearOptions`
     /// - context: its `random`, if any, is this block's own stream
     /// - Returns: `[B, T, D]`, f32
     package func forward(
         _ x: Tensor, modulation: Tensor? = nil, overwritesInput: Bool = false,
-        recomputesHidden: Bool = false, leavesResultUndefined: Bool = false, in context: Context
+        recomputesHidden: Bool = false, leavesResultUndefined: Bool = false,
+        beside: LinearBeside? = nil, in context: Context
     ) throws(USPError) -> Tensor {
         let type = context.activationType
         func chunk(_ index: Int) -> Chunk? {
@@ -109,7 +110,7 @@ package struct TransformerBlock {
             h,
             LinearOptions(
                 activation: configuration.activation, output: type,
-                recomputesActivationInput: recomputesHidden), in: context)
+                recomputesActivationInput: recomputesHidden, beside: beside), in: context)
         return try fc2.forward(
             h,
             LinearOptions(
@@ -142,7 +143,7 @@ package struct TransformerBlock {
 /// - recomputes: instead of keeping it for the gradient
 /// - modulations: one for each block, or none
 package func runBlocks(
-    _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Tensor] = [],
+    _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Modulation] = [],
     recomputes: Recomputation = .nothing, in context: Context
 ) throws(USPError) -> Tensor {
     if context.tape == nil && context.random == nil {
@@ -152,7 +153,7 @@ package func runBlocks(
     var x = x
     for (index, block) in blocks.enumerated() {
         let own = context.with(random: context.random?.stream("block").stream(index))
-        let modulation = modulations.isEmpty ? nil : modulations[index]
+        let modulation = modulations.isEmpty ? nil : try modulations[index].value()
         guard recomputes == .blocks else {
             x = try block.forward(
                 x, modulation: modulation, recomputesHidden: recomputes == .hidden, in: own)
@@ -168,18 +169,20 @@ package func runBlocks(
     return x
 }
 
-/// Each group of samples through all blocks, the result in its place.
+/// Each group of samples through all blocks, the result in its place; a block's modulation is computed
+/// beside the first layer of the MLP before it.
 private func runInPlace(
-    _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Tensor],
+    _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Modulation],
     in context: Context
 ) throws(USPError) {
     for samples in sampleGroups(x.shape[0], tokens: x.shape[1]) {
         let part = try x.detachedRows(samples)
         for (index, block) in blocks.enumerated() {
-            let modulation = modulations.isEmpty ? nil : modulations[index]
+            let modulation = modulations.isEmpty ? nil : try modulations[index].value()
+            let next = index + 1 < modulations.count ? try modulations[index + 1].beside() : nil
             _ = try block.forward(
                 part, modulation: modulation?.detachedRows(samples), overwritesInput: true,
-                in: context)
+                beside: next, in: context)
         }
     }
 }

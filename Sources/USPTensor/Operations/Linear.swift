@@ -20,11 +20,14 @@ package struct LinearOptions {
     /// Where the gradient alone is wanted, of a part that is run again: no product is taken that it
     /// does not need, and the result's content is then undefined.
     package var leavesResultUndefined = false
+    /// A layer of few rows to be computed on the way.
+    package var beside: LinearBeside?
 
     package init(
         activation: Activation = .none, gate: Chunk? = nil, residual: Tensor? = nil,
         overwritesResidual: Bool = false, output: DType = .float32,
-        recomputesActivationInput: Bool = false, leavesResultUndefined: Bool = false
+        recomputesActivationInput: Bool = false, leavesResultUndefined: Bool = false,
+        beside: LinearBeside? = nil
     ) {
         self.activation = activation
         self.gate = gate
@@ -33,6 +36,7 @@ package struct LinearOptions {
         self.output = output
         self.recomputesActivationInput = recomputesActivationInput
         self.leavesResultUndefined = leavesResultUndefined
+        self.beside = beside
     }
 }
 
@@ -53,7 +57,8 @@ extension Context {
         let call = try LinearCall(self, x, weight, bias, options)
         let y = try call.forward(
             x, residual: options.residual,
-            into: options.overwritesResidual && tape == nil ? options.residual : nil)
+            into: options.overwritesResidual && tape == nil ? options.residual : nil,
+            beside: options.beside)
         tape?.record(
             y, inputs: [x, weight, bias, options.gate?.tensor, options.residual],
             backward: call.backward)
@@ -126,7 +131,7 @@ private final class LinearCall {
     var period: Int { rows / max(gate?.tensor.shape.rows ?? 1, 1) }
 
     func forward(
-        _ x: Tensor, residual: Tensor?, into target: Tensor?
+        _ x: Tensor, residual: Tensor?, into target: Tensor?, beside: LinearBeside?
     ) throws(USPError) -> Tensor {
         let y: Tensor
         if let target {
@@ -152,19 +157,20 @@ private final class LinearCall {
         }
         epilogue.gate = gate.map { (UnsafePointer($0.pointer), $0.rowStride, period) }
         epilogue.residual = residual.map { (UnsafePointer($0.floats), outputs) }
-        try product(x, into: y, epilogue)
+        try product(x, into: y, epilogue, beside: beside)
         return y
     }
 
     /// x·Wᵀ + b, with the rest of an epilogue.
     private func product(
-        _ x: Tensor, into y: Tensor, _ rest: Epilogue = Epilogue()
+        _ x: Tensor, into y: Tensor, _ rest: Epilogue = Epilogue(), beside: LinearBeside? = nil
     ) throws(USPError) {
         var epilogue = rest
         epilogue.bias = bias.map { UnsafePointer($0.floats) }
         let right = try packed(weight: weight, use: .forward, compute: context.compute)
         try multiply(
-            MatrixView(x), right, rows: rows, into: MatrixView(y), epilogue, sharing: sharing)
+            MatrixView(x), right, rows: rows, into: MatrixView(y), epilogue, sharing: sharing,
+            beside: beside)
     }
 
     /// Room for x·Wᵀ + b.
