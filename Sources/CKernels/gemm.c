@@ -100,8 +100,8 @@ void uspi_beside_run(uspi_beside *beside, int64_t turns) {
     }
 }
 
-/* A packed block of rows from `row` times columns n_begin..<n_end; with what is computed beside, whose
- * turns are the panels of this block and of those that follow. */
+/* A packed block of rows from `row` times columns n_begin..<n_end; and what is computed beside, in as
+ * many turns as this block and those that follow have panels. */
 static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, int64_t n_begin,
                       int64_t n_end, uspi_beside *beside, int64_t turns) {
     const kernel_variant *variant = uspi_variant();
@@ -112,7 +112,7 @@ static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, in
         const tile_function *kernels =
             columns <= PANEL / 2 ? a->kernels + variant->most_rows : a->kernels;
         const uint32_t *b = (const uint32_t *)g->b, *panel = b + column * a->steps;
-        /* asked for: the next panel, or the first for the next block of rows; then what is beside */
+        /* asked for: the next panel, or the first for the next block; then what is beside */
         const int64_t after = column + PANEL < n_end ? column + PANEL : n_begin;
         for (int64_t t = 0; t < a->tiles; t++) {
             const int64_t begin = tile_begin(a->rows, a->tiles, t);

@@ -29,7 +29,7 @@ typedef struct coming {
 static inline coming share_of(const uint32_t *rows, int64_t depth, int64_t tiles, int64_t steps,
                               int64_t t) {
     const int64_t bytes = depth * PANEL * (int64_t)sizeof(uint32_t), all = tiles * steps;
-    const int64_t stride = (bytes + all - 1) / all;
+    const int64_t stride = all ? (bytes + all - 1) / all : 0;
     return (coming){(const char *)rows + t * steps * stride, stride};
 }
 
@@ -151,8 +151,8 @@ void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums);
 void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int width,
                     uint32_t *target);
 
-/* What is computed beside another product (see uspi_beside): tile t's share of the panels of the next
- * of `turns` turns, for which `tiles` tiles of so many steps ask; and that turn. */
+/* What is computed beside another product (see uspi_beside): a tile's share of the panels of the
+ * next of `turns` turns, for which `tiles` tiles of so many steps ask; and that turn. */
 coming uspi_beside_share(const uspi_beside *beside, int64_t turns, int64_t tiles, int64_t steps,
                          int64_t tile);
 void uspi_beside_run(uspi_beside *beside, int64_t turns);

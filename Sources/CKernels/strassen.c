@@ -1,8 +1,8 @@
 /* Products in f32 with seven eighths of the multiplications: blocks of rows as in gemm.c, tiles of
  * two times two by strassen_tile.h.
  *
- * A's factors are made when a block is packed; the sums of B with a block's first tile, for a pair of
- * panels and a piece of k, which then stay in the second-level cache. */
+ * A's factors are made when a block is packed; the sums of B, which then stay in the second-level
+ * cache, with a block's first tile, for a pair of panels and a piece of k. */
 #include "gemm_variants.h"
 #include "strassen.h"
 
@@ -17,7 +17,7 @@ typedef struct row_block {
     int64_t pairs, tiles; /* of a group */
     int64_t pieces;       /* of k */
     int64_t at_once;      /* pieces that are packed at once: all of them, or one */
-    float *quarter[2][2]; /* parts of a tile's even and odd rows as they are packed, by halves of k */
+    float *quarter[2][2]; /* of a tile, being packed: even and odd rows, by halves of k */
     float *left;          /* A's factors: [piece of those packed at once][tile] */
     float *right;         /* B's sums */
     float *sums;          /* of C: [tile][2][2 pairs][PANEL], for each two panels if they wait */
@@ -134,7 +134,7 @@ typedef struct other_product {
     int64_t turns;
 } other_product;
 
-/* What tile t asks for on its way: the last two for what comes next, those before for what is beside. */
+/* What tile t asks for on its way: the last two for what comes next, the others for what is beside. */
 static coming expected(const row_block *s, int64_t depth, int64_t t, right_place next,
                        other_product other) {
     const int64_t tiles = s->tiles * s->groups, panel = t + 2 - tiles;

@@ -1,8 +1,8 @@
 /* One tile of a product by Winograd's form of Strassen's method: seven products of half the depth
  * instead of eight (Strassen 1969; Winograd 1971; e.g. Huang et al. 2016).
  *
- * What is halved lies close together: A's even and odd rows, the two halves of a piece of k, B's two
- * panels.
+ * What is halved lies close together: A's even and odd rows, the two halves of a piece of k, two
+ * panels of B.
  *   S1 = A21 + A22, S2 = S1 - A11, S3 = A11 - A21, S4 = A12 - S2
  *   T1 = B12 - B11, T2 = B22 - T1, T3 = B22 - B12, T4 = B21 - T2
  *   C11 = A11 B11 + A12 B21,  U = A11 B11 + S2 T2,  V = S1 T1,  W = U + S3 T3

@@ -77,3 +77,11 @@ private func whatIsBesideHasTheBitsOfALayer(_ test: BesideCase, _ compute: DType
         try Context().linearBeside(few, try Tensor.zeros([40, 9]), nil)
     }
 }
+
+@Test private func aSumOfNothingIsTheBias() throws {
+    let bias = try Tensor([3], [1, 2, 3])
+    for rows in [1, 40] {
+        let y = try Context().linear(try Tensor([rows, 0]), try Tensor([3, 0]), bias)
+        #expect(y.values == (0..<rows).flatMap { _ in bias.values })
+    }
+}

@@ -63,12 +63,12 @@ typedef struct uspi_held_rows {
     int64_t begin, end;
 } uspi_held_rows;
 
-/* Columns of a product of few rows that are computed beside another product: reading its weights from
- * memory is most of its work, and they are asked for during the other's multiplications. */
+/* Columns of a product of few rows that are computed beside another product: reading its weights
+ * from memory is most of its work, and they are asked for during the other's multiplications. */
 typedef struct uspi_beside {
     const uspi_gemm *g;               /* at most uspi_most_beside() rows */
     const void *rows;                 /* A, packed by uspi_pack_rows */
-    int64_t column, end;              /* the columns to be computed; column is a multiple of the panel */
+    int64_t column, end;              /* to be computed; column is a multiple of the panel */
 } uspi_beside;
 
 /* Rows of a product that can be computed beside another one, at most. */
@@ -79,8 +79,8 @@ size_t uspi_packed_rows_size(const uspi_gemm *g);
 void uspi_pack_rows(const uspi_gemm *g, void *packed);
 
 /* Compute rows m_begin..<m_end and columns n_begin..<n_end of C on the calling thread, and all of
- * `beside`. n_begin is a multiple of the panel; n_end is too, or it is n. `held` and `beside` may be
- * NULL. */
+ * `beside`. n_begin is a multiple of the panel; n_end is too, or it is n. `held` and `beside` may
+ * be NULL. */
 void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin,
                    int64_t n_end, void *workspace, uspi_held_rows *held,
                    const uspi_beside *beside);
