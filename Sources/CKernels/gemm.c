@@ -6,7 +6,8 @@
 #include "convert.h"
 #include "gemm_variants.h"
 
-enum { MOST_BLOCK = 252, LEAST_BLOCK = 112, TALLEST = 14 };
+enum { MOST_BLOCK = 252, LEAST_BLOCK = 112, TALLEST = 14,
+       STEPS_ACROSS = 16 /* of rows that lie across, packed at once */ };
 
 /* Three quarters of a second-level cache of 1 MiB, within the bounds above. */
 int64_t uspi_gemm_block(int64_t k, int32_t compute) {
@@ -56,6 +57,22 @@ static void expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t column
         __builtin_prefetch(residual);
         __builtin_prefetch(residual + 64);
         residual += g->residual_row * (int64_t)sizeof(float);
+    }
+}
+
+/* Rows that lie across are packed by few steps for all tiles, which share cache lines. */
+static void pack_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, uint32_t *words) {
+    uspi_gemm part = *g;
+    const int64_t most = g->a_col == 1 ? g->k : STEPS_ACROSS;
+    for (int64_t k = 0; k < g->k; k += part.k) {
+        part.k = g->k - k < most ? g->k - k : most;
+        part.a = element(g->a, k * g->a_col, g->a_type);
+        for (int64_t t = 0; t < a->tiles; t++) {
+            const int64_t begin = tile_begin(a->rows, a->tiles, t);
+            const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - begin);
+            uint32_t *tile = words + begin * a->steps + steps_of(k, g->compute) * height;
+            uspi_pack_tile(&part, row + begin, height, 1, height, tile);
+        }
     }
 }
 
@@ -145,11 +162,7 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
         const int64_t row = m_begin + all * block / blocks;
         a.rows = m_begin + all * (block + 1) / blocks - row;
         a.tiles = (a.rows + variant->most_rows - 1) / variant->most_rows;
-        for (int64_t t = 0; t < a.tiles && !packed; t++) {
-            const int64_t begin = tile_begin(a.rows, a.tiles, t);
-            const int height = (int)(tile_begin(a.rows, a.tiles, t + 1) - begin);
-            uspi_pack_tile(g, row + begin, height, 1, height, words + begin * steps);
-        }
+        if (!packed) pack_block(g, &a, row, words);
         run_block(g, &a, row, n_begin, n_end, beside ? &left : NULL, (blocks - block) * panels);
     }
 }

@@ -53,8 +53,9 @@ typedef struct lanes_source {
 } lanes_source;
 
 /* Write word s of lane l to target[s * target_stride + l] for the existing lanes, and zeros for
- * lanes up to `width`. May write up to LANES words at each step, so that a target_stride below
- * LANES needs LANES words of slack behind it, and later steps are written later. */
+ * lanes up to `width`. With k_stride == 1 it may write up to LANES words at each step, so that a
+ * target_stride below LANES needs LANES words of slack behind it, and later steps are written
+ * later. */
 typedef void (*pack_function)(const lanes_source *source, int64_t k, int width, int32_t compute,
                               uint32_t *target, int64_t target_stride);
 

@@ -66,13 +66,13 @@ extension DType {
     }
 }
 
-/// Packs B `[k, n]`, a panel range a thread.
+/// Packs B `[k, n]`, ranges of panels by threads: wide ones, for its rows are read along them.
 func pack(
     _ b: MatrixView, k: Int, n: Int, compute: DType, into packed: UnsafeMutableRawPointer
 ) {
     let panel = Int(uspi_gemm_panel())
     let panels = (n + panel - 1) / panel
-    let grain = max(1, (1 << 16) / max(k * panel, 1))
+    let grain = max(1, panels / 8, (1 << 16) / max(k * panel, 1))
     parallelRanges(panels, grain: grain) { range in
         uspi_pack_b(
             b.pointer, Int64(b.row), Int64(b.column), b.dtype.kernel, Int64(k), Int64(n),
