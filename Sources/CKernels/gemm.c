@@ -40,23 +40,22 @@ void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums) {
     }
 }
 
-/* Ask for what the end of a tile reads and writes, while its sums are still to be made. Asking for
- * lines to write to is one instruction on every x86-64: those without it skip it. */
+/* Asking for lines to write to is one instruction on every x86-64: those without it skip it. */
 #if defined(__x86_64__)
 __attribute__((target("prfchw")))
 #endif
-static void expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t column) {
+void uspi_expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int64_t column) {
     const int64_t bytes = PANEL * (g->c_type == USPI_BF16 ? 2 : 4);
     const char *c = element(g->c, row * g->c_row + column, g->c_type);
     const char *residual = g->residual
         ? (const char *)(g->residual + row * g->residual_row + column) : NULL;
     for (int i = 0; i < rows; i++) {
         for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(c + at, 1);
-        c = element(c, g->c_row, g->c_type);
+        c = element(c, apart * g->c_row, g->c_type);
         if (!residual) continue;
         __builtin_prefetch(residual);
         __builtin_prefetch(residual + 64);
-        residual += g->residual_row * (int64_t)sizeof(float);
+        residual += apart * g->residual_row * (int64_t)sizeof(float);
     }
 }
 
@@ -134,7 +133,7 @@ static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, in
         for (int64_t t = 0; t < a->tiles; t++) {
             const int64_t begin = tile_begin(a->rows, a->tiles, t);
             const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - begin);
-            if (g->residual) expect_end(g, row + begin, height, column);
+            if (g->residual) uspi_expect_end(g, row + begin, height, 1, column);
             const coming next =
                 t < own ? share_of(b + after * a->steps, a->steps, own, a->steps, t)
                         : uspi_beside_share(beside, turns, others, a->steps, t - own);

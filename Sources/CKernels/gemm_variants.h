@@ -152,6 +152,10 @@ void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums);
 void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int width,
                     uint32_t *target);
 
+/* Ask for what the end of a tile reads and writes, while its sums are still to be made: rows `apart`
+ * from one to the next. */
+void uspi_expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int64_t column);
+
 /* What is computed beside another product (see uspi_beside): a tile's share of the panels of the
  * next of `turns` turns, for which `tiles` tiles of so many steps ask; and that turn. */
 coming uspi_beside_share(const uspi_beside *beside, int64_t turns, int64_t tiles, int64_t steps,

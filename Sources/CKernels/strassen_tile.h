@@ -36,21 +36,6 @@ INLINE void add_interleaved(int rows, float *to, const float *x, const float *y)
     }
 }
 
-/* Ask for what the end of a quarter of a tile reads and writes. */
-static void expect_quarter(const strassen_place *c, int odd, int rows, int panel) {
-    const uspi_gemm *g = c->g;
-    const int64_t row = c->row + odd, column = c->column + panel * PANEL;
-    const int64_t bytes = PANEL * (g->c_type == USPI_BF16 ? 2 : 4);
-    for (int i = 0; i < rows; i++) {
-        const char *to = element(g->c, (row + 2 * i) * g->c_row + column, g->c_type);
-        for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(to + at);
-        if (!g->residual) continue;
-        const float *residual = g->residual + (row + 2 * i) * g->residual_row + column;
-        __builtin_prefetch(residual);
-        __builtin_prefetch(residual + 16);
-    }
-}
-
 /* tile (+)= A B over a piece of k, and the end of the product after the last one. The first tile
  * makes the sums of B as it reads them. */
 static void strassen_tile(const strassen_factors *f, const strassen_place *c, coming next) {
@@ -76,30 +61,32 @@ static void strassen_tile(const strassen_factors *f, const strassen_place *c, co
         PRODUCT(f->makes_sums ? form : PLAIN, s, f->makes_sums ? &right : &made, from, to);        \
     } while (0)
 #define EXPECT(odd, panel)                                                                         \
-    if (c->last) expect_quarter(c, odd, odd ? odd_rows : rows, panel)
+    if (c->last) {                                                                                 \
+        uspi_expect_end(c->g, c->row + odd, odd ? odd_rows : rows, 2, c->column + panel * PANEL);  \
+    }
 #define END(odd, panel, tile)                                                                      \
     if (c->last) {                                                                                 \
         finish_interleaved(c->g, c->row + odd, odd ? odd_rows : rows, c->column + panel * PANEL,   \
                            tile);                                                                  \
     }
-    EXPECT(0, 0);
+    EXPECT(0, 0)
     QUARTER(A11, b11, NULL, u);
     if (kept) add_interleaved(rows, c11, c11, u);
     QUARTER(A12, b21, kept ? c11 : u, c11);
     END(0, 0, c11)
     SUM(DOUBLE_DIFFERENCE, S2, T2, b22, b12, b11, u, u);
     SUM(DIFFERENCE, S1, T1, b12, b11, NULL, u, v);
-    EXPECT(0, 1);
+    EXPECT(0, 1)
     if (kept) add_interleaved(rows, c12, c12, v);
     QUARTER(S4, b22, kept ? c12 : v, c12);
     END(0, 1, c12)
-    EXPECT(1, 1);
+    EXPECT(1, 1)
     SUM(DIFFERENCE, S3, T3, b22, b12, NULL, NULL, w);
     add_interleaved(rows, u, u, w);
     if (kept) add_interleaved(rows, w, w, c22);
     add_interleaved(rows, c22, v, w);
     END(1, 1, c22)
-    EXPECT(1, 0);
+    EXPECT(1, 0)
     if (kept) add_interleaved(rows, c21, c21, u);
     SUM(DIFFERENCE, A22, T4, b21, t2, NULL, kept ? c21 : u, c21);
     END(1, 0, c21)

@@ -66,6 +66,15 @@ extension Context {
     }
 }
 
+/// Throws `.shape` unless x `[.., K]`, weight `[N, ..]` with N·K elements and bias `[N]` are a layer.
+func requireLinear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) throws(USPError) {
+    try require(
+        x.shape.rank > 0 && weight.shape.rank > 0
+            && weight.count == weight.shape[0] * x.shape[-1], .shape,
+        "linear: input \(x.shape), weight \(weight.shape)")
+    if let bias { try expect(bias, [weight.shape[0]], "linear: bias") }
+}
+
 /// One application of a linear layer: what its gradient needs of its forward pass.
 private final class LinearCall {
     let context: Context
@@ -110,10 +119,7 @@ private final class LinearCall {
         let values = [x, weight, bias, options.gate?.tensor, options.residual]
         records = context.tape != nil && values.contains { $0?.node.requiresGradient == true }
         kept = records && (weight.node.requiresGradient || recomputesBefore) ? Kept(x) : nil
-        try require(
-            x.shape.rank > 0 && weight.shape.rank > 0 && weight.count == outputs * inputs, .shape,
-            "linear: input \(x.shape), weight \(weight.shape)")
-        if let bias { try expect(bias, [outputs], "linear: bias") }
+        try requireLinear(x, weight, bias)
         if let residual = options.residual {
             try require(
                 residual.count == rows * outputs && output == .float32, .shape,

@@ -57,10 +57,7 @@ extension Context {
         guard tape == nil, x.count > 0, weight.count > 0,
             x.shape.rows <= Int(uspi_most_beside())
         else { return nil }
-        try require(
-            weight.shape.rank == 2 && weight.shape[1] == x.shape[-1], .shape,
-            "linear: input \(x.shape), weight \(weight.shape)")
-        if let bias { try expect(bias, [weight.shape[0]], "linear: bias") }
+        try requireLinear(x, weight, bias)
         return try LinearBeside(self, x, weight, bias)
     }
 }
