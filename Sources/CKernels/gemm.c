@@ -6,13 +6,13 @@
 #include "convert.h"
 #include "gemm_variants.h"
 
-enum { MOST_BLOCK = 252, LEAST_BLOCK = 112, TALLEST = 14,
+enum { MOST_BLOCK = 252, LEAST_BLOCK = 56, TALLEST = 14,
        STEPS_ACROSS = 16 /* of rows that lie across, packed at once */ };
 
-/* Three quarters of a second-level cache of 1 MiB, within the bounds above. */
+/* Half of a second-level cache of 1 MiB, within the bounds above. */
 int64_t uspi_gemm_block(int64_t k, int32_t compute) {
     const int64_t steps = steps_of(k, compute);
-    const int64_t fitting = (768 << 10) / (int64_t)sizeof(uint32_t) / (steps < 1 ? 1 : steps);
+    const int64_t fitting = (512 << 10) / (int64_t)sizeof(uint32_t) / (steps < 1 ? 1 : steps);
     return fitting < LEAST_BLOCK ? LEAST_BLOCK : fitting > MOST_BLOCK ? MOST_BLOCK : fitting;
 }
 
