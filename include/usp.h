@@ -107,7 +107,8 @@ typedef enum usp_status {
     USP_ERROR_MEMORY = -8,          /* the system has not that much memory                    */
     USP_ERROR_CANCELLED = -9,       /* a progress callback or a cancel function stopped it    */
     USP_ERROR_CALLBACK = -10,       /* a callback of the host reported a failure              */
-    USP_ERROR_INTERNAL = -11        /* a defect of the library: please report it              */
+    USP_ERROR_INTERNAL = -11,       /* a defect of the library: please report it              */
+    USP_ERROR_NOT_FINITE = -12      /* a loss or a prediction is infinite or no number        */
 } usp_status;
 
 /* The sentence of the last failure on this thread: where, what, expected and got, such as
@@ -713,7 +714,7 @@ USP_API USP_CHECK usp_status usp_diffusion_noise(
  *   out  [B, C, H, W]  f32
  * options.method: "ddpm" (NULL), "ddim", "dpm++" (DPM-Solver++ 2M) or "dpm++sde"; options.steps
  * must be 0 or usp_diffusion_steps: the respacing says how many.
- * Errors: ARGUMENT naming the step at which the model returned a value that is not finite. */
+ * Errors: NOT_FINITE naming the step at which the model returned such a value. */
 USP_API USP_CHECK usp_status usp_diffusion_sample(
     const usp_diffusion *diffusion, const usp_denoiser *denoiser, const usp_tensor *z,
     const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
@@ -903,8 +904,8 @@ USP_API void usp_trainer_free(usp_trainer *trainer);
  *   noise                   f32  of the inputs' shape (DiT, SiT), the latents' (VAE), or [B, T]
  *                                (MAE's masking); NULL draws it
  *   out_loss                mean over the batch; may be NULL
- * Errors: CANCELLED; INTERNAL naming the step if the loss is not finite. Parameters are then as
- * before the step. */
+ * Errors: CANCELLED; NOT_FINITE naming the step if the loss is. Parameters are then as before
+ * the step. */
 USP_API USP_CHECK usp_status usp_trainer_step(
     usp_trainer *trainer, const usp_tensor *inputs, const usp_tensor *labels,
     const usp_tensor *times, const usp_tensor *noise, float *out_loss);

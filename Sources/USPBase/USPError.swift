@@ -13,6 +13,7 @@ public enum ErrorKind: Int32, Sendable {
     case cancelled = -9
     case callback = -10
     case `internal` = -11
+    case notFinite = -12
 }
 
 /// A failure with a message that names what, where, expected and got.

@@ -57,6 +57,7 @@ private func statusName(_ status: usp_status) -> StaticString {
     case USP_ERROR_CANCELLED: "USP_ERROR_CANCELLED"
     case USP_ERROR_CALLBACK: "USP_ERROR_CALLBACK"
     case USP_ERROR_INTERNAL: "USP_ERROR_INTERNAL"
+    case USP_ERROR_NOT_FINITE: "USP_ERROR_NOT_FINITE"
     default: "USP_ERROR_UNKNOWN"
     }
 }

@@ -21,7 +21,7 @@ extension GaussianDiffusion {
     /// - latents: the noise to start from, `[B, C, H, W]`; not changed.
     /// - noise: drawn once for each step, also for the last, which does not use it (as the
     ///   original, so that seeds mean the same).
-    /// - Throws: `.shape`, `.dtype`; `.argument` with the step if the model's output is not finite.
+    /// - Throws: `.shape`, `.dtype`; `.notFinite` with the step if the model's output is.
     package func sampleAncestral(
         _ denoiser: @escaping Denoiser, latents: Tensor, noise: NoiseSource,
         options: GaussianSamplingOptions = GaussianSamplingOptions()

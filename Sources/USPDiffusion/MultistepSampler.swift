@@ -10,7 +10,7 @@ extension GaussianDiffusion {
     ///
     /// - latents: the noise to start from, `[B, C, H, W]`; not changed.
     /// - noise: nil is the deterministic solver; else drawn once for each step but the last.
-    /// - Throws: `.shape`, `.dtype`; `.argument` with the step if the model's output is not finite.
+    /// - Throws: `.shape`, `.dtype`; `.notFinite` with the step if the model's output is.
     package func sampleMultistep(
         _ denoiser: @escaping Denoiser, latents: Tensor, noise: NoiseSource? = nil,
         options: GaussianSamplingOptions = GaussianSamplingOptions()

@@ -55,7 +55,7 @@ struct SamplingRun {
 
     /// Calls the model with one time for the whole batch.
     ///
-    /// - Throws: `.argument` if a value is not finite, with the step; `.shape`; the model's errors.
+    /// - Throws: `.notFinite` with the step; `.shape`; the model's errors.
     mutating func predict(
         _ x: Tensor, time: Double, doubled: Bool? = nil
     ) throws(USPError) -> Prediction {
@@ -99,7 +99,7 @@ struct SamplingRun {
             throw error.at("\(place), \(position)")
         }
         try require(
-            prediction.isFinite, .argument,
+            prediction.isFinite, .notFinite,
             "\(place), \(position): the model returned a value that is not finite at time \(time)")
         return prediction
     }

@@ -23,7 +23,7 @@ extension Transport {
     /// Noise to data along dx/dt = v(x, t), or data to noise.
     ///
     /// - latents: `[B, C, H, W]` f32; not changed.
-    /// - Throws: `.shape`; `.argument` with the step if the model's output is not finite.
+    /// - Throws: `.shape`; `.notFinite` with the step if the model's output is.
     package func sampleFlow(
         _ denoiser: @escaping Denoiser, latents: Tensor, _ options: FlowOptions = FlowOptions()
     ) throws(USPError) -> Tensor {

@@ -45,8 +45,8 @@ extension Transport {
     /// Noise to data; draws noise once for each step but the last.
     ///
     /// - latents: `[B, C, H, W]` f32; not changed.
-    /// - Throws: `.shape`; `.argument` for sizes that cannot be, and with the step if the model's
-    ///   output is not finite.
+    /// - Throws: `.shape`; `.argument` for sizes that cannot be; `.notFinite` with the step if the
+    ///   model's output is.
     package func sampleStochastic(
         _ denoiser: @escaping Denoiser, latents: Tensor, noise: NoiseSource,
         _ options: StochasticOptions = StochasticOptions()

@@ -71,7 +71,7 @@ public final class Diffusion: Sendable {
 
     /// Latents from noise `[B, C, H, W]` by `ddpm`, `ddim`, `dpm++` (2M) or `dpm++sde`.
     ///
-    /// - Throws: also where the model returns a value that is not finite, with the step.
+    /// - Throws: also `.notFinite` with the step, if the model returns such a value.
     public func sample(
         _ denoiser: Denoiser, from z: Tensor, labels: [Int]?,
         _ options: SampleOptions = SampleOptions()

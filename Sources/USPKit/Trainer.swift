@@ -82,7 +82,7 @@ public final class Trainer: @unchecked Sendable {
 
     /// One update.
     ///
-    /// - Throws: `.cancelled`; for a loss that is not finite, with the step. Parameters are then as
+    /// - Throws: `.cancelled`; `.notFinite` with the step, if the loss is. Parameters are then as
     ///   before.
     @discardableResult
     public func step(_ batch: Batch) throws(USPError) -> Report {

@@ -116,9 +116,9 @@ package final class Trainer {
     /// same bits, and no slab of gradients in memory.
     ///
     /// - loss: called with a recording context and the micro-batch's index
-    /// - Throws: what `loss` throws; `.cancelled`; `.internal` naming the step if the loss is not
-    ///   finite. Parameters are then as before the step; not so if memory runs out (`.memory`)
-    ///   amid a backward pass that updates.
+    /// - Throws: what `loss` throws; `.cancelled`; `.notFinite` naming the step if the loss is.
+    ///   Parameters are then as before the step; not so if memory runs out (`.memory`) amid a
+    ///   backward pass that updates.
     @discardableResult
     package func train(
         _ loss: (Context, Int) throws(USPError) -> Loss
@@ -167,7 +167,7 @@ package final class Trainer {
         let context = Context(options.arithmetic, tape: tape).with(random: key)
         let result = try loss(context, part)
         guard result.value.isFinite else {
-            throw USPError(.internal, "training step \(step + 1): the loss is \(result.value)")
+            throw USPError(.notFinite, "training step \(step + 1): the loss is \(result.value)")
         }
         return result
     }
@@ -185,7 +185,7 @@ package final class Trainer {
             norm = optimizer.gradientNorm() * scale
             guard norm.isFinite else {
                 throw USPError(
-                    .internal, "training step \(step + 1): the gradients' norm is \(norm)")
+                    .notFinite, "training step \(step + 1): the gradients' norm is \(norm)")
             }
             // torch.nn.utils.clip_grad_norm_
             scale *= min(1, options.clipNorm / (norm + 1e-6))

@@ -244,6 +244,7 @@ static_assert(USP_ERROR_DTYPE == -3 && USP_ERROR_IO == -4 && USP_ERROR_FORMAT ==
 static_assert(USP_ERROR_MISSING_WEIGHT == -6 && USP_ERROR_UNSUPPORTED == -7, "statuses");
 static_assert(USP_ERROR_MEMORY == -8 && USP_ERROR_CANCELLED == -9, "statuses");
 static_assert(USP_ERROR_CALLBACK == -10 && USP_ERROR_INTERNAL == -11, "statuses");
+static_assert(USP_ERROR_NOT_FINITE == -12, "statuses");
 static_assert(USP_F32 == 0 && USP_BF16 == 1 && USP_F16 == 2 && USP_F64 == 3, "dtypes");
 static_assert(USP_I64 == 4 && USP_I32 == 5 && USP_I16 == 6 && USP_I8 == 7, "dtypes");
 static_assert(USP_U8 == 8 && USP_BOOL == 9 && USP_MAX_RANK == 8, "dtypes");

@@ -1,6 +1,8 @@
 /* trainer: steps, cancel from another thread's place, failing all-reduce, two threads at once. */
 #include "check.h"
 
+#include <math.h>
+
 static int32_t failing(float *data, size_t count, void *user) {
     (void)data;
     *(size_t *)user = count;
@@ -51,6 +53,10 @@ void test_trainer(void) {
     classes[0] = 9;
     EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_ARGUMENT, "9");
     classes[0] = 0;
+    images[5] = NAN;
+    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_NOT_FINITE,
+                  "training step 22: the loss is nan");
+    EXPECT_OK(usp_random_normal(1, &x));
 
     usp_trainer_cancel(trainer);
     EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CANCELLED,

@@ -73,7 +73,7 @@ static void flows(void) {
     run.method = "euler";
     run.steps = 6;
     EXPECT_STATUS(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out),
-                  USP_ERROR_ARGUMENT, "step 3 of 5");
+                  USP_ERROR_NOT_FINITE, "step 3 of 5");
     run.method = "eular";
     EXPECT_STATUS(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out),
                   USP_ERROR_ARGUMENT, "did you mean \"euler\"");

@@ -52,8 +52,8 @@ private func message(_ body: () throws -> Void) -> String {
             },
         ]
         for run in runs {
-            let text = message(run)
-            #expect(text.contains("step 3 of ") && text.contains("not finite"), "\(text)")
+            let error = #expect(throws: USPError.self) { try run() }
+            #expect(error?.kind == .notFinite && error?.message.contains("step 3 of ") == true)
         }
     }
 

@@ -9,6 +9,7 @@ import pytest
 
 import usp
 from usp import _abi, _arrays, _library
+from usp._errors import BY_STATUS
 
 
 def test_import_is_quick_and_light():
@@ -40,10 +41,18 @@ def test_other_abi_version_is_refused(monkeypatch):
         _library.load()
 
 
+def test_every_status_has_a_name_and_an_exception():
+    for status in _abi.usp_status:
+        assert _library.lib.usp_status_name(status).decode() == status.name
+    assert {0, *BY_STATUS} == set(_abi.usp_status)
+    assert all(kind.__name__ in usp.__all__ for kind in BY_STATUS.values())
+
+
 def test_errors_are_the_builtins_that_callers_expect():
     with pytest.raises(ValueError, match="count: is -1"):
         usp.set_threads(-1)
     assert issubclass(usp.ShapeError, usp.ArgumentError)
+    assert issubclass(usp.NotFiniteError, ArithmeticError)
     assert issubclass(usp.MissingWeightError, KeyError) and issubclass(usp.FileError, OSError)
     assert str(usp.MissingWeightError("a sentence")) == "a sentence"
 

@@ -270,7 +270,7 @@ def test_interrupt_stops_the_run():
 def test_nan_names_the_step():
     process = usp.Diffusion("6")
     z = usp.random.normal((1, 2, 3, 3), 1)
-    with pytest.raises(usp.ArgumentError, match="step 1 of 6.*not finite"):
+    with pytest.raises(usp.NotFiniteError, match="step 1 of 6.*not finite"):
         process.p_sample_loop(lambda x, t, y: network(x * np.nan, t, y), z)
 
 

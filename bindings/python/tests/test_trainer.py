@@ -228,7 +228,7 @@ def test_errors(tmp_path):
         trainer.step(X, [1, 2])
     with pytest.raises(usp.ArgumentError, match="adamw, lars"):
         usp.Trainer(model, optimizer="adam")
-    with pytest.raises(usp.InternalError, match="step 1: the loss is nan"):
+    with pytest.raises(usp.NotFiniteError, match="step 1: the loss is nan"):
         trainer.step(X * np.float32(np.nan), labels)
     trainer.cancel()
     with pytest.raises(usp.Cancelled):

@@ -239,7 +239,7 @@ def test_errors_and_callbacks():
         transport.sample_ode(network, z, method="euler", timestep_shift=0)
     with pytest.raises(usp.ArgumentError, match="increasing-decreasing"):
         transport.sample_sde(network, z, form="waves")
-    with pytest.raises(usp.ArgumentError, match="step 1 of 4.*not finite"):
+    with pytest.raises(usp.NotFiniteError, match="step 1 of 4.*not finite"):
         transport.sample_ode(lambda x, t, y: x * np.nan, z, method="euler", steps=5)
     with pytest.raises(usp.Cancelled):
         transport.sample_sde(network, z, progress=lambda p: p.step < 3)

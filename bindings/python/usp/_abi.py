@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "f38dc0411d3d7aacb37cf1eafe72074cb9cd9b1572f08c2cda6795717e9ee401"
+HEADER_SHA256 = "2553f8b6c57a8065246a39ca944f6b67d0623f39903a3daf97a05ce2a223e26a"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -27,6 +27,7 @@ class usp_status(IntEnum):
     USP_ERROR_CANCELLED = -9
     USP_ERROR_CALLBACK = -10
     USP_ERROR_INTERNAL = -11
+    USP_ERROR_NOT_FINITE = -12
 
 
 class usp_dtype(IntEnum):

@@ -84,10 +84,17 @@ class InternalError(USPError):
     status = int(usp_status.USP_ERROR_INTERNAL)
 
 
+class NotFiniteError(USPError, FloatingPointError):
+    """A loss or a prediction is infinite or no number: training or sampling has diverged."""
+
+    status = int(usp_status.USP_ERROR_NOT_FINITE)
+
+
 BY_STATUS = {
     kind.status: kind
     for kind in (
         ArgumentError, ShapeError, DTypeError, FileError, FormatError, MissingWeightError,
         UnsupportedError, OutOfMemory, Cancelled, CallbackError, InternalError,
+        NotFiniteError,
     )
 }
