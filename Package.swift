@@ -66,7 +66,11 @@ let package = Package(
         .target(
             name: "USPC", dependencies: ["USPKit", "CUSP"], swiftSettings: strict,
             linkerSettings: [
-                .unsafeFlags(["-static-stdlib", "-Xlinker", "--version-script=include/usp.map"])
+                // nodelete: workers run this code for as long as the process lives
+                .unsafeFlags([
+                    "-static-stdlib", "-Xlinker", "--version-script=include/usp.map",
+                    "-Xlinker", "-z", "-Xlinker", "nodelete",
+                ])
             ]),
         // floor 7: the command line tool
         .executableTarget(

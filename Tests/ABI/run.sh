@@ -32,6 +32,8 @@ if ldd "$library/libusp.so" | grep -i swift; then
     exit 1
 fi
 
+${CC:-cc} -std=c11 -Wall -Wextra -Werror -Iinclude Tests/ABI/unload.c -o "$built/unload" -ldl
+"$built/unload" "$library/libusp.so"
 ${CC:-cc} -std=c11 -D_DEFAULT_SOURCE $strict -O1 -g -pthread Tests/ABI/main.c Tests/ABI/test_*.c \
     -L"$library" -lusp -lm -Wl,-rpath,"$PWD/$library" -o "$built/tests"
 "$built/tests"
