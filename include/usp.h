@@ -923,7 +923,8 @@ USP_API USP_CHECK usp_status usp_trainer_model(
 USP_API USP_CHECK usp_status usp_trainer_save(usp_trainer *trainer, const char *path);
 USP_API USP_CHECK usp_status usp_trainer_restore(usp_trainer *trainer, const char *path);
 
-/* Stop the step under way, or else the next one; any thread. */
+/* Stop the step under way, unless it has begun to change parameters, or else the next one; any
+ * thread. */
 USP_API void usp_trainer_cancel(usp_trainer *trainer);
 
 /* ---- transfer: one pretrained transformer as another model's start ------------------------- */

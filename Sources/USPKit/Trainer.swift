@@ -54,6 +54,9 @@ public final class Trainer: @unchecked Sendable {
     public init(_ model: any Model, _ options: TrainerOptions = TrainerOptions()) throws(USPError) {
         self.options = options
         let parameters = try model.weights.parameters.copied()
+        try require(
+            !options.headOnly || parameters.specs.contains { $0.name.hasPrefix("head.") },
+            .argument, "head only: this \(model.family) has no head")
         task = try TrainingTaskKind(model, parameters, options)
         let depth = task.depth
         trainer = try USPTraining.Trainer(

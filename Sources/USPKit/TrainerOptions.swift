@@ -68,9 +68,7 @@ public struct TrainerOptions: Sendable {
         case "lars": result.optimizer = .lars(momentum: beta1, trust: 0.001)
         default: throw unknownName(optimizer, what: "optimizer", known: ["adamw", "lars"])
         }
-        try require(rate >= 0 && rate.isFinite, .argument, "rate: is \(rate)")
-        try require(
-            labelDropout >= 0 && labelDropout <= 1, .argument, "label dropout: is \(labelDropout)")
+        try checkRanges()
         result.schedule = Schedule(rate: rate, warmup: warmup, steps: steps, minimum: minimumRate)
         result.weightDecay = weightDecay
         result.averageDecay = averageDecay
@@ -80,5 +78,30 @@ public struct TrainerOptions: Sendable {
         result.arithmetic = arithmetic
         result.seed = seed
         return result
+    }
+
+    /// - Throws: `.argument` for what no training means, whatever the model's family.
+    private func checkRanges() throws(USPError) {
+        let amounts = [
+            ("rate", rate), ("minimum rate", minimumRate), ("weight decay", weightDecay),
+            ("clip norm", clipNorm), ("layer decay", layerDecay),
+            ("divergence weight", divergenceWeight),
+        ]
+        for (name, value) in amounts {
+            try require(
+                value >= 0 && value.isFinite, .argument, "\(name): \(value), expected 0 or more")
+        }
+        for (name, value) in [("beta1", beta1), ("beta2", beta2)] {
+            try require(
+                value >= 0 && value < 1, .argument, "\(name): \(value), expected 0 ..< 1")
+        }
+        let shares = [
+            ("label dropout", Double(labelDropout)), ("label smoothing", Double(labelSmoothing)),
+            ("mask ratio", maskRatio),
+        ]
+        for (name, value) in shares {
+            try require(
+                value >= 0 && value <= 1, .argument, "\(name): \(value), expected 0 to 1")
+        }
     }
 }

@@ -123,7 +123,7 @@ package final class Trainer {
     package func train(
         _ loss: (Context, Int) throws(USPError) -> Loss
     ) throws(USPError) -> StepReport {
-        try cancellation.check("training step \(step + 1)")
+        try checkCancellation()
         if options.accumulation == 1 && options.clipNorm == 0 && allReduce == nil
             && optimizer.updatesOneByOne
         {
@@ -141,6 +141,7 @@ package final class Trainer {
         if let allReduce, let gradients = parameters.gradients {
             try allReduce.reduce(gradients)
         }
+        try checkCancellation()
         return try update(loss: total / Float(options.accumulation))
     }
 
@@ -169,7 +170,13 @@ package final class Trainer {
         guard result.value.isFinite else {
             throw USPError(.notFinite, "training step \(step + 1): the loss is \(result.value)")
         }
+        try checkCancellation()
         return result
+    }
+
+    /// Wherever parameters are as before the step.
+    private func checkCancellation() throws(USPError) {
+        try cancellation.check("training step \(step + 1)")
     }
 
     private func optimizerStep(gradientScale: Float) -> OptimizerStep {
@@ -225,19 +232,25 @@ package final class Trainer {
     }
 
     /// Continues from a saved state.
-    /// - Throws: `.missingWeight`, `.shape` naming what does not fit.
+    /// - Throws: `.missingWeight`, `.shape`, `.dtype` naming what does not fit; nothing has changed
+    ///   then.
     package func restore(_ saved: (String) throws(USPError) -> Tensor) throws(USPError) {
-        for (name, tensor) in try state() where name != "counts" {
+        var found: [(target: Tensor, source: Tensor)] = []
+        for (name, tensor) in try state() {
             let source = try saved(name)
             try expect(source, tensor.shape, "training state: \(name)")
-            try tensor.copy(from: source)
+            try require(
+                source.dtype == tensor.dtype, .dtype,
+                "training state: \(name): \(source.dtype.name), expected \(tensor.dtype.name)")
+            found.append((tensor, source))
         }
-        let counts = try saved("counts")
-        try expect(counts, [2], "training state: counts")
-        try require(counts.dtype == .int64, .dtype, "training state: counts: expected i64")
-        let words = counts.raw.assumingMemoryBound(to: Int64.self)
-        step = try CheckedMath.int(words[0], "training state: step")
-        optimizer.time = try CheckedMath.int(words[1], "training state: time")
+        let words = try saved("counts").raw.assumingMemoryBound(to: Int64.self)
+        let (steps, times) = (Int(words[0]), Int(words[1]))
+        try require(
+            steps >= 0 && times >= 0, .format,
+            "training state: \(steps) steps, \(times) updates: expected 0 or more")
+        for (target, source) in found { try target.copy(from: source) }
+        (step, optimizer.time) = (steps, times)
         parameters.invalidateCopies()
     }
 }
