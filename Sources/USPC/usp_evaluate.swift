@@ -6,10 +6,8 @@ import USPKit
 import USPTensor
 
 /// f64 numbers.
-private func doubles(
-    _ pointer: UnsafePointer<usp_tensor>?, _ name: String, _ axes: [Axis]
-) throws(USPError) -> [Double] {
-    let tensor = try view(pointer, name, axes, .float64).tensor()
+private func doubles(_ view: StridedView) throws(USPError) -> [Double] {
+    let tensor = try view.tensor()
     let values = tensor.raw.assumingMemoryBound(to: Double.self)
     return (0..<tensor.count).map { values[$0] }
 }
@@ -34,15 +32,14 @@ public func usp_evaluate_frechet_statistics(
 ) -> usp_status {
     guarded("usp_evaluate_frechet_statistics") { () throws(USPError) in
         let out = try result(out, "out")
-        let first = try doubles(meanA, "mean_a", ["D"])
-        let width = Axis.extent(first.count)
-        let second = try doubles(meanB, "mean_b", [width])
+        let first = try view(meanA, "mean_a", ["D"], .float64)
+        let width = Axis.extent(first.shape[0])
+        let second = try view(meanB, "mean_b", [width], .float64)
+        let firstSpread = try view(covarianceA, "covariance_a", [width, width], .float64)
+        let secondSpread = try view(covarianceB, "covariance_b", [width, width], .float64)
         out.pointee = try Evaluate.frechetDistance(
-            means: (first, second),
-            covariances: (
-                try doubles(covarianceA, "covariance_a", [width, width]),
-                try doubles(covarianceB, "covariance_b", [width, width])
-            ))
+            means: (try doubles(first), try doubles(second)),
+            covariances: (try doubles(firstSpread), try doubles(secondSpread)))
     }
 }
 

@@ -23,6 +23,8 @@ private func settings(
     var result = Transfer.Options()
     if let height = try positive(given.grid_height, "grid_height") {
         result.grid = (height, try positive(given.grid_width, "grid_width") ?? height)
+    } else if given.grid_width != 0 {
+        throw USPError(.argument, "grid_width: is \(given.grid_width) without a grid_height")
     }
     result.classes = try positive(given.classes, "classes")
     result.patch = try positive(given.patch, "patch")

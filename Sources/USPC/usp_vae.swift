@@ -101,9 +101,14 @@ private func vaeOptions(_ pointer: UnsafePointer<usp_vae_options>?) throws(USPEr
         let vae = try model(vae, as: VAE.self, "vae")
         let images = try tensor(
             images, "images", ["B", .extent(vae.configuration.imageChannels), "H", "W"])
+        let (height, width, factor) = (images.shape[2], images.shape[3], vae.factor)
+        guard height % factor == 0, width % factor == 0 else {
+            throw USPError(
+                .shape, "images: shape \(images.shape), expected H and W multiples of \(factor)")
+        }
         let shape: [Axis] = [
             .extent(images.shape[0]), .extent(vae.configuration.latentChannels),
-            .extent(images.shape[2] / vae.factor), .extent(images.shape[3] / vae.factor),
+            .extent(height / factor), .extent(width / factor),
         ]
         let mean = try output(outMean, "out_mean", shape)
         let logVariance = try optionalOutput(outLogvar, "out_logvar", shape)

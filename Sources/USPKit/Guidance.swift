@@ -23,6 +23,7 @@ extension Denoiser {
     ///
     /// - Throws: for a denoiser without a null class.
     public func guided(_ guidance: Guidance) throws(USPError) -> Denoiser {
+        try require(!guidance.scales.isEmpty, .shape, "guidance: no scales, expected [B]")
         if guidance.changesNothing { return self }
         guard let nullClass else {
             throw USPError(.argument, "guidance: the denoiser has no null class")

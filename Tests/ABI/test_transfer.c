@@ -52,6 +52,11 @@ void test_transfer(void) {
     unlink(PATH);
 
     usp_transfer_plan *none = NULL;
+    options.grid_height = 0;
+    options.grid_width = 6;
+    EXPECT_STATUS(usp_transfer_plan_open(SOURCE, "DiT", &options, &none), USP_ERROR_ARGUMENT,
+                  "without a grid_height");
+    options.grid_width = 0;
     EXPECT_STATUS(usp_transfer_plan_open(SOURCE, "DiT-B/2", &options, &none), USP_ERROR_SHAPE,
                   "24 wide");
     EXPECT_STATUS(usp_transfer_plan_open(NULL, "DiT", NULL, &none), USP_ERROR_ARGUMENT,

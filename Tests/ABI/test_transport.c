@@ -52,6 +52,12 @@ static void flows(void) {
     EXPECT_OK(usp_random_normal(1, &z));
     EXPECT_OK(usp_transport_create(NULL, &transport));
 
+    usp_tensor scales = tensor(NULL, USP_F32, SHAPE(0));
+    denoiser.guidance_scales = &scales;
+    EXPECT_STATUS(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out),
+                  USP_ERROR_SHAPE, "guidance: no scales");
+    denoiser.guidance_scales = NULL;
+
     run.rtol = 1e-5f;
     EXPECT_OK(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out));
     EXPECT_OK(usp_transport_invert_ode(transport, &denoiser, &out, NULL, &run, &again));
