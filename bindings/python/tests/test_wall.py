@@ -186,3 +186,26 @@ def test_zero_is_no_default_in_training():
     assert losses[0] < losses[1] < losses[2]
     with pytest.raises(usp.ArgumentError, match="mask_ratio: is 0"):
         usp.Trainer(model, mask_ratio=0)
+
+
+def test_arguments_that_do_not_fit_are_told():
+    """ctypes would cut the first to 0, which means every processor."""
+    with pytest.raises(usp.ArgumentError, match="usp_set_threads: .*1099511627776 is out of range"):
+        usp.set_threads(2**40)
+    with pytest.raises(usp.ArgumentError, match="usp_set_threads"):
+        usp.set_threads(1.5)
+    assert usp.random.normal((1, 1), seed=-1) == usp.random.normal((1, 1), seed=2**64 - 1)
+
+
+def test_numbers_of_samples():
+    """One number stands for all samples; what is no number is an error, not a cast."""
+    model = usp.DiT.create(grid=2, width=16, depth=1, heads=2, classes=3, seed=1)
+    x = usp.random.normal((2, 4, 4, 4))
+    assert np.array_equal(model.features(x, 3, 1), model.features(x, [3.0, 3.0], [1, 1]))
+    for times in ([1j, 2j], ["1", "2"], [True, False]):
+        with pytest.raises(usp.DTypeError, match="t: .*expected real numbers"):
+            model(x, times)
+    with pytest.raises(usp.ArgumentError, match="y: 9223372036854775808 is out of range"):
+        model(x, 3, np.array([2**63, 1], np.uint64))
+    with pytest.raises(usp.ShapeError, match="y: shape .0., expected .2."):
+        model(x, 3, [])

@@ -109,9 +109,13 @@ def vector(value: Any, name: str, dtype: Any, count: Optional[int] = None) -> np
     array, is_bfloat16 = as_numpy(value, name)
     if is_bfloat16:
         array = (array.astype(np.uint32) << 16).view(np.float32)
-    if np.issubdtype(dtype, np.integer) and not np.issubdtype(array.dtype, np.integer):
-        raise DTypeError(f"{name}: dtype {array.dtype}, expected whole numbers")
-    array = np.ascontiguousarray(array, dtype)
+    whole = np.issubdtype(dtype, np.integer)
+    if array.size and array.dtype.kind not in ("iu" if whole else "iuf"):
+        wanted = "whole numbers" if whole else "real numbers"
+        raise DTypeError(f"{name}: dtype {array.dtype}, expected {wanted}")
+    if whole and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise ArgumentError(f"{name}: {array.max()} is out of range")
+    array = np.asarray(array, dtype, order="C")
     if array.ndim == 0 and count is not None:
         array = np.full(count, array, dtype)
     if array.ndim != 1 or (count is not None and len(array) != count):

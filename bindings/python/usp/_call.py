@@ -28,7 +28,15 @@ def check(status: int) -> None:
 
 def call(function: Callable[..., int], *arguments: Any) -> None:
     """Calls a function that returns a status."""
-    check(function(*arguments))
+    check(status_of(function, *arguments))
+
+
+def status_of(function: Callable[..., int], *arguments: Any) -> int:
+    """What a function returns; an argument that C cannot take is an error of ours."""
+    try:
+        return function(*arguments)
+    except ctypes.ArgumentError as error:
+        raise ArgumentError(f"{function.__name__}: {error}") from None
 
 
 def encoded(text: "str | bytes | os.PathLike[str] | None") -> "bytes | None":

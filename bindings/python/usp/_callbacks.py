@@ -7,7 +7,7 @@ import threading
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _abi
-from ._call import check
+from ._call import check, status_of
 
 
 class Progress:
@@ -78,7 +78,7 @@ class Callbacks:
         """Calls the library; an exception of a callback is raised in preference to the status."""
         self._begin()
         try:
-            status = function(*arguments)
+            status = status_of(function, *arguments)
         finally:
             self._end()
         # Not kept here: its traceback knows this call's arguments, through which ctypes' own objects,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
+from typing import Any, Dict
 
 from . import _abi
 
@@ -47,13 +48,34 @@ def prepared(library: ctypes.CDLL, path: Path) -> ctypes.CDLL:
     if found != _abi.USP_ABI_VERSION:
         raise ImportError(
             f"usp: {path} has ABI version {found}, this package needs {_abi.USP_ABI_VERSION}")
-    for name, (result, arguments) in _abi.PROTOTYPES.items():
+    prototypes: Dict[str, Any] = _abi.PROTOTYPES
+    for name, (result, arguments) in prototypes.items():
         try:
             function = getattr(library, name)
         except AttributeError:
             raise ImportError(f"usp: {path} has no {name}; build it again") from None
-        function.restype, function.argtypes = result, arguments
+        function.restype = result
+        function.argtypes = [WHOLE.get(kind, kind) for kind in arguments]
     return library
+
+
+class Whole:
+    """An argument that is a whole number: ctypes would cut one that is too large."""
+
+    def __init__(self, kind: Any):
+        self._kind = kind
+
+    def from_param(self, value: Any) -> Any:
+        if isinstance(value, self._kind):
+            return value
+        number = self._kind(value)
+        if number.value != value:
+            raise ValueError(f"{value} is out of range")
+        return number
+
+
+#: by the C type; seeds (uint64_t) are taken modulo 2**64, as torch does
+WHOLE: Dict[Any, Any] = {kind: Whole(kind) for kind in (ctypes.c_int32, ctypes.c_int64)}
 
 
 lib = load()
