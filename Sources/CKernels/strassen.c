@@ -64,6 +64,12 @@ static size_t place_parts(row_block *s, int64_t columns, void *workspace) {
     return at + 64;
 }
 
+int uspi_strassen_holds(int64_t k, int64_t group_rows, int64_t rows) {
+    const uspi_gemm g = {.k = k};
+    const row_block s = block_of(&g, group_rows, 0, rows);
+    return rows <= uspi_strassen_block(group_rows) && s.at_once == s.pieces;
+}
+
 size_t uspi_strassen_workspace(const uspi_gemm *g, int64_t group_rows, int64_t rows,
                                int64_t columns) {
     const int64_t block = uspi_strassen_block(group_rows);

@@ -36,6 +36,11 @@ INLINE void add_interleaved(int rows, float *to, const float *x, const float *y)
     }
 }
 
+/* Ask for sums that have waited. */
+INLINE void expect_sums(const float *tile, int rows) {
+    for (int i = 0; i < 2 * rows * PANEL; i += 16) __builtin_prefetch(tile + i, 1);
+}
+
 /* tile (+)= A B over a piece of k, and the end of the product after the last one. The first tile
  * makes the sums of B as it reads them. */
 static void strassen_tile(const strassen_factors *f, const strassen_place *c, coming next) {
@@ -69,11 +74,13 @@ static void strassen_tile(const strassen_factors *f, const strassen_place *c, co
         finish_interleaved(c->g, c->row + odd, odd ? odd_rows : rows, c->column + panel * PANEL,   \
                            tile);                                                                  \
     }
+    if (kept) expect_sums(c->tile[0], rows);
     EXPECT(0, 0)
     QUARTER(A11, b11, NULL, u);
     if (kept) add_interleaved(rows, c11, c11, u);
     QUARTER(A12, b21, kept ? c11 : u, c11);
     END(0, 0, c11)
+    if (kept) expect_sums(c->tile[1], rows);
     SUM(DOUBLE_DIFFERENCE, S2, T2, b22, b12, b11, u, u);
     SUM(DIFFERENCE, S1, T1, b12, b11, NULL, u, v);
     EXPECT(0, 1)

@@ -119,8 +119,8 @@ package enum SharedSums: Equatable {
 
 /// c[m, n] = epilogue(a[m, k] · b[k, n]).
 ///
-/// Tiles depend on the shape alone and the summed extent is never cut, so the result is the same
-/// for any number of threads. `c.column` is 1.
+/// The summed extent is never cut, so the result is the same for any number of threads. `c.column`
+/// is 1.
 /// - sharing: large f32 products then take seven eighths of the multiplications (Strassen 1969, in
 ///   Winograd's form; see `uspi_strassen_run` for the rounding). A sample's result still does not
 ///   depend on what else is in the batch.
@@ -216,8 +216,8 @@ func kernelJob(
 }
 
 /// How a product is cut: into blocks of rows that are packed at once, and so many columns that
-/// packing them again for each part costs little; enough parts to balance the threads. Depends on
-/// the sizes alone; only the order of the parts follows the number of threads.
+/// packing them again for each part costs little; enough parts to balance the threads. The result
+/// does not depend on the cut.
 struct ProductTile {
     let m: Int
     let n: Int
@@ -228,8 +228,6 @@ struct ProductTile {
     private let rowUnit: Int
     private let columnUnit: Int
     private let compute: DType
-    /// Row parts that take turns at the same columns.
-    private let band: Int
 
     var parts: Int { rowParts * columnParts }
 
@@ -240,29 +238,29 @@ struct ProductTile {
         let block =
             strassenGroup.map { uspi_strassen_block(Int64($0)) }
             ?? uspi_gemm_block(Int64(k), compute.kernel)
-        let work = m * n * k
-        let wanted = work < 1 << 19 ? 1 : min(8, max(2, work >> 24))
+        let (work, threads) = (m * n * k, ThreadPool.shared.threads)
+        let wanted = work < 1 << 19 ? 1 : min(max(8, 2 * threads), max(2, work >> 24))
         let blocks = ceilingDivision(m, Int(block))
         // whole fours, so that 2 and 4 threads get the same number each; few rows stay together:
         // cut, every thread would read all of B
         rowParts = min(
             blocks > 2 ? (blocks + 3) / 4 * 4 : max(blocks, wanted > 1 && m > 28 ? 2 : 1),
             ceilingDivision(m, rowUnit))
-        let most = max(1, n / (8 * panel))
-        columnParts = min(most, max(n / 1152, ceilingDivision(wanted, rowParts), 1))
-        let right = Int(uspi_packed_b_size(Int64(k), Int64(n), compute.kernel))
-        let turns = right > 6 << 20 && strassenGroup == nil
-        band = turns ? ceilingDivision(rowParts, ThreadPool.shared.threads) : 1
+        let rows = ceilingDivision(ceilingDivision(m, rowUnit), rowParts) * rowUnit
+        let staysPacked =
+            strassenGroup.map { uspi_strassen_holds(Int64(k), Int64($0), Int64(rows)) != 0 } ?? true
+        columnParts = min(
+            max(1, n / (8 * panel)),
+            staysPacked
+                ? max(n / 1152, ceilingDivision(wanted, rowParts), 1)
+                : ceilingDivision(min(wanted, threads), rowParts))
     }
 
-    /// Where B stays in cache, the columns of the same rows follow one another: a thread meets the
-    /// rows that it has packed. Where it does not, a thread's rows take turns at each part of it.
+    /// The columns of the same rows follow one another: a thread meets the rows that it has packed.
     func ranges(_ part: Int) -> (rows: Range<Int>, columns: Range<Int>) {
-        let first = part / (band * columnParts) * band
-        let (column, row) = (part - first * columnParts)
-            .quotientAndRemainder(dividingBy: min(band, rowParts - first))
+        let (row, column) = part.quotientAndRemainder(dividingBy: columnParts)
         return (
-            share(first + row, of: rowParts, extent: m, unit: rowUnit),
+            share(row, of: rowParts, extent: m, unit: rowUnit),
             share(column, of: columnParts, extent: n, unit: columnUnit)
         )
     }

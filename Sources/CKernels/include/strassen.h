@@ -10,6 +10,9 @@
 /* Rows of A packed at a time, at most. */
 int64_t uspi_strassen_block(int64_t group_rows);
 
+/* Whether `rows` rows of one call stay packed for those that follow with other columns. */
+int uspi_strassen_holds(int64_t k, int64_t group_rows, int64_t rows);
+
 /* Bytes of workspace for one call (one thread) of uspi_strassen_run on at most `rows` rows and
  * `columns` columns. */
 size_t uspi_strassen_workspace(const uspi_gemm *g, int64_t group_rows, int64_t rows,
