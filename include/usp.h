@@ -442,7 +442,7 @@ typedef struct usp_mae_config {
 
 typedef struct usp_mae_options {
     uint32_t struct_size;
-    float mask_ratio;         /* 0 = 0.75 */
+    float mask_ratio;         /* share of tokens that are masked, to below 1; 0 = 0.75 */
     const usp_tensor *noise;  /* [B, T] f32: the tokens of least noise are kept; NULL = from seed */
     const usp_tensor *target; /* [B, C, H, W] f32 to compare with; NULL = the input */
     uint64_t seed;
@@ -455,8 +455,11 @@ typedef struct usp_mae_options {
 
 #define USP_MAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_mae_options), 0, NULL, NULL, 0, 0, 0, 0, 0}
 
+/* A new model with parameters drawn from seed. out: owned. Errors: ARGUMENT for sizes that do not
+ * go together, MEMORY. */
 USP_API USP_CHECK usp_status usp_mae_create(
     const usp_mae_config *config, uint64_t seed, usp_model **out);
+/* The sizes of a model; set out->struct_size first (the INIT macro does), as in all _describe. */
 USP_API USP_CHECK usp_status usp_mae_describe(const usp_model *mae, usp_mae_config *out);
 
 /* Mask, encode, decode, compare.
@@ -505,9 +508,11 @@ typedef struct usp_vit_config {
 #define USP_VIT_CONFIG_INIT \
     {USP_OPTIONS_SIZE(usp_vit_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL}
 
+/* A new model with parameters drawn from seed. out: owned. Errors: ARGUMENT for sizes that do not
+ * go together, MEMORY. */
 USP_API USP_CHECK usp_status usp_vit_create(
     const usp_vit_config *config, uint64_t seed, usp_model **out);
-/* pool and head are static strings in *out. */
+/* The sizes; pool and head are static strings in *out. */
 USP_API USP_CHECK usp_status usp_vit_describe(const usp_model *vit, usp_vit_config *out);
 
 /* Pooled and normed features.
@@ -542,9 +547,11 @@ typedef struct usp_dit_config {
 #define USP_DIT_CONFIG_INIT \
     {USP_OPTIONS_SIZE(usp_dit_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, USP_DEFAULT, 0, NULL}
 
+/* A new model with parameters drawn from seed. out: owned. Errors: ARGUMENT for sizes that do not
+ * go together, MEMORY. */
 USP_API USP_CHECK usp_status usp_dit_create(
     const usp_dit_config *config, uint64_t seed, usp_model **out);
-/* family is a static string in *out. */
+/* The sizes; family is a static string in *out. */
 USP_API USP_CHECK usp_status usp_dit_describe(const usp_model *dit, usp_dit_config *out);
 
 /* Channels of the prediction, O: C, or 2C with variances. */
@@ -601,7 +608,9 @@ USP_API USP_CHECK usp_status usp_position_resize(
  *   x    [B, C, H, W]  f32  view
  *   t    [B]           f32  one time a sample, on the model's scale: 0 ... 999 or 0 ... 1
  *   y    [B]           i64  labels; NULL if the run has none
- *   out  [B, O, H, W]  f32  to be filled; O = out_channels
+ *   out  [B, O, H, W]  f32  to be filled; O = out_channels: first the C of the prediction; of 2C
+ *                           the rest are the variances, -1 ... 1 between the least and the largest
+ *                           ("learned-range") or their logarithms ("learned")
  * With guidance B is twice the run's: conditional samples first, then the same with the null class.
  * Return 0; anything else ends the run with USP_ERROR_CALLBACK. */
 typedef int32_t (*usp_denoise_fn)(const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
@@ -614,7 +623,7 @@ typedef struct usp_denoiser {
     const usp_model *model;    /* a DiT or SiT, borrowed for the call; or NULL, and then: */
     usp_denoise_fn function;
     void *user;
-    float guidance;            /* classifier-free scale; 0 or 1 = off */
+    float guidance;            /* classifier-free scale; 0 or 1 = off. The run then needs y */
     int32_t guidance_channels; /* leading channels that guidance moves; 0 = 3, as the originals do;
                                   C or more = all */
     float guidance_begin;      /* guide only at times from begin to end, on the model's scale; */
@@ -639,7 +648,9 @@ typedef struct usp_sample_options {
     const char *generator;     /* NULL = one counter-based stream a sample; "torch", "torch-cuda" =
                                   the numbers and the order of the original scripts, whose
                                   first draw after the seed is z */
-    const usp_tensor *noise;   /* [S, B, C, H, W] f32: consumed in order, one entry a draw */
+    const usp_tensor *noise;   /* [S, B, C, H, W] f32: consumed in order, one entry a draw. S:
+                                  steps of ddpm, and of ddim with eta; steps - 1 of dpm++sde and of
+                                  SDEs */
     usp_progress_fn progress;  /* after each step; NULL = none */
     void *progress_user;
     usp_progress_fn preview;   /* every preview_interval steps, with usp_progress.latents set */
@@ -919,7 +930,11 @@ USP_API float usp_trainer_gradient_norm(const usp_trainer *trainer);
 USP_API USP_CHECK usp_status usp_trainer_model(
     usp_trainer *trainer, int32_t averaged, usp_model **out);
 
-/* Write and read everything that training needs to go on as if it had never stopped. */
+/* Write and read everything that training needs to go on as if it had never stopped: parameters,
+ * moments, average, counts; not the options, which the new trainer has to be given again. The file
+ * appears complete or not at all.
+ * Errors: IO, FORMAT; MISSING_WEIGHT, SHAPE or DTYPE naming what does not fit: nothing has changed
+ * then. */
 USP_API USP_CHECK usp_status usp_trainer_save(usp_trainer *trainer, const char *path);
 USP_API USP_CHECK usp_status usp_trainer_restore(usp_trainer *trainer, const char *path);
 

@@ -91,15 +91,15 @@ public struct TrainerOptions: Sendable {
             try require(
                 value >= 0 && value.isFinite, .argument, "\(name): \(value), expected 0 or more")
         }
-        for (name, value) in [("beta1", beta1), ("beta2", beta2)] {
+        let belowOne = [
+            ("beta1", Double(beta1)), ("beta2", Double(beta2)), ("mask ratio", maskRatio),
+        ]
+        for (name, value) in belowOne {
             try require(
                 value >= 0 && value < 1, .argument, "\(name): \(value), expected 0 ..< 1")
         }
-        let shares = [
-            ("label dropout", Double(labelDropout)), ("label smoothing", Double(labelSmoothing)),
-            ("mask ratio", maskRatio),
-        ]
-        for (name, value) in shares {
+        for (name, value) in [("label dropout", labelDropout), ("label smoothing", labelSmoothing)]
+        {
             try require(
                 value >= 0 && value <= 1, .argument, "\(name): \(value), expected 0 to 1")
         }

@@ -26,7 +26,7 @@ static void check_ranges(const usp_model *vit) {
     ranges[4].weight_decay = -0.1f;
     ranges[5].clip_norm = -1;
     ranges[6].layer_decay = -1;
-    ranges[7].mask_ratio = 2;
+    ranges[7].mask_ratio = 1;
     usp_trainer *trainer = NULL;
     for (int i = 0; i < 8; i++)
         EXPECT_STATUS(usp_trainer_create(vit, &ranges[i], &trainer), USP_ERROR_ARGUMENT, names[i]);
@@ -158,7 +158,8 @@ void test_trainer(void) {
     options.allreduce = cancelling;
     options.allreduce_user = &trainer;
     EXPECT_OK(usp_trainer_create(vit, &options, &trainer));
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CANCELLED, "step 1");
+    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CANCELLED,
+                  "step 1");
     EXPECT(usp_trainer_steps(trainer) == 0);
     usp_model_free(vit);
     usp_trainer_free(trainer);
