@@ -1,5 +1,5 @@
-// The command line tool's root, and what its ends mean: 0 done, 1 an error (one sentence on standard
-// error), 2 a call that cannot be understood, 130 interrupted.
+// The command line tool's root, and what its ends mean: 0 done, 1 an error (one sentence on
+// standard error), 2 a call that cannot be understood, 130 or 143 interrupted.
 
 import ArgumentParser
 import Glibc
@@ -12,8 +12,8 @@ struct USP: ParsableCommand {
         abstract: "Vision transformers for images, latents, classes and diffusion, on a CPU.",
         discussion: """
             Files are recognised by their content: safetensors, PyTorch archives, npy, npz, idx. \
-            Ends with 0, or 1 after an error, 2 after a call that cannot be understood, 130 when \
-            interrupted.
+            Ends with 0, or 1 after an error, 2 after a call that cannot be understood, 130 or \
+            143 when interrupted.
             """,
         version: USPKit.version,
         subcommands: [
@@ -28,9 +28,13 @@ enum Tool {
         do {
             var command = try USP.parseAsRoot()
             try command.run()
+            guard fflush(nil) == 0 else {
+                complain("usp: standard output: cannot write: \(String(cString: strerror(errno)))")
+                exit(1)
+            }
         } catch let error as USPError {
             complain("usp: \(error.message)")
-            exit(error.kind == .cancelled ? 130 : 1)
+            exit(error.kind == .cancelled ? Interrupt.exitCode : 1)
         } catch {
             end(error)
         }

@@ -43,3 +43,11 @@ expect 1 'write .pt or .pth' convert "$work/t.pt" --dialect training -o "$work/d
 absent "$work/d.safetensors"
 head -c 300 "$input" >"$work/cut.pth"
 expect 1 'cut.pth' inspect "$work/cut.pth"
+
+# A result that cannot be told is an error.
+checks=$((checks + 1))
+if "$tool" inspect "$input" >/dev/full 2>"$work/said" ||
+    ! grep -q 'standard output: cannot write' "$work/said"; then
+    failures=$((failures + 1))
+    echo "FAILED: inspect to a full device"
+fi

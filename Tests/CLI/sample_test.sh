@@ -54,26 +54,31 @@ expect 0 '10 images' sample "$sit" --vae "$vae" --classes all --steps 2 --solver
 expect 0 '4 images' sample "$sit" --vae "$vae" --classes random --num 4 --steps 2 --solver euler \
     -o "$work/a.png"
 
-# Ctrl-C between two steps: 130, and no file but whole ones.
+# A signal between two steps: 130 or 143, and no file but whole ones.
 interrupted="$work/interrupted"
-mkdir "$interrupted"
-"$tool" sample "$dit" --vae "$vae" --classes 1 --num 16 --steps 1000 --preview 1 \
-    -o "$interrupted/grid.png" >"$work/said" 2>&1 &
-process=$!
-waited=0
-while [ ! -e "$interrupted/grid-preview.png" ] && [ $waited -lt 600 ]; do
-    sleep 0.1
-    waited=$((waited + 1))
-done
-kill -INT $process
-code=0
-wait $process || code=$?
-checks=$((checks + 1))
-if [ "$code" -ne 130 ] || ! grep -q 'interrupted' "$work/said" ||
-    [ "$(ls "$interrupted")" != grid-preview.png ]; then
-    failures=$((failures + 1))
-    echo "FAILED: Ctrl-C ended with $code and left $(ls "$interrupted")"
-fi
+ends_with() {
+    rm -rf "$interrupted"
+    mkdir "$interrupted"
+    "$tool" sample "$dit" --vae "$vae" --classes 1 --num 16 --steps 1000 --preview 1 \
+        -o "$interrupted/grid.png" >"$work/said" 2>&1 &
+    process=$!
+    waited=0
+    while [ ! -e "$interrupted/grid-preview.png" ] && [ $waited -lt 600 ]; do
+        sleep 0.1
+        waited=$((waited + 1))
+    done
+    kill -"$1" $process
+    code=0
+    wait $process || code=$?
+    checks=$((checks + 1))
+    if [ "$code" -ne "$2" ] || ! grep -q 'interrupted' "$work/said" ||
+        [ "$(ls "$interrupted")" != grid-preview.png ]; then
+        failures=$((failures + 1))
+        echo "FAILED: SIG$1 ended with $code and left $(ls "$interrupted")"
+    fi
+}
+ends_with INT 130
+ends_with TERM 143
 
 # What cannot be: labels, sizes, names with the known ones and the nearest.
 small="--vae $vae --classes 1 -o $work/x.png"
@@ -107,6 +112,8 @@ expect 0 'latents \[2, 4, 14, 14\]' encode "$work/s-0000.png" "$work/s-0001.png"
     -o "$work/latents.safetensors"
 expect 0 '2 images' decode "$work/latents.safetensors" --vae "$vae" -o "$work/again.png"
 expect 0 'latents \[1, 4, 14, 14\]' encode "$work/again-0001.png" --vae "$vae" --exact -o "$work/l.npz"
+expect 0 'latents \[1, 4, 14, 14\]' encode "$work/again-0001.png" --vae "$vae" --tile 8 -o "$work/l.npz"
+expect 1 'no/l.npz: cannot write' encode "$work/nofile.png" --vae "$vae" -o "$work/no/l.npz"
 expect 1 'neither a PNG nor a JPEG' encode "$vae" --vae "$vae" -o "$work/l.npz"
 expect 0 'noise \[2, 4, 14, 14\]' invert "$sit" --latents "$work/latents.safetensors" --classes 1,2 \
     --cfg 1 --solver rk4 --steps 20 -o "$work/noise.safetensors"

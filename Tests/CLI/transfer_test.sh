@@ -20,3 +20,5 @@ expect 1 '24 wide, the target 1152' transfer "$source" --to DiT-XL/2 --heads 2 -
 expect 1 'give their number' transfer "$source" --to DiT -o "$work/c.safetensors"
 absent "$work/c.safetensors"
 expect 1 'cannot write' transfer "$source" --to DiT --heads 2 -o "$work/no/folder/c.pt"
+expect 1 'cannot write' transfer "$source" --to DiT --heads 2 -o "$work/d.pt" --report "$work/no/r.json"
+absent "$work/d.pt"

@@ -11,7 +11,8 @@ struct Encode: ParsableCommand {
         discussion: """
             Writes one array `latents` [B, C, h, w], normalised as the autoencoder's users expect \
             it (posterior mean, times its scale). Images are cut to a multiple of its factor and \
-            must come out equally large.
+            must come out equally large. A camera's note of orientation is not followed, nor is it \
+            in the originals' training.
             """)
 
     @Argument(help: "PNG or JPEG files.")
@@ -34,6 +35,7 @@ struct Encode: ParsableCommand {
         let model = try VAE.load(vae)
         var options = VAE.Options()
         options.tile = tile
+        options.overlap = min(options.overlap, tile / 4)
         options.exact = exact
         Interrupt.listen()
         var progress = Progress("encode", total: images.count, unit: "images")
@@ -81,6 +83,7 @@ struct Decode: ParsableCommand {
         let model = try VAE.load(vae)
         var options = VAE.Options()
         options.tile = tile
+        options.overlap = min(options.overlap, tile / 4)
         options.exact = exact
         Interrupt.listen()
         let count = values.shape[0]

@@ -89,6 +89,7 @@ struct Transfer: ParsableCommand {
     }
 
     func run() throws {
+        let file = try report.map { path throws(USPError) in try AtomicFile(path) }
         let transfer = try USPKit.Transfer(path: source, to: to, try options())
         if plan {
             print(transfer.text)
@@ -101,10 +102,8 @@ struct Transfer: ParsableCommand {
                     + "parameters come from \(source)")
             for note in transfer.notes { complain("note: \(note)") }
         }
-        guard let report else { return }
-        let file = try AtomicFile(report)
-        try file.write(transfer.json)
-        try file.commit()
+        try file?.write(transfer.json)
+        try file?.commit()
     }
 
     private func options() throws -> USPKit.Transfer.Options {

@@ -24,7 +24,8 @@ struct ArrayWriter {
     private let path: String
     private let format: Format
 
-    /// - Throws: `.argument` naming the known endings
+    /// - Throws: `.argument` naming the known endings; `.io` if the file cannot be written, before
+    ///   anything is computed for it
     init(_ path: String) throws(USPError) {
         self.path = path
         switch path.split(separator: ".").last?.lowercased() ?? "" {
@@ -38,6 +39,7 @@ struct ArrayWriter {
                 "\(path): the ending names the format; known are .safetensors, .pt, .pth, .ckpt, "
                     + ".bin, .npz and .npy")
         }
+        _ = try AtomicFile(path)
     }
 
     /// Writes the arrays; the file appears complete or not at all.
