@@ -1061,7 +1061,8 @@ USP_API USP_CHECK usp_status usp_evaluate_precision_recall(
     double *out_precision, double *out_recall);
 
 /* Share of samples whose label is among the k largest logits.
- *   logits  [N, K]  f32      labels  [N]  i64      k  0 = 1 */
+ *   logits  [N, K]  f32      labels  [N]  i64      k  0 = 1
+ * Errors: SHAPE if there are no samples; ARGUMENT naming the row that has NaN. */
 USP_API USP_CHECK usp_status usp_evaluate_accuracy(
     const usp_tensor *logits, const usp_tensor *labels, int32_t k, double *out);
 

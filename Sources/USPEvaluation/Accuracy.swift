@@ -19,13 +19,15 @@ package struct TopAccuracy: Sendable {
     }
 
     /// Adds a batch: logits `[B, K]` f32, labels 0 ..< K. Equal logits before the label count
-    /// against it; NaN is never right.
+    /// against it. Infinite logits are numbers like others: −∞ takes a class out.
     ///
-    /// - Throws: `.shape`; `.argument` for a label out of range.
+    /// - Throws: `.shape`, also for no samples; `.argument` for a label out of range and for NaN.
     package mutating func add(_ logits: Tensor, labels: [Int]) throws(USPError) {
         try require(
             logits.dtype == .float32 && logits.shape.rank == 2 && logits.shape[0] == labels.count,
             .shape, "logits: expected f32 [\(labels.count), K], got \(logits.shape)")
+        try require(
+            logits.count > 0, .shape, "logits: shape \(logits.shape), expected at least one sample")
         let classes = logits.shape[1]
         for (row, label) in labels.enumerated() {
             try require(
@@ -33,9 +35,12 @@ package struct TopAccuracy: Sendable {
                 "label \(label) of sample \(row): expected 0 to \(classes - 1)")
             let values = logits.floats + row * classes
             let own = values[label]
-            var rank = own.isNaN ? classes : 0
-            for k in 0..<classes where values[k] > own || (values[k] == own && k < label) {
-                rank += 1
+            var rank = 0
+            for k in 0..<classes {
+                try require(
+                    !values[k].isNaN, .argument,
+                    "logits: row \(row) has NaN for class \(k), expected a number")
+                if values[k] > own || (values[k] == own && k < label) { rank += 1 }
             }
             for (index, k) in ks.enumerated() where rank < k { hits[index] += 1 }
         }

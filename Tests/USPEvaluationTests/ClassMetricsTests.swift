@@ -7,7 +7,7 @@ import USPTensor
     @Test func topAccuracyCountsSamplesAlike() throws {
         var accuracy = try TopAccuracy([1, 2])
         try accuracy.add(
-            try Tensor([3, 3], [0.1, 0.7, 0.2, 3, 1, 2, .nan, 0, 1]), labels: [1, 2, 0])
+            try Tensor([3, 3], [0.1, 0.7, 0.2, 3, 1, 2, -.infinity, 0, 1]), labels: [1, 2, 0])
         let expected = [1.0 / 3, 2.0 / 3]
         #expect(accuracy.shares == expected)
         try accuracy.add(try Tensor([1, 3], [5, 5, 5]), labels: [0])
@@ -15,6 +15,13 @@ import USPTensor
         #expect(accuracy.shares == [0.5, 0.75])
         #expect(throws: USPError(.argument, "label 3 of sample 0: expected 0 to 2")) {
             try accuracy.add(try Tensor([1, 3], [5, 5, 5]), labels: [3])
+        }
+        let told = "logits: row 1 has NaN for class 2, expected a number"
+        #expect(throws: USPError(.argument, told)) {
+            try accuracy.add(try Tensor([2, 3], [5, 5, 5, 5, 5, .nan]), labels: [0, 1])
+        }
+        #expect(throws: USPError(.shape, "logits: shape [0, 3], expected at least one sample")) {
+            try accuracy.add(try Tensor([0, 3], []), labels: [])
         }
     }
 

@@ -44,6 +44,10 @@ def test_errors_name_the_argument():
         usp.evaluate.frechet(np.zeros((3, 2), np.float32), np.zeros((3, 4), np.float32))
     with pytest.raises(usp.ArgumentError, match="label"):
         usp.evaluate.accuracy(np.eye(2, dtype=np.float32), [0, 7])
+    with pytest.raises(usp.ArgumentError, match="logits: row 1 has NaN for class 0"):
+        usp.evaluate.accuracy(np.array([[0, 1], [np.nan, 1]], np.float32), [1, 1])
+    with pytest.raises(usp.ShapeError, match="expected at least one sample"):
+        usp.evaluate.accuracy(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
     mean, good = np.zeros(2), np.eye(2)
     for wrong, told in (
         ([[1, 0.5], [0, 1]], r"covariance: \[1, 0\] is 0.0, but \[0, 1\] is 0.5"),
