@@ -448,7 +448,7 @@ typedef struct usp_mae_options {
     uint64_t seed;
     int32_t norm_pix_loss;    /* 1 = normalise each patch of the target */
     int32_t norm_image;       /* 1 = normalise each target over all its patches */
-    int32_t keep_all;         /* 1 = mask nothing (mask_ratio 0) */
+    int32_t keep_all;         /* 1 = mask nothing (mask_ratio 0): there is no loss then */
     int32_t add_noise;        /* 1 = the input becomes sqrt(t) x + sqrt(1 - t) e, t in 0.5 ... 1 and
                                  normal e from seed; the target stays clean */
 } usp_mae_options;
@@ -464,10 +464,11 @@ USP_API USP_CHECK usp_status usp_mae_describe(const usp_model *mae, usp_mae_conf
 
 /* Mask, encode, decode, compare.
  *   images    [B, C, H, W]  f32
- *   out_loss                mean over the masked patches; may be NULL
+ *   out_loss                mean over the masked patches; NULL = only predict
  *   out_pred  [B, T, E]     f32  E = P*P*C, channel fastest; may be NULL
  *   out_mask  [B, T]        f32  1 for masked tokens; may be NULL
- * Errors: UNSUPPORTED for a model without a decoder. */
+ * Errors: UNSUPPORTED for a model without a decoder; ARGUMENT for a loss where nothing is masked
+ * (keep_all, no images). */
 USP_API USP_CHECK usp_status usp_mae_forward(
     const usp_model *mae, const usp_tensor *images, const usp_mae_options *options, float *out_loss,
     usp_tensor *out_pred, usp_tensor *out_mask);

@@ -113,8 +113,14 @@ private struct MaskedPass {
         let prediction = try optionalOutput(
             outPred, "out_pred", tokens + [.extent(pass.mae.patchSize)])
         let mask = try optionalOutput(outMask, "out_mask", tokens)
-        let result = try pass.mae.forward(pass.images, pass.options)
-        outLoss?.pointee = result.loss
+        let result: (prediction: Tensor, mask: Tensor)
+        if let outLoss {
+            let output = try pass.mae.forward(pass.images, pass.options)
+            outLoss.pointee = output.loss
+            result = (output.prediction, output.mask)
+        } else {
+            result = try pass.mae.predict(pass.images, pass.options)
+        }
         try prediction?.write(result.prediction)
         try mask?.write(result.mask)
     }

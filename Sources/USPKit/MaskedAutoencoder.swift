@@ -131,7 +131,8 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
 
     /// Masks, encodes, decodes and compares `[B, C, H, W]`.
     ///
-    /// - Throws: in words for a model without a decoder.
+    /// - Throws: in words for a model without a decoder; `.argument` if nothing is masked, because
+    ///   the ratio is 0 or the batch is empty.
     public func forward(_ images: Tensor, _ options: Options = Options()) throws(USPError) -> Output
     {
         let masking = try masking(batch: batch(images), options)
@@ -141,6 +142,19 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         return Output(
             loss: output.loss.floats[0], prediction: output.prediction,
             mask: try Tensor([masking.batch, masking.tokens], output.mask))
+    }
+
+    /// The prediction and the mask of `forward`, without a loss: for any masking, also none.
+    public func predict(
+        _ images: Tensor, _ options: Options = Options()
+    ) throws(USPError) -> (prediction: Tensor, mask: Tensor) {
+        let masking = try masking(batch: batch(images), options)
+        let context = Context(arithmetic)
+        let latent = try network.encode(input(images, options), masking: masking, in: context)
+        return (
+            try network.decode(latent, masking: masking, in: context),
+            try Tensor([masking.batch, masking.tokens], masking.mask)
+        )
     }
 
     /// The same loss with the gradient of every trainable parameter.

@@ -1,4 +1,5 @@
-/* model, vae, mae, vit, dit: the wrong family, the wrong sizes, freed handles, any free order. */
+/* model, vae, mae, vit, dit: the wrong family, the wrong sizes, freed handles, any free order; a
+ * masked loss of nothing. */
 #include "check.h"
 
 #include <pthread.h>
@@ -98,6 +99,34 @@ static void forward(void) {
     EXPECT_STATUS(usp_model_open(PATH, NULL, &again), USP_ERROR_IO, PATH);
 }
 
+static void masked(void) {
+    usp_mae_config config = USP_MAE_CONFIG_INIT;
+    config.grid_height = config.grid_width = 2;
+    config.width = config.decoder_width = 16;
+    config.depth = config.decoder_depth = 1;
+    config.heads = config.decoder_heads = 2;
+    usp_model *mae = NULL;
+    EXPECT_OK(usp_mae_create(&config, 1, &mae));
+    float latents[4 * 4 * 4], prediction[4 * 16], tokens[4], loss = 0;
+    usp_tensor x = tensor(latents, USP_F32, SHAPE(1, 4, 4, 4));
+    usp_tensor pred = tensor(prediction, USP_F32, SHAPE(1, 4, 16));
+    usp_tensor mask = tensor(tokens, USP_F32, SHAPE(1, 4));
+    usp_mae_options options = USP_MAE_OPTIONS_INIT;
+    EXPECT_OK(usp_random_normal(1, &x));
+    EXPECT_OK(usp_mae_forward(mae, &x, &options, &loss, &pred, &mask));
+    EXPECT(loss > 0 && tokens[0] + tokens[1] + tokens[2] + tokens[3] == 3);
+
+    usp_checkpoint *gradients = NULL;
+    options.keep_all = 1;
+    EXPECT_STATUS(usp_mae_forward(mae, &x, &options, &loss, &pred, &mask), USP_ERROR_ARGUMENT,
+                  "0 of 1 x 4 patches are masked");
+    EXPECT_STATUS(usp_mae_gradients(mae, &x, &options, NULL, &gradients), USP_ERROR_ARGUMENT,
+                  "0 of 1 x 4 patches are masked");
+    EXPECT_OK(usp_mae_forward(mae, &x, &options, NULL, &pred, &mask));
+    EXPECT(tokens[0] + tokens[1] + tokens[2] + tokens[3] == 0);
+    usp_model_free(mae);
+}
+
 static void *run(void *argument) {
     usp_model *dit = argument;
     float latents[64], prediction[128], times[1] = {7};
@@ -124,5 +153,6 @@ static void threads_share(void) {
 void test_model(void) {
     families();
     forward();
+    masked();
     threads_share();
 }

@@ -18,8 +18,8 @@ extension Context {
     ///
     /// - prediction, target: `[B, T, E]`, f32; no gradient flows to `target`
     /// - mask: B·T values, 1 for removed tokens and 0 for kept ones
-    /// - Returns: a scalar; NaN if nothing is masked, as in the original
-    /// - Throws: `.shape`
+    /// - Returns: a scalar
+    /// - Throws: `.shape`; `.argument` if nothing is masked (the original gives NaN)
     package func maskedPatchError(
         _ prediction: Tensor, target: Tensor, mask: [Float]
     ) throws(USPError) -> Tensor {
@@ -29,6 +29,11 @@ extension Context {
             "masked error: prediction \(prediction.shape), target \(target.shape), "
                 + "mask of \(mask.count)")
         let (rows, width) = (mask.count, prediction.shape[2])
+        let removed = mask.reduce(0.0) { $0 + Double($1) }
+        try require(
+            removed > 0, .argument,
+            "masked error: 0 of \(prediction.shape[0]) x \(prediction.shape[1]) patches are masked, "
+                + "expected at least one: the loss is their mean")
         let (p, q) = (prediction.floats, target.floats)
         let grain = rowGrain(width: width)
         let sum = orderedSum(rows, grain: grain) { row in
@@ -37,7 +42,6 @@ extension Context {
                 : Double(mask[row])
                     * uspi_squared_difference(p + row * width, q + row * width, width)
         }
-        let removed = mask.reduce(0.0) { $0 + Double($1) }
         let loss = try Tensor.scalar(Float(sum / Double(width) / removed))
         tape?.record(loss, inputs: [prediction]) { [tape] gradient throws(USPError) in
             guard let wanted = try tape?.target(for: prediction) else { return }

@@ -112,3 +112,14 @@ def test_mask_ratios_are_what_was_written(ratio):
         grid=10, width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
     mask = model(usp.random.normal((1, 4, 20, 20), 1), ratio).mask
     assert 100 - mask.sum() == int(100 * (1 - ratio))
+
+
+def test_a_masked_loss_needs_something_masked():
+    model = usp.MaskedAutoencoder.create(
+        **TINY, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    x = usp.random.normal((2, 4, 8, 8), 1)
+    for run in (model.forward, model.gradients):
+        with pytest.raises(usp.ArgumentError, match="0 of 2 x 16 patches are masked"):
+            run(x, mask_ratio=0)
+        with pytest.raises(usp.ArgumentError, match="0 of 0 x 16 patches are masked"):
+            run(x[:0])

@@ -93,7 +93,7 @@ class MaskedAutoencoder(Model):
         norm_pix_loss: bool = False, norm_image: bool = False, *, add_noise: bool = False,
         seed: int = 0,
     ) -> MaskedOutput:
-        """Masks, encodes, decodes and compares latents [B, C, H, W].
+        """Masks, encodes, decodes and compares latents [B, C, H, W]. Something has to be masked.
 
         `noise` [B, T] in 0 … 1: the tokens of least noise are kept; None draws it from seed.
         `target` [B, C, H, W]; None compares with the latents. `add_noise` lets the model see
