@@ -922,6 +922,14 @@ USP_API USP_CHECK usp_status usp_trainer_step(
     usp_trainer *trainer, const usp_tensor *inputs, const usp_tensor *labels,
     const usp_tensor *times, const usp_tensor *noise, float *out_loss);
 
+/* The loss that the next step would have on this batch, in one part and without clipping, and its
+ * gradient for every parameter that it would train, in the names of the file that the model came
+ * from. Nothing changes. Inputs as usp_trainer_step. out_gradients: owned. */
+USP_API USP_CHECK usp_status usp_trainer_gradients(
+    usp_trainer *trainer, const usp_tensor *inputs, const usp_tensor *labels,
+    const usp_tensor *times, const usp_tensor *noise, float *out_loss,
+    usp_checkpoint **out_gradients);
+
 /* Steps done; learning rate and gradient norm (0 without clipping) of the last one. */
 USP_API int64_t usp_trainer_steps(const usp_trainer *trainer);
 USP_API float usp_trainer_rate(const usp_trainer *trainer);

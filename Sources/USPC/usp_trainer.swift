@@ -99,28 +99,51 @@ private func recomputation(_ given: Int32) throws(USPError) -> Recomputation {
 ) -> usp_status {
     guarded("usp_trainer_step") { () throws(USPError) in
         let handle = try USPC.trainer(trainer)
-        let rank = try view(inputs, "inputs").shape.rank
-        let isFeatures = rank == 2 && handle.trainer.options.headOnly
-        var batch = Trainer.Batch(
-            try tensor(inputs, "inputs", isFeatures ? ["B", "D"] : latentAxes))
-        let samples = [Axis.extent(batch.inputs.shape[0])]
-        if labels != nil, try view(labels, "labels").dtype == .float32 {
-            batch.targets = try tensor(labels, "labels", samples + ["K"])
-        } else {
-            batch.labels = try optionalIntegers(labels, "labels", samples)
-        }
-        if times != nil { batch.times = try reals(times, "times", samples) }
-        if noise != nil {
-            let given = try view(noise, "noise")
-            guard given.shape.rank > 0, given.shape[0] == batch.inputs.shape[0] else {
-                throw USPError(.shape, "noise: shape \(given.shape), expected [\(samples[0]), ..]")
-            }
-            batch.noise = try tensor(noise, "noise", axes(given.shape))
-        }
-        let report = try handle.trainer.step(batch)
+        let report = try handle.trainer.step(
+            batch(inputs, labels, times, noise, handle.trainer.options))
         handle.last.withLock { $0 = report }
         outLoss?.pointee = report.loss
     }
+}
+
+@_cdecl("usp_trainer_gradients") @implementation public func usp_trainer_gradients(
+    _ trainer: OpaquePointer?, _ inputs: UnsafePointer<usp_tensor>?,
+    _ labels: UnsafePointer<usp_tensor>?, _ times: UnsafePointer<usp_tensor>?,
+    _ noise: UnsafePointer<usp_tensor>?, _ outLoss: UnsafeMutablePointer<Float>?,
+    _ outGradients: UnsafeMutablePointer<OpaquePointer?>?
+) -> usp_status {
+    guarded("usp_trainer_gradients") { () throws(USPError) in
+        try checkOut(outGradients, "out_gradients")
+        let trainer = try USPC.trainer(trainer).trainer
+        let result = try trainer.gradients(
+            batch(inputs, labels, times, noise, trainer.options))
+        outLoss?.pointee = result.loss
+        try store(result.gradients, in: outGradients)
+    }
+}
+
+private func batch(
+    _ inputs: UnsafePointer<usp_tensor>?, _ labels: UnsafePointer<usp_tensor>?,
+    _ times: UnsafePointer<usp_tensor>?, _ noise: UnsafePointer<usp_tensor>?,
+    _ options: TrainerOptions
+) throws(USPError) -> Trainer.Batch {
+    let isFeatures = try view(inputs, "inputs").shape.rank == 2 && options.headOnly
+    var batch = Trainer.Batch(try tensor(inputs, "inputs", isFeatures ? ["B", "D"] : latentAxes))
+    let samples = [Axis.extent(batch.inputs.shape[0])]
+    if labels != nil, try view(labels, "labels").dtype == .float32 {
+        batch.targets = try tensor(labels, "labels", samples + ["K"])
+    } else {
+        batch.labels = try optionalIntegers(labels, "labels", samples)
+    }
+    if times != nil { batch.times = try reals(times, "times", samples) }
+    if noise != nil {
+        let given = try view(noise, "noise")
+        guard given.shape.rank > 0, given.shape[0] == batch.inputs.shape[0] else {
+            throw USPError(.shape, "noise: shape \(given.shape), expected [\(samples[0]), ..]")
+        }
+        batch.noise = try tensor(noise, "noise", axes(given.shape))
+    }
+    return batch
 }
 
 @_cdecl("usp_trainer_steps") @implementation public func usp_trainer_steps(

@@ -92,7 +92,7 @@ public final class DiT: Model, @unchecked Sendable {
             parameters, context throws(USPError) in
             let output = try USPModels.DiT(network.configuration, parameters)
                 .forward(x, t: t, y: labels, in: context)
-            return try context.meanSquaredError(output, Tensor.zeros(output.shape))
+            return .scalar(try context.meanSquaredError(output, Tensor.zeros(output.shape)))
         }
     }
 

@@ -166,10 +166,10 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         return try USPKit.gradients(of: weights, arithmetic) {
             parameters, context throws(USPError) in
             let copy = try USPModels.MaskedAutoencoder(network.configuration, parameters)
-            return try copy.forward(
+            let output = try copy.forward(
                 input, masking: masking, target: options.target ?? images,
-                normalisation: options.normalisation, in: context
-            ).loss
+                normalisation: options.normalisation, in: context)
+            return .scalar(output.loss)
         }
     }
 

@@ -4,6 +4,7 @@ import USPBase
 import USPFiles
 import USPModels
 import USPTensor
+import USPTraining
 
 /// A model: a configuration and its parameters. Immutable once made: any thread, many at once.
 public protocol Model: AnyObject, Sendable {
@@ -100,19 +101,21 @@ public struct LossGradients: Sendable {
     public let gradients: Checkpoint
 }
 
-/// Gradients of a scalar with respect to a copy of a model's parameters.
+/// Gradients of a loss with respect to a copy of a model's parameters.
 ///
+/// - trains: which of them get one
 /// - body: builds the model over the given parameters and returns the loss on the tape
 func gradients(
     of weights: ModelWeights, _ arithmetic: Arithmetic,
-    _ body: (Parameters, Context) throws(USPError) -> Tensor
+    trains: (ParameterSpec) -> Bool = { _ in true },
+    _ body: (Parameters, Context) throws(USPError) -> Loss
 ) throws(USPError) -> LossGradients {
     let parameters = try weights.parameters.copied()
-    try parameters.makeTrainable()
+    try parameters.makeTrainable(where: trains)
     let tape = Tape()
     let loss = try body(parameters, Context(arithmetic, tape: tape))
-    let value = loss.floats[0]
-    try tape.backward(from: loss)
+    let value = loss.value
+    try loss.backward(tape)
     var result: [(name: String, tensor: Tensor)] = []
     for (position, spec) in parameters.specs.enumerated() {
         guard let gradient = parameters.gradient(position) else { continue }

@@ -48,6 +48,8 @@ public final class Trainer: @unchecked Sendable {
     public let options: TrainerOptions
     let task: TrainingTaskKind
     private let trainer: USPTraining.Trainer
+    /// The file that the model came from.
+    private let file: FileModel?
     private let busy = Atomic<Bool>(false)
 
     /// Starts from a copy of the model's parameters, at step 0.
@@ -66,7 +68,8 @@ public final class Trainer: @unchecked Sendable {
                     ? 1 : LayerDecay.scale(of: $0.name, depth: depth, decay: options.layerDecay)
             },
             decays: task.decays,
-            trains: { !options.headOnly || $0.name.hasPrefix("head.") })
+            trains: options.trains)
+        file = model.weights.file
     }
 
     /// Sums gradients over ranks in place: the flat slab, blocking, the same order on all ranks.
@@ -91,13 +94,8 @@ public final class Trainer: @unchecked Sendable {
     public func step(_ batch: Batch) throws(USPError) -> Report {
         try alone { () throws(USPError) in
             let parts = options.accumulation
-            let samples = batch.inputs.shape.rank > 0 ? batch.inputs.shape[0] : 0
-            try require(
-                samples > 0 && samples % parts == 0, .shape,
-                "batch of \(samples) samples, expected a multiple of the accumulation \(parts)")
-            let key = RandomKey(seed: options.seed).stream("batch").stream(trainer.step)
+            let size = try samples(batch) / parts
             let report = try trainer.train { context, part throws(USPError) in
-                let size = samples / parts
                 let piece = try TrainingPiece(batch, part * size..<(part + 1) * size, key)
                 return try task.loss(piece, options, context)
             }
@@ -105,6 +103,39 @@ public final class Trainer: @unchecked Sendable {
                 step: report.step, loss: report.loss, rate: report.rate,
                 gradientNorm: report.gradientNorm)
         }
+    }
+
+    /// The loss that the next step would have on this batch in one part, with the gradient of every
+    /// parameter that it would train, before clipping, in the names of the file that the model came
+    /// from. Nothing changes.
+    public func gradients(_ batch: Batch) throws(USPError) -> LossGradients {
+        try alone { () throws(USPError) in
+            let whole = 0..<(try samples(batch))
+            return try USPKit.gradients(
+                of: ModelWeights(trainer.parameters, file: file), options.arithmetic,
+                trains: options.trains
+            ) { parameters, context throws(USPError) in
+                let model = try task.model(parameters, options.arithmetic)
+                return try TrainingTaskKind(model, parameters, options).loss(
+                    TrainingPiece(batch, whole, key), options,
+                    context.with(random: trainer.randomKey(part: 0)))
+            }
+        }
+    }
+
+    /// Of what is drawn for the next step's samples.
+    private var key: RandomKey {
+        RandomKey(seed: options.seed).stream("batch").stream(trainer.step)
+    }
+
+    /// The number of samples, if they can be cut into parts.
+    private func samples(_ batch: Batch) throws(USPError) -> Int {
+        let samples = batch.inputs.shape.rank > 0 ? batch.inputs.shape[0] : 0
+        try require(
+            samples > 0 && samples % options.accumulation == 0, .shape,
+            "batch of \(samples) samples, expected a multiple of the accumulation "
+                + "\(options.accumulation)")
+        return samples
     }
 
     /// A copy of the model as it is now.

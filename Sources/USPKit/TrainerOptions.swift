@@ -1,6 +1,7 @@
 // How a model is trained.
 
 import USPBase
+import USPModels
 import USPTensor
 import USPTraining
 
@@ -58,6 +59,9 @@ public struct TrainerOptions: Sendable {
     public var transport: Transport?
 
     public init() {}
+
+    /// Which parameters are trained.
+    func trains(_ spec: ParameterSpec) -> Bool { !headOnly || spec.name.hasPrefix("head.") }
 
     var arithmetic: Arithmetic { Arithmetic(compute: compute, exact: exact) }
 

@@ -47,7 +47,7 @@ package enum Loss {
         }
     }
 
-    fileprivate func backward(_ tape: Tape) throws(USPError) {
+    package func backward(_ tape: Tape) throws(USPError) {
         switch self {
         case .scalar(let tensor): try tape.backward(from: tensor)
         case .seeded(_, let output, let gradient):
@@ -164,8 +164,7 @@ package final class Trainer {
     private func forward(
         _ part: Int, _ tape: Tape, _ loss: (Context, Int) throws(USPError) -> Loss
     ) throws(USPError) -> Loss {
-        let key = RandomKey(seed: options.seed).stream("training").stream(step).stream(part)
-        let context = Context(options.arithmetic, tape: tape).with(random: key)
+        let context = Context(options.arithmetic, tape: tape).with(random: randomKey(part: part))
         let result = try loss(context, part)
         guard result.value.isFinite else {
             throw USPError(.notFinite, "training step \(step + 1): the loss is \(result.value)")
@@ -177,6 +176,11 @@ package final class Trainer {
     /// Wherever parameters are as before the step.
     private func checkCancellation() throws(USPError) {
         try cancellation.check("training step \(step + 1)")
+    }
+
+    /// Of dropout and drop path in a micro-batch of the next step.
+    package func randomKey(part: Int) -> RandomKey {
+        RandomKey(seed: options.seed).stream("training").stream(step).stream(part)
     }
 
     private func optimizerStep(gradientScale: Float) -> OptimizerStep {

@@ -121,7 +121,16 @@ void test_trainer(void) {
     EXPECT_OK(usp_random_normal(1, &x));
     EXPECT_STATUS(usp_trainer_step(trainer, &x, NULL, NULL, NULL, &first), USP_ERROR_ARGUMENT,
                   "labels");
+    usp_checkpoint *gradients = NULL;
+    usp_tensor gradient;
+    EXPECT_STATUS(usp_trainer_gradients(trainer, &x, &y, NULL, NULL, NULL, NULL),
+                  USP_ERROR_ARGUMENT, "out_gradients: is NULL");
+    EXPECT_OK(usp_trainer_gradients(trainer, &x, &y, NULL, NULL, &last, &gradients));
+    EXPECT_OK(usp_checkpoint_tensor(gradients, "head.weight", &gradient));
+    EXPECT(gradient.shape[0] == 3 && gradient.shape[1] == 16 && usp_trainer_steps(trainer) == 0);
+    usp_checkpoint_free(gradients);
     EXPECT_OK(usp_trainer_step(trainer, &x, &y, NULL, NULL, &first));
+    EXPECT(first == last);
     for (int i = 0; i < 20; i++) EXPECT_OK(usp_trainer_step(trainer, &x, &y, NULL, NULL, &last));
     EXPECT(last < first && usp_trainer_steps(trainer) == 21);
     EXPECT(usp_trainer_rate(trainer) == 0.01f);

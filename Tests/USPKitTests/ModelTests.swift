@@ -1,4 +1,5 @@
-// The Swift API: a model that is saved and loaded has the same parameters; masked passes.
+// The Swift API: a model that is saved and loaded has the same parameters; masked passes;
+// gradients by name.
 
 import Foundation
 import Testing
@@ -46,4 +47,24 @@ private func smallMaskedAutoencoder() throws -> MaskedAutoencoder {
     #expect(throws: none) { try model.gradients(images, options) }
     let whole = try model.predict(images, options)
     #expect(whole.mask.values.allSatisfy { $0 == 0 } && whole.prediction.shape == [2, 16, 16])
+}
+
+@Test func gradientsOfATrainerAreThoseOfItsModel() throws {
+    let model = try smallMaskedAutoencoder()
+    let images = try Tensor.normal(model.inputShape(batch: 2), seed: 1)
+    var batch = Trainer.Batch(images)
+    batch.noise = try Tensor([2, 16], (0..<32).map { Float($0 * 5 % 32) })
+    var options = MaskedAutoencoder.Options()
+    (options.noise, options.normalizesPatches) = (batch.noise, true)
+    let expected = try model.gradients(images, options)
+    let trainer = try Trainer(model)
+    let result = try trainer.gradients(batch)
+    #expect(result.loss == expected.loss && trainer.steps == 0)
+    let names = expected.gradients.entries.map(\.name)
+    #expect(names.contains("mask_token") && names == result.gradients.entries.map(\.name))
+    for name in names {
+        #expect(
+            try result.gradients.tensor(name).values == expected.gradients.tensor(name).values)
+    }
+    #expect(try trainer.step(batch).loss == result.loss)
 }

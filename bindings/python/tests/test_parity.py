@@ -169,6 +169,16 @@ def test_classifier(name):
         close(features @ head[0].T + head[1], case["out.logits"])
 
 
+@pytest.mark.parametrize("name", [*CLASSIFIERS[:3], "probe_training"])
+def test_classifier_gradients(name):
+    case, config, model = classifier(name)
+    trainer = usp.Trainer(model, label_smoothing=config["smoothing"])
+    labels = case["in.labels"] if "in.labels" in case else case["in.target"]
+    loss, gradients = trainer.gradients(case["in.images"], labels)
+    close(loss, case["out.loss"])
+    check_gradients(case, gradients)
+
+
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifier_in_bf16(name):
     case, _, model = classifier(name, dtype="bf16")
@@ -207,6 +217,15 @@ def test_vae_decodes(name, exact):
     close(vae.decode(latents * np.float32(0.5), exact=exact), case["out.y"])
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_vae_gradients(exact):
+    case, _, weights = opened("vae_autoencode")
+    trainer = usp.Trainer(usp.VAE.load(weights), kl_weight=1e-2, exact=exact)
+    loss, gradients = trainer.gradients(case["in.images"], noise=case["in.noise"])
+    close(loss, case["out.loss"])
+    check_gradients(case, gradients)
+
+
 @pytest.mark.parametrize("name", AUTOENCODERS)
 def test_vae_in_bf16(name):
     case, vae = autoencoder(name, "decode", dtype="bf16")
@@ -230,6 +249,9 @@ def test_folder_of_a_diffusers_autoencoder(tmp_path, generation):
     vae = usp.VAE.load(tmp_path)
     assert vae.scale == 0.13025 and "assumed" not in vae.report
     close(vae.decode(case["in.x"], scaled=False), case["out.y"])
+    _, gradients = usp.Trainer(vae).gradients(usp.random.normal((1, 3, 8, 8), 1))
+    assert {name: value.shape for name, value in gradients.items()} == {
+        name: value.shape for name, value in arrays.items()}
 
 
 def test_guided_loop_against_the_published_code():

@@ -41,6 +41,34 @@ def same(first, second):
         np.array_equal(value, second.parameters[name]) for name, value in first.parameters.items())
 
 
+@pytest.mark.parametrize("name", ["vae", "mae", "vit", "dit", "sit"])
+def test_gradients_are_those_of_the_next_step(name):
+    model, labels = models()[name]
+    trainer = usp.Trainer(model, seed=3, clip_norm=1e9, drop_path=0.5 if name == "vit" else 0)
+    trainer.step(X, labels)
+    before = trainer.model()
+    loss, gradients = trainer.gradients(X, labels)
+    assert trainer.steps == 1 and same(trainer.model(), before)
+    assert set(gradients) <= set(model.parameters)
+    assert trainer.step(X, labels) == loss
+    norm = np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in gradients.values()))
+    assert trainer.gradient_norm == pytest.approx(norm, rel=1e-5)
+
+
+def test_gradients_of_what_is_trained():
+    probe = usp.ViT.create(**TINY, classes=5, head="probe", seed=1)
+    _, gradients = usp.Trainer(probe, head_only=True).gradients(probe.features(X), Y)
+    assert set(gradients) == {"head.1.weight", "head.1.bias"}
+    model = models()["mae"][0]
+    noise = np.random.default_rng(1).random((8, 16), np.float32)
+    expected = model.gradients(X, noise=noise, norm_pix_loss=True)
+    loss, gradients = usp.Trainer(model).gradients(X, noise=noise)
+    assert loss == expected[0] and set(gradients) == set(expected[1])
+    assert all(np.array_equal(value, expected[1][name]) for name, value in gradients.items())
+    with pytest.raises(usp.ShapeError, match="batch of 0 samples"):
+        usp.Trainer(model).gradients(X[:0])
+
+
 def test_resume_is_exact(tmp_path):
     model, labels = models()["sit"]
     settings = dict(rate=1e-3, average_decay=0.99, warmup=3, steps=20, label_dropout=0.2, seed=4)

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "d8320af0f98b00b89bfb5b0c1c434b8ec3991853b0b33deac390542b2ecc9819"
+HEADER_SHA256 = "547c5ce11f1acbdd78352463d978082ff3e474b4b43063dbe217bb729130ab05"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -760,6 +760,10 @@ PROTOTYPES = {
     "usp_trainer_step": (
         c_int,
         [POINTER(usp_trainer), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_float)],
+    ),
+    "usp_trainer_gradients": (
+        c_int,
+        [POINTER(usp_trainer), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_float), POINTER(POINTER(usp_checkpoint))],
     ),
     "usp_trainer_steps": (
         c_int64,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ._handles import Handle
 from ._library import lib
 from ._model import Model
 from ._sampling import Run
+from .checkpoint import Checkpoint
 from .diffusion import Diffusion
 from .dit import DiT, SiT
 from .mae import MaskedAutoencoder
@@ -39,7 +40,8 @@ class Trainer(Handle):
 
     What is minimised goes by the family: reconstruction and divergence (VAE), masked patches
     (MaskedAutoencoder), cross entropy (ViT), the Gaussian process's loss (DiT) or the
-    transport's (SiT). Everything random depends on seed, step and the sample's place in the batch alone.
+    transport's (SiT). Everything random depends on seed, step and the sample's place in the batch
+    alone.
 
     Parameters
     ----------
@@ -101,20 +103,36 @@ class Trainer(Handle):
         [B] and noise are drawn where they are not given. With `head_only` features [B, D] will do
         as well: they do not change while only the head is trained, so they can be computed once.
         """
+        batch, _keep = self._batch(inputs, labels, times, noise)
+        loss = ctypes.c_float()
+        self._callbacks.call(lib.usp_trainer_step, self.handle, *batch, ctypes.byref(loss))
+        return loss.value
+
+    def gradients(
+        self, inputs: Any, labels: Any = None, *, times: Any = None, noise: Any = None
+    ) -> Tuple[float, Checkpoint]:
+        """The loss of the next step, and name -> gradient in the names of the model's file.
+
+        Of the whole batch at once, before clipping; nothing changes. Inputs as for `step`.
+        """
+        batch, _keep = self._batch(inputs, labels, times, noise)
+        loss = ctypes.c_float()
+        gradients = Checkpoint._made(
+            lib.usp_trainer_gradients, self.handle, *batch, ctypes.byref(loss))
+        return loss.value, gradients
+
+    def _batch(self, inputs: Any, labels: Any, times: Any, noise: Any) -> Tuple[List[Any], Run]:
+        """A batch as arguments, and what keeps them alive."""
         run = Run()
         axes = ["B", "D"] if self._head_only and np.ndim(inputs) == 2 else ["B", "C", "H", "W"]
         tensor = run.array(inputs, "inputs", shape=axes)
-        batch = tensor.contents.shape[0]
+        count = tensor.contents.shape[0]
         if np.ndim(labels) == 2:
-            labels = run.array(labels, "labels", shape=[batch, "K"])
+            labels = run.array(labels, "labels", shape=[count, "K"])
         else:
-            labels = run.numbers(labels, "labels", np.int64, batch)
-        times = run.numbers(times, "times", np.float32, batch)
-        noise = run.array(noise, "noise")
-        loss = ctypes.c_float()
-        self._callbacks.call(
-            lib.usp_trainer_step, self.handle, tensor, labels, times, noise, ctypes.byref(loss))
-        return loss.value
+            labels = run.numbers(labels, "labels", np.int64, count)
+        times = run.numbers(times, "times", np.float32, count)
+        return [tensor, labels, times, run.array(noise, "noise")], run
 
     @property
     def steps(self) -> int:
