@@ -302,7 +302,9 @@ typedef struct usp_model_options {
     float scale;            /* autoencoder: latents are (z - shift) * scale; 0 = the layout's own */
     float shift;
     int32_t grid_height;    /* rows and columns of patches, where the file does not tell: positions
-                               that are no square, or none; 0 = a square, or the published ones */
+                               that are no square, or none; 0 = a square, or the published ones. 16
+                               of a ViT are read as 4x4 and none for the class token, even if they
+                               are 5x3 and one; files that this library wrote tell */
     int32_t grid_width;     /* 0 = grid_height */
     int32_t exact;          /* 1 = plain sums everywhere. By default large f32 products and 3x3
                                convolutions take fewer multiplications (Strassen, Winograd): results

@@ -122,6 +122,12 @@ private func message(_ body: () throws -> Void) -> String {
     #expect(
         message { _ = try VisionTransformer.load(other, options(heads: 3, grid: Grid(7, 7))) }
             .contains("not the grid 7x7"))
+    // The decoder's table always has a row for the class, so as many rows have one too.
+    let decoder = try entry("decoder_pos_embed", [1, 64, 32])
+    let told = try renamed(other, adding: [decoder]) { $0 == "decoder_pos_embed" ? nil : $0 }
+    #expect(
+        message { _ = try MaskedAutoencoder.load(told, options(heads: 3)) }
+            .contains("the 63 rows of pos_embed are no square; give the grid"))
 }
 
 @Test func diffusersTransformer() throws {

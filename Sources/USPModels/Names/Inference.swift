@@ -86,11 +86,15 @@ extension FileModel {
     }
 
     /// Whether a table of so many rows has one for the class token: without that row the others
-    /// must be the grid that is given or told, or else a square.
+    /// must be the grid that is given or told, or as many as in the decoder's table, which always
+    /// has one, or else a square.
     private func embedsClass(_ rows: Int, _ given: Grid?) -> Bool {
         if let grid = given ?? toldGrid {
             let product = grid.height.multipliedReportingOverflow(by: grid.width)
             return product.overflow || product.partialValue != rows
+        }
+        if let decoder = sources["decoder_pos_embed"]?.shape, decoder.rank == 3 {
+            return decoder[1] == rows
         }
         return (rows > 1 && Grid.square(rows - 1) != nil) || Grid.square(rows) == nil
     }

@@ -95,8 +95,11 @@ def test_threads_share_a_model_and_do_not_change_it():
 def test_positions_that_are_no_square(family, grid, tmp_path):
     model = family.create(**{**TINY, "grid": grid})
     arrays = dict(model.checkpoint)
-    if grid == (2, 3):
-        with pytest.raises(usp.ArgumentError, match="6 rows of pos_embed are no square; give the grid"):
+    if grid == (5, 3) and family is usp.ViT:  # 16 rows might be 4x4 without the class token's
+        assert family.load(arrays, num_heads=2).config.grid_height == 4
+    else:
+        count = grid[0] * grid[1]
+        with pytest.raises(usp.ArgumentError, match=f"the {count} rows of pos_embed are no square"):
             family.load(arrays, num_heads=2)
     again = family.load(arrays, num_heads=2, grid=grid)
     assert again.input_shape(1) == model.input_shape(1)

@@ -37,7 +37,8 @@ class MaskedAutoencoder(Model):
         """Loads a file or checkpoint; heads not given are the published ones of the width.
 
         `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
-        positions are no square.
+        patches are no square, unless this library wrote the file: 16 positions of an encoder alone
+        are read as 4x4 and none for the class token, even if they are 5x3 and one.
         """
         return cls._load(
             source, grid, heads=num_heads, decoder_heads=decoder_num_heads,

@@ -27,7 +27,8 @@ class ViT(Model):
         """Loads a file or checkpoint; pool is "token" or "avg", None goes by the file.
 
         `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
-        positions are no square.
+        patches are no square, unless this library wrote the file: 16 positions are read as 4x4 and
+        none for the class token, even if they are 5x3 and one.
         """
         return cls._load(
             source, grid, pool=pool, heads=num_heads, compute=dtype_name(dtype), exact=int(exact),
