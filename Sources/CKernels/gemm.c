@@ -116,8 +116,8 @@ void uspi_beside_run(uspi_beside *beside, int64_t turns) {
     }
 }
 
-/* A packed block of rows from `row` times columns n_begin..<n_end; and what is computed beside, in as
- * many turns as this block and those that follow have panels. */
+/* A packed block of rows from `row` times columns n_begin..<n_end; and what is computed beside, in
+ * as many turns as this block and those that follow have panels. */
 static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, int64_t n_begin,
                       int64_t n_end, uspi_beside *beside, int64_t turns) {
     const kernel_variant *variant = uspi_variant();

@@ -147,13 +147,13 @@ typedef struct tiled_factor {
 /* sums[rows][PANEL] = A B with one packed panel of B. */
 void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums);
 
-/* Pack `rows` rows of A, `apart` rows from one to the next, as one tile of `width` lanes (zeros past
- * the existing ones); LANES words of slack behind the tile. */
+/* Pack `rows` rows of A, `apart` rows from one to the next, as one tile of `width` lanes (zeros
+ * past the existing ones); LANES words of slack behind the tile. */
 void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int width,
                     uint32_t *target);
 
-/* Ask for what the end of a tile reads and writes, while its sums are still to be made: rows `apart`
- * from one to the next. */
+/* Ask for what the end of a tile reads and writes, while its sums are still to be made: rows
+ * `apart` from one to the next. */
 void uspi_expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int64_t column);
 
 /* What is computed beside another product (see uspi_beside): a tile's share of the panels of the

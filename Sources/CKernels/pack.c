@@ -1,8 +1,8 @@
 /* B of a product laid out as panels: [panel][step][PANEL] words, zeros past the last column. */
 #include "gemm_variants.h"
 
-/* Bytes of one panel packed at once where its columns, not its rows, are side by side in memory: the
- * next panel's are near then. */
+/* Bytes of one panel packed at once where its columns, not its rows, are side by side in memory:
+ * the next panel's are near then. */
 enum { BYTES_ACROSS = 2048 };
 
 int64_t uspi_gemm_panel(void) { return PANEL; }

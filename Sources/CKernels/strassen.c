@@ -93,7 +93,8 @@ static strassen_place place_of(const row_block *s, int64_t t) {
     const int64_t pairs = tile_begin(s->pairs, s->tiles, t % s->tiles + 1) - begin;
     const int64_t left = s->group_rows - 2 * begin;
     return (strassen_place){.g = s->g, .row = s->row + group * s->group_rows + 2 * begin,
-                            .pairs = (int)pairs, .rows = (int)(left < 2 * pairs ? left : 2 * pairs)};
+                            .pairs = (int)pairs,
+                            .rows = (int)(left < 2 * pairs ? left : 2 * pairs)};
 }
 
 /* Where tile t's left factors of piece p are. */
@@ -140,7 +141,8 @@ typedef struct other_product {
     int64_t turns;
 } other_product;
 
-/* What tile t asks for on its way: the last two for what comes next, the others for what is beside. */
+/* What tile t asks for on its way: the last two for what comes next, the others for what is
+ * beside. */
 static coming expected(const row_block *s, int64_t depth, int64_t t, right_place next,
                        other_product other) {
     const int64_t tiles = s->tiles * s->groups, panel = t + 2 - tiles;

@@ -53,8 +53,8 @@ func handle<Object: Handled>(
     guard let object = entry.object as? Object else {
         throw USPError(
             .argument,
-            "\(name): is a \(Swift.type(of: entry.object).handleName), expected a \(Object.handleName)"
-        )
+            "\(name): is a \(Swift.type(of: entry.object).handleName), expected a "
+                + "\(Object.handleName)")
     }
     return object
 }

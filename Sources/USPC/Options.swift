@@ -27,8 +27,8 @@ func options<Options: BitwiseCopyable>(
     where address.load(fromByteOffset: offset, as: UInt8.self) != 0 {
         throw USPError(
             .unsupported,
-            "\(name): byte \(offset) is set; this library knows \(known) bytes and is older than the caller"
-        )
+            "\(name): byte \(offset) is set; this library knows \(known) bytes and is older than "
+                + "the caller")
     }
     var result = zeros
     withUnsafeMutableBytes(of: &result) { bytes in
@@ -74,8 +74,8 @@ func returnOptions<Options: BitwiseCopyable>(
     guard size >= 8, size <= 1 << 16 else {
         throw USPError(
             .argument,
-            "out: struct_size is \(size), expected \(MemoryLayout<Options>.size): begin with the INIT macro"
-        )
+            "out: struct_size is \(size), expected \(MemoryLayout<Options>.size): begin with the "
+                + "INIT macro")
     }
     withUnsafeBytes(of: value) { bytes in
         // SAFETY: the caller's struct has `size` bytes, of which the first four stay.

@@ -1,4 +1,5 @@
-// Strings across the wall: static ones, views that a handle keeps, and texts into the caller's buffer.
+// Strings across the wall: static ones, views that a handle keeps, and texts into the caller's
+// buffer.
 
 import CUSP
 import Synchronization

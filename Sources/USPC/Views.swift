@@ -1,4 +1,5 @@
-// usp_tensor -> views and tensors: the checks of rank, extents, element type, strides and alignment.
+// usp_tensor -> views and tensors: the checks of rank, extents, element type, strides and
+// alignment.
 
 import CUSP
 import USPBase
@@ -114,8 +115,8 @@ func checkWritable(_ view: StridedView) throws(USPError) {
     guard view.isWritable else {
         throw USPError(
             .argument,
-            "\(view.name): strides \(view.strides) of the shape \(view.shape) make elements share an address"
-        )
+            "\(view.name): strides \(view.strides) of the shape \(view.shape) make elements share "
+                + "an address")
     }
 }
 
@@ -168,7 +169,8 @@ private func check(_ view: StridedView, _ axes: [Axis], _ dtypes: [DType]) throw
 /// The first `count` numbers of a C array that Swift imports as a tuple.
 private func leading<Tuple>(_ tuple: Tuple, _ count: Int) -> [Int] {
     withUnsafeBytes(of: tuple) { bytes in
-        // SAFETY: the tuple is usp_tensor's array of USP_MAX_RANK int64_t, and count is at most that.
+        // SAFETY: the tuple is usp_tensor's array of USP_MAX_RANK int64_t, and count is at most
+        // that.
         (0..<count).map { Int(bytes.load(fromByteOffset: $0 * 8, as: Int64.self)) }
     }
 }

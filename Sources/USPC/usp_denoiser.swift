@@ -45,8 +45,8 @@ private func guidance(_ options: usp_denoiser) throws(USPError) -> Guidance? {
         guard options.guidance_begin <= options.guidance_end else {
             throw USPError(
                 .argument,
-                "guidance_begin \(options.guidance_begin) is above guidance_end \(options.guidance_end)"
-            )
+                "guidance_begin \(options.guidance_begin) is above guidance_end "
+                    + "\(options.guidance_end)")
         }
         guidance.interval = options.guidance_begin...options.guidance_end
     }

@@ -20,8 +20,8 @@ package struct RandomCrop: Sendable, Equatable {
     package var scale: ClosedRange<Double> = 0.08...1
     /// Width over height, drawn evenly in its logarithm.
     package var ratio: ClosedRange<Double> = 3.0 / 4...4.0 / 3
-    /// Draws until the box fits, ten times at most, then takes the middle; without, one box is drawn
-    /// and cut to the image.
+    /// Draws until the box fits, ten times at most, then takes the middle; without, one box is
+    /// drawn and cut to the image.
     package var retries = true
 
     package init(size: Int) { self.size = size }

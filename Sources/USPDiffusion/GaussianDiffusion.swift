@@ -24,8 +24,8 @@ package enum GaussianPrediction: String, NamedChoice {
 package enum GaussianVariance: String, NamedChoice {
     /// The second C channels interpolate between the smallest and the largest log variance.
     case learnedRange = "learned-range"
-    /// The second C channels are the log variance itself (ADM's meaning; DiT's code, which never uses
-    /// it, reads it as `learnedRange`).
+    /// The second C channels are the log variance itself (ADM's meaning; DiT's code, which never
+    /// uses it, reads it as `learnedRange`).
     case learned
     /// The posterior's variance.
     case fixedSmall = "fixed-small"

@@ -68,8 +68,8 @@ package enum Respacing {
         guard let value = Int(digits), value > 0 else {
             throw USPError(
                 .argument,
-                "respacing \"\(text)\": expected counts above 0 such as \"250\", \"10,10,20\" or \"ddim50\""
-            )
+                "respacing \"\(text)\": expected counts above 0 such as \"250\", \"10,10,20\" or "
+                    + "\"ddim50\"")
         }
         return value
     }
@@ -80,8 +80,8 @@ package enum Respacing {
         }
         throw USPError(
             .argument,
-            "respacing \"ddim\(wanted)\": no integer stride takes exactly \(wanted) of \(count) steps"
-        )
+            "respacing \"ddim\(wanted)\": no integer stride takes exactly \(wanted) of \(count) "
+                + "steps")
     }
 
     private static func sectioned(_ sections: [Int], of count: Int) throws(USPError) -> [Int] {

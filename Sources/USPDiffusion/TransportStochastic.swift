@@ -54,8 +54,8 @@ extension Transport {
         try checkLatents(latents, "latents")
         try require(
             options.lastSize >= 0 && options.lastSize < 1 && options.norm >= 0, .argument,
-            "last step size \(options.lastSize), norm \(options.norm): expected 0 to below 1, 0 or more"
-        )
+            "last step size \(options.lastSize), norm \(options.norm): expected 0 to below 1, 0 or "
+                + "more")
         let interval = stochasticInterval(
             form: options.form, method: options.method, last: options.last,
             lastStep: options.lastSize)

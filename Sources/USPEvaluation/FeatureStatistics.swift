@@ -109,8 +109,8 @@ private func checkSymmetric(_ covariance: [Double], _ n: Int) throws(USPError) {
         for j in 0..<i where abs(covariance[i * n + j] - covariance[j * n + i]) > tolerance {
             throw USPError(
                 .argument,
-                "covariance: [\(i), \(j)] is \(covariance[i * n + j]), but [\(j), \(i)] is \(covariance[j * n + i])"
-            )
+                "covariance: [\(i), \(j)] is \(covariance[i * n + j]), but [\(j), \(i)] is "
+                    + "\(covariance[j * n + i])")
         }
     }
 }

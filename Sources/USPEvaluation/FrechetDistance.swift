@@ -100,8 +100,8 @@ package struct FrechetDistance: Sendable {
         for (name, set) in [("first", first), ("second", second)]
         where set.count > set.width && set.count < 2048 {
             result.append(
-                "the \(name) set has only \(set.count) samples (fewer than 2048): compare only with "
-                    + "distances over as many")
+                "the \(name) set has only \(set.count) samples (fewer than 2048): compare only "
+                    + "with distances over as many")
         }
         return result
     }

@@ -33,8 +33,8 @@ package struct ArrayOutput {
         }
     }
 
-    /// Arrays of one type, one after another: their rows stacked, or one in another shape of as many
-    /// elements.
+    /// Arrays of one type, one after another: their rows stacked, or one in another shape of as
+    /// many elements.
     package init(
         _ name: String, _ shape: Shape, stacking parts: [ArrayOutput]
     ) throws(USPError) {

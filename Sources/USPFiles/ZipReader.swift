@@ -179,8 +179,8 @@ private struct ZipRecord {
         try reader.skip(nameLength + extraLength)
         try require(
             reader.offset <= limit && compressedSize <= limit - reader.offset, .format,
-            "zip: \(name): \(compressedSize) bytes at \(reader.offset), the directory is at \(limit)"
-        )
+            "zip: \(name): \(compressedSize) bytes at \(reader.offset), the directory is at "
+                + "\(limit)")
         if method == 0 {
             try require(
                 size == compressedSize, .format,

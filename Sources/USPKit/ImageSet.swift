@@ -11,7 +11,8 @@ public struct ImageSet: Sendable {
     /// Fashion-MNIST (Xiao et al. 2017), 28x28 grey in a black frame of 32x32, ten classes.
     ///
     /// - training: the 60,000 images for training, or else the 10,000 for testing
-    /// - folder: of its idx files, plain or gzipped; nil = where Debian's `dataset-fashion-mnist` is
+    /// - folder: of its idx files, plain or gzipped; nil = where Debian's `dataset-fashion-mnist`
+    ///   is
     /// - Throws: if a file is missing or no such set
     public static func fashionMNIST(training: Bool, folder: String? = nil) throws(USPError)
         -> ImageSet

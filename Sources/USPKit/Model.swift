@@ -74,8 +74,8 @@ public struct LoadOptions: Sendable {
     public var heads: Int?
     public var decoderHeads: Int?
     /// Rows and columns of patches, where the file does not tell: positions that are no square, or
-    /// none. 16 of a ViT are read as 4x4 and none for the class token, even if they are 5x3 and one;
-    /// files that this library wrote tell.
+    /// none. 16 of a ViT are read as 4x4 and none for the class token, even if they are 5x3 and
+    /// one; files that this library wrote tell.
     public var grid: (height: Int, width: Int)?
     /// `VAE`, `MAE`, `ViT`, `DiT` or `SiT`; nil goes by names and shapes.
     public var family: String?

@@ -12,7 +12,8 @@ public struct SampleOptions {
     public var steps: Int?
     /// Of the noise that is drawn between steps.
     public var seed: UInt64 = 0
-    /// Number of the batch's first sample, for runs in parts: drawn noise goes by a sample's number.
+    /// Number of the batch's first sample, for runs in parts: drawn noise goes by a sample's
+    /// number.
     public var firstSample = 0
     /// Samples of all parts together, which torch's generators draw at once; nil = the batch's.
     public var totalSamples: Int?
@@ -23,7 +24,8 @@ public struct SampleOptions {
     public var noise: Tensor?
     /// Clip predicted clean latents to [−1, 1] (diffusion).
     public var clipsStart = false
-    /// Changes predicted clean latents `[B, C, H, W]` in place at each step, before they are clipped.
+    /// Changes predicted clean latents `[B, C, H, W]` in place at each step, before they are
+    /// clipped.
     public typealias StartFunction = (_ start: Tensor) throws(USPError) -> Void
     public var adjustStart: StartFunction?
     /// DDIM: 0 is deterministic, 1 as noisy as ancestral sampling.

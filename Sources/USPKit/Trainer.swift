@@ -1,4 +1,5 @@
-// Training step by step with one's own batches: a private copy of a model, its optimiser, its average.
+// Training step by step with one's own batches: a private copy of a model, its optimiser, its
+// average.
 
 import Synchronization
 import USPBase
@@ -27,8 +28,8 @@ public final class Trainer: @unchecked Sendable {
 
     /// One batch. Samples are cut into `accumulation` equal parts.
     public struct Batch {
-        /// `[B, C, H, W]`; with `headOnly` also the features of images, `[B, D]`: they do not change
-        /// while only the head is trained, so they can be computed once.
+        /// `[B, C, H, W]`; with `headOnly` also the features of images, `[B, D]`: they do not
+        /// change while only the head is trained, so they can be computed once.
         public var inputs: Tensor
         /// ViT, DiT and SiT: one a sample.
         public var labels: [Int]?
@@ -36,7 +37,8 @@ public final class Trainer: @unchecked Sendable {
         public var targets: Tensor?
         /// DiT (0 … steps − 1) and SiT (0 … 1): one a sample; nil draws them.
         public var times: [Float]?
-        /// MAE: `[B, T]` of masking; DiT, SiT: of the inputs' shape; VAE: of the latents'. nil draws it.
+        /// MAE: `[B, T]` of masking; DiT, SiT: of the inputs' shape; VAE: of the latents'. nil
+        /// draws it.
         public var noise: Tensor?
 
         public init(_ inputs: Tensor, labels: [Int]? = nil) {

@@ -11,7 +11,8 @@ public final class VAE: Model {
         public var imageChannels = 3
         /// Channels at full resolution.
         public var baseWidth = 128
-        /// Channels of each level over the base width; each level but the first halves the resolution.
+        /// Channels of each level over the base width; each level but the first halves the
+        /// resolution.
         public var multipliers = [1, 2, 4, 4]
         public var blocksPerLevel = 2
         public var encoderAttentionLevels: [Int] = []

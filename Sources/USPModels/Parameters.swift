@@ -104,7 +104,8 @@ package final class Parameters: @unchecked Sendable {
         for tensor in tensors { tensor.node.packed.invalidate() }
     }
 
-    /// Marks the trainable parameters (that `chosen` accepts) as trained; the others take no gradient.
+    /// Marks the trainable parameters (that `chosen` accepts) as trained; the others take no
+    /// gradient.
     ///
     /// - keepsGradients: whether gradients get their slab at once, see `keepGradients`
     package func makeTrainable(
@@ -128,8 +129,9 @@ package final class Parameters: @unchecked Sendable {
     /// Whether the parameter at this position is trained.
     package func isTrained(_ position: Int) -> Bool { tensors[position].node.requiresGradient }
 
-    /// Gives every trained parameter a place in one slab of gradients, zeroed when it is made, where
-    /// gradients add up. Without it each backward pass hands out its gradients and forgets them.
+    /// Gives every trained parameter a place in one slab of gradients, zeroed when it is made,
+    /// where gradients add up. Without it each backward pass hands out its gradients and forgets
+    /// them.
     package func keepGradients() throws(USPError) {
         guard let slab else { return }
         let gradients: Tensor

@@ -142,7 +142,8 @@ package final class Storage: @unchecked Sendable {
     package let byteCount: Int
     private let owner: AnyObject?
     private let pooled: Bool
-    /// Whether the bytes are part of a mapped file, which gives them again whenever they are touched.
+    /// Whether the bytes are part of a mapped file, which gives them again whenever they are
+    /// touched.
     package let isMapped: Bool
 
     package init(byteCount: Int) throws(USPError) {

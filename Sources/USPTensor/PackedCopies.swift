@@ -45,8 +45,8 @@ package final class PackedCopies: Sendable {
 }
 
 extension Tensor {
-    /// A derived copy of a parameter: kept beside it, or made anew for each use while the parameter is
-    /// trained, as every step would make it anew anyway.
+    /// A derived copy of a parameter: kept beside it, or made anew for each use while the parameter
+    /// is trained, as every step would make it anew anyway.
     func derived(
         _ use: PackedUse, compute: DType, byteCount: Int,
         make: (UnsafeMutableRawPointer) throws(USPError) -> Void

@@ -34,8 +34,8 @@ package final class Node: @unchecked Sendable {
         ownsGradient = true
     }
 
-    /// Makes this a trainable parameter that has no place for its gradient: it gets memory of its own
-    /// during a backward pass.
+    /// Makes this a trainable parameter that has no place for its gradient: it gets memory of its
+    /// own during a backward pass.
     package func setTrained() {
         setLeaf(gradient: nil)
         requiresGradient = true
@@ -92,7 +92,8 @@ package final class Tape {
     private let consume: ((_ parameter: Node, _ gradient: Tensor) throws(USPError) -> Void)?
     /// Entries not yet played that read a parameter.
     private var uses: [ObjectIdentifier: Int] = [:]
-    /// Whether the gradient that an entry has just been given is nobody else's: it may be written over.
+    /// Whether the gradient that an entry has just been given is nobody else's: it may be written
+    /// over.
     package private(set) var ownsGradient = false
 
     /// - consume: takes the gradient of each parameter as soon as it is complete, while the pass
@@ -103,8 +104,8 @@ package final class Tape {
         self.consume = consume
     }
 
-    /// A tape for a part that is run again amid this one's backward pass: where only that part still
-    /// reads a parameter, its gradient is handed on as soon as it is complete there.
+    /// A tape for a part that is run again amid this one's backward pass: where only that part
+    /// still reads a parameter, its gradient is handed on as soon as it is complete there.
     package func inner() -> Tape {
         guard let consume else { return Tape() }
         return Tape { [self] node, gradient throws(USPError) in

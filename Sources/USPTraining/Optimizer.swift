@@ -117,8 +117,9 @@ package final class Optimizer {
     /// Whether parameters can be updated one by one, each as soon as its gradient is complete.
     package var updatesOneByOne: Bool { if case .adamW = kind { true } else { false } }
 
-    /// The update of each trained parameter by itself, to the same bits as `step`: `body` calls what
-    /// it is given with a parameter and its gradient. Those that it leaves out have none: zeros.
+    /// The update of each trained parameter by itself, to the same bits as `step`: `body` calls
+    /// what it is given with a parameter and its gradient. Those that it leaves out have none:
+    /// zeros.
     package func stepOneByOne(
         _ step: OptimizerStep,
         _ body: (_ update: @escaping (Node, Tensor) throws(USPError) -> Void) throws(USPError) ->

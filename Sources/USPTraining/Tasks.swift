@@ -79,8 +79,8 @@ package enum TrainingTask {
         }
     }
 
-    /// Cross entropy of a classifier's head alone, from features that were computed once: while only
-    /// the head is trained they do not change.
+    /// Cross entropy of a classifier's head alone, from features that were computed once: while
+    /// only the head is trained they do not change.
     ///
     /// - features: `[B, D]`, as `VisionTransformer.features` gives them
     package static func probing(

@@ -111,9 +111,9 @@ package final class Trainer {
 
     /// One update from `accumulation` micro-batches.
     ///
-    /// Where nothing needs all gradients at once (one micro-batch, no clipping, one rank, AdamW), each
-    /// parameter is updated as soon as its gradient is complete, and the gradient is forgotten: the
-    /// same bits, and no slab of gradients in memory.
+    /// Where nothing needs all gradients at once (one micro-batch, no clipping, one rank, AdamW),
+    /// each parameter is updated as soon as its gradient is complete, and the gradient is
+    /// forgotten: the same bits, and no slab of gradients in memory.
     ///
     /// - loss: called with a recording context and the micro-batch's index
     /// - Throws: what `loss` throws; `.cancelled`; `.notFinite` naming the step if the loss is.

@@ -10,7 +10,8 @@ package struct Batch: Sendable {
     /// Which samples of the data set.
     package let indices: [Int]
     /// Number of the first of them within the whole step: noise is drawn from
-    /// `key.stream(purpose).stream(first + i)`, so cutting a step into micro-batches changes nothing.
+    /// `key.stream(purpose).stream(first + i)`, so cutting a step into micro-batches changes
+    /// nothing.
     package let first: Int
     /// The step's own stream.
     package let key: RandomKey

@@ -149,8 +149,8 @@ struct Planner {
         var steps: [String] = []
         if change.patchBefore != change.patchAfter {
             steps.append(
-                "patch \(change.patchBefore) -> \(change.patchAfter) by the pseudo-inverse of resizing"
-            )
+                "patch \(change.patchBefore) -> \(change.patchAfter) by the pseudo-inverse of "
+                    + "resizing")
         }
         if hasOtherChannels {
             let how =

@@ -12,8 +12,8 @@ extension TransferPlan {
         let place = sourceTable.isEmpty ? "" : ", table \(sourceTable)"
         var lines = [
             "from \(sourcePath) (\(sourceDialect)\(place))",
-            "to \(sizes.family): width \(sizes.width), \(sizes.depth) blocks, \(sizes.heads) heads, "
-                + "patch \(sizes.patch), \(sizes.channels) channels, grid \(sizes.grid)",
+            "to \(sizes.family): width \(sizes.width), \(sizes.depth) blocks, \(sizes.heads) "
+                + "heads, patch \(sizes.patch), \(sizes.channels) channels, grid \(sizes.grid)",
             "",
         ]
         let rows = entries.map { entry in
@@ -28,7 +28,8 @@ extension TransferPlan {
             "",
             "\(totals.transferredTensors) of \(totals.tensors) tensors, "
                 + "\(totals.transferredParameters) of \(totals.parameters) parameters "
-                + "(\(percent(share))) come from pretraining; \(left.count) tensors of the source stay behind",
+                + "(\(percent(share))) come from pretraining; \(left.count) tensors of the source "
+                + "stay behind",
         ]
         return lines.joined(separator: "\n")
     }

@@ -15,7 +15,8 @@ for compiler in ${CC:-cc} clang; do
     "$compiler" -std=c11 $strict -fsyntax-only Tests/ABI/layout.c
     "$compiler" -x c++ -std=c++17 $strict -fsyntax-only Tests/ABI/header.c
 done
-sed -n '/^ \* EXAMPLE/,/^ \* THREE/s/^ \*     //p' include/usp.h | sed '1i #include <stdio.h>' >"$built/example.c"
+sed -n '/^ \* EXAMPLE/,/^ \* THREE/s/^ \*     //p' include/usp.h |
+    sed '1i #include <stdio.h>' >"$built/example.c"
 grep -q "int main" "$built/example.c"
 ${CC:-cc} -std=c99 $strict -fsyntax-only "$built/example.c"
 echo "header: C99 and C++17, layouts hold, its example compiles"

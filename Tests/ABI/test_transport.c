@@ -1,4 +1,5 @@
-/* transport: a function of C as the denoiser, intervals, likelihood, losses, the bound, refusals. */
+/* transport: a function of C as the denoiser, intervals, likelihood, losses, the bound,
+ * refusals. */
 #include "check.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* A host that loads the library, computes on several threads, and unloads it: workers that are still
- * awake must find their code. */
+/* A host that loads the library, computes on several threads, and unloads it: workers that are
+ * still awake must find their code. */
 #define _DEFAULT_SOURCE
 #include "usp.h"
 
@@ -23,7 +23,8 @@ int main(int count, char **arguments) {
         usp_tensor images = {latents, {4, 4, 28, 28}, {0}, 4, USP_F32};
         usp_model *model = NULL;
         float loss = 0;
-        if (threads(2) || create(NULL, 1, &model) || forward(model, &images, NULL, &loss, NULL, NULL))
+        if (threads(2) || create(NULL, 1, &model) ||
+            forward(model, &images, NULL, &loss, NULL, NULL))
             return fprintf(stderr, "unload: a call failed\n"), 1;
         dlclose(library);
         usleep(20000);

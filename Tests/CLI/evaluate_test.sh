@@ -1,6 +1,7 @@
 # evaluate: scores against a set itself, which are known.
 
-printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 2), }" >"$work/f.npy"
+printf '\223NUMPY\001\000\166\000%-117s\n' \
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 2), }" >"$work/f.npy"
 # Six points of two coordinates: (0,0) (1,0) (0,1) (1,1) (2,0) (0,2).
 zero='\000\000\000\000' one='\000\000\200\077' two='\000\000\000\100'
 printf "$zero$zero$one$zero$zero$one$one$one$two$zero$zero$two" >>"$work/f.npy"

@@ -36,7 +36,8 @@ expect 0 'encoder.mid_block.attentions.0.to_q.weight *f16 *64 x 64' inspect "$wo
 expect 0 'from the names of diffusers autoencoder' convert "$work/vae.safetensors" \
     --dialect official -o "$work/again.safetensors"
 expect 0 'encoder.mid.attn_1.q.weight *f16 *64 x 64 x 1 x 1' inspect "$work/again.safetensors"
-expect 0 '' convert "$golden/models/dit_affine_params.safetensors" --dialect training -o "$work/t.pt"
+expect 0 '' convert "$golden/models/dit_affine_params.safetensors" --dialect training \
+    -o "$work/t.pt"
 expect 0 'table ema' inspect "$work/t.pt"
 expect 1 'no affine norms' convert "$work/t.pt" --dialect diffusers -o "$work/d.safetensors"
 expect 1 'write .pt or .pth' convert "$work/t.pt" --dialect training -o "$work/d.safetensors"

@@ -50,7 +50,8 @@ expect 0 'note: starts at t = 0.001' sample "$sit" --vae "$vae" --classes 1,10 -
     -o "$work/sde.png"
 holds "$work/sde.json" '"last_step": "Tweedie"'
 holds "$work/sde.json" 'starts at t = 0.001'
-expect 0 '10 images' sample "$sit" --vae "$vae" --classes all --steps 2 --solver euler -o "$work/a.png"
+expect 0 '10 images' sample "$sit" --vae "$vae" --classes all --steps 2 --solver euler \
+    -o "$work/a.png"
 expect 0 '4 images' sample "$sit" --vae "$vae" --classes random --num 4 --steps 2 --solver euler \
     -o "$work/a.png"
 
@@ -89,7 +90,8 @@ expect 1 'respacing' sample "$dit" $small --steps 1001
 expect 1 'steps: expected 2 to 1000000' sample "$sit" $small --steps 1 --solver euler
 expect 2 'cfg x: expected numbers' sample "$dit" $small --cfg x
 expect 2 'expected LOW,HIGH' sample "$dit" $small --cfg-interval 3,1
-expect 1 'known are ddpm, ddim, dpm++, dpm++sde; did you mean "ddim"' sample "$dit" $small --solver ddin
+expect 1 'known are ddpm, ddim, dpm++, dpm++sde; did you mean "ddim"' \
+    sample "$dit" $small --solver ddin
 expect 1 'sde-heun; did you mean "heun"' sample "$sit" $small --solver huen
 expect 1 'did you mean "sigma"' sample "$sit" $small --solver sde --form sigmo
 expect 1 'did you mean "Tweedie"' sample "$sit" $small --solver sde --last-step twedie
@@ -102,8 +104,8 @@ expect 1 'did you mean "SiT"' sample "$dit" $small --family Sit
 expect 1 'eta has no part in the solver dpm++' sample "$dit" $small --solver dpm++ --eta 1
 expect 1 'form has no part in the solver heun' sample "$sit" $small --solver heun --form sigma
 expect 1 'cannot write' sample "$dit" --vae "$vae" --classes 1 -o "$work/no/x.png"
-expect 1 'channels' sample "$dit" --vae "$golden/models/vae_both_attention_params.safetensors" --classes 1 \
-    -o "$work/x.png"
+expect 1 'channels' sample "$dit" --vae "$golden/models/vae_both_attention_params.safetensors" \
+    --classes 1 -o "$work/x.png"
 absent "$work/x.png"
 absent "$work/x-0000.png"
 
@@ -111,19 +113,21 @@ absent "$work/x-0000.png"
 expect 0 'latents \[2, 4, 14, 14\]' encode "$work/s-0000.png" "$work/s-0001.png" --vae "$vae" \
     -o "$work/latents.safetensors"
 expect 0 '2 images' decode "$work/latents.safetensors" --vae "$vae" -o "$work/again.png"
-expect 0 'latents \[1, 4, 14, 14\]' encode "$work/again-0001.png" --vae "$vae" --exact -o "$work/l.npz"
-expect 0 'latents \[1, 4, 14, 14\]' encode "$work/again-0001.png" --vae "$vae" --tile 8 -o "$work/l.npz"
+expect 0 'latents \[1, 4, 14, 14\]' \
+    encode "$work/again-0001.png" --vae "$vae" --exact -o "$work/l.npz"
+expect 0 'latents \[1, 4, 14, 14\]' \
+    encode "$work/again-0001.png" --vae "$vae" --tile 8 -o "$work/l.npz"
 expect 1 'no/l.npz: cannot write' encode "$work/nofile.png" --vae "$vae" -o "$work/no/l.npz"
 expect 1 'neither a PNG nor a JPEG' encode "$vae" --vae "$vae" -o "$work/l.npz"
-expect 0 'noise \[2, 4, 14, 14\]' invert "$sit" --latents "$work/latents.safetensors" --classes 1,2 \
-    --cfg 1 --solver rk4 --steps 20 -o "$work/noise.safetensors"
+expect 0 'noise \[2, 4, 14, 14\]' invert "$sit" --latents "$work/latents.safetensors" \
+    --classes 1,2 --cfg 1 --solver rk4 --steps 20 -o "$work/noise.safetensors"
 expect 0 '2 images' sample "$sit" --vae "$vae" --noise "$work/noise.safetensors" --classes 1,2 \
     --cfg 1 --solver rk4 --steps 20 -o "$work/back.png"
-expect 0 'bits per dimension' invert "$sit" --latents "$work/latents.safetensors" --classes 1 --cfg 1 \
-    --likelihood --solver euler --steps 3 -o "$work/noise.safetensors"
+expect 0 'bits per dimension' invert "$sit" --latents "$work/latents.safetensors" \
+    --classes 1 --cfg 1 --likelihood --solver euler --steps 3 -o "$work/noise.safetensors"
 expect 0 'noise' invert "$dit" --latents "$work/latents.safetensors" --classes 1 --steps 5 \
     -o "$work/noise.safetensors"
-expect 1 'give --cfg 1' invert "$sit" --latents "$work/latents.safetensors" --classes 1 --likelihood \
-    -o "$work/noise.safetensors"
+expect 1 'give --cfg 1' invert "$sit" --latents "$work/latents.safetensors" \
+    --classes 1 --likelihood -o "$work/noise.safetensors"
 expect 1 'known are ddim' invert "$dit" --latents "$work/latents.safetensors" --classes 1 \
     --solver ddpm -o "$work/noise.safetensors"

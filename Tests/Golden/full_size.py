@@ -46,7 +46,8 @@ def autoencoder(folder):
     weights = draw("full/vae", shapes(sizes))
     path = folder / "vae.ckpt"
     torch.save({"state_dict": weights, "epoch": 1, "callbacks": {}}, path)
-    images, latents = normal("full/images", 1, 3, 256, 256, scale=0.5), normal("full/z", 1, 4, 32, 32)
+    images = normal("full/images", 1, 3, 256, 256, scale=0.5)
+    latents = normal("full/z", 1, 4, 32, 32)
     vae = usp.VAE.load(path)
     moments = [encode(p, sizes, images.to(kind)) for p, kind in passes(weights)]
     mean = vae.encode(images.numpy(), scaled=False).mean

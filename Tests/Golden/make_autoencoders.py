@@ -42,7 +42,8 @@ def parameters(name, sizes):
     base, prefix = WITHOUT.get(name, (name, None))
     values = {key: value.half() for key, value in draw(base, shapes(KINDS[base])).items()}
     if prefix is None:
-        save_params(f"models/{name}_params", values, "seeded values in F16, CompVis names", half=True)
+        save_params(
+            f"models/{name}_params", values, "seeded values in F16, CompVis names", half=True)
         return values
     return {key: value for key, value in values.items() if not key.startswith(prefix)}
 
@@ -57,7 +58,8 @@ def make_kind(name, sizes):
 
     def case(what, source="KL autoencoder, arXiv 2112.10752"):
         base, prefix = WITHOUT.get(name, (name, None))
-        made = Case(f"models/{name}_{what}", source, sizes.describe(), 1e-5, f"models/{base}_params")
+        made = Case(
+            f"models/{name}_{what}", source, sizes.describe(), 1e-5, f"models/{base}_params")
         return made.note("params_without", [prefix]) if prefix else made
     finish(case("encode"),
            lambda p, g: squared(encode(p, sizes, g["images"])), params, {"images": images},

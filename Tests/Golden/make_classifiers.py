@@ -22,7 +22,8 @@ def build(pool, sizes=LATENT, embeds_class=True):
     model = VisionTransformer(
         img_size=sizes.image, patch_size=sizes.patch, in_chans=sizes.channels,
         embed_dim=sizes.width, depth=sizes.depth, num_heads=sizes.heads, num_classes=CLASSES,
-        qkv_bias=True, global_pool=pool, no_embed_class=not embeds_class, norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6))
+        qkv_bias=True, global_pool=pool, no_embed_class=not embeds_class,
+        norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6))
     randomise(model, f"classifier_{pool}")
     shared = load_params("models/mae_params")
     if not embeds_class:

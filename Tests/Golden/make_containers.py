@@ -84,7 +84,8 @@ def training_layout():
         "best": np.float64(0.75), "count": np.int64(12), "small": np.float32(0.5),
         "shape": torch.Size([3, 4]), "device": torch.device("cpu"), "dtype": torch.float16,
         "big": 1 << 70, "negative": -5, "wide": 1 << 40, "text": "caf\u00e9", "raw": b"\x00\xff",
-        "flags": {1, 2}, "history": [(0, normal("containers/d", 2)), (1, normal("containers/e", 2))],
+        "flags": {1, 2},
+        "history": [(0, normal("containers/d", 2)), (1, normal("containers/e", 2))],
         "defaults": collections.defaultdict(list, {"k": [torch.ones(1)]}),
     }
 
@@ -175,7 +176,8 @@ def make_numpy():
 
 def make_safetensors():
     tensors = every_dtype()
-    save_file(tensors, FOLDER / "types.safetensors", metadata={"format": "pt", "note": "every dtype"})
+    save_file(
+        tensors, FOLDER / "types.safetensors", metadata={"format": "pt", "note": "every dtype"})
     expect("safetensors_types", "types.safetensors", tensors, "safetensors with metadata")
     names = sorted(tensors)
     shards = {"model-00001-of-00002.safetensors": names[:5],

@@ -55,7 +55,8 @@ def make():
         [0, 417, 999])
     ours = diffusion_transformer(params, replace(sizes, affine=False, time_shift=1), x, t, labels)
     case = Case("models/dit_diffusers", "diffusers DiTTransformer2DModel",
-                sizes.describe() | {"affine": False, "time_shift": 1}, 1e-5, "models/dit_diffusers_params")
+                sizes.describe() | {"affine": False, "time_shift": 1}, 1e-5,
+                "models/dit_diffusers_params")
     case.put("in.x", x).put("in.t", t).put("in.labels", labels)
     for eps in (1e-6, 1e-5):
         model = DiTTransformer2DModel(

@@ -50,7 +50,8 @@ def make_schedules(gaussian, create):
 
 
 def make_forward(diffusion):
-    case = Case("diffusion/forward", "q_sample, q_mean_variance, q_posterior", {"steps": 1000}, 1e-6)
+    case = Case(
+        "diffusion/forward", "q_sample, q_mean_variance, q_posterior", {"steps": 1000}, 1e-6)
     x, noise, xt = (normal(f"diffusion/{key}", *SHAPE) for key in ("x", "noise", "xt"))
     case.put("in.x", x).put("in.noise", noise).put("in.xt", xt).put("in.t", TIMES)
     case.put("out.sample", diffusion.q_sample(x, TIMES, noise))

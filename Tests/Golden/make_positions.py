@@ -18,8 +18,9 @@ def resize(table, rows, columns, antialias=False):
 
 
 def make():
-    case = Case("positions/sincos", "MAE, arXiv 2111.06377: column half first, sines before cosines",
-                {"width": 48}, 1e-6)
+    case = Case(
+        "positions/sincos", "MAE, arXiv 2111.06377: column half first, sines before cosines",
+        {"width": 48}, 1e-6)
     case.put("out.8x8", sincos_table(48, 8, 8)[0])
     case.put("out.8x8_with_class", sincos_table(48, 8, 8, 1)[0])
     case.put("out.4x6", sincos_table(48, 4, 6)[0])

@@ -23,7 +23,8 @@ def make_cpu():
         case.put(f"out.{seed}.bits.9", bits)
         stream = fresh()
         for number, (kind, count) in enumerate((
-                ("randn", 5), ("randn", 20), ("rand", 3), ("randn", 3), ("randn", 2), ("randn", 16))):
+                ("randn", 5), ("randn", 20), ("rand", 3), ("randn", 3), ("randn", 2),
+                ("randn", 16))):
             values = getattr(torch, kind)(count, generator=stream)
             case.put(f"out.{seed}.sequence.{number}.{kind}.{count}", values)
         case.put(f"out.{seed}.randn_f64.17",

@@ -1,4 +1,4 @@
-"""Golden samples of a seed: the published samplers with PyTorch's own random numbers, and pixels."""
+"""Golden samples of a seed: the published samplers with PyTorch's own random numbers; pixels."""
 
 import contextlib
 import io

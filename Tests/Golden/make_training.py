@@ -15,8 +15,8 @@ MASKED = Masked(image=8, width=24, heads=2, depth=1, decoder_width=16, decoder_h
                 decoder_depth=1)
 INTERPOLANT = Diffusion(image=8, width=24, heads=2, depth=1)
 STEPS, BATCH = 10, 4
-KEY_BIAS = ("the middle third of *.attn.qkv.bias (key bias) has no gradient in exact arithmetic, so "
-            "AdamW moves it by rounding noise: leave it out (float32 there: up to 8e-4)")
+KEY_BIAS = ("the middle third of *.attn.qkv.bias (key bias) has no gradient in exact arithmetic, "
+            "so AdamW moves it by rounding noise: leave it out (float32 there: up to 8e-4)")
 
 
 def trainable(values):

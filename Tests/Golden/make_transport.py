@@ -74,7 +74,8 @@ def make_paths(transport):
         for form, scale in itertools.product(FORMS, (1.0, 0.5)):
             value = plan.compute_diffusion(ones, times, form=form, norm=scale)
             case.put(f"out.{path}.diffusion.{form_name(form)}.{scale}", value[:, 0])
-    case.note("constant", "the form `constant` is the norm itself; the published code cannot run it")
+    case.note(
+        "constant", "the form `constant` is the norm itself; the published code cannot run it")
     case.save()
 
 
@@ -82,7 +83,8 @@ def make_conversions(transport):
     """Score, noise and velocity from each other; flow drift and score of each prediction."""
     x, output = normal("conversions/x", *SHAPE), normal("conversions/output", *SHAPE)
     times = torch.tensor([0.05, 0.3, 0.6, 0.95])
-    case = Case("transport/conversions", "SiT transport", {"keys": "path . prediction . what"}, 2e-5)
+    case = Case(
+        "transport/conversions", "SiT transport", {"keys": "path . prediction . what"}, 2e-5)
     case.put("in.x", x).put("in.model_output", output).put("in.t", times)
     for path in PATHS:
         plan = transport.create_transport(path).path_sampler

@@ -1,7 +1,7 @@
 """Hold our reference modules against the published code: `python verify.py --originals DIR`.
 
-DIR holds checkouts named USP, DiT, SiT and MAE. Each comparison runs in its own process, because the
-published packages share module names (and one changes numpy for the whole process).
+DIR holds checkouts named USP, DiT, SiT and MAE. Each comparison runs in its own process, because
+the published packages share module names (and one changes numpy for the whole process).
 """
 
 import argparse

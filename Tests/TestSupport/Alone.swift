@@ -1,5 +1,5 @@
-// Tests that change the process-wide settings (threads, instruction set), or that compare bits, take
-// turns.
+// Tests that change the process-wide settings (threads, instruction set), or that compare bits,
+// take turns.
 
 import Foundation
 

@@ -47,8 +47,8 @@ package struct GoldenCase {
         return found
     }
 
-    /// What the case keeps of a result, `KIND.NAME` or every N-th element as `KIND_everyN.NAME`, and
-    /// the same elements of `actual`; nil where it keeps neither.
+    /// What the case keeps of a result, `KIND.NAME` or every N-th element as `KIND_everyN.NAME`,
+    /// and the same elements of `actual`; nil where it keeps neither.
     package func kept(
         _ actual: [Float], _ kind: String, _ name: String
     ) -> (actual: [Float], expected: [Float])? {

@@ -180,7 +180,8 @@ private func tail(_ values: [Float], _ count: Int) -> [Float] { Array(values.suf
         }
     }
 
-    /// Both with the exact derivative and with differences, which linear networks do not tell apart.
+    /// Both with the exact derivative and with differences, which linear networks do not tell
+    /// apart.
     @Test(arguments: [true, false]) func likelihoodsAreTheOriginals(_ isExact: Bool) throws {
         let golden = try GoldenCase("transport/likelihood")
         let (data, probe) = (try golden.tensor("in.data"), try golden.tensor("in.probe"))

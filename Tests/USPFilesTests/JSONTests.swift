@@ -6,7 +6,8 @@ import USPFiles
 
 @Test func jsonValues() throws {
     let text =
-        #"{"a": [1, -2.5e3, true, false, null], "b\n\u00e9\ud83d\ude00": {"c": "\"\\/"}, "n": 9223372036854775808}"#
+        #"{"a": [1, -2.5e3, true, false, null], "#
+        + #""b\n\u00e9\ud83d\ude00": {"c": "\"\\/"}, "n": 9223372036854775808}"#
     let json = try JSON(parsing: text)
     #expect(json["a"]?.elements == [.integer(1), .number(-2500), .bool(true), .bool(false), .null])
     #expect(json["b\n\u{e9}\u{1F600}"]?["c"]?.text == "\"\\/")

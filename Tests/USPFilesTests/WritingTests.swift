@@ -143,8 +143,8 @@ private func expectSame(_ archive: Archive, _ outputs: [ArrayOutput]) throws {
     #expect(try archive.entry("a").count == count)
 }
 
-/// A PyTorch archive of 4.8 GB that takes no disk: sizes and places in zip64 fields, a tensor at the
-/// end of a storage of 1.2 billion floats.
+/// A PyTorch archive of 4.8 GB that takes no disk: sizes and places in zip64 fields, a tensor at
+/// the end of a storage of 1.2 billion floats.
 @Test func archivesBeyondFourGigabytes() throws {
     let scratch = ScratchFolder()
     let path = scratch.file("big.pt")

@@ -7,8 +7,8 @@ import USPBase
 import USPKit
 import USPTensor
 
-/// Bytes resident at most while the body runs, beyond those before it; nil where the system does not
-/// forget an earlier peak.
+/// Bytes resident at most while the body runs, beyond those before it; nil where the system does
+/// not forget an earlier peak.
 private func peakGrowth(_ body: () throws -> Void) throws -> Int? {
     MemoryPool.shared.trim()
     guard let file = fopen("/proc/self/clear_refs", "w") else { return nil }

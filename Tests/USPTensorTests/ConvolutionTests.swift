@@ -11,7 +11,8 @@ struct ConvolutionCase: Sendable, CustomStringConvertible {
     var kernelHeight = 3, kernelWidth = 3, stride = 1, upsample = 1
     var padding = Padding(1)
     var description: String {
-        "\(batch)x\(height)x\(width)x\(inputs)->\(outputs) k\(kernelHeight)x\(kernelWidth) s\(stride) u\(upsample) \(padding)"
+        "\(batch)x\(height)x\(width)x\(inputs)->\(outputs) k\(kernelHeight)x\(kernelWidth) "
+            + "s\(stride) u\(upsample) \(padding)"
     }
 
     static let all: [ConvolutionCase] = [

@@ -15,8 +15,8 @@ private struct ProductCase: CustomTestStringConvertible {
     var hasEnds = false
 
     var testDescription: String {
-        "\(m)x\(n)x\(k) \(transposedA ? "At" : "A") \(transposedB ? "Bt" : "B") \(compute.rawValue) "
-            + "\(activation.rawValue) \(hasEnds)"
+        "\(m)x\(n)x\(k) \(transposedA ? "At" : "A") \(transposedB ? "Bt" : "B") "
+            + "\(compute.rawValue) \(activation.rawValue) \(hasEnds)"
     }
 }
 

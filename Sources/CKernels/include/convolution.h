@@ -19,8 +19,8 @@ typedef struct uspi_windows {
 
 /* Rows m_begin ..< m_end of taps tap_begin ..< tap_end (in the order ty, tx) to consecutive rows
  * of `out`, each (tap_end - tap_begin) * channels elements. */
-void uspi_gather_windows(const uspi_windows *w, const void *images, ptrdiff_t m_begin, ptrdiff_t m_end,
-                         ptrdiff_t tap_begin, ptrdiff_t tap_end, void *out);
+void uspi_gather_windows(const uspi_windows *w, const void *images, ptrdiff_t m_begin,
+                         ptrdiff_t m_end, ptrdiff_t tap_begin, ptrdiff_t tap_end, void *out);
 
 /* Where rows of a product lie in images [height, width, channels]: grid pixel (i, j) is pixel
  * (i * step + phase_y, j * step + phase_x). */
@@ -35,16 +35,18 @@ void uspi_scatter_rows(const uspi_places *p, const float *rows, ptrdiff_t m_begi
                        int32_t accumulate, float *images);
 
 /* The inverse: rows m_begin ..< m_end from the images, f32 */
-void uspi_gather_rows(const uspi_places *p, const float *images, ptrdiff_t m_begin, ptrdiff_t m_end, float *rows);
+void uspi_gather_rows(const uspi_places *p, const float *images, ptrdiff_t m_begin, ptrdiff_t m_end,
+                      float *rows);
 
 /* One tap of a regrouped kernel: the sum over the listed taps t of w[o, c, t], stored at
  * out[c * outputs + o], or at out[o * inputs + c] when by_output. */
-void uspi_kernel_tap(const float *w, ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t taps, const int32_t *list,
-                     ptrdiff_t listed, int32_t by_output, float *out);
+void uspi_kernel_tap(const float *w, ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t taps,
+                     const int32_t *list, ptrdiff_t listed, int32_t by_output, float *out);
 
 /* Its gradient: w[o, c, t] += g[c * outputs + o] for each listed tap t, for outputs
  * o_begin ..< o_end. */
 void uspi_kernel_tap_gradient(const float *g, ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t taps,
-                              const int32_t *list, ptrdiff_t listed, ptrdiff_t o_begin, ptrdiff_t o_end, float *w);
+                              const int32_t *list, ptrdiff_t listed, ptrdiff_t o_begin,
+                              ptrdiff_t o_end, float *w);
 
 #endif

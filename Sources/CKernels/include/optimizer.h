@@ -14,8 +14,8 @@ void uspi_adamw_run(const uspi_adamw *o, float *p, const float *g, float *m, flo
                     ptrdiff_t n);
 
 /* mu = momentum * mu + trust * (scale * g + decay * p); p -= rate * mu; ema likewise or NULL */
-void uspi_lars_run(float rate, float momentum, float decay, float trust, float scale, float ema_decay,
-                   float *p, const float *g, float *mu, float *ema, ptrdiff_t n);
+void uspi_lars_run(float rate, float momentum, float decay, float trust, float scale,
+                   float ema_decay, float *p, const float *g, float *mu, float *ema, ptrdiff_t n);
 
 /* Sum of squares of scale * g + decay * p (p may be NULL), in double. */
 double uspi_sum_squares(const float *g, const float *p, float scale, float decay, ptrdiff_t n);

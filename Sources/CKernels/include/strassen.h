@@ -19,7 +19,8 @@ size_t uspi_strassen_workspace(const uspi_gemm *g, int64_t group_rows, int64_t r
                                int64_t columns);
 
 /* As uspi_gemm_run, in f32, for an even k and an even number of panels. m_begin is even, or with
- * group_rows m_begin and m_end are multiples of it; n_begin and n_end are multiples of two panels. */
+ * group_rows m_begin and m_end are multiples of it; n_begin and n_end are multiples of two
+ * panels. */
 void uspi_strassen_run(const uspi_gemm *g, int64_t group_rows, int64_t m_begin, int64_t m_end,
                        int64_t n_begin, int64_t n_end, void *workspace, uspi_held_rows *held,
                        const uspi_beside *beside);

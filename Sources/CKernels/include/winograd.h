@@ -19,10 +19,12 @@ typedef struct uspi_winograd {
     ptrdiff_t height, width, channels;
     ptrdiff_t upsample;             /* 1, or 2: doubled first by nearest neighbour */
     ptrdiff_t pad_top, pad_left;    /* zeros before the (doubled) image */
-    const float *scale, *shift;     /* [images, map_row ..]: x becomes x * scale[c] + shift[c]; or NULL */
+    const float *scale, *shift;     /* [images, map_row ..]: x becomes x * scale[c] + shift[c]; or
+                                       NULL */
     ptrdiff_t map_row;              /* elements from one image's map to the next's */
     int32_t silu;                   /* then x * sigmoid(x) */
-    float *y;                       /* [images, out_height, out_width, outputs] (read by the adjoint) */
+    float *y;                       /* [images, out_height, out_width, outputs] (read by the
+                                       adjoint) */
     ptrdiff_t out_height, out_width, outputs;
     const float *bias;              /* [outputs] or NULL */
     const float *residual;          /* like y, or NULL */
@@ -37,7 +39,8 @@ typedef struct uspi_winograd {
     ptrdiff_t v_row, m_row;
 } uspi_winograd;
 
-/* Floats of v_row and m_row for a chunk of `tiles`, of kernel_row, and of the stage of one thread. */
+/* Floats of v_row and m_row for a chunk of `tiles`, of kernel_row, and of the stage of one
+ * thread. */
 ptrdiff_t uspi_winograd_v_row(ptrdiff_t channels, ptrdiff_t tiles);
 ptrdiff_t uspi_winograd_m_row(ptrdiff_t outputs, ptrdiff_t tiles);
 ptrdiff_t uspi_winograd_kernel_row(ptrdiff_t channels, ptrdiff_t outputs);
@@ -77,7 +80,8 @@ void uspi_winograd_spread(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t beg
 void uspi_winograd_outer(const uspi_winograd *w, ptrdiff_t point, float *sums);
 
 /* Adjoint of step 0, at the end: weight += of one block and panel. */
-void uspi_winograd_kernel_gradient(const uspi_winograd_weight *k, const float *sums, ptrdiff_t kernel_row,
-                                   ptrdiff_t block, ptrdiff_t panel, float *weight);
+void uspi_winograd_kernel_gradient(const uspi_winograd_weight *k, const float *sums,
+                                   ptrdiff_t kernel_row, ptrdiff_t block, ptrdiff_t panel,
+                                   float *weight);
 
 #endif

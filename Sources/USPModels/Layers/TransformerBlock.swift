@@ -169,8 +169,8 @@ package func runBlocks(
     return x
 }
 
-/// Each group of samples through all blocks, the result in its place; a block's modulation is computed
-/// beside the first layer of the MLP before it.
+/// Each group of samples through all blocks, the result in its place; a block's modulation is
+/// computed beside the first layer of the MLP before it.
 private func runInPlace(
     _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Modulation],
     in context: Context

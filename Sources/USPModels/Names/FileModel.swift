@@ -99,8 +99,8 @@ package struct FileModel: Sendable {
         if let other = found.first {
             return USPError(
                 .format,
-                "\(archive.path): \(wanted) in it, but a \(other.dialect.family.rawValue) (\(other.dialect.name))"
-            )
+                "\(archive.path): \(wanted) in it, but a \(other.dialect.family.rawValue) "
+                    + "(\(other.dialect.name))")
         }
         let names = archive.tables.flatMap { table in
             table.entries.prefix(3).map {
@@ -110,8 +110,8 @@ package struct FileModel: Sendable {
         let some = names.prefix(6).joined(separator: ", ")
         return USPError(
             .format,
-            "\(archive.path): \(wanted) in it; its arrays are \(some.isEmpty ? "none" : some + ", ...")"
-        )
+            "\(archive.path): \(wanted) in it; its arrays are "
+                + "\(some.isEmpty ? "none" : some + ", ...")")
     }
 
     package func source(_ name: String) -> TensorSource? { sources[name] }
@@ -160,8 +160,8 @@ private struct Translation {
                 part.shape.rank > 0
                     && part.shape.extents.dropFirst() == first.shape.extents.dropFirst()
                     && part.dtype == first.dtype, .shape,
-                "\(part.name): \(part.dtype.name) \(part.shape) beside \(first.dtype.name) \(first.shape)"
-            )
+                "\(part.name): \(part.dtype.name) \(part.shape) beside \(first.dtype.name) "
+                    + "\(first.shape)")
         }
     }
 

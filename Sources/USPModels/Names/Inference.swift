@@ -34,8 +34,8 @@ extension FileModel {
         if let heads = Presets.heads(width: width) { return heads }
         throw USPError(
             .argument,
-            "\(path): no published model is \(width) wide, and shapes do not tell the \(name); give their number"
-        )
+            "\(path): no published model is \(width) wide, and shapes do not tell the \(name); "
+                + "give their number")
     }
 
     /// What a load report says about heads that neither an argument nor the file tells.
@@ -208,8 +208,8 @@ extension FileModel {
         try require(
             labels.rank == 2 && labels[0] > 0 && final.rank == 2 && frequencies.rank == 2
                 && (final[0] == outputs || final[0] == 2 * outputs), .format,
-            "\(path): a final layer of \(final) and labels of \(labels) for patches of \(outputs) values"
-        )
+            "\(path): a final layer of \(final) and labels of \(labels) for patches of \(outputs) "
+                + "values")
         let configuration = DiTConfiguration(
             grid: try diffusionGrid(width, patch, folder, options.grid), channels: channels,
             patch: patch, width: width, depth: depth("blocks"),

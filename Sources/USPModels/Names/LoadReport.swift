@@ -39,8 +39,8 @@ package struct LoadReport: Sendable {
         if !missing.isEmpty { problems.append("missing \(missing.count): \(list(missing))") }
         if !mismatched.isEmpty {
             problems.append(
-                "of another shape \(mismatched.count): \(list(mismatched.map { "\($0.name) \($0.reason)" }))"
-            )
+                "of another shape \(mismatched.count): "
+                    + "\(list(mismatched.map { "\($0.name) \($0.reason)" }))")
         }
         if !unexpected.isEmpty {
             problems.append("unexpected \(unexpected.count): \(list(unexpected))")
@@ -66,8 +66,8 @@ package struct LoadReport: Sendable {
             return count > 0 ? "\(count) \(action)" : nil
         }
         lines.append(
-            "loaded \(loaded.count) tensors, \(parameters) parameters (\(actions.joined(separator: ", "))), "
-                + "\(renamed.count) under other names")
+            "loaded \(loaded.count) tensors, \(parameters) parameters "
+                + "(\(actions.joined(separator: ", "))), \(renamed.count) under other names")
         for item in renamed {
             lines.append("  renamed  \(item.sources.joined(separator: " + ")) -> \(item.parameter)")
         }

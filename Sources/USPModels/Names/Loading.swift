@@ -131,8 +131,8 @@ extension FileModel {
             a.release()
             try require(
                 isEqual, .unsupported,
-                "\(path): \(entry.name) differs from \(original.name), and our model has one for all blocks"
-            )
+                "\(path): \(entry.name) differs from \(original.name), and our model has one for "
+                    + "all blocks")
         }
     }
 }

@@ -82,8 +82,8 @@ extension Dialect {
                 ?? .unknown
         })
 
-    /// diffusers' names for one of DiT's, and whether they share its rows rather than repeat it: the
-    /// embedders are in every block.
+    /// diffusers' names for one of DiT's, and whether they share its rows rather than repeat it:
+    /// the embedders are in every block.
     static func diffusersTransformerNames(
         _ name: String, blocks: Int
     ) -> (names: [String], isStacked: Bool) {

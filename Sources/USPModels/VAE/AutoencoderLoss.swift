@@ -22,7 +22,8 @@ extension KLAutoencoder {
         package let image: Tensor
     }
 
-    /// error(decode(sample), images) + weight·divergence (latent diffusion: absolute error and 1e-6).
+    /// error(decode(sample), images) + weight·divergence (latent diffusion: absolute error and
+    /// 1e-6).
     ///
     /// - images: `[B, C, H, W]` in −1 ... 1
     /// - noise: `[B, z, H/f, W/f]`, standard normal; nil decodes the mean

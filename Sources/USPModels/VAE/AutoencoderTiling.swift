@@ -9,7 +9,8 @@ package struct TileAxis: Sendable, Equatable {
     package let starts: [Int]
     package let length: Int
 
-    /// Tiles of `tile` that overlap by at least `overlap` and cover `extent` exactly; one if it fits.
+    /// Tiles of `tile` that overlap by at least `overlap` and cover `extent` exactly; one if it
+    /// fits.
     package init(extent: Int, tile: Int, overlap: Int) {
         length = min(extent, tile)
         guard extent > tile else {
@@ -98,8 +99,8 @@ extension KLAutoencoder {
     ) throws(USPError) -> Tensor {
         try require(
             tiling.tile >= 1 && tiling.overlap >= 0 && tiling.overlap < tiling.tile, .argument,
-            "autoencoder: tiles of \(tiling.tile) overlapping by \(tiling.overlap), expected by less"
-        )
+            "autoencoder: tiles of \(tiling.tile) overlapping by \(tiling.overlap), expected by "
+                + "less")
         let rows = TileAxis(extent: extents.0, tile: tiling.tile, overlap: tiling.overlap)
         let columns = TileAxis(extent: extents.1, tile: tiling.tile, overlap: tiling.overlap)
         if rows.starts.count * columns.starts.count == 1 { return try body(input) }

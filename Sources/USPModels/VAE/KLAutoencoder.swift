@@ -32,7 +32,8 @@ package final class KLAutoencoder: Sendable {
     }
 
     /// The posterior of each latent element: mean and log variance (limited to −30 ... 20), both
-    /// `[B, h, w, z]`, before normalisation. Without a variance (`doublesLatent` off) the second is nil.
+    /// `[B, h, w, z]`, before normalisation. Without a variance (`doublesLatent` off) the second is
+    /// nil.
     package struct Posterior {
         package let mean: Tensor
         package let logVariance: Tensor?
@@ -54,8 +55,8 @@ package final class KLAutoencoder: Sendable {
     package func posterior(moments: Tensor, in context: Context) throws(USPError) -> Posterior {
         try require(
             moments.shape.rank == 4 && moments.shape[1] == configuration.momentChannels, .shape,
-            "autoencoder: moments \(moments.shape), \(configuration.momentChannels) channels expected"
-        )
+            "autoencoder: moments \(moments.shape), \(configuration.momentChannels) channels "
+                + "expected")
         return try posterior(channelsLast: context.toChannelsLast(moments), context)
     }
 
@@ -84,8 +85,8 @@ package final class KLAutoencoder: Sendable {
     ) throws(USPError) -> Tensor {
         try require(
             latents.shape.rank == 4 && latents.shape[1] == configuration.latentChannels, .shape,
-            "autoencoder: latents \(latents.shape), \(configuration.latentChannels) channels expected"
-        )
+            "autoencoder: latents \(latents.shape), \(configuration.latentChannels) channels "
+                + "expected")
         let z = try context.toChannelsLast(latents)
         return try context.toChannelsFirst(
             decoder(normalized ? denormalized(z, context) : z, context))
@@ -134,7 +135,8 @@ package final class KLAutoencoder: Sendable {
             images.shape[3] == sizes.imageChannels && images.shape[1] > 0 && images.shape[2] > 0
                 && images.shape[1] % sizes.factor == 0 && images.shape[2] % sizes.factor == 0,
             .shape,
-            "autoencoder: images of \(images.shape[3]) channels, \(images.shape[1])x\(images.shape[2]), "
+            "autoencoder: images of \(images.shape[3]) channels, "
+                + "\(images.shape[1])x\(images.shape[2]), "
                 + "expected \(sizes.imageChannels) channels and multiples of \(sizes.factor)")
         let layers = AutoencoderLayers(
             parameters: parameters, groups: sizes.groups, context: context)

@@ -80,8 +80,8 @@ package struct KLAutoencoderConfiguration: Sendable, Equatable {
         for level in multipliers.indices {
             try require(
                 width(level) % groups == 0, .argument,
-                "autoencoder: \(groups) groups do not divide the \(width(level)) channels of level \(level)"
-            )
+                "autoencoder: \(groups) groups do not divide the \(width(level)) channels of level "
+                    + "\(level)")
         }
         let levels = encoderAttentionLevels + decoderAttentionLevels
         try require(

@@ -6,8 +6,9 @@ import USPTensor
 extension LatentNormalization {
     /// The normalisation that gives these latents unit variance.
     ///
-    /// Latent diffusion's scale is 1/deviation over all elements, its shift zero (0.18215 and 0.2325
-    /// were found so); per channel it is LightningDiT's: zero mean and unit variance for each.
+    /// Latent diffusion's scale is 1/deviation over all elements, its shift zero (0.18215 and
+    /// 0.2325 were found so); per channel it is LightningDiT's: zero mean and unit variance for
+    /// each.
     /// - latents: `[B, z, h, w]`, not normalised; some hundred images suffice
     /// - Throws: `.shape`; `.argument` if a deviation is zero or not finite
     package init(measuring latents: Tensor, perChannel: Bool = false) throws(USPError) {
@@ -42,7 +43,8 @@ extension LatentNormalization {
 
 extension KLAutoencoder {
     /// Mean squared error of decode(mean of encode(images)), for images in −1 ... 1: below about
-    /// 0.013 (25 dB) for an autoencoder with its own weights, above 0.13 (15 dB) for one with others'.
+    /// 0.013 (25 dB) for an autoencoder with its own weights, above 0.13 (15 dB) for one with
+    /// others'.
     package func roundTripError(_ images: Tensor, in context: Context) throws(USPError) -> Float {
         let plain = context.recording(on: nil)
         let again = try decode(

@@ -35,8 +35,8 @@ extension Context {
                 && query.shape[0] == key.shape[0] && query.shape[2] == key.shape[2]
                 && query.shape[2] % heads == 0 && key.shape[1] > 0 && query.dtype == key.dtype
                 && key.dtype == value.dtype, .shape,
-            "attention: query \(query.shape), key \(key.shape), value \(value.shape), \(heads) heads"
-        )
+            "attention: query \(query.shape), key \(key.shape), value \(value.shape), \(heads) "
+                + "heads")
         return try attention(
             HeadOperand(query), HeadOperand(key), HeadOperand(value), width: query.shape[2],
             heads: heads, output)

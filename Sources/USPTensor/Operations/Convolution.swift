@@ -21,9 +21,9 @@ package struct ImageNorm {
 extension Context {
     /// y = residual + conv(x) + b, where the image may first be doubled by nearest neighbour.
     ///
-    /// y[b, i, j, o] = Σ w[o, c, ky, kx] · x[b, i·stride + ky − top, j·stride + kx − left, c], zeros
-    /// outside. 3x3 kernels at stride 1 over multiples of 16 channels take Winograd's method unless
-    /// `exact` is set, in f32 whatever the context's type (it is faster than plain bf16).
+    /// y[b, i, j, o] = Σ w[o, c, ky, kx] · x[b, i·stride + ky − top, j·stride + kx − left, c],
+    /// zeros outside. 3x3 kernels at stride 1 over multiples of 16 channels take Winograd's method
+    /// unless `exact` is set, in f32 whatever the context's type (it is faster than plain bf16).
     /// In the plain sum doubling costs no pass of its own: taps that meet
     /// the same pixel are added first (a 3x3 kernel becomes four 2x2 ones, 16/36 of the work).
     ///
@@ -34,8 +34,8 @@ extension Context {
     /// - residual: `[B, H', W', O]`, f32; with upsample 1
     /// - Returns: `[B, H', W', O]`, f32
     /// - Throws: `.shape`, `.argument`, `.memory`
-    /// - Complexity: 2·B·H'·W'·O·C·kh·kw flops, a quarter of the multiplications by Winograd's method.
-    ///   Sums are never cut by the number of threads.
+    /// - Complexity: 2·B·H'·W'·O·C·kh·kw flops, a quarter of the multiplications by Winograd's
+    ///   method. Sums are never cut by the number of threads.
     package func convolution(
         _ x: Tensor, weight: Tensor, bias: Tensor? = nil, stride: Int = 1,
         padding: Padding = Padding(0),
@@ -57,8 +57,8 @@ extension Context {
         return y
     }
 
-    /// `convolution(groupNorm(x))` at stride 1: one pass over x, and no normalised copy kept for the
-    /// gradient, where Winograd's method applies.
+    /// `convolution(groupNorm(x))` at stride 1: one pass over x, and no normalised copy kept for
+    /// the gradient, where Winograd's method applies.
     ///
     /// - overwritesResidual: without a tape the result takes the residual's memory
     package func convolution(

@@ -52,8 +52,9 @@ struct AxisPlan {
         return AxisPlan(passes: passes, stride: 1, step: 2)
     }
 
-    /// dx[i·stride + q] = Σ over k ≡ q + padding (mod stride) of w[k]·dy[i + (q + padding − k)/stride];
-    /// after doubling each x takes kernel + 1 taps at stride 2.
+    /// dx[i·stride + q] = Σ over k ≡ q + padding (mod stride) of
+    /// w[k]·dy[i + (q + padding − k)/stride]; after doubling each x takes kernel + 1 taps at stride
+    /// 2.
     static func inputGradient(kernel: Int, stride: Int, padding: Int, upsample: Int) -> AxisPlan {
         if upsample == 2 {
             let taps = (0...kernel).map { t in

@@ -26,8 +26,8 @@ extension Context {
     ) throws(USPError) -> Tensor {
         try require(
             mean.count == logVariance.count && mean.count == noise.count, .shape,
-            "sampleGaussian: mean \(mean.shape), log variance \(logVariance.shape), noise \(noise.shape)"
-        )
+            "sampleGaussian: mean \(mean.shape), log variance \(logVariance.shape), noise "
+                + "\(noise.shape)")
         let z = try Tensor(mean.shape)
         uspi_gaussian_sample(mean.floats, logVariance.floats, noise.floats, z.count, z.floats)
         tape?.record(z, inputs: [mean, logVariance]) { [tape] gradient throws(USPError) in

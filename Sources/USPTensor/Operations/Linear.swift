@@ -66,7 +66,8 @@ extension Context {
     }
 }
 
-/// Throws `.shape` unless x `[.., K]`, weight `[N, ..]` with N·K elements and bias `[N]` are a layer.
+/// Throws `.shape` unless x `[.., K]`, weight `[N, ..]` with N·K elements and bias `[N]` are a
+/// layer.
 func requireLinear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) throws(USPError) {
     try require(
         x.shape.rank > 0 && weight.shape.rank > 0

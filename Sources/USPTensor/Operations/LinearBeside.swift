@@ -1,13 +1,14 @@
-// A linear layer of few rows, computed beside a large product: its weights come from memory while the
-// other multiplies, and reading them is nearly all that it costs.
+// A linear layer of few rows, computed beside a large product: its weights come from memory while
+// the other multiplies, and reading them is nearly all that it costs.
 
 import CKernels
 import USPBase
 
-/// y = x·Wᵀ + b, to be computed on the way of another product (`LinearOptions.beside`); the same bits
-/// as `Context.linear` gives.
+/// y = x·Wᵀ + b, to be computed on the way of another product (`LinearOptions.beside`); the same
+/// bits as `Context.linear` gives.
 package final class LinearBeside: @unchecked Sendable {
-    // SAFETY of @unchecked: threads read it, each writing columns of its own; `isDone` is its owner's.
+    // SAFETY of @unchecked: threads read it, each writing columns of its own; `isDone` is its
+    // owner's.
     /// `[.., N]`, f32; undefined until `isDone`.
     package let result: Tensor
     /// The other product has been taken, and this one with it.

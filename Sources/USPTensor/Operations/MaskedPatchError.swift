@@ -32,8 +32,8 @@ extension Context {
         let removed = mask.reduce(0.0) { $0 + Double($1) }
         try require(
             removed > 0, .argument,
-            "masked error: 0 of \(prediction.shape[0]) x \(prediction.shape[1]) patches are masked, "
-                + "expected at least one: the loss is their mean")
+            "masked error: 0 of \(prediction.shape[0]) x \(prediction.shape[1]) patches are "
+                + "masked, expected at least one: the loss is their mean")
         let (p, q) = (prediction.floats, target.floats)
         let grain = rowGrain(width: width)
         let sum = orderedSum(rows, grain: grain) { row in

@@ -55,8 +55,8 @@ struct WinogradShape {
     var blocks: Int { channels / USPI_WINOGRAD_BLOCK }
     var kernelRow: Int { uspi_winograd_kernel_row(channels, outputs) }
 
-    /// Whether the transformed kernels are small enough that each thread may take chunks of its own,
-    /// rather than all threads one chunk together.
+    /// Whether the transformed kernels are small enough that each thread may take chunks of its
+    /// own, rather than all threads one chunk together.
     var hasSmallKernels: Bool { channels * outputs <= 1 << 14 }
 
     /// Enough tiles that reading the kernels costs less than the tiles themselves.

@@ -47,8 +47,8 @@ struct Encode: ParsableCommand {
             let latents = try model.encode(image, options).mean
             try require(
                 parts.isEmpty || parts[0].shape == latents.shape, .shape,
-                "\(path): latents \(latents.shape), the first image gave \(parts.first?.shape ?? [])"
-            )
+                "\(path): latents \(latents.shape), the first image gave "
+                    + "\(parts.first?.shape ?? [])")
             parts.append(latents)
             progress.update(parts.count)
         }

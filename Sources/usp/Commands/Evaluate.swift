@@ -56,8 +56,8 @@ struct Evaluate: ParsableCommand {
         guard !scores.values.isEmpty else {
             throw USPError(
                 .missingWeight,
-                "\(samples): nothing to score; expected logits, or \(features) or mu and sigma here "
-                    + "and in a reference")
+                "\(samples): nothing to score; expected logits, or \(features) or mu and sigma "
+                    + "here and in a reference")
         }
         for warning in scores.warnings { complain("note: \(warning)") }
         print(json ? scores.json.indented : scores.text)

@@ -9,9 +9,9 @@ struct Invert: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Find the noise from which a DiT or SiT makes given latents.",
         discussion: """
-            The flow of a SiT is integrated from data to noise, DiT's DDIM is run backwards; sample \
-            --noise with the same settings leads back. Latents are those that encode writes, each \
-            with its class.
+            The flow of a SiT is integrated from data to noise, DiT's DDIM is run backwards; \
+            sample --noise with the same settings leads back. Latents are those that encode \
+            writes, each with its class.
             """)
 
     @OptionGroup var model: ModelArguments

@@ -11,10 +11,10 @@ struct Sample: ParsableCommand {
         abstract: "Draw images of classes from a DiT or SiT.",
         discussion: """
             Writes each image beside OUT with its number as soon as it is done, and at the end the \
-            grid as OUT, all pixels as an npz (arr_0, uint8 [N, H, W, 3], as evaluation suites read \
-            it), and how they were made as JSON and in the PNGs' text. A sample does not depend on \
-            the batch it is in, except by dopri5, which chooses its steps for a whole batch as the \
-            original does.
+            grid as OUT, all pixels as an npz (arr_0, uint8 [N, H, W, 3], as evaluation suites \
+            read it), and how they were made as JSON and in the PNGs' text. A sample does not \
+            depend on the batch it is in, except by dopri5, which chooses its steps for a whole \
+            batch as the original does.
 
             Solvers of a DiT: ddpm, ddim, dpm++, dpm++sde. Of a SiT: euler, midpoint, heun, heun3, \
             rk4, dopri5, adams-bashforth, adams-bashforth3 along the flow; sde, sde-heun.

@@ -10,10 +10,10 @@ struct Transfer: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Make a model start from a pretrained one.",
         discussion: """
-            The source is a masked autoencoder, a vision transformer (timm, DINOv2, classifiers) or a \
-            diffusion transformer. The target is a published name (DiT-XL/2, SiT-B/2, ViT-L/2, MAE-B/1) \
-            or a family (DiT, SiT, ViT, MAE) of the source's own sizes. A name that ends in .pt is \
-            written in PyTorch's training layout.
+            The source is a masked autoencoder, a vision transformer (timm, DINOv2, classifiers) \
+            or a diffusion transformer. The target is a published name (DiT-XL/2, SiT-B/2, \
+            ViT-L/2, MAE-B/1) or a family (DiT, SiT, ViT, MAE) of the source's own sizes. A name \
+            that ends in .pt is written in PyTorch's training layout.
             """)
 
     @Argument(help: "The pretrained file.")
@@ -97,9 +97,10 @@ struct Transfer: ParsableCommand {
             try transfer.write(output, dtype: dtype?.dtype ?? .float32)
             let percent = Int((transfer.share * 1000).rounded())
             print(
-                "\(output): \(grouped(transfer.transferredTensors)) of \(grouped(transfer.entries.count)) "
-                    + "tensors, \(percent / 10).\(percent % 10) % of \(grouped(transfer.parameters)) "
-                    + "parameters come from \(source)")
+                "\(output): \(grouped(transfer.transferredTensors)) of "
+                    + "\(grouped(transfer.entries.count)) "
+                    + "tensors, \(percent / 10).\(percent % 10) % of "
+                    + "\(grouped(transfer.parameters)) parameters come from \(source)")
             for note in transfer.notes { complain("note: \(note)") }
         }
         try file?.write(transfer.json)

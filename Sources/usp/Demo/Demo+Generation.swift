@@ -107,8 +107,8 @@ extension Demo {
         return try FrechetDistance.between(features.statistics(), judging.real).value
     }
 
-    /// Latents from noise along the learned velocity, t from 0 to 1, by the solver that comes nearest
-    /// to the flow's end with few evaluations. Its first step takes two.
+    /// Latents from noise along the learned velocity, t from 0 to 1, by the solver that comes
+    /// nearest to the flow's end with few evaluations. Its first step takes two.
     private func flow(
         _ model: DiT, _ noise: Tensor, _ labels: [Int], in context: Context
     ) throws(USPError) -> Tensor {

@@ -9,9 +9,10 @@ struct DemoCommand: ParsableCommand {
         commandName: "demo",
         abstract: "Run the whole idea on Fashion-MNIST and write a page about it.",
         discussion: """
-            Trains an autoencoder, pretrains a masked transformer on its latents, moves the weights \
-            into a diffusion transformer and a classifier, and compares both with random starts. An \
-            interrupted run goes on where it stopped when the same command is given again.
+            Trains an autoencoder, pretrains a masked transformer on its latents, moves the \
+            weights into a diffusion transformer and a classifier, and compares both with random \
+            starts. An interrupted run goes on where it stopped when the same command is given \
+            again.
             """)
 
     @Option(help: "Folder for the page, pictures, numbers and checkpoints.")

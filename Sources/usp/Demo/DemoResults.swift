@@ -1,5 +1,5 @@
-// What the demo measured: kept after every stage, so that an interrupted run goes on, and written as
-// metrics.json.
+// What the demo measured: kept after every stage, so that an interrupted run goes on, and written
+// as metrics.json.
 
 import USPBase
 import USPFiles

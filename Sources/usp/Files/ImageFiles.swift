@@ -5,7 +5,8 @@ import USPFiles
 import USPTensor
 
 enum ImageFiles {
-    /// `[1, C, H, W]` in −1 … 1 of an image, its right and lower edge cut to a multiple of `factor`.
+    /// `[1, C, H, W]` in −1 … 1 of an image, its right and lower edge cut to a multiple of
+    /// `factor`.
     ///
     /// - channels: 1 or 3, as the autoencoder takes
     static func read(

@@ -123,7 +123,7 @@ print(peak() - start)
 @pytest.mark.parametrize("what", ["model", "checkpoint"])
 @pytest.mark.parametrize("ending, dtype", [("safetensors", None), ("pt", None), ("pt", "f16")])
 def test_loading_takes_the_weights_once(tmp_path, what, ending, dtype):
-    """Peak memory of loading and reading everything: the weights once, 5 % and a little of Python."""
+    """Peak memory of loading and reading everything: the weights once, 5 %, a little of Python."""
     if what == "checkpoint" and dtype:
         pytest.skip("arrays stay as small as in the file")
     model = usp.DiT.create(grid=16, width=512, depth=5, heads=8, seed=1)

@@ -240,7 +240,8 @@ def test_folder_of_a_diffusers_autoencoder(tmp_path, generation):
     case, _, weights = opened("vae_decode")
     names = json.loads((golden.FOLDER / "models/vae_names.json").read_text())
     arrays = {
-        names[name][generation]: value[:, :, 0, 0] if ".attn_1." in name and value.ndim == 4 else value
+        names[name][generation]:
+            value[:, :, 0, 0] if ".attn_1." in name and value.ndim == 4 else value
         for name, value in weights.items()
     }
     usp.Checkpoint(arrays).save(tmp_path / "diffusion_pytorch_model.safetensors")

@@ -29,7 +29,8 @@ def test_every_sampler_as_it_is_written():
         (sit, lambda model: transport.sample_sde(
             model, z, y, method="Euler", form="sigma", norm=1.0, last_step="Mean",
             last_step_size=0.04, steps=5, noise=noise)),
-        (sit, lambda model: transport.training_losses(model, z, y, t=[0.2, 0.7], x0=noise[0])["loss"]),
+        (sit, lambda model: transport.training_losses(
+            model, z, y, t=[0.2, 0.7], x0=noise[0])["loss"]),
         (sit, lambda model: transport.likelihood(model, z, y, method="euler", steps=4)[0]),
     ]
     for model, call in calls:

@@ -227,9 +227,9 @@ def test_given_times_and_noise_decide_everything():
     losses = [
         usp.Trainer(model, seed=seed).step(X, labels, times=times, noise=noise) for seed in (1, 2)]
     assert losses[0] == losses[1]
+    share = times[:, None, None, None]
     prediction = model.forward(
-        (times[:, None, None, None] * X + (1 - times)[:, None, None, None] * noise).astype(np.float32),
-        times, labels)
+        (share * X + (1 - share) * noise).astype(np.float32), times, labels)
     assert losses[0] == pytest.approx(float(np.mean((prediction - (X - noise)) ** 2)), rel=1e-4)
 
 

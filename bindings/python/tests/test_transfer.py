@@ -85,7 +85,8 @@ def original_names(torch, weights):
         y_embedder=nn.ModuleDict(dict(embedding_table=nn.Embedding(1001, width))),
         blocks=nn.ModuleList([block() for _ in range(2)]),
         final_layer=nn.ModuleDict(dict(
-            linear=nn.Linear(width, patch * patch * 2 * channels), adaLN_modulation=modulation(2)))))
+            linear=nn.Linear(width, patch * patch * 2 * channels),
+            adaLN_modulation=modulation(2)))))
     model.register_parameter("pos_embed", nn.Parameter(torch.zeros(weights["pos_embed"].shape)))
     return model
 

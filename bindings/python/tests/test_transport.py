@@ -182,7 +182,8 @@ def test_orders(method, order):
     transport = usp.Transport()
     exact = transport.sample_ode(NETWORKS["velocity"], z, method="rk4", steps=400)
     errors = [
-        np.abs(transport.sample_ode(NETWORKS["velocity"], z, method=method, steps=n + 1) - exact).max()
+        np.abs(
+            transport.sample_ode(NETWORKS["velocity"], z, method=method, steps=n + 1) - exact).max()
         for n in (4, 8)]
     assert errors[0] / errors[1] > 0.7 * 2**order
 
@@ -248,5 +249,6 @@ def test_errors_and_callbacks():
         network, z, method="euler", steps=5, progress=lambda p: seen.append(p.step),
         preview=lambda p, latents: seen.append(latents.shape), preview_interval=4)
     assert seen == [1, 2, 3, (2, 2, 2, 2), 4]
-    sized = transport.sample_ode(lambda x, t, y: np.concatenate([network(x, t, y), x], 1), z, method="euler")
+    sized = transport.sample_ode(
+        lambda x, t, y: np.concatenate([network(x, t, y), x], 1), z, method="euler")
     assert np.array_equal(sized, transport.sample_ode(network, z, method="euler"))

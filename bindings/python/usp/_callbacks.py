@@ -81,8 +81,9 @@ class Callbacks:
             status = status_of(function, *arguments)
         finally:
             self._end()
-        # Not kept here: its traceback knows this call's arguments, through which ctypes' own objects,
-        # which the collector does not see, lead back to the callbacks and so to this object.
+        # Not kept here: its traceback knows this call's arguments, through which ctypes' own
+        # objects, which the collector does not see, lead back to the callbacks and so to this
+        # object.
         exception, self.exception = self.exception, None
         try:
             if exception is not None:

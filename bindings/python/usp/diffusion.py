@@ -24,7 +24,8 @@ class Diffusion(Handle):
         what training wants
     schedule : "linear" or "cosine"
     learn_sigma : whether the model's output has a second half for the variances
-    prediction : "epsilon", "start" or "previous" (predict_xstart is the original's word for "start")
+    prediction : "epsilon", "start" or "previous" (predict_xstart is the original's word for
+        "start")
     variance : "learned-range", "learned", "fixed-small", "fixed-large"; None = by learn_sigma and
         sigma_small, as the original
     loss : "mse", "rescaled-mse", "kl", "rescaled-kl"; None = by use_kl and rescale_learned_sigmas

@@ -49,8 +49,9 @@ class Transport(Handle):
         null_class: Optional[int] = None, timestep_shift: float = 1.0, out: Any = None,
         **common: Any,
     ) -> np.ndarray:
-        """Latents from noise z [B, C, H, W] along the probability flow; `reverse`: noise from latents.
+        """Latents from noise z [B, C, H, W] along the probability flow.
 
+        `reverse` gives noise from latents.
         `method` is "dopri5" (adaptive), "euler", "midpoint", "heun", "heun3", "rk4",
         "adams-bashforth" or "adams-bashforth3"; `steps` are points of time.
         Further keywords: progress, preview, preview_interval.
