@@ -181,7 +181,7 @@ static void shape(int64_t m, int64_t n, int64_t k, int compute, const char *note
                    .a_type = compute, .compute = compute, .b = o.packed, .c = o.c, .c_row = n,
                    .alpha = 1, .bias = o.bias};
     if (!o.bf16 && m > 1 && n % (2 * uspi_gemm_panel()) == 0) {
-        const size_t bytes = uspi_strassen_workspace(&g, 0, m, n);
+        const size_t bytes = uspi_strassen_workspace(&g, 0, m, n, 0);
         o.strassen = aligned_alloc(64, (bytes + 63) / 64 * 64);
     }
     product d = dnnl_product(&o);

@@ -5,6 +5,7 @@
  * the whole depth, and both factors stream fast enough from the second or third cache. */
 #include "convert.h"
 #include "gemm_variants.h"
+#include <sched.h>
 
 enum { MOST_BLOCK = 252, LEAST_BLOCK = 56, TALLEST = 14,
        STEPS_ACROSS = 16 /* of rows that lie across, packed at once */ };
@@ -38,6 +39,22 @@ void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums) {
         a->kernels[height - 1](a->steps, a->words + row * a->steps, b, sums + row * PANEL,
                                (coming){(const char *)b, 0});
     }
+}
+
+enum { PACKING = 1, PACKED };
+
+int uspi_begin_packing(uspi_held_rows *held) {
+    int32_t state = 0;
+    if (!held || __atomic_compare_exchange_n(&held->state, &state, PACKING, 0, __ATOMIC_ACQUIRE,
+                                             __ATOMIC_ACQUIRE)) {
+        return 1;
+    }
+    while (__atomic_load_n(&held->state, __ATOMIC_ACQUIRE) != PACKED) sched_yield();
+    return 0;
+}
+
+void uspi_end_packing(uspi_held_rows *held) {
+    if (held) __atomic_store_n(&held->state, PACKED, __ATOMIC_RELEASE);
 }
 
 /* Asking for lines to write to is one instruction on every x86-64: those without it skip it. */
@@ -116,20 +133,24 @@ void uspi_beside_run(uspi_beside *beside, int64_t turns) {
     }
 }
 
-/* A packed block of rows from `row` times columns n_begin..<n_end; and what is computed beside, in
- * as many turns as this block and those that follow have panels. */
-static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, int64_t n_begin,
-                      int64_t n_end, uspi_beside *beside, int64_t turns) {
+/* Columns of B, and the one that is likely to be needed after them. */
+typedef struct column_range {
+    int64_t begin, end, then;
+} column_range;
+
+/* A packed block of rows from `row` times some columns; and what is computed beside, in as many
+ * turns as this block and those that follow have panels. */
+static void run_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, column_range range,
+                      uspi_beside *beside, int64_t turns) {
     const kernel_variant *variant = uspi_variant();
     const int64_t others = beside ? a->tiles / 2 : 0, own = a->tiles - others;
     _Alignas(64) float tile[TALLEST * PANEL];
-    for (int64_t column = n_begin; column < n_end; column += PANEL, turns--) {
-        const int columns = n_end - column < PANEL ? (int)(n_end - column) : PANEL;
+    for (int64_t column = range.begin; column < range.end; column += PANEL, turns--) {
+        const int columns = range.end - column < PANEL ? (int)(range.end - column) : PANEL;
         const tile_function *kernels =
             columns <= PANEL / 2 ? a->kernels + variant->most_rows : a->kernels;
         const uint32_t *b = (const uint32_t *)g->b, *panel = b + column * a->steps;
-        /* asked for: the next panel, or the first for the next block; then what is beside */
-        const int64_t after = column + PANEL < n_end ? column + PANEL : n_begin;
+        const int64_t after = column + PANEL < range.end ? column + PANEL : range.then;
         for (int64_t t = 0; t < a->tiles; t++) {
             const int64_t begin = tile_begin(a->rows, a->tiles, t);
             const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - begin);
@@ -151,8 +172,8 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
     const int64_t steps = steps_of(g->k, g->compute);
     const int64_t most = uspi_gemm_block(g->k, g->compute), all = m_end - m_begin;
     const int64_t blocks = (all + most - 1) / most;
-    const int packed = is_held(held, blocks, m_begin, m_end);
-    uint32_t *words = (uint32_t *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
+    const uintptr_t base = (uintptr_t)(held ? held->packed : workspace);
+    uint32_t *words = (uint32_t *)((base + 63) & ~(uintptr_t)63);
     tiled_factor a = {.words = words, .steps = steps};
     const int64_t panels = (n_end - n_begin + PANEL - 1) / PANEL;
     uspi_beside left = beside ? *beside : (uspi_beside){0};
@@ -161,7 +182,12 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
         const int64_t row = m_begin + all * block / blocks;
         a.rows = m_begin + all * (block + 1) / blocks - row;
         a.tiles = (a.rows + variant->most_rows - 1) / variant->most_rows;
-        if (!packed) pack_block(g, &a, row, words);
-        run_block(g, &a, row, n_begin, n_end, beside ? &left : NULL, (blocks - block) * panels);
+        if (uspi_begin_packing(held)) {
+            pack_block(g, &a, row, words);
+            uspi_end_packing(held);
+        }
+        const column_range range = {
+            n_begin, n_end, block + 1 < blocks || n_end == g->n ? n_begin : n_end};
+        run_block(g, &a, row, range, beside ? &left : NULL, (blocks - block) * panels);
     }
 }

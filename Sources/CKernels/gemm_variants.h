@@ -162,13 +162,9 @@ coming uspi_beside_share(const uspi_beside *beside, int64_t turns, int64_t tiles
                          int64_t tile);
 void uspi_beside_run(uspi_beside *beside, int64_t turns);
 
-/* Whether one block of rows is held already; notes what will be. */
-static inline int is_held(uspi_held_rows *held, int64_t blocks, int64_t begin, int64_t end) {
-    if (!held) return 0;
-    const int same = blocks == 1 && held->begin == begin && held->end == end;
-    *held = blocks == 1 ? (uspi_held_rows){begin, end} : (uspi_held_rows){0, 0};
-    return same;
-}
+/* Whether the caller is to pack: always without `held`, else the first one. Others wait for it. */
+int uspi_begin_packing(uspi_held_rows *held);
+void uspi_end_packing(uspi_held_rows *held);
 
 /* Element `index` of an array of `type`. */
 static inline const void *element(const void *base, int64_t index, int32_t type) {

@@ -45,41 +45,54 @@ static row_block block_of(const uspi_gemm *g, int64_t group_rows, int64_t row, i
     return s;
 }
 
-/* Lays a block's parts out in the workspace; returns their bytes. */
-static size_t place_parts(row_block *s, int64_t columns, void *workspace) {
+static float *line_begin(void *memory) {
+    return (float *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+}
+
+/* Bytes of A's factors. */
+static size_t left_bytes(const row_block *s) {
     const int64_t pairs = s->pairs * s->groups, tiles = s->tiles * s->groups;
+    const int64_t depth = s->g->k / 2 / s->pieces + 1; /* of a piece, at most */
+    return (size_t)(7 * s->at_once * (depth * pairs + LANES * tiles)) * sizeof(float) + 64;
+}
+
+/* Lays a block's other parts out in the workspace, and A's factors behind them; returns where they
+ * begin. */
+static size_t place_parts(row_block *s, int64_t columns, void *workspace) {
+    const int64_t pairs = s->pairs * s->groups;
     const int64_t depth = s->g->k / 2 / s->pieces + 1; /* of a piece, at most */
     const int64_t waiting = s->at_once < s->pieces ? columns / (2 * PANEL) : 1;
     const int64_t sizes[] = {
-        QUARTER, QUARTER, QUARTER, QUARTER, 4 * depth * PANEL, waiting * pairs * 4 * PANEL,
-        7 * s->at_once * (depth * pairs + LANES * tiles)};
+        QUARTER, QUARTER, QUARTER, QUARTER, 4 * depth * PANEL, waiting * pairs * 4 * PANEL};
     float **parts[] = {&s->quarter[0][0], &s->quarter[0][1], &s->quarter[1][0], &s->quarter[1][1],
-                       &s->right, &s->sums, &s->left};
-    const uintptr_t base = ((uintptr_t)workspace + 63) & ~(uintptr_t)63;
+                       &s->right, &s->sums};
+    char *const base = (char *)line_begin(workspace);
     size_t at = 0;
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 6; i++) {
         *parts[i] = (float *)(base + at);
         at += ((size_t)sizes[i] * sizeof(float) + 63) / 64 * 64;
     }
+    s->left = (float *)(base + at);
     return at + 64;
 }
 
-int uspi_strassen_holds(int64_t k, int64_t group_rows, int64_t rows) {
+size_t uspi_strassen_held_size(int64_t k, int64_t group_rows, int64_t rows) {
     const uspi_gemm g = {.k = k};
     const row_block s = block_of(&g, group_rows, 0, rows);
-    return rows <= uspi_strassen_block(group_rows) && s.at_once == s.pieces;
+    return rows <= uspi_strassen_block(group_rows) && s.at_once == s.pieces ? left_bytes(&s) : 0;
 }
 
 size_t uspi_strassen_workspace(const uspi_gemm *g, int64_t group_rows, int64_t rows,
-                               int64_t columns) {
+                               int64_t columns, int holds_rows) {
     const int64_t block = uspi_strassen_block(group_rows);
     row_block s = block_of(g, group_rows, 0, rows < block ? rows : block);
-    const size_t most = place_parts(&s, columns, NULL);
-    if (s.at_once == s.pieces) return most;
+    const size_t others = place_parts(&s, columns, NULL), left = left_bytes(&s);
+    if (holds_rows) return others;
+    if (s.at_once == s.pieces) return others + left;
     /* fewer rows may be packed at once: MOST_BYTES of factors, and the slack of their tiles */
     const int64_t slack = 7 * s.pieces * (s.pairs + LANES * s.tiles) * s.groups;
-    const size_t fewer = (uintptr_t)s.left + MOST_BYTES + (size_t)slack * sizeof(float) + 64;
-    return most > fewer ? most : fewer;
+    const size_t fewer = MOST_BYTES + (size_t)slack * sizeof(float) + 64;
+    return others + (left > fewer ? left : fewer);
 }
 
 /* The first pair of tile t, counted over all groups. */
@@ -179,12 +192,14 @@ static void run_piece(const row_block *s, right_place at, right_place next, floa
 static void run_columns(const row_block *s, int64_t first, int64_t end, int64_t n_begin,
                         int64_t n_end, other_product *other) {
     const int64_t waiting = s->at_once < s->pieces ? s->pairs * s->groups * 2 : 0;
+    const int ends = end == s->pieces && n_end < s->g->n; /* then the columns beyond are likely */
+    const right_place then = {end % s->pieces, ends ? n_end : n_begin};
     for (int64_t column = n_begin; column < n_end; column += 2 * PANEL) {
         float *sums = s->sums + (column - n_begin) * waiting;
         for (int64_t piece = first; piece < end; piece++, other->turns--) {
             right_place next = {piece + 1, column};
             if (next.piece == end) next = (right_place){first, column + 2 * PANEL};
-            if (next.column >= n_end) next = (right_place){end % s->pieces, n_begin};
+            if (next.column >= n_end) next = then;
             run_piece(s, (right_place){piece, column}, next, sums, *other);
         }
     }
@@ -203,12 +218,14 @@ void uspi_strassen_run(const uspi_gemm *g, int64_t group_rows, int64_t m_begin, 
         const int64_t end = m_begin + units * (block + 1) / blocks * unit;
         row_block s = block_of(g, group_rows, row, (end < m_end ? end : m_end) - row);
         place_parts(&s, n_end - n_begin, workspace);
-        const int whole = blocks == 1 && s.at_once == s.pieces;
-        const int packed = is_held(held, whole ? 1 : 0, m_begin, m_end);
+        if (held) s.left = line_begin(held->packed);
         for (int64_t first = 0; first < s.pieces; first += s.at_once) {
             const int64_t past = first + s.at_once;
-            for (int64_t t = 0; t < s.tiles * s.groups && !packed; t++) {
-                for (int64_t p = first; p < past; p++) pack_piece(&s, p, t);
+            if (uspi_begin_packing(held)) {
+                for (int64_t t = 0; t < s.tiles * s.groups; t++) {
+                    for (int64_t p = first; p < past; p++) pack_piece(&s, p, t);
+                }
+                uspi_end_packing(held);
             }
             run_columns(&s, first, past, n_begin, n_end, &other);
         }

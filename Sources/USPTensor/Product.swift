@@ -138,13 +138,17 @@ package func multiply(
         m: m, n: b.n, k: b.k, compute: b.compute, strassenGroup: strassenGroup(b, sharing))
     let slots = min(ThreadPool.shared.threads, tile.parts)
     let workspaceBytes = tile.workspaceBytes(&job)
-    let workspace = try Storage(byteCount: workspaceBytes * slots)
-    var held = [uspi_held_rows](repeating: uspi_held_rows(), count: slots)
+    let heldRows = tile.heldBytes > 0 ? tile.rowParts : 0
+    let memory = try Storage(byteCount: workspaceBytes * slots + tile.heldBytes * heldRows)
+    let heldBase = memory.base + workspaceBytes * slots
+    var held = (0..<heldRows).map {
+        uspi_held_rows(packed: heldBase + $0 * tile.heldBytes, state: 0)
+    }
     withUnsafePointer(to: &job) { job in
         held.withUnsafeMutableBufferPointer { held in
-            nonisolated(unsafe) let held = held
+            nonisolated(unsafe) let held = held.baseAddress
             ThreadPool.shared.run(parts: tile.parts, slots: slots) { part, slot in
-                tile.run(job, part, workspace.base + slot * workspaceBytes, &held[slot], beside)
+                tile.run(job, part, memory.base + slot * workspaceBytes, held, beside)
             }
         }
     }
@@ -215,9 +219,8 @@ func kernelJob(
     return job
 }
 
-/// How a product is cut: into blocks of rows that are packed at once, and so many columns that
-/// packing them again for each part costs little; enough parts to balance the threads. The result
-/// does not depend on the cut.
+/// How a product is cut: into blocks of rows that are packed at once, and columns of them, enough
+/// parts to balance threads of unequal speed. The result does not depend on the cut.
 struct ProductTile {
     let m: Int
     let n: Int
@@ -225,6 +228,8 @@ struct ProductTile {
     let columnParts: Int
     /// nil: a plain product.
     let strassenGroup: Int?
+    /// Of one part of the rows, which then is packed once for all columns; 0: for each part anew.
+    let heldBytes: Int
     private let rowUnit: Int
     private let columnUnit: Int
     private let compute: DType
@@ -239,7 +244,9 @@ struct ProductTile {
             strassenGroup.map { uspi_strassen_block(Int64($0)) }
             ?? uspi_gemm_block(Int64(k), compute.kernel)
         let (work, threads) = (m * n * k, ThreadPool.shared.threads)
-        let wanted = work < 1 << 19 ? 1 : min(max(8, 2 * threads), max(2, work >> 24))
+        let finer = compute == .float32 ? 2 : 1  // for a part takes twice as long
+        let most = max(8, 2 * threads) * finer
+        let wanted = work < 1 << 19 ? 1 : min(most, max(2, (work >> 24) * finer))
         let blocks = ceilingDivision(m, Int(block))
         // whole fours, so that 2 and 4 threads get the same number each; few rows stay together:
         // cut, every thread would read all of B
@@ -247,54 +254,63 @@ struct ProductTile {
             blocks > 2 ? (blocks + 3) / 4 * 4 : max(blocks, wanted > 1 && m > 28 ? 2 : 1),
             ceilingDivision(m, rowUnit))
         let rows = ceilingDivision(ceilingDivision(m, rowUnit), rowParts) * rowUnit
-        let staysPacked =
-            strassenGroup.map { uspi_strassen_holds(Int64(k), Int64($0), Int64(rows)) != 0 } ?? true
-        columnParts = min(
-            max(1, n / (8 * panel)),
-            staysPacked
-                ? max(n / 1152, ceilingDivision(wanted, rowParts), 1)
-                : ceilingDivision(min(wanted, threads), rowParts))
+        let bytes =
+            strassenGroup.map { uspi_strassen_held_size(Int64(k), Int64($0), Int64(rows)) }
+            ?? uspi_gemm_workspace(Int64(k), compute.kernel)
+        let isHeld = bytes > 0 && rowParts <= 2 * threads  // more would not stay in caches
+        let wantedColumns = ceilingDivision(isHeld ? wanted : min(wanted, threads), rowParts)
+        let units = ceilingDivision(n, columnUnit)
+        let unitsOfPart = max(1, units / wantedColumns)
+        columnParts = ceilingDivision(units, unitsOfPart)
+        heldBytes = isHeld && columnParts > 1 ? wholeLines(Int(bytes)) : 0
     }
 
-    /// The columns of the same rows follow one another: a thread meets the rows that it has packed.
-    func ranges(_ part: Int) -> (rows: Range<Int>, columns: Range<Int>) {
+    /// The columns of the same rows follow one another.
+    func ranges(_ part: Int) -> (row: Int, rows: Range<Int>, columns: Range<Int>) {
         let (row, column) = part.quotientAndRemainder(dividingBy: columnParts)
         return (
-            share(row, of: rowParts, extent: m, unit: rowUnit),
+            row, share(row, of: rowParts, extent: m, unit: rowUnit),
             share(column, of: columnParts, extent: n, unit: columnUnit)
         )
     }
 
-    /// For one thread, rounded up to whole cache lines.
+    /// For one thread.
     func workspaceBytes(_ job: UnsafePointer<uspi_gemm>) -> Int {
+        guard let strassenGroup else {
+            return heldBytes > 0
+                ? 0 : wholeLines(Int(uspi_gemm_workspace(job.pointee.k, compute.kernel)))
+        }
         let rows = ceilingDivision(ceilingDivision(m, rowUnit), rowParts) * rowUnit
         let columns = ceilingDivision(ceilingDivision(n, columnUnit), columnParts) * columnUnit
-        let bytes =
-            strassenGroup.map {
-                uspi_strassen_workspace(job, Int64($0), Int64(rows), Int64(columns))
-            }
-            ?? uspi_gemm_workspace(job.pointee.k, compute.kernel)
-        return (Int(bytes) + 63) / 64 * 64
+        return wholeLines(
+            Int(
+                uspi_strassen_workspace(
+                    job, Int64(strassenGroup), Int64(rows), Int64(columns), heldBytes > 0 ? 1 : 0)))
     }
 
+    /// - held: of each part of the rows; nil without
     func run(
         _ job: UnsafePointer<uspi_gemm>, _ part: Int, _ workspace: UnsafeMutableRawPointer,
-        _ held: inout uspi_held_rows, _ other: LinearBeside?
+        _ held: UnsafeMutablePointer<uspi_held_rows>?, _ other: LinearBeside?
     ) {
-        let (rows, columns) = ranges(part)
+        let (row, rows, columns) = ranges(part)
         let (top, bottom) = (Int64(rows.lowerBound), Int64(rows.upperBound))
         let (left, right) = (Int64(columns.lowerBound), Int64(columns.upperBound))
+        let packed = heldBytes > 0 ? held.map { $0 + row } : nil
         func run(_ beside: UnsafePointer<uspi_beside>?) {
             if let strassenGroup {
                 uspi_strassen_run(
-                    job, Int64(strassenGroup), top, bottom, left, right, workspace, &held, beside)
+                    job, Int64(strassenGroup), top, bottom, left, right, workspace, packed, beside)
             } else {
-                uspi_gemm_run(job, top, bottom, left, right, workspace, &held, beside)
+                uspi_gemm_run(job, top, bottom, left, right, workspace, packed, beside)
             }
         }
         if var share = other?.share(part, of: parts) { run(&share) } else { run(nil) }
     }
 }
+
+/// Bytes rounded up to whole cache lines.
+private func wholeLines(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
 
 /// Share `index` of `count` of 0..<extent, in whole units.
 func share(_ index: Int, of count: Int, extent: Int, unit: Int) -> Range<Int> {

@@ -187,11 +187,11 @@ private struct ProductOperands {
             return
         }
         let panel = uspi_gemm_panel()
-        var held = uspi_held_rows()
         for row in stride(from: 0, to: job.m, by: 5) {
+            var held = uspi_held_rows(packed: scratch, state: 0)
             for column in stride(from: 0, to: job.n, by: Int(panel)) {
                 uspi_gemm_run(
-                    &job, row, min(row + 5, job.m), column, min(column + panel, job.n), scratch,
+                    &job, row, min(row + 5, job.m), column, min(column + panel, job.n), nil,
                     &held, nil)
             }
         }

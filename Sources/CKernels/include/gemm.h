@@ -57,10 +57,11 @@ int64_t uspi_gemm_block(int64_t k, int32_t compute);
 /* Bytes of workspace for one call (one thread) of uspi_gemm_run, whatever its rows. */
 size_t uspi_gemm_workspace(int64_t k, int32_t compute);
 
-/* The rows of A that a workspace holds packed, so that the next columns need not pack them again.
- * Zeros (nothing held) before the first call for a product. */
+/* At most uspi_gemm_block rows of A that calls for different columns share, on any threads: the
+ * first call packs them, others wait for it. */
 typedef struct uspi_held_rows {
-    int64_t begin, end;
+    void *packed;                     /* as many bytes as uspi_gemm_workspace */
+    int32_t state;                    /* 0 before the first call */
 } uspi_held_rows;
 
 /* Columns of a product of few rows that are computed beside another product: reading its weights
@@ -79,8 +80,8 @@ size_t uspi_packed_rows_size(const uspi_gemm *g);
 void uspi_pack_rows(const uspi_gemm *g, void *packed);
 
 /* Compute rows m_begin..<m_end and columns n_begin..<n_end of C on the calling thread, and all of
- * `beside`. n_begin is a multiple of the panel; n_end is too, or it is n. `held` and `beside` may
- * be NULL. */
+ * `beside`. n_begin is a multiple of the panel; n_end is too, or it is n. `held` may be NULL, and
+ * the workspace instead; so may `beside`. */
 void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n_begin,
                    int64_t n_end, void *workspace, uspi_held_rows *held,
                    const uspi_beside *beside);

@@ -10,17 +10,17 @@
 /* Rows of A packed at a time, at most. */
 int64_t uspi_strassen_block(int64_t group_rows);
 
-/* Whether `rows` rows of one call stay packed for those that follow with other columns. */
-int uspi_strassen_holds(int64_t k, int64_t group_rows, int64_t rows);
+/* Bytes of uspi_held_rows.packed for at most `rows` rows; 0: they are too many to be held. */
+size_t uspi_strassen_held_size(int64_t k, int64_t group_rows, int64_t rows);
 
 /* Bytes of workspace for one call (one thread) of uspi_strassen_run on at most `rows` rows and
- * `columns` columns. */
+ * `columns` columns, which are given held rows or not. */
 size_t uspi_strassen_workspace(const uspi_gemm *g, int64_t group_rows, int64_t rows,
-                               int64_t columns);
+                               int64_t columns, int holds_rows);
 
 /* As uspi_gemm_run, in f32, for an even k and an even number of panels. m_begin is even, or with
  * group_rows m_begin and m_end are multiples of it; n_begin and n_end are multiples of two
- * panels. */
+ * panels. The workspace is always needed. */
 void uspi_strassen_run(const uspi_gemm *g, int64_t group_rows, int64_t m_begin, int64_t m_end,
                        int64_t n_begin, int64_t n_end, void *workspace, uspi_held_rows *held,
                        const uspi_beside *beside);
