@@ -230,6 +230,8 @@ struct ProductTile {
     let strassenGroup: Int?
     /// Of one part of the rows, which then is packed once for all columns; 0: for each part anew.
     let heldBytes: Int
+    /// Rows of a part, at most.
+    private let partRows: Int
     private let rowUnit: Int
     private let columnUnit: Int
     private let compute: DType
@@ -253,9 +255,10 @@ struct ProductTile {
         rowParts = min(
             blocks > 2 ? (blocks + 3) / 4 * 4 : max(blocks, wanted > 1 && m > 28 ? 2 : 1),
             ceilingDivision(m, rowUnit))
-        let rows = ceilingDivision(ceilingDivision(m, rowUnit), rowParts) * rowUnit
+        partRows = ceilingDivision(ceilingDivision(m, rowUnit), rowParts) * rowUnit
+        let rows = Int64(partRows)
         let bytes =
-            strassenGroup.map { uspi_strassen_held_size(Int64(k), Int64($0), Int64(rows)) }
+            strassenGroup.map { uspi_strassen_held_size(Int64(k), Int64($0), rows) }
             ?? uspi_gemm_workspace(Int64(k), compute.kernel)
         let isHeld = bytes > 0 && rowParts <= 2 * threads  // more would not stay in caches
         let wantedColumns = ceilingDivision(isHeld ? wanted : min(wanted, threads), rowParts)
@@ -276,19 +279,18 @@ struct ProductTile {
 
     /// For one thread.
     func workspaceBytes(_ job: UnsafePointer<uspi_gemm>) -> Int {
+        let isHeld = heldBytes > 0
         guard let strassenGroup else {
-            return heldBytes > 0
-                ? 0 : wholeLines(Int(uspi_gemm_workspace(job.pointee.k, compute.kernel)))
+            return isHeld ? 0 : wholeLines(Int(uspi_gemm_workspace(job.pointee.k, compute.kernel)))
         }
-        let rows = ceilingDivision(ceilingDivision(m, rowUnit), rowParts) * rowUnit
         let columns = ceilingDivision(ceilingDivision(n, columnUnit), columnParts) * columnUnit
         return wholeLines(
             Int(
                 uspi_strassen_workspace(
-                    job, Int64(strassenGroup), Int64(rows), Int64(columns), heldBytes > 0 ? 1 : 0)))
+                    job, Int64(strassenGroup), Int64(partRows), Int64(columns), isHeld ? 1 : 0)))
     }
 
-    /// - held: of each part of the rows; nil without
+    /// - held: one for each part of the rows if `heldBytes` is not 0
     func run(
         _ job: UnsafePointer<uspi_gemm>, _ part: Int, _ workspace: UnsafeMutableRawPointer,
         _ held: UnsafeMutablePointer<uspi_held_rows>?, _ other: LinearBeside?
