@@ -239,21 +239,24 @@ package final class Trainer {
     /// - Throws: `.missingWeight`, `.shape`, `.dtype` naming what does not fit; nothing has changed
     ///   then.
     package func restore(_ saved: (String) throws(USPError) -> Tensor) throws(USPError) {
-        var found: [(target: Tensor, source: Tensor)] = []
+        var found: [(name: String, target: Tensor, source: Tensor)] = []
         for (name, tensor) in try state() {
             let source = try saved(name)
             try expect(source, tensor.shape, "training state: \(name)")
             try require(
                 source.dtype == tensor.dtype, .dtype,
                 "training state: \(name): \(source.dtype.name), expected \(tensor.dtype.name)")
-            found.append((tensor, source))
+            found.append((name, tensor, source))
         }
-        let words = try saved("counts").raw.assumingMemoryBound(to: Int64.self)
-        let (steps, times) = (Int(words[0]), Int(words[1]))
+        guard let counts = found.first(where: { $0.name == "counts" })?.source else { return }
+        let (steps, times) = withExtendedLifetime(counts) {
+            let words = counts.raw.assumingMemoryBound(to: Int64.self)
+            return (Int(words[0]), Int(words[1]))
+        }
         try require(
             steps >= 0 && times >= 0, .format,
             "training state: \(steps) steps, \(times) updates: expected 0 or more")
-        for (target, source) in found { try target.copy(from: source) }
+        for (_, target, source) in found { try target.copy(from: source) }
         (step, optimizer.time) = (steps, times)
         parameters.invalidateCopies()
     }

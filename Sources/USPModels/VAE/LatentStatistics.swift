@@ -49,6 +49,7 @@ extension KLAutoencoder {
         let plain = context.recording(on: nil)
         let again = try decode(
             encode(images, normalizes: false, in: plain), normalized: false, in: plain)
-        return try plain.meanSquaredError(again, images).floats[0]
+        let error = try plain.meanSquaredError(again, images)
+        return withExtendedLifetime(error) { error.floats[0] }
     }
 }
