@@ -85,7 +85,7 @@ void uspi_attention_rows(const uspi_attention *attention, const void *packed, in
     const tiled_factor k = {kernels, packed, dim_steps, keys, tiles_of(keys)};
     const tiled_factor v = {kernels, k.words + k_words(keys, dims, compute), key_steps, dims,
                             tiles_of(dims)};
-    uint32_t *queries = (uint32_t *)(((uintptr_t)workspace + 63) & ~(uintptr_t)63);
+    uint32_t *queries = line_begin(workspace);
     float *sums = (float *)queries + dim_steps * PANEL;
     float *scores = sums + dims * PANEL;
     for (int64_t row = row_begin; row < row_end; row += PANEL) {

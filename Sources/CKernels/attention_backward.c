@@ -30,7 +30,7 @@ static int64_t columns_of(int64_t queries) {
 
 static parts lay_out(void *workspace, int64_t queries, int64_t keys, int64_t dims,
                      int32_t compute) {
-    const uintptr_t base = ((uintptr_t)workspace + 63) & ~(uintptr_t)63;
+    const uintptr_t base = (uintptr_t)line_begin(workspace);
     const int64_t columns = columns_of(queries);
     const size_t block = (size_t)(keys * columns) * sizeof(float);
     const size_t factor = larger(uspi_packed_b_size(dims, columns, compute),

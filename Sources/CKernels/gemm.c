@@ -172,8 +172,7 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
     const int64_t steps = steps_of(g->k, g->compute);
     const int64_t most = uspi_gemm_block(g->k, g->compute), all = m_end - m_begin;
     const int64_t blocks = (all + most - 1) / most;
-    const uintptr_t base = (uintptr_t)(held ? held->packed : workspace);
-    uint32_t *words = (uint32_t *)((base + 63) & ~(uintptr_t)63);
+    uint32_t *words = line_begin(held ? held->packed : workspace);
     tiled_factor a = {.words = words, .steps = steps};
     const int64_t panels = (n_end - n_begin + PANEL - 1) / PANEL;
     uspi_beside left = beside ? *beside : (uspi_beside){0};

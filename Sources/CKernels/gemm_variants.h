@@ -166,6 +166,11 @@ void uspi_beside_run(uspi_beside *beside, int64_t turns);
 int uspi_begin_packing(uspi_held_rows *held);
 void uspi_end_packing(uspi_held_rows *held);
 
+/* The first whole cache line of a workspace. */
+static inline void *line_begin(const void *memory) {
+    return (void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+}
+
 /* Element `index` of an array of `type`. */
 static inline const void *element(const void *base, int64_t index, int32_t type) {
     return (const char *)base + index * (type == USPI_BF16 ? 2 : 4);

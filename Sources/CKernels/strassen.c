@@ -45,28 +45,25 @@ static row_block block_of(const uspi_gemm *g, int64_t group_rows, int64_t row, i
     return s;
 }
 
-static float *line_begin(void *memory) {
-    return (float *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
-}
+/* Pairs of steps of a piece, at most. */
+static int64_t most_depth(const row_block *s) { return s->g->k / 2 / s->pieces + 1; }
 
 /* Bytes of A's factors. */
 static size_t left_bytes(const row_block *s) {
     const int64_t pairs = s->pairs * s->groups, tiles = s->tiles * s->groups;
-    const int64_t depth = s->g->k / 2 / s->pieces + 1; /* of a piece, at most */
-    return (size_t)(7 * s->at_once * (depth * pairs + LANES * tiles)) * sizeof(float) + 64;
+    return (size_t)(7 * s->at_once * (most_depth(s) * pairs + LANES * tiles)) * sizeof(float) + 64;
 }
 
 /* Lays a block's other parts out in the workspace, and A's factors behind them; returns where they
  * begin. */
 static size_t place_parts(row_block *s, int64_t columns, void *workspace) {
     const int64_t pairs = s->pairs * s->groups;
-    const int64_t depth = s->g->k / 2 / s->pieces + 1; /* of a piece, at most */
     const int64_t waiting = s->at_once < s->pieces ? columns / (2 * PANEL) : 1;
     const int64_t sizes[] = {
-        QUARTER, QUARTER, QUARTER, QUARTER, 4 * depth * PANEL, waiting * pairs * 4 * PANEL};
+        QUARTER, QUARTER, QUARTER, QUARTER, 4 * most_depth(s) * PANEL, waiting * pairs * 4 * PANEL};
     float **parts[] = {&s->quarter[0][0], &s->quarter[0][1], &s->quarter[1][0], &s->quarter[1][1],
                        &s->right, &s->sums};
-    char *const base = (char *)line_begin(workspace);
+    char *const base = line_begin(workspace);
     size_t at = 0;
     for (int i = 0; i < 6; i++) {
         *parts[i] = (float *)(base + at);

@@ -312,7 +312,7 @@ struct ProductTile {
 }
 
 /// Bytes rounded up to whole cache lines.
-private func wholeLines(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
+func wholeLines(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
 
 /// Share `index` of `count` of 0..<extent, in whole units.
 func share(_ index: Int, of count: Int, extent: Int, unit: Int) -> Range<Int> {

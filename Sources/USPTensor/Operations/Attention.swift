@@ -140,8 +140,8 @@ private final class AttentionCall {
         let y = try Tensor([batch, query.tokens, width], output)
         let (keys, depth) = (Int64(key.tokens), Int64(headWidth))
         if keepsSums { sums = try Tensor([batch, heads, query.tokens]) }
-        let packedBytes = aligned(uspi_attention_packed_size(keys, depth, compute.kernel))
-        let scratchBytes = aligned(uspi_attention_workspace(keys, depth, compute.kernel))
+        let packedBytes = wholeLines(uspi_attention_packed_size(keys, depth, compute.kernel))
+        let scratchBytes = wholeLines(uspi_attention_workspace(keys, depth, compute.kernel))
         if batch * heads < 2 * ThreadPool.shared.threads {
             try forwardByRows(y, packedBytes, scratchBytes)
             return y
@@ -183,7 +183,7 @@ private final class AttentionCall {
     func backward(_ gradient: Tensor, _ tape: Tape) throws(USPError) {
         guard sums != nil else { return }
         let targets = try gradientTargets(tape)
-        let bytes = aligned(
+        let bytes = wholeLines(
             uspi_attention_backward_workspace(
                 Int64(query.tokens), Int64(key.tokens), Int64(headWidth), compute.kernel))
         let dy = HeadOperand(gradient)
@@ -232,6 +232,3 @@ private final class AttentionCall {
         return (adding[0], adding[1], adding[2])
     }
 }
-
-/// Bytes rounded up to whole cache lines.
-private func aligned(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }

@@ -64,9 +64,7 @@ private struct WeightGradient {
         let productBytes = Int(uspi_gemm_workspace(Int64(blockRows), compute.kernel))
         let gatheredBytes = blockRows * channels * x.dtype.size
         let placedBytes = pass.step == 1 ? 0 : blockRows * n * 4
-        let sizes = [packedBytes, productBytes, gatheredBytes, placedBytes].map {
-            ($0 + 63) / 64 * 64
-        }
+        let sizes = [packedBytes, productBytes, gatheredBytes, placedBytes].map(wholeLines)
         let partBytes = sizes.reduce(0, +)
         let parts = rowParts * columnParts
         let scratch = try Storage(byteCount: parts * partBytes)

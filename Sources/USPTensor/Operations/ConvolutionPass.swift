@@ -86,13 +86,12 @@ struct ConvolutionPass {
         let direct = step == 1
         let placed = direct ? 0 : block.rows * n * 4
         let scratch = try Storage(byteCount: block.parts * (gathered + placed + 128))
-        let productBytes =
-            (Int(uspi_gemm_workspace(Int64(k), matrix.compute.kernel)) + 63) / 64 * 64
+        let productBytes = wholeLines(Int(uspi_gemm_workspace(Int64(k), matrix.compute.kernel)))
         let productScratch = try Storage(byteCount: block.parts * productBytes)
         var (windows, places) = (windows(images.dtype), places)
         ThreadPool.shared.run(parts: block.parts) { part in
             let rows = scratch.base + part * (gathered + placed + 128) / 64 * 64
-            let values = rows + (gathered + 63) / 64 * 64
+            let values = rows + wholeLines(gathered)
             let range = block.range(part)
             for first in Swift.stride(from: range.lowerBound, to: range.upperBound, by: block.rows)
             {
