@@ -66,6 +66,7 @@ static void pack_queries(const uspi_attention *attention, int64_t row, int queri
             .lane_stride = attention->q_row, .k_stride = 1, .type = attention->type};
         const int left = queries - half;
         source.count = left < 0 ? 0 : left < LANES ? left : LANES;
+        if (source.count == 0 && half > 0) break;
         for (int l = 0; l < source.count; l++) {
             source.lane[l] =
                 element(attention->q, (row + half + l) * attention->q_row, attention->type);
@@ -75,6 +76,43 @@ static void pack_queries(const uspi_attention *attention, int64_t row, int queri
     }
 }
 
+enum { MOST_WISHES = 24 };
+
+/* What the tiles of a product ask for: each tile one column of cache lines, at a row a step. */
+typedef struct wish_list {
+    coming lines[MOST_WISHES];
+    int64_t count;
+} wish_list;
+
+/* The lines of `width` elements at each row from `row`. */
+static void wish(wish_list *list, const void *base, int64_t row, int64_t stride, int64_t width,
+                 int32_t type) {
+    const int64_t size = type == USPI_BF16 ? 2 : 4;
+    const char *first = (const char *)base + row * stride * size;
+    const char *at = first - (uintptr_t)first % 64;
+    for (; at < first + width * size && list->count < MOST_WISHES; at += 64) {
+        list->lines[list->count++] = (coming){at, stride * size};
+    }
+}
+
+/* While a panel's scores are made: the panel after it, where its result goes, and as much of the
+ * next head as brings all of it before this one ends. */
+static void wish_ahead(wish_list *list, const uspi_attention *attention, int64_t row) {
+    const int32_t type = attention->type;
+    const int64_t dims = attention->head_dim;
+    list->count = 0;
+    if (row + PANEL < attention->queries) {
+        wish(list, attention->q, row + PANEL, attention->q_row, dims, type);
+    } else if (attention->next) {
+        wish(list, element(attention->q, attention->next, type), 0, attention->q_row, dims, type);
+    }
+    wish(list, attention->out, row, attention->out_row, dims, attention->out_type);
+    if (!attention->next) return;
+    const int64_t key = row * attention->keys / attention->queries;
+    wish(list, element(attention->k, attention->next, type), key, attention->k_row, dims, type);
+    wish(list, element(attention->v, attention->next, type), key, attention->v_row, dims, type);
+}
+
 void uspi_attention_rows(const uspi_attention *attention, const void *packed, int64_t row_begin,
                          int64_t row_end, void *workspace) {
     const kernel_variant *variant = uspi_variant();
@@ -82,21 +120,24 @@ void uspi_attention_rows(const uspi_attention *attention, const void *packed, in
     const int64_t keys = attention->keys, dims = attention->head_dim;
     const int64_t dim_steps = steps_of(dims, compute), key_steps = steps_of(keys, compute);
     const tile_function *kernels = compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
-    const tiled_factor k = {kernels, packed, dim_steps, keys, tiles_of(keys)};
-    const tiled_factor v = {kernels, k.words + k_words(keys, dims, compute), key_steps, dims,
-                            tiles_of(dims)};
+    tiled_factor k = {kernels, packed, dim_steps, keys, tiles_of(keys)};
+    tiled_factor v = {kernels, k.words + k_words(keys, dims, compute), key_steps, dims,
+                      tiles_of(dims)};
     uint32_t *queries = line_begin(workspace);
     float *sums = (float *)queries + dim_steps * PANEL;
     float *scores = sums + dims * PANEL;
     for (int64_t row = row_begin; row < row_end; row += PANEL) {
         const int count = row_end - row < PANEL ? (int)(row_end - row) : PANEL;
+        if (count <= PANEL / 2) k.kernels = v.kernels = kernels + variant->most_rows;
+        wish_list ahead;
+        wish_ahead(&ahead, attention, row);
         pack_queries(attention, row, count, queries);
-        uspi_panel_product(&k, queries, scores);
+        uspi_panel_product(&k, queries, scores, ahead.lines, ahead.count);
         softmax_result result;
-        variant->softmax_columns(scores, keys, attention->scale, compute, &result);
-        uspi_panel_product(&v, (const uint32_t *)scores, sums);
+        variant->softmax_columns(scores, keys, count, attention->scale, compute, &result);
+        uspi_panel_product(&v, (const uint32_t *)scores, sums, NULL, 0);
         float factor[PANEL];
-        for (int q = 0; q < PANEL; q++) factor[q] = 1.0f / result.sum[q];
+        for (int q = 0; q < count; q++) factor[q] = 1.0f / result.sum[q];
         const int32_t type = attention->out_type;
         void *out = (void *)(uintptr_t)element(attention->out, row * attention->out_row, type);
         variant->write_columns(sums, dims, count, factor, out, attention->out_row, type);

@@ -31,19 +31,20 @@ INLINE vu pairs_of_bf16(vf even, vf odd) {
 #endif
 }
 
-INLINE void column_maxima(const float *scores, int64_t keys, vf maximum[ACROSS]) {
+INLINE void column_maxima(const float *scores, int64_t keys, const int across,
+                          vf maximum[ACROSS]) {
     vf other[ACROSS];
-    for (int j = 0; j < ACROSS; j++) maximum[j] = other[j] = load(scores + j * VECTOR);
+    for (int j = 0; j < across; j++) maximum[j] = other[j] = load(scores + j * VECTOR);
     int64_t k = 1;
     for (; k + 2 <= keys; k += 2) {
-        for (int j = 0; j < ACROSS; j++) {
+        for (int j = 0; j < across; j++) {
             const vf x = load(scores + k * PANEL + j * VECTOR);
             const vf y = load(scores + (k + 1) * PANEL + j * VECTOR);
             maximum[j] = x > maximum[j] ? x : maximum[j];
             other[j] = y > other[j] ? y : other[j];
         }
     }
-    for (int j = 0; j < ACROSS; j++) {
+    for (int j = 0; j < across; j++) {
         if (k < keys) {
             const vf x = load(scores + k * PANEL + j * VECTOR);
             maximum[j] = x > maximum[j] ? x : maximum[j];
@@ -53,18 +54,18 @@ INLINE void column_maxima(const float *scores, int64_t keys, vf maximum[ACROSS])
 }
 
 /* Scores become exp(scale (score - maximum)), in f32 or as words of bf16 pairs, in place. */
-INLINE void softmax_of(float *scores, int64_t keys, float scale, const int32_t compute,
-                       softmax_result *result) {
+INLINE void softmax_of(float *scores, int64_t keys, const int across, float scale,
+                       const int32_t compute, softmax_result *result) {
     const float factor = scale * 1.44269504088896341f;
     vf maximum[ACROSS], shift[ACROSS], sum[ACROSS], odd_sum[ACROSS];
-    column_maxima(scores, keys, maximum);
-    for (int j = 0; j < ACROSS; j++) {
+    column_maxima(scores, keys, across, maximum);
+    for (int j = 0; j < across; j++) {
         shift[j] = maximum[j] * factor;
         sum[j] = odd_sum[j] = (vf)0.0f;
     }
     uint32_t *words = (uint32_t *)scores;
     for (int64_t k = 0; k < keys; k += 2) {
-        for (int j = 0; j < ACROSS; j++) {
+        for (int j = 0; j < across; j++) {
             float *at = scores + k * PANEL + j * VECTOR;
             const vf even = probability(load(at) * factor - shift[j], compute);
             vf odd = 0.0f;
@@ -79,16 +80,22 @@ INLINE void softmax_of(float *scores, int64_t keys, float scale, const int32_t c
             }
         }
     }
-    for (int j = 0; j < ACROSS; j++) {
+    for (int j = 0; j < across; j++) {
         store(result->maximum + j * VECTOR, maximum[j]);
         store(result->sum + j * VECTOR, sum[j] + odd_sum[j]);
     }
 }
 
-static void softmax_columns(float *scores, int64_t keys, float scale, int32_t compute,
-                            softmax_result *result) {
-    if (compute == USPI_BF16) softmax_of(scores, keys, scale, USPI_BF16, result);
-    else softmax_of(scores, keys, scale, USPI_F32, result);
+static void softmax_columns(float *scores, int64_t keys, int queries, float scale,
+                            int32_t compute, softmax_result *result) {
+    const int narrow = queries <= PANEL / 2;
+    if (compute == USPI_BF16) {
+        if (narrow) softmax_of(scores, keys, ACROSS / 2, scale, USPI_BF16, result);
+        else softmax_of(scores, keys, ACROSS, scale, USPI_BF16, result);
+    } else {
+        if (narrow) softmax_of(scores, keys, ACROSS / 2, scale, USPI_F32, result);
+        else softmax_of(scores, keys, ACROSS, scale, USPI_F32, result);
+    }
 }
 
 #if VECTOR == 16

@@ -32,12 +32,14 @@ void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, in
     uspi_variant()->pack(&source, g->k, width, g->compute, target, width);
 }
 
-void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums) {
+void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums, const coming *next,
+                        int64_t asking) {
+    const coming none = {(const char *)b, 0};
     for (int64_t t = 0; t < a->tiles; t++) {
         const int64_t row = tile_begin(a->rows, a->tiles, t);
         const int64_t height = tile_begin(a->rows, a->tiles, t + 1) - row;
         a->kernels[height - 1](a->steps, a->words + row * a->steps, b, sums + row * PANEL,
-                               (coming){(const char *)b, 0});
+                               t < asking ? next[t] : none);
     }
 }
 

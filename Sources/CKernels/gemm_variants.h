@@ -63,7 +63,8 @@ typedef void (*pack_function)(const lanes_source *source, int64_t k, int width, 
 typedef void (*finish_function)(const uspi_gemm *g, int64_t i, int rows, int64_t j, int columns,
                                 const float *tile);
 
-/* Attention, on one panel of queries: scores [keys][PANEL] with keys down the rows. */
+/* Attention, on one panel of queries: scores [keys][PANEL] with keys down the rows. Only the first
+ * half of the columns counts where there are at most PANEL / 2 queries. */
 typedef struct softmax_result {
     float maximum[PANEL], sum[PANEL]; /* of the unscaled scores; of exp(scale (score - maximum)) */
 } softmax_result;
@@ -106,8 +107,8 @@ typedef struct kernel_variant {
     pack_function pack;
     finish_function finish;
     /* attention (see attention_panel.h) */
-    void (*softmax_columns)(float *scores, int64_t keys, float scale, int32_t compute,
-                            softmax_result *result);
+    void (*softmax_columns)(float *scores, int64_t keys, int queries, float scale,
+                            int32_t compute, softmax_result *result);
     void (*write_columns)(const float *sums, int64_t dims, int queries, const float *factor,
                           void *out, int64_t out_row, int32_t type);
     void (*softmax_gradient)(float *scores, float *products, int64_t keys, int64_t columns,
@@ -144,8 +145,9 @@ typedef struct tiled_factor {
     int64_t steps, rows, tiles;
 } tiled_factor;
 
-/* sums[rows][PANEL] = A B with one packed panel of B. */
-void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums);
+/* sums[rows][PANEL] = A B with one packed panel of B; the first tiles ask for what is `next`. */
+void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums, const coming *next,
+                        int64_t asking);
 
 /* Pack `rows` rows of A, `apart` rows from one to the next, as one tile of `width` lanes (zeros
  * past the existing ones); LANES words of slack behind the tile. */

@@ -113,6 +113,7 @@ private final class AttentionCall {
         job.v = UnsafeRawPointer(value.start(sample, offset))
         (job.q_row, job.k_row, job.v_row) = (Int64(query.row), Int64(key.row), Int64(value.row))
         (job.type, job.compute) = (query.tensor.dtype.kernel, compute.kernel)
+        job.next = head + 1 < heads ? Int64(headWidth) : 0
         job.scale = 1 / Float(headWidth).squareRoot()
         if let y {
             job.out = HeadOperand(y).start(sample, offset)
