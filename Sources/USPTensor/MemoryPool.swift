@@ -3,53 +3,93 @@
 import Synchronization
 import USPBase
 
-/// A process-wide store of aligned blocks: large ones side by side in one range of addresses, small
-/// ones by size class (eight classes to each doubling).
+/// How long a block is likely to be in use.
+package enum Lifetime: Int, CaseIterable, Sendable {
+    /// Within a pass or a step.
+    case passing
+    /// As long as a model.
+    case lasting
+}
+
+/// A process-wide store of aligned blocks: large ones side by side in a range of addresses for each
+/// lifetime, so that lasting blocks do not keep the holes between passing ones from growing
+/// together; small ones by size class (eight classes to each doubling).
 package final class MemoryPool: Sendable {
     package static let shared = MemoryPool()
 
-    /// From here on blocks lie in the range, in whole pages.
+    /// From here on blocks lie in a range, in whole pages.
     private static let large = 1 << 16
     private static let page = 4096
     /// Addresses cost nothing; 4 TiB are more than the memory of any machine that this is for.
     private static let rangeSize = 1 << 42
-    /// The range is made usable so many bytes at a time.
+    /// A range is made usable so many bytes at a time.
     private static let stride = 4 << 20
+
+    /// Addresses from `start` on, and the blocks in them.
+    private struct Range {
+        let start: UInt
+        var heap = BlockHeap(capacity: MemoryPool.rangeSize)
+        /// Bytes that may be touched.
+        var usable = 0
+
+        func contains(_ address: UInt) -> Bool {
+            address >= start && address - start < UInt(MemoryPool.rangeSize)
+        }
+
+        /// A block, and how often the system was asked for memory; nil if there is no room.
+        mutating func cut(_ size: Int) throws(USPError) -> (address: UInt, asked: Int)? {
+            guard let offset = heap.take(size) else { return nil }
+            let wanted = (heap.end + stride - 1) / stride * stride
+            let grows = wanted > usable
+            if grows {
+                do {
+                    try SystemMemory.commit(start + UInt(usable), wanted - usable)
+                } catch {
+                    heap.give(offset, size)
+                    throw error
+                }
+                usable = wanted
+            }
+            return (start + UInt(offset), grows ? 1 : 0)
+        }
+
+        /// Gives what is not in use back to the system.
+        func trim() {
+            func discard(_ offset: Int, _ size: Int) {
+                SystemMemory.discard(UnsafeRawPointer(bitPattern: start + UInt(offset)), size)
+            }
+            for hole in heap.holes { discard(hole.start, hole.size) }
+            discard(heap.end, usable - heap.end)
+        }
+    }
 
     private struct State {
         var free: [Int: [UInt]] = [:]
-        var heap: BlockHeap
-        /// Bytes of the range that may be touched.
-        var usable = 0
+        /// One for each lifetime; none if the system refuses so many addresses: then all blocks go
+        /// by size class.
+        var ranges: [Range]
         var systemAllocations = 0
         var bytesInUse = 0
         var mostInUse = 0
 
-        /// A block of the range; nil if there is none, or no room in it.
-        mutating func cut(_ size: Int, from range: UInt?) throws(USPError) -> UInt? {
-            guard let range, let start = heap.take(size) else { return nil }
-            let wanted = (heap.end + stride - 1) / stride * stride
-            if wanted > usable {
-                do {
-                    try SystemMemory.commit(range + UInt(usable), wanted - usable)
-                } catch {
-                    heap.give(start, size)
-                    throw error
-                }
-                usable = wanted
-                systemAllocations += 1
+        /// A block of a range; nil if there is none, or no room in it.
+        mutating func cut(_ size: Int, _ lifetime: Lifetime) throws(USPError) -> UInt? {
+            guard !ranges.isEmpty, let block = try ranges[lifetime.rawValue].cut(size) else {
+                return nil
             }
-            return range + UInt(start)
+            systemAllocations += block.asked
+            return block.address
         }
     }
 
     private let state: Mutex<State>
-    /// Where the range starts; nil if the system refuses one: then all blocks go by size class.
-    private let range: UInt?
 
     private init() {
-        range = SystemMemory.reserve(MemoryPool.rangeSize)
-        state = Mutex(State(heap: BlockHeap(capacity: MemoryPool.rangeSize)))
+        let size = MemoryPool.rangeSize
+        let ranges = SystemMemory.reserve(size * Lifetime.allCases.count).map { start in
+            Lifetime.allCases.map { Range(start: start + UInt($0.rawValue * size)) }
+        }
+        state = Mutex(State(ranges: ranges ?? []))
     }
 
     /// Allocations that went to the system since the start: constant in a steady loop.
@@ -68,17 +108,19 @@ package final class MemoryPool: Sendable {
     }
 
     /// A block of `roundedUp(byteCount)` bytes with undefined content.
-    func take(_ byteCount: Int) throws(USPError) -> UnsafeMutableRawPointer {
+    func take(
+        _ byteCount: Int, _ lifetime: Lifetime
+    ) throws(USPError) -> UnsafeMutableRawPointer {
         guard byteCount <= Int.max / 4 else {
             throw USPError(.memory, "cannot allocate \(byteCount) bytes")
         }
         let size = MemoryPool.roundedUp(byteCount)
         let address: UInt
         do {
-            address = try block(size)
+            address = try block(size, lifetime)
         } catch {
             trim()
-            address = try block(size)
+            address = try block(size, lifetime)
         }
         guard let pointer = UnsafeMutableRawPointer(bitPattern: address) else {
             throw USPError(.internal, "a block at no address")
@@ -86,10 +128,10 @@ package final class MemoryPool: Sendable {
         return pointer
     }
 
-    private func block(_ size: Int) throws(USPError) -> UInt {
+    private func block(_ size: Int, _ lifetime: Lifetime) throws(USPError) -> UInt {
         try state.withLock { state throws(USPError) in
             let address: UInt
-            if size >= MemoryPool.large, let start = try state.cut(size, from: range) {
+            if size >= MemoryPool.large, let start = try state.cut(size, lifetime) {
                 address = start
             } else if let kept = state.free[size]?.popLast() {
                 address = kept
@@ -107,8 +149,9 @@ package final class MemoryPool: Sendable {
         let (size, address) = (MemoryPool.roundedUp(byteCount), UInt(bitPattern: pointer))
         state.withLock { state in
             state.bytesInUse -= size
-            if let range, address >= range, address - range < UInt(MemoryPool.rangeSize) {
-                state.heap.give(Int(address - range), size)
+            if let index = state.ranges.firstIndex(where: { $0.contains(address) }) {
+                let offset = address - state.ranges[index].start
+                state.ranges[index].heap.give(Int(offset), size)
             } else {
                 state.free[size, default: []].append(address)
             }
@@ -125,12 +168,7 @@ package final class MemoryPool: Sendable {
             }
             state.free = [:]
             state.mostInUse = state.bytesInUse
-            guard let range else { return }
-            func discard(_ start: Int, _ size: Int) {
-                SystemMemory.discard(UnsafeRawPointer(bitPattern: range + UInt(start)), size)
-            }
-            for hole in state.heap.holes { discard(hole.start, hole.size) }
-            discard(state.heap.end, state.usable - state.heap.end)
+            for range in state.ranges { range.trim() }
         }
     }
 }
@@ -146,8 +184,8 @@ package final class Storage: @unchecked Sendable {
     /// touched.
     package let isMapped: Bool
 
-    package init(byteCount: Int) throws(USPError) {
-        base = try MemoryPool.shared.take(byteCount)
+    package init(byteCount: Int, _ lifetime: Lifetime = .passing) throws(USPError) {
+        base = try MemoryPool.shared.take(byteCount, lifetime)
         self.byteCount = byteCount
         owner = nil
         pooled = true

@@ -33,7 +33,7 @@ package final class PackedCopies: Sendable {
     ) throws(USPError) -> Storage {
         let key = Key(use: use, compute: compute)
         if let present = copies.withLock({ $0[key] }) { return present }
-        let fresh = try Storage(byteCount: byteCount)
+        let fresh = try Storage(byteCount: byteCount, .lasting)
         try make(fresh.base)
         // Two threads may have packed at once: the first to arrive is kept.
         return copies.withLock { all in

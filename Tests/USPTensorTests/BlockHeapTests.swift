@@ -49,4 +49,20 @@ import USPTensor
         for block in taken { heap.give(block.start, block.size) }
         #expect(heap.holes.isEmpty && heap.end == 0)
     }
+
+    @Test func lastingBlocksDoNotPartPassingOnes() throws {
+        let size = 96 << 20  // untouched: addresses only
+        var passing: [Storage] = []
+        var lasting: [Storage] = []
+        for _ in 0..<2 {
+            passing.append(try Storage(byteCount: size))
+            lasting.append(try Storage(byteCount: 1 << 20, .lasting))
+        }
+        let first = passing[0].base
+        #expect(passing[1].base == first + size)
+        #expect(lasting[1].base == lasting[0].base + (1 << 20))
+        passing = []
+        let both = try Storage(byteCount: 2 * size)
+        #expect(both.base == first)
+    }
 }

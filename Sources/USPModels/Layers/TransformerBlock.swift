@@ -188,11 +188,11 @@ private func runInPlace(
 }
 
 /// 0..<batch in nearly equal ranges of so many samples that every thread has a full block of a
-/// product, 512 rows: with fewer its rate falls. Where whole samples fill a block badly (two of 197
-/// tokens) it gets two of them.
+/// product, 512 rows: with fewer its rate falls. Where whole samples fill less than three quarters
+/// of a block it gets two of them.
 package func sampleGroups(_ batch: Int, tokens: Int) -> [Range<Int>] {
     let block = max(512 / max(tokens, 1), 1)
-    let wanted = ThreadPool.shared.threads * (block * tokens < 448 ? 2 * block : block)
+    let wanted = ThreadPool.shared.threads * (block * tokens < 384 ? 2 * block : block)
     let count = min(max((batch + wanted / 2) / wanted, 1), batch)
     return (0..<count).map { batch * $0 / count..<batch * ($0 + 1) / count }
 }
