@@ -29,7 +29,6 @@ package final class ThreadPool: @unchecked Sendable {
     private let desired = Atomic<Int>(0)
     private var job: (@Sendable (_ part: Int, _ slot: Int) -> Void) = { _, _ in }
     private var started = 0
-    private var process: pid_t = 0
     /// The next part of each thread's share, a cache line apart.
     private let cursors: UnsafeMutablePointer<Atomic<Int>>
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -46,6 +45,23 @@ package final class ThreadPool: @unchecked Sendable {
         wake = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(wake, nil)
+        ThreadPool.made = self
+        pthread_atfork(nil, nil, { ThreadPool.made?.startAnew() })
+    }
+
+    /// `shared` once it is there: a child of `fork` must not wait for it.
+    nonisolated(unsafe) private static var made: ThreadPool?
+
+    /// In a child of `fork`, which has the calling thread alone: no workers, and no loop under way,
+    /// since a loop's parts never fork.
+    private func startAnew() {
+        started = 0
+        running.store(0, ordering: .relaxed)
+        helping.store(0, ordering: .relaxed)
+        sleepers.store(0, ordering: .relaxed)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(wake, nil)
+        owner.store(false, ordering: .relaxed)
     }
 
     /// Threads that a loop may use, the caller included. 0 (the start) means every processor.
@@ -135,16 +151,8 @@ package final class ThreadPool: @unchecked Sendable {
         }
     }
 
-    /// Brings the number of workers to `count`; after a fork the child starts its own.
+    /// Brings the number of workers to `count`.
     private func startWorkers(_ count: Int) {
-        let current = getpid()
-        if process != current {
-            process = current
-            started = 0
-            sleepers.store(0, ordering: .relaxed)
-            pthread_mutex_init(mutex, nil)
-            pthread_cond_init(wake, nil)
-        }
         while started < count {
             let seen = generation.load(ordering: .relaxed)
             let start = WorkerStart(pool: self, index: started, seen: seen)

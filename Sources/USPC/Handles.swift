@@ -2,7 +2,6 @@
 // made up, or of another kind is told apart from every live one.
 
 import CUSP
-import Synchronization
 import USPBase
 
 /// A class whose objects C holds handles of.
@@ -18,7 +17,7 @@ struct HandleEntry: Sendable {
 }
 
 /// All live handles of the process.
-private let registry = Mutex<(next: UInt, live: [UInt: HandleEntry])>((next: 0x1000, live: [:]))
+private let registry = Lock<(next: UInt, live: [UInt: HandleEntry])>((next: 0x1000, live: [:]))
 
 /// Gives the object a handle, owned by the caller.
 func makeHandle(_ object: any Handled) -> OpaquePointer? {

@@ -2,7 +2,6 @@
 // buffer.
 
 import CUSP
-import Synchronization
 import USPBase
 
 /// A literal as a C string that lives for ever.
@@ -50,7 +49,7 @@ final class InternedTexts: Sendable {
         // SAFETY of @unchecked: written once before it is shared, freed by the only owner.
         let pointer: UnsafeMutablePointer<CChar>
     }
-    private let texts = Mutex<[String: Kept]>([:])
+    private let texts = Lock<[String: Kept]>([:])
 
     func pointer(_ text: String) -> UnsafePointer<CChar> {
         texts.withLock { texts in

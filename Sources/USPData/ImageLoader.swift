@@ -1,6 +1,5 @@
 // Batches of transformed images, decoded on all threads.
 
-import Synchronization
 import USPBase
 import USPFiles
 import USPTensor
@@ -52,7 +51,7 @@ package struct ImageLoader: Sendable {
     private func decode(
         _ indices: [Int], _ key: @Sendable (Int) -> RandomKey
     ) throws(USPError) -> [PixelImage] {
-        let slots = Mutex([Result<PixelImage, USPError>?](repeating: nil, count: indices.count))
+        let slots = Lock([Result<PixelImage, USPError>?](repeating: nil, count: indices.count))
         parallelRanges(indices.count, grain: 1) { range in
             for place in range {
                 let outcome: Result<PixelImage, USPError>

@@ -1,6 +1,5 @@
 // Named arrays, from any file of arrays or from memory.
 
-import Synchronization
 import USPBase
 import USPFiles
 import USPTensor
@@ -17,7 +16,7 @@ public final class Checkpoint: Sendable {
 
     package let archive: Archive
     package let table: ArchiveTable
-    private let unpacked = Mutex<[String: ByteView]>([:])
+    private let unpacked = Lock<[String: ByteView]>([:])
 
     /// Opens a file, or a folder that holds one under a usual name; reads headers only.
     ///

@@ -1,6 +1,5 @@
 // Memory that tensors give back is kept for the next ones: a steady loop asks the system for none.
 
-import Synchronization
 import USPBase
 
 /// How long a block is likely to be in use.
@@ -82,14 +81,14 @@ package final class MemoryPool: Sendable {
         }
     }
 
-    private let state: Mutex<State>
+    private let state: Lock<State>
 
     private init() {
         let size = MemoryPool.rangeSize
         let ranges = SystemMemory.reserve(size * Lifetime.allCases.count).map { start in
             Lifetime.allCases.map { Range(start: start + UInt($0.rawValue * size)) }
         }
-        state = Mutex(State(ranges: ranges ?? []))
+        state = Lock(State(ranges: ranges ?? []))
     }
 
     /// Allocations that went to the system since the start: constant in a steady loop.

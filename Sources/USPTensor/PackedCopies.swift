@@ -1,7 +1,6 @@
 // Derived copies of a parameter: packed for the product that reads it, never saved.
 
 import CKernels
-import Synchronization
 import USPBase
 
 /// How a `[N, K]` weight stands in a product.
@@ -15,16 +14,19 @@ package enum PackedUse: Hashable, Sendable {
 }
 
 /// The packed copies of one parameter, made at first use and dropped when the parameter changes.
-package final class PackedCopies: Sendable {
+package final class PackedCopies: @unchecked Sendable {
+    // SAFETY of @unchecked: `copies` is touched only under `lock`.
     private struct Key: Hashable {
         let use: PackedUse
         let compute: DType
     }
 
-    private let copies = Mutex<[Key: Storage]>([:])
+    /// One for all parameters: they are many, and a look takes no time.
+    private static let lock = Lock(())
+    private var copies: [Key: Storage] = [:]
 
     /// Drops all copies: call after writing the parameter.
-    package func invalidate() { copies.withLock { $0.removeAll() } }
+    package func invalidate() { PackedCopies.lock.withLock { _ in copies.removeAll() } }
 
     /// The copy for this use; `make` fills a new one of `byteCount` bytes if there is none.
     package func copy(
@@ -32,13 +34,13 @@ package final class PackedCopies: Sendable {
         make: (UnsafeMutableRawPointer) throws(USPError) -> Void
     ) throws(USPError) -> Storage {
         let key = Key(use: use, compute: compute)
-        if let present = copies.withLock({ $0[key] }) { return present }
+        if let present = PackedCopies.lock.withLock({ _ in copies[key] }) { return present }
         let fresh = try Storage(byteCount: byteCount, .lasting)
         try make(fresh.base)
         // Two threads may have packed at once: the first to arrive is kept.
-        return copies.withLock { all in
-            if let present = all[key] { return present }
-            all[key] = fresh
+        return PackedCopies.lock.withLock { _ in
+            if let present = copies[key] { return present }
+            copies[key] = fresh
             return fresh
         }
     }

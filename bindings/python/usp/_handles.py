@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import weakref
 from typing import Any, ClassVar, Optional, TypeVar
 
@@ -25,14 +24,13 @@ class Owner:
 
 
 class Handle:
-    """Base of everything that holds a handle. Not picklable, not usable in a forked child."""
+    """Base of everything that holds a handle. Not picklable; a forked child has its own copy."""
 
     #: the C type's name, such as `usp_model`; `<kind>_free` frees it
     kind: ClassVar[str]
 
     #: of views: keep it to keep the memory
     _owner: Optional[Owner] = None
-    _pid: int = 0
 
     @classmethod
     def _made(cls: "type[Self]", function: Any, *arguments: Any) -> Self:
@@ -48,7 +46,6 @@ class Handle:
 
     def _attach(self, pointer: Any, free: Any = None) -> None:
         """Takes a handle, to be freed by `free`, or for good by somebody else."""
-        self._pid = os.getpid()
         self._owner = Owner(pointer, free)
 
     @property
@@ -56,9 +53,6 @@ class Handle:
         """The C handle, for further calls; raises once closed."""
         if self._owner is None:
             raise ArgumentError(f"{type(self).__name__}: is closed")
-        if self._pid != os.getpid():
-            raise ArgumentError(
-                f"{type(self).__name__}: belongs to the process that made it, not to its fork")
         return self._owner.pointer
 
     @property
