@@ -20,6 +20,19 @@ package enum SystemMemory {
         return result
     }
 
+    /// Throws unless the system has memory for so many elements now. Swift's own arrays and texts
+    /// end the process where it has not: asked before one whose size a caller or a file chooses.
+    package static func expect<Element>(_ count: Int, of type: Element.Type) throws(USPError) {
+        let size = MemoryLayout<Element>.stride
+        let byteCount = try CheckedMath.multiply(count, size, "memory")
+        guard byteCount >= 1 << 16 else { return }
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS
+        guard let range = mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, -1, 0),
+            range != MAP_FAILED
+        else { throw USPError(.memory, "cannot allocate \(byteCount) bytes") }
+        munmap(range, byteCount)
+    }
+
     /// `byteCount` addresses without memory, aligned to 2 MiB; nil if the system has not so many.
     package static func reserve(_ byteCount: Int) -> UInt? {
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE

@@ -69,6 +69,7 @@ func integers(
     _ pointer: UnsafePointer<usp_tensor>?, _ name: String, _ axes: [Axis]
 ) throws(USPError) -> [Int] {
     let gathered = try view(pointer, name, axes, .int64, .int32).gathered(as: .int64)
+    try SystemMemory.expect(gathered.count, of: Int.self)
     let values = gathered.raw.assumingMemoryBound(to: Int64.self)
     return (0..<gathered.count).map { Int(values[$0]) }
 }
@@ -85,7 +86,9 @@ func optionalIntegers(
 func reals(
     _ pointer: UnsafePointer<usp_tensor>?, _ name: String, _ axes: [Axis]
 ) throws(USPError) -> [Float] {
-    try tensor(pointer, name, axes).values
+    let tensor = try tensor(pointer, name, axes)
+    try SystemMemory.expect(tensor.count, of: Float.self)
+    return tensor.values
 }
 
 /// An array to write to: no two elements at one address.
@@ -163,6 +166,10 @@ private func check(_ view: StridedView, _ axes: [Axis], _ dtypes: [DType]) throw
     guard matches else {
         let expected = axes.map(\.description).joined(separator: ", ")
         throw USPError(.shape, "\(view.name): shape \(view.shape), expected [\(expected)]")
+    }
+    if case .any("B") = axes.first, view.shape[0] == 0 {
+        throw USPError(
+            .shape, "\(view.name): shape \(view.shape), expected at least one sample")
     }
 }
 

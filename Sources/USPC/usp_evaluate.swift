@@ -8,6 +8,7 @@ import USPTensor
 /// f64 numbers.
 private func doubles(_ view: StridedView) throws(USPError) -> [Double] {
     let tensor = try view.tensor()
+    try SystemMemory.expect(tensor.count, of: Double.self)
     let values = tensor.raw.assumingMemoryBound(to: Double.self)
     return (0..<tensor.count).map { values[$0] }
 }

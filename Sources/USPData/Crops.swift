@@ -14,6 +14,7 @@ extension PixelImage {
             left >= 0 && top >= 0 && newWidth > 0 && newHeight > 0 && newWidth <= width - left
                 && newHeight <= height - top, .argument,
             "crop \(newWidth) x \(newHeight) at (\(left), \(top)) of \(width) x \(height)")
+        try SystemMemory.expect(newWidth * newHeight * channels, of: UInt8.self)
         var result: [UInt8] = []
         result.reserveCapacity(newWidth * newHeight * channels)
         for y in top..<top + newHeight {

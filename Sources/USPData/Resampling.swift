@@ -82,12 +82,12 @@ extension PixelImage {
         var values = pixels
         if newWidth != width {
             let weights = ResamplingWeights(filter, from: width, to: newWidth)
-            values = resample(
+            values = try resample(
                 values, weights, outer: height, source: width, target: newWidth, inner: channels)
         }
         if newHeight != height {
             let weights = ResamplingWeights(filter, from: height, to: newHeight)
-            values = resample(
+            values = try resample(
                 values, weights, outer: 1, source: height, target: newHeight,
                 inner: newWidth * channels)
         }
@@ -99,8 +99,9 @@ extension PixelImage {
     private func resample(
         _ values: [UInt8], _ weights: ResamplingWeights, outer: Int, source: Int, target: Int,
         inner: Int
-    ) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: outer * target * inner) { result, count in
+    ) throws(USPError) -> [UInt8] {
+        try SystemMemory.expect(outer * target * inner, of: UInt8.self)
+        return [UInt8](unsafeUninitializedCapacity: outer * target * inner) { result, count in
             values.withUnsafeBufferPointer { values in
                 var sums = [Int32](repeating: 0, count: inner)
                 for block in 0..<outer {

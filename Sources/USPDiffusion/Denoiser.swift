@@ -75,20 +75,5 @@ struct Prediction {
     }
 
     /// Whether all values are finite.
-    var isFinite: Bool {
-        let batch = tensor.count / stride
-        return (0..<batch).allSatisfy { allFinite(mean($0), stride) }
-    }
-}
-
-/// Whether no value is infinite or NaN: such a value makes its product with zero a NaN.
-func allFinite(_ values: UnsafePointer<Float>, _ count: Int) -> Bool {
-    var sums = SIMD8<Float>.zero
-    let whole = count / 8 * 8
-    for start in stride(from: 0, to: whole, by: 8) {
-        let block = UnsafeRawPointer(values + start).loadUnaligned(as: SIMD8<Float>.self)
-        sums += block * 0
-    }
-    for index in whole..<count { sums[0] += values[index] * 0 }
-    return sums.sum() == 0
+    var isFinite: Bool { tensor.isFinite }
 }

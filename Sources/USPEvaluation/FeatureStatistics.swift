@@ -47,6 +47,7 @@ package struct FeatureAccumulator {
     package init(width: Int) throws(USPError) {
         try checkWidth(width)
         self.width = width
+        try SystemMemory.expect(width * (width + FeatureAccumulator.blockRows), of: Double.self)
         sums = [Double](repeating: 0, count: width)
         products = [Double](repeating: 0, count: width * width)
     }
@@ -80,6 +81,7 @@ package struct FeatureAccumulator {
     /// - Throws: `.argument` for fewer than two samples.
     package func statistics() throws(USPError) -> FeatureStatistics {
         try require(count >= 2, .argument, "feature statistics need 2 samples, got \(count)")
+        try SystemMemory.expect(width * width, of: Double.self)
         let number = Double(count)
         let shifted = sums.map { $0 / number }
         var covariance = products

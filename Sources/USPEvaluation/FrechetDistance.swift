@@ -27,8 +27,8 @@ package struct FrechetDistance: Sendable {
             second.width == n, .shape,
             "Frechet distance: features of width \(n) and \(second.width)")
         let root = try factor(first.covariance, n)
-        let inner = LinearAlgebra.product(second.covariance, root, n, n, n, transposed: true)
-        var matrix = LinearAlgebra.product(root, inner, n, n, n)
+        let inner = try LinearAlgebra.product(second.covariance, root, n, n, n, transposed: true)
+        var matrix = try LinearAlgebra.product(root, inner, n, n, n)
         symmetrise(&matrix, n)
         let values = try LinearAlgebra.symmetricEigen(matrix, n, vectors: false).values
         try checkNotNegative(values)

@@ -19,13 +19,14 @@ enum LinearAlgebra {
     ) throws(USPError) -> (values: [Double], vectors: [Double]) {
         openblas_set_num_threads(1)
         guard n > 0 else { return ([], []) }
+        let workCount = vectors ? 1 + 6 * n + 2 * n * n : 2 * n + 1
+        let integerCount = vectors ? 3 + 5 * n : 1
+        try SystemMemory.expect(n * n + n + workCount + integerCount, of: Double.self)
         var a = matrix
         var values = [Double](repeating: 0, count: n)
         var (size, info) = (Int32(n), Int32(0))
         var job = CChar(UInt8(ascii: vectors ? "V" : "N"))
         var triangle = CChar(UInt8(ascii: "L"))
-        let workCount = vectors ? 1 + 6 * n + 2 * n * n : 2 * n + 1
-        let integerCount = vectors ? 3 + 5 * n : 1
         var work = [Double](repeating: 0, count: workCount)
         var integers = [Int32](repeating: 0, count: integerCount)
         var (workSize, integerSize) = (Int32(workCount), Int32(integerCount))
@@ -39,8 +40,9 @@ enum LinearAlgebra {
     /// C = A · B for row-major A [m, k] and B [k, n] (or B [n, k], transposed).
     static func product(
         _ a: [Double], _ b: [Double], _ m: Int, _ n: Int, _ k: Int, transposed: Bool = false
-    ) -> [Double] {
+    ) throws(USPError) -> [Double] {
         openblas_set_num_threads(1)
+        try SystemMemory.expect(m * n, of: Double.self)
         return [Double](unsafeUninitializedCapacity: m * n) { c, count in
             let c = c.baseAddress
             a.withUnsafeBufferPointer { a in

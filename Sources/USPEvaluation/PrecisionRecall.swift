@@ -25,6 +25,10 @@ package struct PrecisionRecall: Sendable {
         let origin = columnMeans(reference)
         let first = try CentredFeatures(reference, origin)
         let second = try CentredFeatures(samples, origin)
+        // Of each row its k + 1 nearest, as an array of its own.
+        let most = max(reference.shape[0], samples.shape[0])
+        try SystemMemory.expect(
+            try CheckedMath.multiply(most, k + 16, "neighbours"), of: Float.self)
         let (firstRadii, secondRadii) = (radii(first, k), radii(second, k))
         return PrecisionRecall(
             precision: share(of: second, inside: first, firstRadii),

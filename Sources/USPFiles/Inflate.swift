@@ -52,6 +52,7 @@ enum Inflate {
     static func compress(_ bytes: UnsafeRawBufferPointer, level: Int32) throws(USPError) -> [UInt8]
     {
         var size = compressBound(uLong(bytes.count))
+        try SystemMemory.expect(Int(size), of: UInt8.self)
         var result = [UInt8](repeating: 0, count: Int(size))
         let source = bytes.bindMemory(to: UInt8.self).baseAddress
         let status = result.withUnsafeMutableBufferPointer {

@@ -27,6 +27,7 @@ public enum Positions {
         let leading = table.shape[0] - cells
         try require(
             leading >= 0, .shape, "table: \(table.shape[0]) rows, fewer than the grid's \(cells)")
+        try SystemMemory.expect(table.count, of: Float.self)
         let values = try PositionTable.resize(
             table.values, width: table.shape[1], from: Grid(old.height, old.width),
             to: Grid(new.height, new.width), leading: leading, antialias ? .antialiased : .bicubic)

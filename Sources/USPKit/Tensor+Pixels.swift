@@ -15,6 +15,7 @@ extension Tensor {
             "images: \(dtype.name) \(shape), expected f32 [B, C, H, W]")
         let (batch, channels) = (shape[0], shape[1])
         let plane = shape[2] * shape[3]
+        try SystemMemory.expect(count, of: UInt8.self)
         var result = [UInt8](repeating: 0, count: count)
         for index in 0..<batch {
             for channel in 0..<channels {

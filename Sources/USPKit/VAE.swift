@@ -111,8 +111,7 @@ public final class VAE: Model {
         }
         let mean = try network.latents(posterior, normalizes: options.normalizes, in: context)
         guard let logVariance = posterior.logVariance else {
-            let none = try Tensor(mean.shape, [Float](repeating: -30, count: mean.count))
-            return Posterior(mean: mean, logVariance: none)
+            return Posterior(mean: mean, logVariance: try Tensor.filled(mean.shape, -30))
         }
         return Posterior(mean: mean, logVariance: try context.toChannelsFirst(logVariance))
     }

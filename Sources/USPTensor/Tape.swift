@@ -196,7 +196,7 @@ package final class Tape {
                 "gradient \(gradient.shape) for the output \(output.shape)")
             seed = gradient
         } else {
-            seed = try Tensor(output.shape, [Float](repeating: 1, count: output.count))
+            seed = try Tensor.filled(output.shape, 1)
         }
         output.node.gradient = seed
         output.node.ownsGradient = false

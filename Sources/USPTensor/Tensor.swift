@@ -44,6 +44,13 @@ public final class Tensor: @unchecked Sendable {
         return result
     }
 
+    /// f32, one value throughout.
+    package static func filled(_ shape: Shape, _ value: Float) throws(USPError) -> Tensor {
+        let result = try Tensor(shape)
+        result.floats.update(repeating: value, count: result.count)
+        return result
+    }
+
     package static func scalar(_ value: Float) throws(USPError) -> Tensor {
         try Tensor([], [value])
     }
@@ -69,6 +76,18 @@ public final class Tensor: @unchecked Sendable {
         default:
             preconditionFailure("tensors compute in f32 and bf16")
         }
+    }
+
+    /// Whether no value of f32 is infinite or NaN: such a value makes its product with zero a NaN.
+    package var isFinite: Bool {
+        let (values, whole) = (floats, count / 8 * 8)
+        var sums = SIMD8<Float>.zero
+        for start in stride(from: 0, to: whole, by: 8) {
+            let block = UnsafeRawPointer(values + start).loadUnaligned(as: SIMD8<Float>.self)
+            sums += block * 0
+        }
+        for index in whole..<count { sums[0] += values[index] * 0 }
+        return sums.sum() == 0
     }
 
     /// The same value in another shape of the same count; gradients flow through.

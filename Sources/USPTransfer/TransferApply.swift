@@ -80,6 +80,8 @@ final class TransferRun {
         let source = try source(entry)
         let tensor = try Tensor([source.shape.count])
         try source.fill(tensor.floats)
+        // Twice: what is made of them lies beside them.
+        try SystemMemory.expect(2 * tensor.count, of: Float.self)
         return tensor.values
     }
 

@@ -35,6 +35,11 @@ fi
 
 ${CC:-cc} -std=c11 -Wall -Wextra -Werror -Iinclude Tests/ABI/unload.c -o "$built/unload" -ldl
 "$built/unload" "$library/libusp.so"
+for alone in fork memory; do
+    ${CC:-cc} -std=c11 -D_DEFAULT_SOURCE $strict -O1 -g -pthread "Tests/ABI/$alone.c" \
+        -L"$library" -lusp -Wl,-rpath,"$PWD/$library" -o "$built/$alone"
+    "$built/$alone"
+done
 ${CC:-cc} -std=c11 -D_DEFAULT_SOURCE $strict -O1 -g -pthread Tests/ABI/main.c Tests/ABI/test_*.c \
     -L"$library" -lusp -lm -Wl,-rpath,"$PWD/$library" -o "$built/tests"
 "$built/tests"

@@ -42,9 +42,13 @@ package enum PositionTable {
             grid.height >= 0 && grid.width >= 0 && leading >= 0 && count <= 1 << 40, .argument,
             "position table: grid \(grid), width \(width)")
         let half = width / 2
-        let waves = waves(max(grid.height, grid.width), half: half)
-        var table = [Float](repeating: 0, count: leading * width)
+        let longest = cells == 0 ? 0 : max(grid.height, grid.width)
+        try SystemMemory.expect(count + longest * half, of: Float.self)
+        let waves = waves(longest, half: half)
+        var table: [Float] = []
         table.reserveCapacity(count)
+        table += repeatElement(0, count: leading * width)
+        if cells == 0 { return table }
         for y in 0..<grid.height {
             for x in 0..<grid.width {
                 table += waves[x * half..<(x + 1) * half]
@@ -58,10 +62,13 @@ package enum PositionTable {
     private static func waves(_ count: Int, half: Int) -> [Float] {
         let quarter = half / 2
         let rates = (0..<quarter).map { pow(10_000, -Double($0) / Double(quarter)) }
-        return (0..<count).flatMap { position in
-            rates.map { Float(sin(Double(position) * $0)) }
-                + rates.map { Float(cos(Double(position) * $0)) }
+        var result: [Float] = []
+        result.reserveCapacity(count * half)
+        for position in 0..<count {
+            result += rates.map { Float(sin(Double(position) * $0)) }
+            result += rates.map { Float(cos(Double(position) * $0)) }
         }
+        return result
     }
 
     /// How a table is resampled.
@@ -86,18 +93,22 @@ package enum PositionTable {
         let oldCells = try CheckedMath.multiply(old.height, old.width, "position table")
         let rows = try CheckedMath.add(oldCells, leading, "position table")
         let newCells = try CheckedMath.multiply(new.height, new.width, "position table")
-        _ = try CheckedMath.multiply(
+        let newCount = try CheckedMath.multiply(
             try CheckedMath.add(newCells, leading, "position table"), width, "position table")
         try require(
             table.count == (try CheckedMath.multiply(rows, width, "position table")), .shape,
             "position table of \(table.count) values, expected \(rows) rows of \(width) for \(old)")
         if old == new { return table }
+        let middleCells = try CheckedMath.multiply(old.height, new.width, "position table")
+        let middleCount = try CheckedMath.multiply(middleCells, width, "position table")
+        try SystemMemory.expect(
+            try CheckedMath.add(middleCount, newCount, "position table"), of: Double.self)
         let taps = (
             rows: weights(old.height, new.height, resampling),
             columns: weights(old.width, new.width, resampling)
         )
         // Columns first, then rows, both in f64.
-        var middle = [Double](repeating: 0, count: old.height * new.width * width)
+        var middle = [Double](repeating: 0, count: middleCount)
         for y in 0..<old.height {
             for (x, taps) in taps.columns.enumerated() {
                 for (source, weight) in taps {
@@ -108,7 +119,7 @@ package enum PositionTable {
             }
         }
         var result = Array(table.prefix(leading * width))
-        result.reserveCapacity((leading + new.count) * width)
+        result.reserveCapacity(newCount)
         var row = [Double](repeating: 0, count: new.width * width)
         for taps in taps.rows {
             for i in row.indices { row[i] = 0 }

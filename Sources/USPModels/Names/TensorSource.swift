@@ -116,6 +116,7 @@ extension Array where Element == Float {
     package mutating func fillAsFloats(_ entry: ArchiveEntry) throws(USPError) {
         try require(
             entry.count == count, .shape, "\(entry.name): \(entry.shape), \(count) values expected")
+        try SystemMemory.expect(count, of: Float.self)
         let tensor = try Tensor([count])
         try entry.fill(tensor.floats)
         self = tensor.values

@@ -87,7 +87,8 @@ extension FileModel {
         if dialect.family == .diffusionTransformer && sources["pos_embed"] == nil {
             let sizes = try diffusionSizes()
             let table = try PositionTable.sincos(width: sizes.width, grid: sizes.grid)
-            let bytes = try ByteBuffer(table.withUnsafeBytes { Array($0) })
+            let bytes = try ByteBuffer(count: table.count * MemoryLayout<Float>.size)
+            table.withUnsafeBytes { bytes.bytes.copyMemory(from: $0) }
             let shape: Shape = [1, sizes.grid.count, sizes.width]
             let entry = ArchiveEntry("pos_embed", .float32, shape, bytes: bytes.view)
             result.append(WrittenArray(name: "pos_embed", shape: shape, parts: [entry]))
@@ -151,6 +152,7 @@ extension FileModel {
         guard let source = sources["pos_embed"] else { return }
         let sizes = try diffusionSizes()
         let expected = try PositionTable.sincos(width: sizes.width, grid: sizes.grid)
+        try SystemMemory.expect(source.shape.count, of: Float.self)
         var table = [Float](repeating: 0, count: source.shape.count)
         try table.fillAsFloats(source.parts[0])
         let isSame =

@@ -27,6 +27,7 @@ package struct Masking: Sendable, Equatable {
         try require(
             batch >= 0 && tokens >= 0 && noise.count == count, .shape,
             "masking noise: \(noise.count) values, expected \(batch) x \(tokens)")
+        try SystemMemory.expect(3 * count, of: Int.self)
         (self.batch, self.tokens) = (batch, tokens)
         keptPerSample = Int(Double(tokens) * (1 - ratio))
         var kept: [Int] = []
