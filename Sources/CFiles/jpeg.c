@@ -15,22 +15,29 @@ struct failure {
     struct jpeg_error_mgr base;
     jmp_buf place;
     char *message;
+    size_t count;
     int premature_end;
+    unsigned rows; // that were whole when the data ended
 };
 
 static void fail(j_common_ptr info) {
     struct failure *failure = (struct failure *)info->err;
     char text[JMSG_LENGTH_MAX];
     failure->base.format_message(info, text);
-    snprintf(failure->message, 200, "%s", text);
+    if (failure->premature_end)
+        snprintf(failure->message, 200, "ends at byte %zu, before its first scan", failure->count);
+    else
+        snprintf(failure->message, 200, "%s", text);
     longjmp(failure->place, 1);
 }
 
 static void warn(j_common_ptr info, int level) {
     struct failure *failure = (struct failure *)info->err;
-    if (level < 0)
-        failure->premature_end |= strstr(failure->base.jpeg_message_table[failure->base.msg_code],
-                                         "Premature end") != NULL;
+    const char *text = failure->base.jpeg_message_table[failure->base.msg_code];
+    if (level < 0 && !failure->premature_end && strstr(text, "Premature end")) {
+        failure->premature_end = 1;
+        failure->rows = ((j_decompress_ptr)info)->output_scanline;
+    }
 }
 
 static void watch(j_common_ptr info) {
@@ -43,11 +50,12 @@ static void watch(j_common_ptr info) {
 }
 
 static void start(struct jpeg_decompress_struct *decoder, struct failure *failure,
-                  struct jpeg_progress_mgr *progress, char *message) {
+                  struct jpeg_progress_mgr *progress, size_t count, char *message) {
     decoder->err = jpeg_std_error(&failure->base);
     failure->base.error_exit = fail;
     failure->base.emit_message = warn;
     failure->message = message;
+    failure->count = count;
     failure->premature_end = 0;
     message[0] = 0;
     progress->progress_monitor = watch;
@@ -59,7 +67,7 @@ int uspi_jpeg_header(const uint8_t *bytes, size_t count, int *width, int *height
     struct jpeg_progress_mgr progress;
     struct failure failure;
     memset(&decoder, 0, sizeof decoder);
-    start(&decoder, &failure, &progress, message);
+    start(&decoder, &failure, &progress, count, message);
     if (setjmp(failure.place)) {
         jpeg_destroy_decompress(&decoder);
         return -1;
@@ -105,7 +113,7 @@ int uspi_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, int ch
     struct jpeg_progress_mgr progress;
     struct failure failure;
     memset(&decoder, 0, sizeof decoder);
-    start(&decoder, &failure, &progress, message);
+    start(&decoder, &failure, &progress, count, message);
     if (setjmp(failure.place)) {
         jpeg_destroy_decompress(&decoder);
         return -1;
@@ -120,10 +128,12 @@ int uspi_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, int ch
         decoder.out_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
     jpeg_start_decompress(&decoder);
     read_rows(&decoder, pixels, channels);
+    unsigned height = decoder.output_height;
     jpeg_finish_decompress(&decoder);
     jpeg_destroy_decompress(&decoder);
     if (failure.premature_end) {
-        snprintf(message, 200, "the data ends early");
+        snprintf(message, 200, "ends at byte %zu, after %u of %u rows, expected an end of image",
+                 count, failure.rows, height);
         return -1;
     }
     return 0;

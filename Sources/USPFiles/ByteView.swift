@@ -29,7 +29,8 @@ package struct ByteView: @unchecked Sendable {
     package func part(_ offset: Int, _ length: Int, _ what: String) throws(USPError) -> ByteView {
         guard offset >= 0, length >= 0, offset <= count, length <= count - offset else {
             throw USPError(
-                .format, "\(what): \(length) bytes at offset \(offset), of \(count) bytes in all")
+                .format,
+                "\(what): ends at byte \(count), expected \(length) bytes from byte \(offset) on")
         }
         return ByteView(base: base + offset, count: length, owner: owner)
     }

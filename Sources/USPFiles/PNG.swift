@@ -11,16 +11,21 @@ package enum PNG {
     ///
     /// Palettes become RGB, 1, 2 and 4 bits become 8, 16 bits keep their upper 8; colour spaces are
     /// not converted. Checksums of chunks are checked.
+    ///
+    /// - orientation: as `Exif` numbers them; the image is as it is stored
     /// - Throws: `.format`
     package static func read(
         _ file: ByteView
-    ) throws(USPError) -> (image: PixelImage, texts: [(key: String, value: String)]) {
+    ) throws(USPError) -> (
+        image: PixelImage, orientation: Int, texts: [(key: String, value: String)]
+    ) {
         try require(recognises(file), .format, "PNG: no signature")
         var reader = ByteReader(file, at: signature.count, "PNG")
         var header: PNGHeader?
         var palette: [UInt8] = []
         var transparency: [UInt8] = []
         var data: [ByteView] = []
+        var orientation = 1
         var texts: [(key: String, value: String)] = []
         while true {
             let chunk = try Chunk(&reader)
@@ -29,11 +34,12 @@ package enum PNG {
             case "PLTE": palette = Array(chunk.content.bytes)
             case "tRNS": transparency = Array(chunk.content.bytes)
             case "IDAT": data.append(chunk.content)
-            case "tEXt": texts.append(text(chunk.content))
+            case "eXIf": orientation = Exif.orientation(tiff: chunk.content)
+            case "tEXt": texts.append(try text(chunk.content))
             case "IEND":
                 guard let header else { throw USPError(.format, "PNG: no header") }
                 let decoder = PNGDecoder(header, palette: palette, transparency: transparency)
-                return (try decoder.image(try joined(data)), texts)
+                return (try decoder.image(try joined(data)), orientation, texts)
             default: break
             }
         }
@@ -51,7 +57,10 @@ package enum PNG {
     }
 
     /// Keyword, zero, text; both in Latin-1.
-    private static func text(_ content: ByteView) -> (key: String, value: String) {
+    private static func text(
+        _ content: ByteView
+    ) throws(USPError) -> (key: String, value: String) {
+        try SystemMemory.expect(3 * content.count, of: Unicode.Scalar.self)
         let parts = content.bytes.split(
             separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
         let texts = parts.map { part in
@@ -65,9 +74,18 @@ package enum PNG {
         let content: ByteView
 
         init(_ reader: inout ByteReader) throws(USPError) {
+            let end = reader.view.count
+            try require(
+                reader.remaining >= 8, .format,
+                "PNG: ends at byte \(end), expected another chunk at byte \(reader.offset): there "
+                    + "was no IEND")
             let length = Int(UInt32(bigEndian: try reader.integer(UInt32.self)))
             let start = reader.offset
             name = try reader.bytes(4).text
+            try require(
+                reader.remaining >= length + 4, .format,
+                "PNG: ends at byte \(end), expected the chunk \(name) of byte \(start - 4) to "
+                    + "reach to byte \(start + 8 + length)")
             content = try reader.bytes(length)
             let covered = try reader.view.part(start, 4 + length, "PNG")
             let checksum = UInt32(bigEndian: try reader.integer(UInt32.self))
@@ -102,6 +120,7 @@ package enum PNG {
             }
             append("tEXt", latin(text.key) + [0] + latin(text.value), to: &result)
         }
+        try SystemMemory.expect(image.pixels.count + image.height, of: UInt8.self)
         let filtered = PNGFilter.encode(image)
         let compressed = try withRawBytes(of: filtered) { (raw) throws(USPError) in
             try Inflate.compress(raw, level: 6)
@@ -131,6 +150,9 @@ struct PNGHeader {
     let isInterlaced: Bool
 
     init(_ content: ByteView) throws(USPError) {
+        try require(
+            content.count == 13, .format,
+            "PNG: the chunk IHDR has \(content.count) bytes, expected 13")
         var reader = ByteReader(content, "PNG header")
         width = Int(UInt32(bigEndian: try reader.integer(UInt32.self)))
         height = Int(UInt32(bigEndian: try reader.integer(UInt32.self)))

@@ -53,6 +53,7 @@ struct PNGDecoder {
         defer { withExtendedLifetime(buffer) {} }
         let channels = channels
         let size = header.width * header.height * channels
+        try SystemMemory.expect(size, of: UInt8.self)
         var isIntact = true
         let pixels = [UInt8](unsafeUninitializedCapacity: size) { target, count in
             var rows = buffer.bytes

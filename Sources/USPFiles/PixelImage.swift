@@ -28,6 +28,7 @@ package struct PixelImage: Sendable, Equatable {
         guard channels != 3 else { return self }
         let isGrey = channels < 3
         let step = channels
+        try SystemMemory.expect(width * height * 3, of: UInt8.self)
         let result = [UInt8](unsafeUninitializedCapacity: width * height * 3) { target, count in
             for pixel in 0..<width * height {
                 for channel in 0..<3 {
@@ -41,16 +42,30 @@ package struct PixelImage: Sendable, Equatable {
 
     /// Opens a PNG or JPEG file; its content decides which.
     ///
+    /// - asStored: leaves it as the camera stored it, however that was held
     /// - Throws: `.io`, `.format` with the path in front
-    package static func open(_ path: String) throws(USPError) -> PixelImage {
+    package static func open(
+        _ path: String, asStored: Bool = false
+    ) throws(USPError) -> PixelImage {
         let file = try MappedFile(path)
-        return try locating(path) { () throws(USPError) in try decode(file.view) }
+        return try locating(path) { () throws(USPError) in
+            try decode(file.view, asStored: asStored)
+        }
     }
 
-    /// The image in the bytes of a PNG or JPEG file.
-    package static func decode(_ bytes: ByteView) throws(USPError) -> PixelImage {
-        if PNG.recognises(bytes) { return try PNG.read(bytes).image }
-        if bytes.starts(with: [0xFF, 0xD8, 0xFF]) { return try JPEG.read(bytes) }
+    /// The image in the bytes of a PNG or JPEG file, upright by its Exif data.
+    package static func decode(
+        _ bytes: ByteView, asStored: Bool = false
+    ) throws(USPError) -> PixelImage {
+        if PNG.recognises(bytes) {
+            let (image, orientation, _) = try PNG.read(bytes)
+            return asStored ? image : try image.turned(orientation)
+        }
+        if bytes.starts(with: [0xFF, 0xD8, 0xFF]) {
+            let image = try JPEG.read(bytes)
+            return asStored ? image : try image.turned(Exif.orientation(jpeg: bytes))
+        }
+        try require(bytes.count > 0, .format, "an empty file, expected a PNG or JPEG image")
         throw USPError(.format, "neither a PNG nor a JPEG image")
     }
 }
@@ -75,6 +90,7 @@ package enum JPEG {
             pixels / mostPixelsPerByte <= bytes.count, .format,
             "JPEG: \(bytes.count) bytes cannot hold \(width) x \(height) pixels")
         let channels = components == 1 ? 1 : 3
+        try SystemMemory.expect(pixels * channels, of: UInt8.self)
         let result = [UInt8](unsafeUninitializedCapacity: pixels * channels) { target, count in
             status = uspi_jpeg_decode(
                 source, bytes.count, target.baseAddress, Int32(channels), &message)

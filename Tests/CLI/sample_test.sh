@@ -109,6 +109,28 @@ expect 1 'channels' sample "$dit" --vae "$golden/models/vae_both_attention_param
 absent "$work/x.png"
 absent "$work/x-0000.png"
 
+# Only PNG is written, and nothing under another name.
+for name in x.jpg x.png.jpeg x; do
+    expect 1 "$name: images are written as PNG" sample "$dit" --vae "$vae" --classes 1 \
+        -o "$work/$name"
+    expect 1 "$name: images are written as PNG" decode "$work/nofile" --vae "$vae" -o "$work/$name"
+    absent "$work/$name"
+done
+
+# A photo that a camera held sideways: upright, or as it is stored. 35 x 29 pixels, behind JFIF's
+# segment an Exif one with orientation 6.
+photo="$golden/images/jpeg_444.jpg"
+{
+    head -c 20 "$photo"
+    printf '\377\341\000\042Exif\000\000II*\000\010\000\000\000\001\000'
+    printf '\022\001\003\000\001\000\000\000\006\000\000\000\000\000\000\000'
+    tail -c +21 "$photo"
+} >"$work/sideways.jpg"
+expect 0 'latents \[1, 4, 7, 8\]' encode "$photo" --vae "$vae" -o "$work/l.npz"
+expect 0 'latents \[1, 4, 8, 7\]' encode "$work/sideways.jpg" --vae "$vae" -o "$work/l.npz"
+expect 0 'latents \[1, 4, 7, 8\]' encode "$work/sideways.jpg" --as-stored --vae "$vae" \
+    -o "$work/l.npz"
+
 # Images to latents, latents to noise, and back.
 expect 0 'latents \[2, 4, 14, 14\]' encode "$work/s-0000.png" "$work/s-0001.png" --vae "$vae" \
     -o "$work/latents.safetensors"

@@ -116,7 +116,7 @@ private func doublingLists() -> [UInt8] {
         (ascii("N."), "holds None, not tensors"), (ascii("."), "nothing to take"),
         (ascii("K\u{1}a."), "nothing to look at"), (ascii("K\u{1}K\u{2}a."), "no list"),
         (ascii("]K\u{1}K\u{2}s."), "no dictionary"), (ascii("h\u{9}."), "nothing remembered"),
-        (ascii("t."), "no mark"), (ascii("X") + [255, 255, 255, 255, 1], "bytes at offset"),
+        (ascii("t."), "no mark"), (ascii("X") + [255, 255, 255, 255, 1], "bytes from byte"),
         ([0xFF, 0x2E], "unknown instruction 0xff"),
         (ascii("ctorch._utils\n_rebuild_tensor_v2\n(K\u{1}tR."), "a tensor without storage"),
         ([UInt8](repeating: 0x28, count: 300_000), "ends at byte"),
@@ -144,8 +144,8 @@ func hostilePickle(_ bytes: [UInt8], _ expected: String) throws {
     let data =
         ascii("](X\u{1}\0\0\00e.") + [4, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 1, count: 16)
     let cases: [(Int32, Int32, Int32, String)] = [
-        (0, 4, 1, "opened"), (1, 4, 1, "16 bytes at offset 4"), (0, 5, 1, "20 bytes"),
-        (-1, 1, 1, "offset -1"), (0, 2, -1, "strides [-1]"), (0, 2, 1 << 30, "bytes at offset 0"),
+        (0, 4, 1, "opened"), (1, 4, 1, "16 bytes from byte 4"), (0, 5, 1, "20 bytes"),
+        (-1, 1, 1, "offset -1"), (0, 2, -1, "strides [-1]"), (0, 2, 1 << 30, "bytes from byte 0"),
         (0, -1, 1, "negative"), (0, 1 << 30, 0, "more than its file has"), (3, 1, 9, "opened"),
     ]
     for (offset, size, stride, expected) in cases {

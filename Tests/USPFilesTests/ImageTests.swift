@@ -61,7 +61,7 @@ private func littleEndianBytes(_ value: UInt32) -> [UInt8] {
 }
 
 /// CRC-32 bit by bit, as in RFC 1952.
-private func checksum(_ bytes: [UInt8]) -> UInt32 {
+func checksum(_ bytes: [UInt8]) -> UInt32 {
     var register = UInt32.max
     for byte in bytes {
         register ^= UInt32(byte)

@@ -10,9 +10,8 @@ struct Encode: ParsableCommand {
         abstract: "Images to the latents of an autoencoder.",
         discussion: """
             Writes one array `latents` [B, C, h, w], normalised as the autoencoder's users expect \
-            it (posterior mean, times its scale). Images are cut to a multiple of its factor and \
-            must come out equally large. A camera's note of orientation is not followed, nor is it \
-            in the originals' training.
+            it (posterior mean, times its scale). Images are turned upright by their camera's note \
+            of orientation (Exif), cut to a multiple of the factor and must come out equally large.
             """)
 
     @Argument(help: "PNG or JPEG files.")
@@ -23,6 +22,9 @@ struct Encode: ParsableCommand {
 
     @Option(name: [.short, .long], help: "The file to write.")
     var output: String
+
+    @Flag(help: "Do not follow notes of orientation, as the originals' training does not.")
+    var asStored = false
 
     @Option(help: "Side of a tile in latent pixels, for large images; 0 takes the whole image.")
     var tile = 0
@@ -43,7 +45,8 @@ struct Encode: ParsableCommand {
         for path in images {
             try Interrupt.check()
             let image = try ImageFiles.read(
-                path, channels: model.configuration.imageChannels, multipleOf: model.factor)
+                path, channels: model.configuration.imageChannels, multipleOf: model.factor,
+                asStored: asStored)
             let latents = try model.encode(image, options).mean
             try require(
                 parts.isEmpty || parts[0].shape == latents.shape, .shape,
@@ -79,6 +82,7 @@ struct Decode: ParsableCommand {
     var exact = false
 
     func run() throws {
+        try ImageFiles.expectWritable(output)
         let values = try LatentFile.read(latents)
         let model = try VAE.load(vae)
         var options = VAE.Options()

@@ -10,9 +10,9 @@ enum ImageFiles {
     ///
     /// - channels: 1 or 3, as the autoencoder takes
     static func read(
-        _ path: String, channels: Int, multipleOf factor: Int
+        _ path: String, channels: Int, multipleOf factor: Int, asStored: Bool
     ) throws(USPError) -> Tensor {
-        let file = try PixelImage.open(path)
+        let file = try PixelImage.open(path, asStored: asStored)
         try require(
             channels == 3 || channels == file.channels, .unsupported,
             "\(path): \(file.channels) channels, the autoencoder takes \(channels)")
@@ -33,6 +33,14 @@ enum ImageFiles {
             }
         }
         return result
+    }
+
+    /// Throws, before anything is computed, unless an image can be written here: only PNG is.
+    static func expectWritable(_ path: String) throws(USPError) {
+        try require(
+            path.lowercased().hasSuffix(".png"), .argument,
+            "\(path): images are written as PNG, expected a name that ends in .png")
+        _ = try AtomicFile(path)
     }
 
     /// Image `index` of pixels `[B, H, W, C]`.

@@ -17,12 +17,12 @@ struct SampleOutput {
     private var shape: Shape = []
 
     /// - record: the protocol, without labels
-    /// - Throws: where the folder cannot be written, before anything is computed
+    /// - Throws: where no image can be written, before anything is computed
     init(_ path: String, record: [JSON.Member], labels: [Int]) throws(USPError) {
         self.path = path
         self.record = record
         self.labels = labels
-        _ = try AtomicFile(path)
+        try ImageFiles.expectWritable(path)
     }
 
     /// Writes the next decoded image `[1, C, H, W]` as its PNG and keeps it for the others.
