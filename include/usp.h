@@ -50,10 +50,11 @@
  *    threads (usp_set_threads). The same inputs, seed and CPU give the same bits, whatever the
  *    number of threads. Callbacks run on the calling thread, between steps, without locks: they
  *    may call anything, but must not free or re-enter the running object, and must not longjmp or
- *    throw through the library. Do not fork after the first computation and go on in the child.
+ *    throw through the library. A child of fork may go on, on threads of its own, whatever others
+ *    were computing; a trainer that was in a step on another thread stays busy there.
  *
- * Letters in shapes: B batch, C channels, H height, W width, T tokens, D width of a token,
- * E values of a patch, N heads, K classes, L layers. */
+ * Letters in shapes: B batch (1 or more), C channels, H height, W width, T tokens, D width of a
+ * token, E values of a patch, N heads, K classes, L layers. */
 #ifndef USP_H
 #define USP_H
 
@@ -108,7 +109,7 @@ typedef enum usp_status {
     USP_ERROR_CANCELLED = -9,       /* a progress callback or a cancel function stopped it    */
     USP_ERROR_CALLBACK = -10,       /* a callback of the host reported a failure              */
     USP_ERROR_INTERNAL = -11,       /* a defect of the library: please report it              */
-    USP_ERROR_NOT_FINITE = -12      /* a loss or a prediction is infinite or no number        */
+    USP_ERROR_NOT_FINITE = -12      /* a loss, gradient or prediction is infinite or no number */
 } usp_status;
 
 /* The sentence of the last failure on this thread: where, what, expected and got, such as
@@ -321,7 +322,8 @@ typedef struct usp_model_options {
 
 /* Load a model; sizes are inferred from names and shapes, in any published dialect.
  * out: owned. Errors: IO, FORMAT; MISSING_WEIGHT or SHAPE, one message naming everything that does
- * not fit; ARGUMENT for what a file does not tell (heads of an unpublished width). */
+ * not fit; ARGUMENT for what a file does not tell (heads of an unpublished width) and for options
+ * that have no part in the family. */
 USP_API USP_CHECK usp_status usp_model_open(
     const char *path, const usp_model_options *options, usp_model **out);
 USP_API USP_CHECK usp_status usp_model_load(
@@ -470,13 +472,13 @@ USP_API USP_CHECK usp_status usp_mae_describe(const usp_model *mae, usp_mae_conf
  *   out_pred  [B, T, E]     f32  E = P*P*C, channel fastest; may be NULL
  *   out_mask  [B, T]        f32  1 for masked tokens; may be NULL
  * Errors: UNSUPPORTED for a model without a decoder; ARGUMENT for a loss where nothing is masked
- * (keep_all, no images). */
+ * (keep_all). */
 USP_API USP_CHECK usp_status usp_mae_forward(
     const usp_model *mae, const usp_tensor *images, const usp_mae_options *options, float *out_loss,
     usp_tensor *out_pred, usp_tensor *out_mask);
 
 /* The same loss and its gradient for every trainable parameter, in the names of the file that the
- * model came from. out_gradients: owned. */
+ * model came from. out_gradients: owned. Errors: NOT_FINITE naming what is, as all _gradients. */
 USP_API USP_CHECK usp_status usp_mae_gradients(
     const usp_model *mae, const usp_tensor *images, const usp_mae_options *options, float *out_loss,
     usp_checkpoint **out_gradients);
@@ -904,7 +906,8 @@ typedef struct usp_trainer_options {
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, \
      USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0}
 
-/* Start from a copy of the model's parameters, at step 0. out: owned. */
+/* Start from a copy of the model's parameters, at step 0. out: owned. Errors: ARGUMENT for numbers
+ * out of range and options that have no part in the family. */
 USP_API USP_CHECK usp_status usp_trainer_create(
     const usp_model *model, const usp_trainer_options *options, usp_trainer **out);
 USP_API void usp_trainer_free(usp_trainer *trainer);
@@ -918,8 +921,8 @@ USP_API void usp_trainer_free(usp_trainer *trainer);
  *   noise                   f32  of the inputs' shape (DiT, SiT), the latents' (VAE), or [B, T]
  *                                (MAE's masking); NULL draws it
  *   out_loss                mean over the batch; may be NULL
- * Errors: CANCELLED; NOT_FINITE naming the step if the loss is. Parameters are then as before
- * the step. */
+ * Errors: CANCELLED; NOT_FINITE naming the step if the loss is; ARGUMENT for arrays that the family
+ * has no use for. Parameters are then as before the step. */
 USP_API USP_CHECK usp_status usp_trainer_step(
     usp_trainer *trainer, const usp_tensor *inputs, const usp_tensor *labels,
     const usp_tensor *times, const usp_tensor *noise, float *out_loss);
@@ -993,7 +996,8 @@ typedef struct usp_transfer_options {
  *   to  a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE") whose sizes
  *       are the source's
  * out: owned. Errors: FORMAT, UNSUPPORTED for a source that is no transformer; SHAPE for a target
- * that cannot hold it, naming those that can; ARGUMENT for an unknown name. */
+ * that cannot hold it, naming those that can; ARGUMENT for an unknown name and for options that
+ * have no part in the target or the source. */
 USP_API USP_CHECK usp_status usp_transfer_plan_open(
     const char *path, const char *to, const usp_transfer_options *options, usp_transfer_plan **out);
 USP_API USP_CHECK usp_status usp_transfer_plan_create(

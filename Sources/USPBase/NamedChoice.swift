@@ -49,3 +49,15 @@ package func editDistance(_ a: String, _ b: String) -> Int {
     }
     return row[b.count]
 }
+
+/// Throws `.argument` for the first option that is set and has no part in the family.
+package func expectPart(
+    in family: String, _ options: [(name: String, isSet: Bool, families: [String])]
+) throws(USPError) {
+    for option in options where option.isSet {
+        try require(
+            option.families.contains(family), .argument,
+            "\(option.name): has no part in a \(family), only in "
+                + option.families.joined(separator: ", "))
+    }
+}

@@ -1,7 +1,6 @@
 // Header section "trainer".
 
 import CUSP
-import Synchronization
 import USPBase
 import USPKit
 import USPTensor
@@ -10,7 +9,7 @@ import USPTensor
 final class TrainerHandle: Handled {
     static let handleName = "usp_trainer"
     let trainer: Trainer
-    let last = Mutex<Trainer.Report?>(nil)
+    let last = Lock<Trainer.Report?>(nil)
     init(_ trainer: Trainer) { self.trainer = trainer }
 }
 
@@ -27,6 +26,9 @@ private func trainer(_ pointer: OpaquePointer?) throws(USPError) -> TrainerHandl
         let model = try USPC.model(model)
         let given = try USPC.options(options, zeros: usp_trainer_options())
         let trainer = try Trainer(model, trainerOptions(given))
+        guard given.allreduce != nil || given.world_size <= 1 else {
+            throw USPError(.argument, "world_size: \(given.world_size) ranks without an allreduce")
+        }
         if let allReduce = given.allreduce {
             let (function, user) = (allReduce, given.allreduce_user)
             try trainer.reduce(over: Int(given.world_size)) { data, count throws(USPError) in

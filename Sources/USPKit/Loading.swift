@@ -28,7 +28,7 @@ public struct ModelSource {
         _ parameters: Parameters, _ report: USPModels.LoadReport, _ family: ModelFamily
     ) throws(USPError) -> ModelWeights {
         ModelWeights(
-            parameters, file: try FileModel(archive, family, table: options.table),
+            parameters, file: FileNames(try FileModel(archive, family, table: options.table)),
             report: report.text, reportJSON: report.json.indented)
     }
 }
@@ -62,6 +62,7 @@ extension Model {
 
 extension VAE {
     public static func load(_ source: ModelSource) throws(USPError) -> VAE {
+        try source.options.check(for: "VAE")
         let loaded = try KLAutoencoder.load(source.archive, source.loading)
         let weights = try source.weights(loaded.model.parameters, loaded.report, .autoencoder)
         return VAE(loaded.model, weights, source.options.arithmetic)
@@ -70,6 +71,7 @@ extension VAE {
 
 extension MaskedAutoencoder {
     public static func load(_ source: ModelSource) throws(USPError) -> MaskedAutoencoder {
+        try source.options.check(for: "MAE")
         let loaded = try USPModels.MaskedAutoencoder.load(source.archive, source.loading)
         let weights = try source.weights(loaded.model.parameters, loaded.report, .visionTransformer)
         return MaskedAutoencoder(loaded.model, weights, source.options.arithmetic)
@@ -78,6 +80,7 @@ extension MaskedAutoencoder {
 
 extension ViT {
     public static func load(_ source: ModelSource) throws(USPError) -> ViT {
+        try source.options.check(for: "ViT")
         let pool = try source.options.pool.map { name throws(USPError) in
             try VisionTransformerConfiguration.pool(name)
         }
@@ -93,6 +96,7 @@ extension DiT {
             throw unknownName(family, what: "family", known: ["DiT", "SiT"])
         }
         let told = source.options.family ?? source.archive.metadataValue("usp.family")
+        try source.options.check(for: told == "SiT" ? "SiT" : "DiT")
         let loaded = try USPModels.DiT.load(
             source.archive, returnsSigma: told != "SiT", source.loading)
         let weights = try source.weights(

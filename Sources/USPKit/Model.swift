@@ -24,15 +24,15 @@ public protocol Model: AnyObject, Sendable {
 public struct ModelWeights: @unchecked Sendable {
     // SAFETY of @unchecked: parameters of a finished model are only read.
     package let parameters: Parameters
-    /// The file that they came from, in its own names.
-    package let file: FileModel?
+    /// The names in the file that they came from.
+    package let file: FileNames?
     /// What was loaded, renamed, ignored and started; empty for a model that was made.
     public let report: String
     /// The same for programs.
     public let reportJSON: String
 
     package init(
-        _ parameters: Parameters, file: FileModel? = nil, report: String = "",
+        _ parameters: Parameters, file: FileNames? = nil, report: String = "",
         reportJSON: String = "{}"
     ) {
         self.parameters = parameters
@@ -68,7 +68,7 @@ extension Model {
     }
 }
 
-/// How a model is loaded and computes; the defaults infer everything that a file tells.
+/// How a model is loaded and computes; what has no part in a family is refused. The defaults infer everything that a file tells.
 public struct LoadOptions: Sendable {
     /// Of attention; nil takes the published number for the width.
     public var heads: Int?
@@ -95,6 +95,19 @@ public struct LoadOptions: Sendable {
     public init() {}
 
     var arithmetic: Arithmetic { Arithmetic(compute: compute, exact: exact) }
+
+    /// - Throws: `.argument` for an option that has no part in a model of this family
+    func check(for family: String) throws(USPError) {
+        let transformers = ["MAE", "ViT", "DiT", "SiT"]
+        try expectPart(
+            in: family,
+            [
+                ("heads", heads != nil, transformers),
+                ("decoder heads", decoderHeads != nil, ["MAE"]),
+                ("grid", grid != nil, transformers), ("pool", pool != nil, ["ViT"]),
+                ("scale", scale != nil, ["VAE"]), ("shift", shift != nil, ["VAE"]),
+            ])
+    }
 }
 
 /// A loss and the gradient of every trainable parameter, by name.
@@ -106,6 +119,7 @@ public struct LossGradients: Sendable {
 /// Gradients of a loss with respect to a copy of a model's parameters.
 ///
 /// - trains: which of them get one
+/// - Throws: `.notFinite` if the loss is, or naming the first gradient that is
 /// - body: builds the model over the given parameters and returns the loss on the tape
 func gradients(
     of weights: ModelWeights, _ arithmetic: Arithmetic,
@@ -117,6 +131,7 @@ func gradients(
     let tape = Tape()
     let loss = try body(parameters, Context(arithmetic, tape: tape))
     let value = loss.value
+    try require(value.isFinite, .notFinite, "the loss is \(value)")
     try loss.backward(tape)
     var result: [(name: String, tensor: Tensor)] = []
     for (position, spec) in parameters.specs.enumerated() {
@@ -124,5 +139,8 @@ func gradients(
         result.append((spec.name, gradient))
     }
     if let file = weights.file { result = try file.exported(result) }
+    for (name, gradient) in result {
+        try require(gradient.isFinite, .notFinite, "the gradient of \(name) is not finite")
+    }
     return LossGradients(loss: value, gradients: try Checkpoint(result))
 }

@@ -50,13 +50,15 @@ public final class Trainer: @unchecked Sendable {
     public let options: TrainerOptions
     let task: TrainingTaskKind
     private let trainer: USPTraining.Trainer
-    /// The file that the model came from.
-    private let file: FileModel?
+    /// The names in the file that the model came from.
+    private let file: FileNames?
+    private let family: String
     private let busy = Atomic<Bool>(false)
 
     /// Starts from a copy of the model's parameters, at step 0.
     public init(_ model: any Model, _ options: TrainerOptions = TrainerOptions()) throws(USPError) {
         self.options = options
+        try options.check(for: model.family)
         let parameters = try model.weights.parameters.copied()
         try require(
             !options.headOnly || parameters.specs.contains { $0.name.hasPrefix("head.") },
@@ -72,6 +74,7 @@ public final class Trainer: @unchecked Sendable {
             decays: task.decays,
             trains: options.trains)
         file = model.weights.file
+        family = model.family
     }
 
     /// Sums gradients over ranks in place: the flat slab, blocking, the same order on all ranks.
@@ -130,8 +133,16 @@ public final class Trainer: @unchecked Sendable {
         RandomKey(seed: options.seed).stream("batch").stream(trainer.step)
     }
 
-    /// The number of samples, if they can be cut into parts.
+    /// The number of samples, if they can be cut into parts and nothing is given in vain.
     private func samples(_ batch: Batch) throws(USPError) -> Int {
+        try expectPart(
+            in: family,
+            [
+                ("labels", batch.labels != nil, ["ViT", "DiT", "SiT"]),
+                ("targets", batch.targets != nil, ["ViT"]),
+                ("times", batch.times != nil, ["DiT", "SiT"]),
+                ("noise", batch.noise != nil, ["VAE", "MAE", "DiT", "SiT"]),
+            ])
         let samples = batch.inputs.shape.rank > 0 ? batch.inputs.shape[0] : 0
         try require(
             samples > 0 && samples % options.accumulation == 0, .shape,

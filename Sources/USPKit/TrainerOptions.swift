@@ -65,6 +65,26 @@ public struct TrainerOptions: Sendable {
 
     var arithmetic: Arithmetic { Arithmetic(compute: compute, exact: exact) }
 
+    /// - Throws: `.argument` for an option that has no part in training a model of this family
+    func check(for family: String) throws(USPError) {
+        let plain = TrainerOptions()
+        try expectPart(
+            in: family,
+            [
+                ("mask ratio", maskRatio != plain.maskRatio, ["MAE"]),
+                ("norm_pix_loss", normalizesPatches != plain.normalizesPatches, ["MAE"]),
+                ("kl weight", divergenceWeight != plain.divergenceWeight, ["VAE"]),
+                ("reconstruction", reconstruction != plain.reconstruction, ["VAE"]),
+                ("label smoothing", labelSmoothing != plain.labelSmoothing, ["ViT"]),
+                ("drop path", dropPath != plain.dropPath, ["ViT"]),
+                ("head only", headOnly, ["ViT"]),
+                ("label dropout", labelDropout != plain.labelDropout, ["DiT", "SiT"]),
+                ("layer decay", layerDecay != plain.layerDecay, ["MAE", "ViT", "DiT", "SiT"]),
+                ("diffusion", diffusion != nil, ["DiT"]),
+                ("transport", transport != nil, ["SiT"]),
+            ])
+    }
+
     func `internal`() throws(USPError) -> USPTraining.TrainerOptions {
         var result = USPTraining.TrainerOptions()
         switch optimizer {

@@ -95,10 +95,31 @@ extension TransferOptions {
         encoder.depth = min(block ?? encoder.depth, encoder.depth)
     }
 
+    /// - Throws: `.argument` for an option that has no part in this target or source
+    private func checkParts(of family: String, _ source: TransferSource) throws(USPError) {
+        try expectPart(
+            in: family,
+            [
+                ("pool", pool != nil, ["ViT"]), ("head", head != .fineTune, ["ViT"]),
+                ("classes", classes != nil, ["ViT", "DiT", "SiT"]),
+                ("plain norms", !affineNorms, ["DiT", "SiT"]),
+                ("gate bias", gateBias != 0, ["DiT", "SiT"]),
+            ])
+        let ofFeatures = [
+            ("block", block != nil), ("timestep", timestep != 0), ("label", label != nil),
+        ]
+        for (name, isSet) in ofFeatures where isSet {
+            try require(
+                source.isDiffusion, .argument,
+                "\(name): has no part in this source, only in DiT, SiT")
+        }
+    }
+
     private func check(
         _ configuration: ModelConfiguration, _ source: TransferSource
     ) throws(USPError) {
         let target = Sizes(configuration)
+        try checkParts(of: target.family, source)
         if target.width != source.width {
             let fitting = Presets.names.filter { name in
                 (try? Presets.find(name)).map { Sizes($0).width == source.width } ?? false

@@ -2,6 +2,7 @@
  * masked loss of nothing. */
 #include "check.h"
 
+#include <math.h>
 #include <pthread.h>
 
 #define PATH "/tmp/usp-abi-model.safetensors"
@@ -127,6 +128,71 @@ static void masked(void) {
     usp_model_free(mae);
 }
 
+/* What no model takes, said alike by all families. */
+static void refusals(void) {
+    usp_vae_config vae = USP_VAE_CONFIG_INIT;
+    vae.base_width = 8;
+    vae.levels = 2;
+    vae.multipliers[0] = vae.multipliers[1] = 1;
+    vae.groups = 4;
+    usp_mae_config mae = USP_MAE_CONFIG_INIT;
+    mae.grid_height = mae.grid_width = 2;
+    mae.width = mae.decoder_width = 16;
+    mae.depth = mae.decoder_depth = 1;
+    mae.heads = mae.decoder_heads = 2;
+    usp_vit_config vit = USP_VIT_CONFIG_INIT;
+    vit.grid_height = vit.grid_width = 2;
+    vit.width = 16;
+    vit.depth = 1;
+    vit.heads = 2;
+    usp_model *models[4] = {NULL, NULL, NULL, tiny_dit()}, *again = NULL;
+    EXPECT_OK(usp_vae_create(&vae, 1, &models[0]));
+    EXPECT_OK(usp_mae_create(&mae, 1, &models[1]));
+    EXPECT_OK(usp_vit_create(&vit, 1, &models[2]));
+    usp_tensor none = tensor(NULL, USP_F32, SHAPE(0, 4, 4, 4));
+    usp_tensor t = tensor(NULL, USP_F32, SHAPE(0));
+    usp_tensor images = tensor(NULL, USP_F32, SHAPE(0, 3, 4, 4));
+    usp_checkpoint *gradients = NULL;
+    const char *empty = "expected at least one sample";
+    EXPECT_STATUS(usp_vae_encode(models[0], &images, NULL, &none, NULL), USP_ERROR_SHAPE, empty);
+    EXPECT_STATUS(usp_vae_decode(models[0], &none, NULL, &images), USP_ERROR_SHAPE, empty);
+    EXPECT_STATUS(usp_mae_forward(models[1], &none, NULL, NULL, NULL, NULL), USP_ERROR_SHAPE,
+                  empty);
+    EXPECT_STATUS(usp_mae_gradients(models[1], &none, NULL, NULL, &gradients), USP_ERROR_SHAPE,
+                  empty);
+    EXPECT_STATUS(usp_mae_features(models[1], &none, &none), USP_ERROR_SHAPE, empty);
+    EXPECT_STATUS(usp_vit_features(models[2], &none, &none), USP_ERROR_SHAPE, empty);
+    EXPECT_STATUS(usp_vit_logits(models[2], &none, &none), USP_ERROR_SHAPE, empty);
+    EXPECT_STATUS(usp_dit_forward(models[3], &none, &t, NULL, &none), USP_ERROR_SHAPE, empty);
+    EXPECT_STATUS(usp_dit_gradients(models[3], &none, &t, NULL, NULL, &gradients), USP_ERROR_SHAPE,
+                  empty);
+    EXPECT_STATUS(usp_dit_features(models[3], &none, &t, NULL, 0, &none), USP_ERROR_SHAPE, empty);
+
+    float numbers[64] = {INFINITY}, times[1] = {1};
+    usp_tensor x = tensor(numbers, USP_F32, SHAPE(1, 4, 4, 4));
+    t = tensor(times, USP_F32, SHAPE(1));
+    EXPECT_STATUS(usp_dit_gradients(models[3], &x, &t, NULL, NULL, &gradients),
+                  USP_ERROR_NOT_FINITE, "the loss is");
+    EXPECT_STATUS(usp_mae_gradients(models[1], &x, NULL, NULL, &gradients), USP_ERROR_NOT_FINITE,
+                  "the loss is");
+
+    usp_model_options options[4];
+    for (int i = 0; i < 4; i++) options[i] = (usp_model_options)USP_MODEL_OPTIONS_INIT;
+    options[0].heads = 2;
+    options[1].pool = "avg";
+    options[2].decoder_heads = 2;
+    options[3].scale = 2;
+    const char *names[4] = {"heads: has no part in a VAE", "pool: has no part in a MAE",
+                            "decoder heads: has no part", "scale: has no part in a DiT"};
+    for (int i = 0; i < 4; i++) {
+        usp_checkpoint *weights = NULL;
+        EXPECT_OK(usp_model_checkpoint(models[i], &weights));
+        EXPECT_STATUS(usp_model_load(weights, &options[i], &again), USP_ERROR_ARGUMENT, names[i]);
+        usp_checkpoint_free(weights);
+        usp_model_free(models[i]);
+    }
+}
+
 static void *run(void *argument) {
     usp_model *dit = argument;
     float latents[64], prediction[128], times[1] = {7};
@@ -154,5 +220,6 @@ void test_model(void) {
     families();
     forward();
     masked();
+    refusals();
     threads_share();
 }

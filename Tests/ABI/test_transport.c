@@ -56,7 +56,7 @@ static void flows(void) {
     usp_tensor scales = tensor(NULL, USP_F32, SHAPE(0));
     denoiser.guidance_scales = &scales;
     EXPECT_STATUS(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out),
-                  USP_ERROR_SHAPE, "guidance: no scales");
+                  USP_ERROR_SHAPE, "guidance_scales: shape [0]");
     denoiser.guidance_scales = NULL;
 
     run.rtol = 1e-5f;

@@ -68,3 +68,22 @@ private func smallMaskedAutoencoder() throws -> MaskedAutoencoder {
     }
     #expect(try trainer.step(batch).loss == result.loss)
 }
+
+@Test func trainersKeepNamesOnly() throws {
+    weak var file: Checkpoint?
+    weak var array: Tensor?
+    let trainer: Trainer
+    do {
+        let arrays = try smallMaskedAutoencoder().weights.names.map { name in
+            (name: name, tensor: try smallMaskedAutoencoder().weights[name].copied())
+        }
+        let checkpoint = try Checkpoint(arrays)
+        (file, array) = (checkpoint, arrays[0].tensor)
+        var options = LoadOptions()
+        (options.heads, options.decoderHeads) = (2, 2)
+        trainer = try Trainer(try MaskedAutoencoder.load(checkpoint, options))
+    }
+    #expect(file == nil && array == nil)
+    let gradients = try trainer.gradients(Trainer.Batch(Tensor.normal([1, 4, 8, 8], seed: 1)))
+    #expect(gradients.gradients.entries.map(\.name).contains("mask_token"))
+}

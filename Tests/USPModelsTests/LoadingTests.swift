@@ -144,7 +144,7 @@ private func message(_ body: () throws -> Void) -> String {
             golden.tensor("in.x"), t: golden.indices("in.t").map { Float($0) },
             y: golden.indices("in.labels"), in: Context())
         #expect(relativeError(y.values, try golden.values(key)) < 1e-5)
-        let file = try FileModel(archive)
+        let file = FileNames(try FileModel(archive))
         let out = try file.exported(model.parameters.named)
         let names = Set(archive.entries.map(\.name))
         #expect(Set(out.map(\.name)).subtracting(["pos_embed"]) == names)
@@ -248,7 +248,7 @@ func diffusersAutoencoder(_ kind: String, _ generation: Int) throws {
             try model.parameters.tensor(spec.name).values
                 == reference.parameters.tensor(spec.name).values)
     }
-    let exported = try FileModel(archive).exported(model.parameters.named)
+    let exported = try FileNames(FileModel(archive)).exported(model.parameters.named)
     for (name, tensor) in exported { #expect(try archive.entry(name).shape == tensor.shape) }
     #expect(exported.count == entries.count)
 }

@@ -4,12 +4,30 @@ import USPBase
 import USPFiles
 import USPTensor
 
-extension FileModel {
+/// How a file names and cuts a model's parameters; nothing of its arrays is kept.
+package struct FileNames: Sendable {
+    private struct Part {
+        let name: String
+        let shape: Shape
+        init(_ entry: ArchiveEntry) { (name, shape) = (entry.name, entry.shape) }
+    }
+
+    /// The table that the model was read from, such as `ema`; empty for the top level.
+    package let table: String
+    private let parts: [String: (rows: [Part], scale: Part?)]
+    private let duplicates: [(part: Part, of: String)]
+
+    package init(_ file: FileModel) {
+        table = file.table
+        parts = file.sources.mapValues { ($0.parts.map(Part.init), $0.rowScale.map(Part.init)) }
+        duplicates = file.duplicates.map { (Part($0.entry), $0.of) }
+    }
+
     /// Tensors of our parameters' shapes (values or gradients) under the file's names: stacked
     /// parameters come apart again, 1x1 convolutions are matrices where they were.
     ///
     /// - tensors: by our names; all f32
-    /// - Returns: in the file's order; factors of rows (LayerScale), which are folded into the rows
+    /// - Returns: in the given order; factors of rows (LayerScale), which are folded into the rows
     ///   they scale, are ones
     package func exported(
         _ tensors: [(name: String, tensor: Tensor)]
@@ -17,30 +35,26 @@ extension FileModel {
         var result: [(name: String, tensor: Tensor)] = []
         var scales: Set<String> = []
         for (name, tensor) in tensors {
-            guard let source = sources[name] else {
+            guard let (rows, scale) = parts[name] else {
                 result.append((name, tensor))
                 continue
             }
             try require(
-                tensor.dtype == .float32 && tensor.count == source.shape.count, .shape,
-                "\(name): \(tensor.shape) for the file's \(source.shape)")
+                tensor.dtype == .float32 && tensor.count == rows.reduce(0) { $0 + $1.shape.count },
+                .shape, "\(name): \(tensor.shape) for the file's \(rows.map(\.shape))")
             var offset = tensor.byteOffset
-            for part in source.parts {
-                result.append(
-                    (
-                        part.name,
-                        Tensor(part.shape, .float32, storage: tensor.storage, byteOffset: offset)
-                    ))
-                offset += part.count * 4
+            for row in rows {
+                let part = Tensor(row.shape, .float32, storage: tensor.storage, byteOffset: offset)
+                result.append((row.name, part))
+                offset += row.shape.count * 4
             }
-            if let scale = source.rowScale, scales.insert(scale.name).inserted {
-                let ones = try Tensor(scale.shape, [Float](repeating: 1, count: scale.count))
-                result.append((scale.name, ones))
+            if let scale, scales.insert(scale.name).inserted {
+                result.append((scale.name, try Tensor.filled(scale.shape, 1)))
             }
         }
-        for (entry, name) in duplicates {
+        for (part, name) in duplicates {
             if let (_, tensor) = tensors.first(where: { $0.name == name }) {
-                result.append((entry.name, try tensor.reshaped(entry.shape)))
+                result.append((part.name, try tensor.reshaped(part.shape)))
             }
         }
         return result

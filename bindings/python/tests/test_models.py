@@ -1,5 +1,6 @@
 """All models through ctypes: created, saved and loaded again; errors, samplers, threads."""
 
+import os
 import threading
 
 import numpy as np
@@ -124,5 +125,41 @@ def test_a_masked_loss_needs_something_masked():
     for run in (model.forward, model.gradients):
         with pytest.raises(usp.ArgumentError, match="0 of 2 x 16 patches are masked"):
             run(x, mask_ratio=0)
-        with pytest.raises(usp.ArgumentError, match="0 of 0 x 16 patches are masked"):
+        with pytest.raises(usp.ShapeError, match="expected at least one sample"):
             run(x[:0])
+
+
+def test_masked_arrays_are_refused():
+    model = usp.ViT.create(**TINY, classes=5)
+    x = np.ma.masked_invalid(usp.random.normal((2, 4, 8, 8), 1))
+    calls = [
+        lambda: model(x), lambda: model.features(x),
+        lambda: usp.Trainer(model).step(x.data, np.ma.array([1, 2], mask=[1, 0])),
+        lambda: usp.Checkpoint({"x": x}), lambda: usp.evaluate.accuracy(x[:, 0, 0], [1, 2]),
+        lambda: usp.Transport().sample_ode(lambda x, t, y: np.ma.array(x, mask=x > 0), x.data),
+    ]
+    for call in calls:
+        with pytest.raises(usp.ArgumentError, match="masked array"):
+            call()
+
+
+def test_a_forked_child_computes(tmp_path):
+    model = usp.DiT.create(**TINY, classes=5, seed=1)
+    x = usp.random.normal((4, 4, 8, 8), 1)
+    expected, stop = model(x, 7.0), threading.Event()
+
+    def compute():
+        while not stop.is_set():
+            model(x, 7.0)
+
+    beside = threading.Thread(target=compute)
+    beside.start()
+    try:
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if np.array_equal(model(x, 7.0), expected) else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        beside.join()

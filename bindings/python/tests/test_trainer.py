@@ -65,8 +65,56 @@ def test_gradients_of_what_is_trained():
     loss, gradients = usp.Trainer(model).gradients(X, noise=noise)
     assert loss == expected[0] and set(gradients) == set(expected[1])
     assert all(np.array_equal(value, expected[1][name]) for name, value in gradients.items())
-    with pytest.raises(usp.ShapeError, match="batch of 0 samples"):
+    with pytest.raises(usp.ShapeError, match="expected at least one sample"):
         usp.Trainer(model).gradients(X[:0])
+
+
+@pytest.mark.parametrize("name", ["vae", "mae", "vit", "dit", "sit"])
+def test_gradients_are_finite_or_an_error(name):
+    model, labels = models()[name]
+    with pytest.raises(usp.NotFiniteError, match="the loss is .*(nan|inf)"):
+        usp.Trainer(model).gradients(X * np.float32("inf"), labels)
+
+
+def test_gradients_of_a_finite_loss_may_not_be():
+    parameters = {n: np.zeros_like(v) for n, v in models()["vit"][0].parameters.items()}
+    parameters["norm.weight"][:] = 1
+    parameters["head.weight"][0, ::2] = 1e38  # all tokens are 0, and their norm divides by 0.001
+    trainer = usp.Trainer(usp.ViT.load(parameters, num_heads=2))
+    with pytest.raises(usp.NotFiniteError, match="the gradient of .* is not finite"):
+        trainer.gradients(X, Y)
+    assert trainer.steps == 0
+
+
+PARTS = {
+    "mask_ratio": (0.5, "mae"), "norm_pix_loss": (False, "mae"), "kl_weight": (0.1, "vae"),
+    "reconstruction": ("absolute", "vae"), "label_smoothing": (0.1, "vit"),
+    "drop_path": (0.1, "vit"), "label_dropout": (0.1, "dit sit"),
+    "layer_decay": (0.9, "mae vit dit sit"), "diffusion": (usp.Diffusion(), "dit"),
+    "transport": (usp.Transport(), "sit"),
+}
+
+
+@pytest.mark.parametrize("option", PARTS)
+def test_options_without_a_part_are_errors(option):
+    value, families = PARTS[option]
+    for name, (model, _) in models().items():
+        if name in families.split():
+            usp.Trainer(model, **{option: value})
+        else:
+            with pytest.raises(usp.ArgumentError, match="has no part in a"):
+                usp.Trainer(model, **{option: value})
+
+
+def test_arrays_without_a_use_are_errors():
+    for name, (model, labels) in models().items():
+        given = {"labels": (Y, "vit dit sit"), "times": (np.full(8, 0.5), "dit sit")}
+        for argument, (value, families) in given.items():
+            if name not in families.split():
+                with pytest.raises(usp.ArgumentError, match=f"{argument}: has no part"):
+                    usp.Trainer(model).step(X, **{**{"labels": labels}, argument: value})
+    with pytest.raises(usp.ArgumentError, match="ranks without an allreduce"):
+        usp.Trainer(model, world_size=2)
 
 
 def test_resume_is_exact(tmp_path):

@@ -113,3 +113,14 @@ def test_refusals(tmp_path):
     with pytest.raises(usp.FileError, match="cannot write"):
         usp.transfer_plan(SOURCE, "DiT", num_heads=2).save("/nowhere/init.pt")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_without_a_part_are_errors():
+    vit, dit = dict(to="ViT", num_heads=2), dict(to="DiT", num_heads=2)
+    cases = [
+        (dit, "pool", "token"), (dit, "head", "probe"), (vit, "gate_bias", 1.0),
+        (dit, "block", 1), (dit, "timestep", 3.0), (dict(dit, to="MAE"), "classes", 5),
+    ]
+    for settings, option, value in cases:
+        with pytest.raises(usp.ArgumentError, match="has no part in"):
+            usp.transfer(SOURCE, **settings, **{option: value})

@@ -29,6 +29,9 @@ def dtype_name(dtype: Any) -> Optional[str]:
 
 def as_numpy(value: Any, name: str) -> Tuple[np.ndarray, bool]:
     """The same memory as a numpy array, and whether its elements are bfloat16 in disguise."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise ArgumentError(f"{name}: is a masked array, whose mask would be lost; pass "
+                            "x.filled(value), or x.data for all elements")
     if isinstance(value, np.ndarray):
         return value, False
     if hasattr(value, "__dlpack__"):

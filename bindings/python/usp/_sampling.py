@@ -121,7 +121,7 @@ def evaluation(model: Callable[..., Any]) -> Callable[..., None]:
         target = from_view(out.contents, None)
         target.flags.writeable = True
         value, is_bfloat16 = as_numpy(model(copied(x), copied(t), copied(y)), "model output")
-        value = widened(value) if is_bfloat16 else np.asarray(value)
+        value = widened(value) if is_bfloat16 else value
         if value.ndim == 4 and value.shape[1] == 2 * target.shape[1]:
             value = value[:, : target.shape[1]]
         if value.shape != target.shape:
@@ -138,7 +138,8 @@ def adjuster(function: Callable[[Any], Any]) -> Callable[..., None]:
     def call(pointer: Any, _user: Any) -> None:
         target = from_view(pointer.contents, None)
         target.flags.writeable = True
-        value = np.asarray(function(copied(pointer)))
+        value, is_bfloat16 = as_numpy(function(copied(pointer)), "denoised_fn")
+        value = widened(value) if is_bfloat16 else value
         if value.shape != target.shape:
             raise ShapeError(
                 f"denoised_fn: shape {list(value.shape)}, expected {list(target.shape)}")

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from . import _abi
+from ._arrays import as_numpy
 from ._call import composed, options
 from ._handles import Handle
 from ._library import lib
@@ -152,7 +153,7 @@ class Transport(Handle):
         latents, shape = run.latents(x, "x")
         logp, values = run.output(None, shape[:1])
         noise, origin = run.output(None, shape)
-        stack = None if probe is None else np.asarray(probe)[None]
+        stack = None if probe is None else as_numpy(probe, "probe")[0][None]
         run.callbacks.call(
             lib.usp_transport_likelihood, self.handle, run.denoiser(model, shape[0]), latents,
             run.numbers(y, "y", np.int64, shape[0]),
