@@ -20,12 +20,6 @@ package struct TorchRandom: Sendable {
         (0..<max(count, 0)).map { _ in uniform() }
     }
 
-    /// `torch.randint(0, bound, (count,))` for bounds below 2^28.
-    package mutating func integers(below bound: Int, count: Int) -> [Int] {
-        let range = UInt32(clamping: max(bound, 1))
-        return (0..<max(count, 0)).map { _ in Int(engine.next() % range) }
-    }
-
     /// `torch.randn(count)`: a call of fewer than 16 draws goes another way than a longer one.
     package mutating func normal(count: Int) -> [Float] {
         var values = [Float](repeating: 0, count: max(count, 0))

@@ -2,7 +2,7 @@
 
 import Glibc
 
-/// `torch.Generator("cuda")`: normal numbers and integers.
+/// `torch.Generator("cuda")`: normal numbers.
 ///
 /// Which thread draws which element depends on how many threads the device runs at once, and so
 /// do the numbers of a call with more elements than that. Source of the rules: ATen's
@@ -30,28 +30,9 @@ package struct TorchRandomCUDA: Sendable {
         return values
     }
 
-    /// `torch.randint(0, bound, (count,), device="cuda")` for bounds below 2^28.
-    package mutating func integers(below bound: Int, count: Int) -> [Int] {
-        let range = UInt32(clamping: max(bound, 1))
-        var values = [Int](repeating: 0, count: max(count, 0))
-        drawBlocks(count: values.count) { index, slot, bits in
-            values[index] = Int(bits[slot] % range)
-        }
-        return values
-    }
-
     /// As `normal(count:)`, in place.
     package mutating func fillNormal(_ values: UnsafeMutableBufferPointer<Float>) {
-        drawBlocks(count: values.count) { index, slot, bits in
-            let pair = slot < 2 ? boxMuller(bits[0], bits[1]) : boxMuller(bits[2], bits[3])
-            values[index] = slot % 2 == 0 ? pair.0 : pair.1
-        }
-    }
-
-    /// Calls the body for each element with its thread's block of four words and its place in it.
-    private mutating func drawBlocks(
-        count: Int, _ body: (_ index: Int, _ slot: Int, _ bits: SIMD4<UInt32>) -> Void
-    ) {
+        let count = values.count
         guard count > 0 else { return }
         let (block, perCall) = (TorchRandomCUDA.block, TorchRandomCUDA.perCall)
         let blocks = min(residentThreads / block, (count - 1) / block + 1)
@@ -64,7 +45,9 @@ package struct TorchRandomCUDA: Sendable {
                     counter: offset / 4 &+ UInt64(round), stream: UInt64(thread), key: seed)
                 for slot in 0..<perCall {
                     let index = start + thread + slot * threads
-                    if index < count { body(index, slot, bits) }
+                    guard index < count else { continue }
+                    let pair = slot < 2 ? boxMuller(bits[0], bits[1]) : boxMuller(bits[2], bits[3])
+                    values[index] = slot % 2 == 0 ? pair.0 : pair.1
                 }
             }
         }

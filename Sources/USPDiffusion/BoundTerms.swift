@@ -63,7 +63,7 @@ private struct NormalIntegral {
         let t = tanhf(root * (z + 0.044715 * z * z * z))
         value = 0.5 * (1 + t)
         density = 0.5 * (1 - t * t) * root * (1 + 3 * 0.044715 * z * z)
-        moment = density == 0 ? 0 : density * z
+        moment = density * z
     }
 }
 

@@ -179,8 +179,7 @@ struct DormandPrince {
         let d2 = worst { Double(g[$0] - f[$0]) / scale($0) } / first
         let second =
             d1 <= 1e-15 && d2 <= 1e-15 ? max(1e-6, first * 1e-3) : pow(0.01 / max(d1, d2), 0.2)
-        let size = min(100 * first, second)
-        return problem.staysInside ? min(size, end - t1) : size
+        return min(100 * first, second)
     }
 
     /// The quartic through both ends, their slopes and the middle.

@@ -89,7 +89,7 @@ extension GaussianDiffusion {
             let sigma = eta * implicitDeviation(step)
             implicitUpdate(
                 x, start: start, step, bar: alphasCumulativePrevious[step], sigma: sigma,
-                noise: step > 0 && sigma > 0 ? fresh : nil)
+                noise: sigma > 0 ? fresh : nil)
             try run.finishStep(time: time, start: start)
         }
         return x

@@ -25,13 +25,11 @@ extension GaussianDiffusion {
             let prediction = try run.predict(
                 x, time: time, doubled: configuration.variance.isLearned)
             try predictStart(prediction, at: x, coefficients(step), into: start, options)
-            let isLast = step == 0
             let update = MultistepUpdate(
-                self, step, lastLength: isLast ? nil : lastStep,
-                isStochastic: !isLast && noise != nil)
+                self, step, lastLength: lastStep, isStochastic: noise != nil)
             update.apply(x, start: start, before: before)
             lastStep = update.length
-            if !isLast, let noise {
+            if step > 0, let noise {
                 // The prediction before the last is not needed any more: noise takes its place.
                 try noise.fill(before)
                 combine(x, x, [(update.deviation, before)])
@@ -53,7 +51,8 @@ private struct MultistepUpdate {
     let then: Float
     let deviation: Float
 
-    /// - lastLength: of the step before, whose prediction is at hand; nil = first order.
+    /// - lastLength: of the step before, whose prediction is at hand; nil = first order, as is the
+    ///   last step, which goes to the prediction itself.
     init(_ process: GaussianDiffusion, _ step: Int, lastLength: Double?, isStochastic: Bool) {
         let (bar, next) = (process.alphasCumulative[step], process.alphasCumulativePrevious[step])
         let (sigma, nextSigma) = ((1 - bar).squareRoot(), max(1 - next, 0).squareRoot())

@@ -3,24 +3,16 @@
 import USPBase
 import USPTensor
 
-/// Gives a run its noise: once for the start, once for each noisy step; and labels where they are
-/// drawn too. One source may serve several runs, one after the other.
+/// Gives a run its noise: once for the start, once for each noisy step. One source may serve several
+/// runs, one after the other.
 package final class NoiseSource {
     /// Fills a f32 batch `[B, C, H, W]`; draw 0 is a run's start, 1, 2, … are its steps.
     package typealias Fill = (_ draw: Int, _ batch: Tensor) throws(USPError) -> Void
 
     private let fillNext: Fill
-    private let drawLabels: (_ count: Int, _ classes: Int) -> [Int]
     private var draws = 1
 
-    package init(
-        labels: @escaping (_ count: Int, _ classes: Int) -> [Int] = { count, _ in
-            [Int](repeating: 0, count: count)
-        }, _ fill: @escaping Fill
-    ) {
-        fillNext = fill
-        drawLabels = labels
-    }
+    package init(_ fill: @escaping Fill) { fillNext = fill }
 
     /// The noise of the next step.
     package func fill(_ batch: Tensor) throws(USPError) {
@@ -39,19 +31,10 @@ package final class NoiseSource {
         return batch
     }
 
-    /// Uniformly drawn labels 0 ..< classes; the original scripts draw them after the start.
-    package func labels(_ count: Int, classes: Int) -> [Int] { drawLabels(count, classes) }
-
     /// One counter-based stream for each sample and draw: a sample's noise depends on its number
     /// alone, not on the batch it is in.
     package static func streams(_ key: RandomKey, firstSample: Int = 0) -> NoiseSource {
-        let labels = { (count: Int, classes: Int) -> [Int] in
-            (0..<count).map { index in
-                var stream = RandomStream(key.stream("label").stream(firstSample + index))
-                return stream.below(classes)
-            }
-        }
-        return NoiseSource(labels: labels) { draw, batch throws(USPError) in
+        NoiseSource { draw, batch throws(USPError) in
             batch.fillNormal { key.stream(firstSample + $0).stream(draw) }
         }
     }
@@ -82,24 +65,19 @@ package final class NoiseSource {
     ///   the start of a run is drawn once.
     package static func torch(_ generator: TorchRandom, doubled: Bool) -> NoiseSource {
         let box = Box(generator)
-        return ordered(
-            doubled: doubled, labels: { box.value.integers(below: $1, count: $0) },
-            { box.value.fillNormal($0) })
+        return ordered(doubled: doubled) { box.value.fillNormal($0) }
     }
 
     /// As `torch(_:doubled:)` with a CUDA device's numbers.
     package static func torchCUDA(_ generator: TorchRandomCUDA, doubled: Bool) -> NoiseSource {
         let box = Box(generator)
-        return ordered(
-            doubled: doubled, labels: { box.value.integers(below: $1, count: $0) },
-            { box.value.fillNormal($0) })
+        return ordered(doubled: doubled) { box.value.fillNormal($0) }
     }
 
     private static func ordered(
-        doubled: Bool, labels: @escaping (Int, Int) -> [Int],
-        _ fill: @escaping (UnsafeMutableBufferPointer<Float>) -> Void
+        doubled: Bool, _ fill: @escaping (UnsafeMutableBufferPointer<Float>) -> Void
     ) -> NoiseSource {
-        NoiseSource(labels: labels) { draw, batch throws(USPError) in
+        NoiseSource { draw, batch throws(USPError) in
             guard doubled && draw > 0 else {
                 return fill(UnsafeMutableBufferPointer(start: batch.floats, count: batch.count))
             }

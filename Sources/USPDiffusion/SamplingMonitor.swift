@@ -16,7 +16,6 @@ package struct SamplingProgress: Sendable, Equatable {
 
 /// Callbacks between steps, on the caller's thread; an error they throw ends the run.
 package struct SamplingMonitor {
-    package var cancellation: Cancellation?
     package var progress: ((SamplingProgress) throws(USPError) -> Void)?
     /// Receives the predicted clean latents `[B, C, H, W]`, a scratch tensor: copy what is kept.
     package var preview: ((_ step: Int, _ start: Tensor) throws(USPError) -> Void)?
@@ -24,11 +23,9 @@ package struct SamplingMonitor {
     package var previewInterval: Int
 
     package init(
-        cancellation: Cancellation? = nil,
         progress: ((SamplingProgress) throws(USPError) -> Void)? = nil, previewInterval: Int = 10,
         preview: ((_ step: Int, _ start: Tensor) throws(USPError) -> Void)? = nil
     ) {
-        self.cancellation = cancellation
         self.progress = progress
         self.previewInterval = previewInterval
         self.preview = preview
@@ -110,12 +107,11 @@ struct SamplingRun {
         return (step + 1) % max(monitor.previewInterval, 1) == 0 || step + 1 == steps
     }
 
-    /// Ends a step: preview, progress, cancellation.
+    /// Ends a step: preview, progress.
     mutating func finishStep(time: Double, start: Tensor? = nil) throws(USPError) {
         if previews, let start { try monitor.preview?(step + 1, start) }
         step += 1
         try monitor.progress?(
             SamplingProgress(step: step, steps: steps, time: time, evaluations: evaluations))
-        try monitor.cancellation?.check(place)
     }
 }

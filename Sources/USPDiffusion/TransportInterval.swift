@@ -112,6 +112,6 @@ package func timeGrid(
     return (0..<points).map { index in
         let share = Double(index) / Double(points - 1)
         let shifted = shift * share / (1 + (shift - 1) * share)
-        return index == points - 1 ? last : Float(start + (end - start) * shifted)
+        return Float(start + (end - start) * shifted)
     }
 }

@@ -97,7 +97,7 @@ private struct StochasticStep {
     }
 
     func advance(_ t: Double, _ run: inout SamplingRun) throws(USPError) {
-        let deviation = Float((max(2 * diffusion(t), 0) * Double(size)).squareRoot())
+        let deviation = Float((2 * diffusion(t) * Double(size)).squareRoot())
         if options.method == .heun { combine(x, x, [(deviation, fresh)]) }
         let prediction = try run.predict(x, time: t)
         if run.previews, let start { transport.data(t).apply(x, prediction, into: start) }

@@ -70,7 +70,7 @@ package struct ParameterSpec: Sendable {
         self.isTrainable = isTrainable
     }
 
-    /// timm's `param_groups_weight_decay`: vectors and biases do not decay, everything else does
+    /// timm's `param_groups_weight_decay`: vectors, as biases are, do not decay, everything else does
     /// (class and mask tokens are three-dimensional, so they do).
-    package var decays: Bool { isTrainable && shape.rank > 1 && !name.hasSuffix(".bias") }
+    package var decays: Bool { isTrainable && shape.rank > 1 }
 }

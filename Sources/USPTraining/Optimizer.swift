@@ -107,11 +107,10 @@ package final class Optimizer {
                     trust: spec.shape.rank > 1
                         ? trustRatio(segment, trust, step.gradientScale) : 1,
                     gradientScale: step.gradientScale, emaDecay: step.averageDecay,
-                    spec.shape.rank > 1 ? segment : segment.withoutDecay, values: slab,
-                    gradients: gradients, velocity: first, average: step.average)
+                    segment, values: slab, gradients: gradients, velocity: first,
+                    average: step.average)
             }
         }
-        parameters.invalidateCopies()
     }
 
     /// Whether parameters can be updated one by one, each as soon as its gradient is complete.
@@ -140,7 +139,6 @@ package final class Optimizer {
         }
         for segment in waiting.values { update(segment, try Tensor.zeros([segment.count])) }
         time += 1
-        parameters.invalidateCopies()
     }
 
     private var segmentsByNode: [ObjectIdentifier: UpdateSegment] {
@@ -163,11 +161,5 @@ package final class Optimizer {
             [segment], gradients: gradients, values: slab, scale: scale, decay: segment.weightDecay
         ).squareRoot()
         return value > 0 && update > 0 ? Float(Double(trust) * value / update) : 1
-    }
-}
-
-extension UpdateSegment {
-    fileprivate var withoutDecay: UpdateSegment {
-        UpdateSegment(offset: offset, count: count, weightDecay: 0, rateScale: rateScale)
     }
 }

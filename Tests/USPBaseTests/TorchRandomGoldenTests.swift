@@ -18,9 +18,6 @@ private let seeds: [UInt64] = [0, 42, 1_234_567_890_123]
         var random = TorchRandom(seed: seed)
         #expect(random.uniform(count: 19) == (try golden.values("out.\(seed).rand.19")))
         random = TorchRandom(seed: seed)
-        let integers = try golden.indices("out.\(seed).randint_1000.19")
-        #expect(random.integers(below: 1000, count: 19) == integers)
-        random = TorchRandom(seed: seed)
         for key in golden.names("out.\(seed).sequence.") {
             let parts = key.split(separator: ".").map(String.init)
             let count = try #require(Int(parts[2]))
@@ -34,11 +31,14 @@ private let seeds: [UInt64] = [0, 42, 1_234_567_890_123]
     @Test(arguments: seeds) func cudaStreams(_ seed: UInt64) throws {
         let golden = try GoldenCase("random/cuda_philox")
         var random = TorchRandomCUDA(seed: seed)
+        var compared = 0
         for call in 0..<8 {
             let values = random.normal(count: 33)
             guard let expected = try? golden.values("out.\(seed).call_\(call).33") else { continue }
             #expect(relativeError(values, expected) < 1e-6)
+            compared += 1
         }
+        #expect(compared > 1)
         let words = try golden.indices("out.\(seed).words")
         for thread in 0..<4 {
             let bits = philox(counter: 0, stream: UInt64(thread), key: seed)

@@ -28,10 +28,10 @@ private func expectClose(_ got: [Float], _ expected: [Float]) {
         expectClose(random.normal(count: 1), [-0.403343529])
     }
 
-    @Test func uniformIntegersAndLatents() {
+    @Test func uniformNumbersAndLatents() {
         var random = TorchRandom(seed: 42)
         expectClose(random.uniform(count: 4), [0.882269263, 0.915003955, 0.38286376, 0.959305644])
-        #expect(random.integers(below: 1000, count: 8) == [26, 335, 620, 924, 950, 113, 378, 14])
+        _ = random.uniform(count: 8)
         let latents = random.normal(count: 2 * 4 * 8 * 8)
         expectClose(
             [0, 1, 15, 16, 255, 511].map { latents[$0] },

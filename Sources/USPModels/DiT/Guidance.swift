@@ -14,7 +14,7 @@ extension DiT {
     /// - Returns: as `forward`; both halves hold the guided channels. No gradient.
     /// - Throws: `.shape`, `.argument`
     package func forwardGuided(
-        _ x: Tensor, t: [Float], y: [Int], scale: Float, channels: Int = 3, in context: Context
+        _ x: Tensor, t: [Float], y: [Int], scale: Float, channels: Int, in context: Context
     ) throws(USPError) -> Tensor {
         try require(
             x.shape.rank == 4 && x.shape[0] % 2 == 0, .shape,
