@@ -1,0 +1,223 @@
+// What no golden run shows: ends of ranges, counts of draws, when a solver looks and steps.
+
+import Glibc
+import TestSupport
+import Testing
+import USPBase
+import USPDiffusion
+import USPTensor
+
+private func echo(_ x: Tensor, _ times: [Float]) throws(USPError) -> Tensor { try x.copied() }
+
+private func process(
+    _ betas: [Double], _ prediction: GaussianPrediction = .start,
+    loss: GaussianLoss = .meanSquared
+) throws -> GaussianDiffusion {
+    var configuration = GaussianDiffusion.Configuration()
+    (configuration.prediction, configuration.variance) = (prediction, .fixedLarge)
+    configuration.loss = loss
+    return try GaussianDiffusion(configuration, betas: betas)
+}
+
+private final class Draws {
+    var count = 0
+    var source: NoiseSource {
+        NoiseSource { [self] _, batch throws(USPError) in
+            count += 1
+            batch.floats.update(repeating: 0.5, count: batch.count)
+        }
+    }
+}
+
+@Suite struct GaussianDetailTests {
+    /// −ln 10⁻¹² nats at most, and no slope there, as the original's clamp gives.
+    @Test func likelihoodsAreBounded() throws {
+        let process = try process([1e-4, 2e-4], loss: .bound)
+        let (start, far) = (try Tensor([1, 1, 1, 1], [0]), try Tensor([1, 1, 1, 1], [3]))
+        let result = try process.losses(
+            output: far, start: start, noised: start, noise: start, steps: [0])
+        #expect(abs(result.losses[0] - 39.863137) < 1e-4)
+        #expect(result.gradient.values == [0])
+    }
+
+    @Test func stridesTakeTheLastStepsToo() throws {
+        let expected = Array(stride(from: 0, to: 1000, by: 3))
+        #expect(try Respacing.steps("ddim334", of: 1000) == expected)
+    }
+
+    /// Of one step there is no second variance: β is what is left.
+    @Test func aSingleStepHasAFixedVariance() throws {
+        let process = try process([0.25])
+        #expect(process.coefficients(0).fixedLogVariance == Float(log(0.25)))
+    }
+
+    @Test func secondHalvesWithoutAMeaningAreRefused() throws {
+        let process = try process([0.1, 0.2])
+        let start = try Tensor.zeros([1, 2, 1, 1])
+        let doubled: Denoiser = { x, _ throws(USPError) in try Tensor.zeros([1, 4, 1, 1]) }
+        #expect(
+            throws: USPError(
+                .shape,
+                "DDIM, step 1 of 2: model output: expected [1, 2, 1, 1], got [1, 4, 1, 1]")
+        ) { try process.sampleDDIM(doubled, latents: start) }
+        #expect(throws: USPError(.argument, "eta: expected 0 to 1, got 1.0000001")) {
+            try process.sampleDDIM(echo, latents: start, eta: 1.0000001, noise: Draws().source)
+        }
+        #expect(throws: USPError(.shape, "weights: expected 1, got 2")) {
+            try process.losses(
+                output: start, start: start, noised: start, noise: start, steps: [0],
+                weights: [1, 2])
+        }
+    }
+
+    /// Seeds mean what they mean to the scripts only if as many numbers are drawn.
+    @Test func noiseIsDrawnAsOftenAsTold() throws {
+        let process = try process([0.1, 0.2, 0.3])
+        let start = try Tensor([1, 1, 1, 2], [1, -1])
+        func draws(_ run: (NoiseSource) throws -> Tensor) throws -> Int {
+            let draws = Draws()
+            _ = try run(draws.source)
+            return draws.count
+        }
+        #expect(try draws { try process.sampleAncestral(echo, latents: start, noise: $0) } == 3)
+        #expect(try draws { try process.sampleDDIM(echo, latents: start, noise: $0) } == 0)
+        #expect(
+            try draws { try process.sampleDDIM(echo, latents: start, eta: 1, noise: $0) } == 3)
+        #expect(try draws { try process.sampleMultistep(echo, latents: start, noise: $0) } == 2)
+    }
+
+    @Test func noiseSourcesServeSeveralRuns() throws {
+        let source = NoiseSource.streams(RandomKey(seed: 1))
+        func run() throws -> [Float] {
+            let start = try source.start([2, 1, 1, 2])
+            let step = try Tensor(start.shape)
+            try source.fill(step)
+            return start.values + step.values
+        }
+        let first = try run()
+        #expect(Set(first).count == 8)
+        #expect(try run() == first)
+        let stack = try NoiseSource.stack(Tensor.zeros([1, 2, 1, 1, 2]))
+        let batch = try Tensor([2, 1, 1, 2])
+        try stack.fill(batch)
+        #expect(
+            throws: USPError(
+                .shape, "noise stack: its 1 entries are used up, one more is needed")
+        ) { try stack.fill(batch) }
+    }
+
+    /// Lu et al. 2022, equation (2M), by its own formula in log signal-to-noise ratio λ; where a
+    /// step is more than twice the one before, its first-order form.
+    @Test(arguments: [0.9, 1.9, 2.1]) func multistepsReachAsFarAsTheirPast(_ ratio: Double) throws {
+        // λ of the steps 2, 1, 0: two lengths of this ratio.
+        let lambdas = [-1 + 0.5 + 0.5 * ratio, -1 + 0.5, -1]
+        let bars = lambdas.map { 1 / (1 + exp(-2 * $0)) }
+        let process = try process([1 - bars[0], 1 - bars[1] / bars[0], 1 - bars[2] / bars[1]])
+        var seen: [Float] = []
+        let denoiser: Denoiser = { x, times throws(USPError) in
+            seen.append(x.floats[0])
+            return try Tensor(x.shape, [times[0] == 2 ? 0.75 : -0.5])
+        }
+        _ = try process.sampleMultistep(denoiser, latents: Tensor([1, 1, 1, 1], [1]))
+        func sigma(_ step: Int) -> Double { (1 - bars[step]).squareRoot() }
+        let h = lambdas[0] - lambdas[1]
+        let along = ratio < 2 ? -0.5 + 0.5 * ratio * (-0.5 - 0.75) : -0.5
+        let expected =
+            sigma(0) / sigma(1) * Double(seen[1]) - bars[0].squareRoot() * (exp(-h) - 1) * along
+        #expect(abs(Double(seen[2]) - expected) < 1e-6)
+    }
+
+    /// The last step's preview comes whatever the interval.
+    @Test func previewsComeAtTheirInterval() throws {
+        let process = try process([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+        var steps: [Int] = []
+        var options = GaussianSamplingOptions()
+        options.monitor.previewInterval = 3
+        options.monitor.preview = { step, _ throws(USPError) in steps.append(step) }
+        _ = try process.sampleDDIM(echo, latents: Tensor.zeros([1, 1, 1, 1]), options: options)
+        #expect(steps == [3, 6, 7])
+    }
+}
+
+/// A stretch that dopri5 tried: where it began and ended, by the times of its six evaluations.
+private struct Attempt {
+    let start: Float
+    let end: Float
+    var length: Float { end - start }
+
+    /// Stages lie at 1/5, 3/10, 4/5, 8/9 and twice at 1 of the length.
+    init(_ times: ArraySlice<Float>) {
+        let times = Array(times)
+        let length = (times[1] - times[0]) * 10
+        (start, end) = (times[0] - length / 5, times[5])
+    }
+}
+
+@Suite struct AdaptiveStepTests {
+    /// The times at which the field is evaluated.
+    private func times(
+        _ transport: Transport, _ options: FlowOptions, _ slope: @escaping (Float) -> Float
+    ) throws -> [Float] {
+        var times: [Float] = []
+        let denoiser: Denoiser = { x, t throws(USPError) in
+            times.append(t[0])
+            let result = try x.copied()
+            for i in 0..<x.count { result.floats[i] *= slope(t[0]) }
+            return result
+        }
+        _ = try transport.sampleFlow(denoiser, latents: Tensor([1, 1, 1, 1], [1]), options)
+        return times
+    }
+
+    /// A model of the noise has no velocity at the end of VP's time: dopri5 stops short of it, and
+    /// looks just before it, as torchdiffeq does.
+    @Test func fieldsThatEndAreNotAskedBeyond() throws {
+        var configuration = Transport.Configuration()
+        (configuration.path, configuration.prediction) = (.vp, .noise)
+        var options = FlowOptions()
+        (options.points, options.absolute, options.relative) = (2, 1, 1)
+        let transport = try Transport(configuration)
+        let end = Float(transport.flowInterval(reverse: false).end)
+        #expect(try times(transport, options) { _ in 0.1 }.max() == end.nextDown)
+    }
+
+    /// After a step that counts the next is as long or longer, up to ten times; after one that
+    /// does not it is shorter, down to a fifth.
+    @Test func stepsGrowWhenTheyCountAndShrinkWhenTheyDoNot() throws {
+        var options = FlowOptions()
+        (options.points, options.absolute, options.relative) = (2, 1e-7, 1e-5)
+        // A slow start, then a bump that long steps run into.
+        let times = try times(Transport(), options) { t in
+            t < 0.4 ? 0.1 : 0.1 + 4 * sinf(20 * (t - 0.4))
+        }
+        let attempts = stride(from: 2, to: times.count, by: 6).map {
+            Attempt(times[$0..<min($0 + 6, times.count)])
+        }
+        var (counted, refused) = (0, 0)
+        for (step, next) in zip(attempts, attempts.dropFirst()) {
+            let change = next.length / step.length
+            if abs(next.start - step.end) < abs(next.start - step.start) {
+                counted += 1
+                #expect(change > 0.98 && change < 10.2)
+            } else {
+                refused += 1
+                #expect(change > 0.196 && change < 1)
+            }
+        }
+        #expect(counted > 5 && refused > 1)
+    }
+
+    /// Without an absolute tolerance nothing is good enough for an element of 0.
+    @Test func tolerancesThatNothingMeetsAreTold() throws {
+        var options = FlowOptions()
+        options.absolute = 0
+        #expect(throws: USPError.self) {
+            try Transport().sampleFlow(echo, latents: Tensor([1, 1, 1, 2], [1, 0]), options)
+        }
+        options.relative = 0
+        #expect(
+            throws: USPError(
+                .argument, "tolerances: expected 0 or more, not both 0, got 0.0 and 0.0")
+        ) { try Transport().sampleFlow(echo, latents: Tensor.zeros([1, 1, 1, 1]), options) }
+    }
+}

@@ -1,0 +1,123 @@
+// The transport where no golden run looks: previews, ends that are moved, what is refused.
+
+import Glibc
+import TestSupport
+import Testing
+import USPBase
+import USPDiffusion
+import USPTensor
+
+private func transport(
+    _ path: TransportPath = .linear, _ prediction: TransportPrediction = .velocity,
+    epsilon: Double? = nil
+) throws -> Transport {
+    var configuration = Transport.Configuration()
+    (configuration.path, configuration.prediction) = (path, prediction)
+    (configuration.trainingEpsilon, configuration.samplingEpsilon) = (epsilon, epsilon)
+    return try Transport(configuration)
+}
+
+@Suite struct TransportDetailTests {
+    /// A model that knows the data, whatever it is asked for: x = α·data + σ·noise, so noise =
+    /// (x − α·data)/σ, velocity = α′·data + σ′·noise and score = −noise/σ. Previews show the data.
+    @Test(arguments: TransportPath.allCases, TransportPrediction.allCases)
+    func previewsAreOfThePredictedData(
+        _ path: TransportPath, _ prediction: TransportPrediction
+    ) throws {
+        let data: Float = 0.7
+        let denoiser: Denoiser = { x, times throws(USPError) in
+            let p = path.coefficients(Double(times[0]))
+            let values = x.values.map { x -> Float in
+                let noise = (Double(x) - p.alpha * Double(data)) / p.sigma
+                return switch prediction {
+                case .noise: Float(noise)
+                case .score: Float(-noise / p.sigma)
+                case .velocity: Float(p.alphaSlope * Double(data) + p.sigmaSlope * noise)
+                }
+            }
+            return try Tensor(x.shape, values)
+        }
+        var seen: [Float] = []
+        var options = FlowOptions()
+        (options.method, options.points, options.monitor.previewInterval) = (.euler, 6, 1)
+        options.monitor.preview = { _, start throws(USPError) in seen.append(start.floats[0]) }
+        let latents = try Tensor([1, 1, 1, 1], [1.5])
+        _ = try transport(path, prediction).sampleFlow(denoiser, latents: latents, options)
+        #expect(seen.count == 5 && seen.allSatisfy { abs($0 - data) < 2e-3 }, "\(seen)")
+    }
+
+    /// The published rule with an epsilon of one's own; only SBDM's form keeps off the start.
+    @Test func epsilonsKeepOffTheEndsThatTheyAreFor() throws {
+        let own = try transport(epsilon: 0.01)
+        func start(_ form: DiffusionForm) -> Double {
+            own.publishedInterval(stochastic: true, form: form, evaluates: true).start
+        }
+        #expect(start(.sbdm) == 0.01 && start(.sigma) == 0)
+        let flow = own.publishedInterval(stochastic: false, evaluates: true)
+        #expect(flow.start == 0 && flow.end == 1)
+        let noise = try transport(.linear, .noise, epsilon: 0.01)
+        let ends = noise.publishedInterval(stochastic: false, evaluates: false, reverse: true)
+        #expect(ends.start == 0.99 && abs(ends.end - 0.01) < 1e-15)
+        #expect(throws: USPError(.argument, "training epsilon: expected 0 to below 0.5, got 0.5")) {
+            try transport(epsilon: 0.5)
+        }
+    }
+
+    /// The last step by the velocity asks at the end only a model of the noise about infinity.
+    @Test func endsThatAreEvaluatedAreMoved() throws {
+        func end(_ prediction: TransportPrediction, _ last: LastStep) throws -> Double {
+            try transport(.linear, prediction, epsilon: 0).stochasticInterval(
+                form: .sigma, method: .euler, last: last, lastStep: 0
+            ).end
+        }
+        #expect(try end(.noise, .euler) == 0.999 && end(.velocity, .euler) == 1)
+        #expect(try end(.velocity, .tweedie) == 0.999 && end(.velocity, .none) == 1)
+    }
+
+    @Test func whatCannotBeIsRefused() throws {
+        let (transport, x) = (try transport(), try Tensor.zeros([1, 1, 1, 1]))
+        #expect(throws: USPError(.argument, "time 1.5: expected 0 to 1")) {
+            try transport.noised(x, times: [1.5], noise: x)
+        }
+        #expect(throws: USPError(.shape, "times: expected 1 of them, got 2")) {
+            try transport.losses(output: x, data: x, noise: x, times: [0.5, 0.5])
+        }
+        var options = StochasticOptions()
+        options.norm = -1
+        let told = #expect(throws: USPError.self) {
+            try transport.sampleStochastic(
+                { x, _ throws(USPError) in x }, latents: x, noise: .streams(RandomKey(seed: 1)),
+                options)
+        }
+        #expect(told?.message.contains("norm -1.0: expected") == true)
+    }
+
+    /// Every shift ends where it should, to the bit.
+    @Test func shiftedGridsKeepTheirEnds() throws {
+        for shift in [0.1, 0.3, 1, 1.7, 3] {
+            let grid = try timeGrid(from: 0.001, to: 0.999, points: 50, shift: shift)
+            #expect(grid[0] == 0.001 && grid[49] == 0.999)
+            #expect(zip(grid, grid.dropFirst()).allSatisfy { $0 < $1 })
+        }
+        // s·u / (1 + (s − 1)·u) at u = ½ is s / (s + 1).
+        #expect(abs(try timeGrid(from: 0, to: 1, points: 3, shift: 3)[1] - 0.75) < 1e-6)
+    }
+
+    /// Differences along the probe are of third order in its length: for cubic fields x³/10 by
+    /// (x + h)³ − (x − h)³ = 6x²h + 2h³, a thousandth with h = 1/8 and x = 1.
+    @Test func divergencesByDifferencesAreClose() throws {
+        let cubic: Denoiser = { x, _ throws(USPError) in
+            try Tensor(x.shape, x.values.map { $0 * $0 * $0 / 10 })
+        }
+        let one = try Tensor([1, 1, 1, 1], [1])
+        var options = FlowOptions()
+        (options.method, options.points) = (.euler, 2)
+        let result = try transport().likelihood(cubic, data: one, probe: one, options)
+        // One Euler step from data: latent 1 − 0.1; the divergence there is 0.3.
+        let latent: Float = 0.9
+        let prior = -0.5 * logf(2 * Float.pi) - 0.5 * latent * latent
+        #expect(abs(result.latent.floats[0] - latent) < 1e-6)
+        #expect(abs(result.logLikelihood[0] - (prior - 0.3)) < 2e-3)
+        #expect(abs(result.logLikelihood[0] - (prior - 0.3)) > 1e-4)
+    }
+}
