@@ -151,6 +151,8 @@ import USPTensor
         #expect(throws: USPError.self) {
             try model.forward(try Tensor.zeros([1, 4, 8, 8]), t: [0], y: [0], in: Context())
         }
-        #expect(throws: USPError.self) { try DiT.guide(x, scale: 2, channels: 5) }
+        #expect(throws: USPError(.argument, "guidance on 5 of 4 channels")) {
+            try DiT.guide(Tensor.zeros([2, 4, 1, 1]), scale: 2, channels: 5)
+        }
     }
 }
