@@ -37,6 +37,39 @@ func pngRoundTrip(_ channels: Int) throws {
     #expect(texts.map(\.key) == ["Comment", "Title"] && texts[0].value == "caf\u{e9} seed 7")
 }
 
+/// An 8-bit PNG of one row, its data in one stored block.
+private func row(_ colour: UInt8, _ pixels: [UInt8], _ chunks: [(String, [UInt8])]) -> [UInt8] {
+    func big(_ value: Int) -> [UInt8] { littleEndianBytes(UInt32(value)).reversed() }
+    func chunk(_ type: String, _ data: [UInt8]) -> [UInt8] {
+        let body = Array(type.utf8) + data
+        return big(data.count) + body + littleEndianBytes(checksum(body)).reversed()
+    }
+    let line = [0] + pixels
+    let length = littleEndianBytes(UInt32(line.count))[..<2]
+    let (a, b) = line.reduce((1, 0)) { (($0.0 + Int($1)) % 65521, ($0.1 + $0.0 + Int($1)) % 65521) }
+    let data = [0x78, 1, 1] + length + length.map { ~$0 } + line + big(b << 16 | a)
+    let width = pixels.count / (colour == 2 ? 3 : 1)
+    return [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+        + chunk("IHDR", big(width) + big(1) + [8, colour, 0, 0, 0])
+        + chunks.flatMap { chunk($0.0, $0.1) } + chunk("IDAT", data) + chunk("IEND", [])
+}
+
+/// tRNS: one grey or colour that is transparent, or the alpha of a palette's first colours.
+@Test func transparentColours() throws {
+    func decoded(_ bytes: [UInt8]) throws -> [UInt8] {
+        try PixelImage.decode(try ByteBuffer(bytes).view).pixels
+    }
+    #expect(try decoded(row(0, [5, 6], [("tRNS", [0, 5])])) == [5, 0, 6, 255])
+    #expect(
+        try decoded(row(2, [1, 2, 3, 1, 2, 4], [("tRNS", [0, 1, 0, 2, 0, 3])]))
+            == [1, 2, 3, 0, 1, 2, 4, 255])
+    let palette: [UInt8] = [10, 11, 12, 20, 21, 22, 30, 31, 32]
+    #expect(
+        try decoded(row(3, [0, 1, 2], [("PLTE", palette), ("tRNS", [0, 128])]))
+            == [10, 11, 12, 0, 20, 21, 22, 128, 30, 31, 32, 255])
+    #expect(throws: USPError.self) { try decoded(row(3, [3], [("PLTE", palette)])) }
+}
+
 @Test func idxFiles() throws {
     let scratch = ScratchFolder()
     let bytes: [UInt8] = [
