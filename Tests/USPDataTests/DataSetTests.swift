@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 import USPBase
 import USPData
@@ -48,7 +49,10 @@ import USPTensor
         }
         #expect(Set(seen).count == 20)
         let later = whole.batch(atStep: 7)
-        #expect(later.epoch == 1)
+        #expect(later.epoch == 1 && later.indices != whole.batch(atStep: 2).indices)
+        #expect(throws: USPError(.argument, "batch 4 over 3 ranks, this one 0")) {
+            try EpochOrder(count: 22, batch: 4, key: key, ranks: 3)
+        }
         var resumed = try EpochOrder(count: 22, batch: 4, key: key)
         #expect(resumed.batch(atStep: 7) == later)
         var plain = try EpochOrder(count: 22, batch: 4, key: nil)
@@ -67,6 +71,9 @@ import USPTensor
         #expect(batch.shape == [3, 3, 8, 8])
         let alone = try loader.batch([3], key: key)
         #expect(try batch.detachedRows(1..<2).values == alone.values)
+        let ends = try LabelledImages(
+            channels: 1, height: 1, width: 2, pixels: [0, 255], labels: [0], classNames: ["a"])
+        #expect(try ends.batch([0]).values == [-1, 1])
         #expect(batch.values.allSatisfy { $0 >= -1 && $0 <= 1 })
         #expect(throws: USPError.self) { try loader.batch([7], key: key) }
     }
@@ -105,5 +112,47 @@ import USPTensor
         let single = try again.batch([0], scale: 1, samples: true, key: key)
         #expect(try drawn.detachedRows(1..<2).values == single.values)
         #expect(removeFile(path))
+    }
+
+    /// z = mean + exp(½·logvar)·ε with logvar limited to −30 … 20, as LDM's distribution does.
+    @Test func posteriorsAreDrawnAsTheOriginalDraws() throws {
+        func draw(_ logVariance: Float) throws -> Float {
+            let set = try LatentSet(
+                moments: Tensor([1, 2, 1, 1], [0, logVariance]), labels: [0], channels: 1)
+            return try set.batch([0], scale: 1, samples: true) { RandomKey(seed: 5).stream($0) }
+                .values[0]
+        }
+        let unit = try draw(0)
+        #expect(abs(try draw(2 * logf(3)) / unit - 3) < 1e-5)
+        #expect(abs(try draw(100) / unit / expf(10) - 1) < 1e-5)
+        #expect(abs(try draw(-100) / unit / expf(-15) - 1) < 1e-5)
+    }
+
+    @Test func halfOfTheDrawsAreMirrored() throws {
+        let set = try LatentSet(
+            moments: Tensor([1, 1, 1, 1], [1]), mirroredMoments: Tensor([1, 1, 1, 1], [-1]),
+            labels: [0], channels: 1)
+        let mirrored = try (0..<400).count { seed in
+            try set.batch([0], scale: 1) { RandomKey(seed: UInt64(seed)).stream($0) }.values[0] < 0
+        }
+        #expect(mirrored > 160 && mirrored < 240)
+        #expect(throws: USPError.self) { try set.batch([0], scale: 1, samples: true) }
+        let path = "/tmp/usp-means-\(UInt64.random(in: 0..<UInt64.max)).safetensors"
+        let means = try LatentSet(
+            moments: Tensor([1, 4, 1, 1], [1, 2, 3, 4]), labels: [0], channels: 4)
+        try means.save(path)
+        #expect(try LatentSet.load(path).channels == 4)
+        #expect(removeFile(path))
+    }
+
+    @Test func endingsOfFilesHaveAnyCase() throws {
+        let folder = "/tmp/usp-folder-\(UInt64.random(in: 0..<UInt64.max))"
+        let image = try PixelImage(width: 1, height: 1, channels: 1, pixels: [7])
+        #expect(mkdir(folder, 0o700) == 0 && mkdir("\(folder)/a", 0o700) == 0)
+        defer { rmdir(folder) }
+        for name in ["x.png", "Y.PNG"] { try PNG.write("\(folder)/a/\(name)", image) }
+        #expect(try ImageFolder(folder).files.map(\.path) == ["a/Y.PNG", "a/x.png"])
+        for name in ["x.png", "Y.PNG"] { #expect(removeFile("\(folder)/a/\(name)")) }
+        rmdir("\(folder)/a")
     }
 }

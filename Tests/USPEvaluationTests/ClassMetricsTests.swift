@@ -13,6 +13,9 @@ import USPTensor
         try accuracy.add(try Tensor([1, 3], [5, 5, 5]), labels: [0])
         #expect(accuracy.count == 4)
         #expect(accuracy.shares == [0.5, 0.75])
+        // The equal ones before a label count against it.
+        try accuracy.add(try Tensor([1, 3], [5, 5, 5]), labels: [2])
+        #expect(accuracy.shares == [0.4, 0.6])
         #expect(throws: USPError(.argument, "label 3 of sample 0: expected 0 to 2")) {
             try accuracy.add(try Tensor([1, 3], [5, 5, 5]), labels: [3])
         }
@@ -35,6 +38,9 @@ import USPTensor
         #expect(score.pixelAccuracy == 0.75)
         let meanAccuracy: Double? = (1 + 2.0 / 3) / 2
         #expect(score.meanAccuracy == meanAccuracy)
+        #expect(
+            throws: USPError(.argument, "pixel 1: label 0, prediction 4, expected 4 classes")
+        ) { try score.add(predicted: [0, 4], labels: [0, 0]) }
     }
 
     @Test func zeroLabelIsReduced() throws {

@@ -44,12 +44,38 @@ private func statistics(_ features: Tensor, batch: Int) throws -> FeatureStatist
         #expect(try FrechetDistance.between(a, a).value < 1e-6)
     }
 
+    /// Whole numbers, which f32 holds exactly with and without 2²³; their squares are beyond f64.
     @Test func largeMeansCostNoDigits() throws {
-        let (first, _) = try sets()
-        let shifted = try first.copied()
-        for index in 0..<shifted.count { shifted.floats[index] += 4096 }
+        let first = try Tensor([300, 6], (0..<1800).map { Float($0 * 7 % 11) })
+        let shifted = try Tensor([300, 6], first.values.map { $0 + 0x1p23 })
         let (a, b) = (try statistics(first, batch: 50), try statistics(shifted, batch: 50))
-        for (x, y) in zip(a.covariance, b.covariance) { #expect(abs(x - y) < 1e-3) }
+        for (x, y) in zip(a.covariance, b.covariance) { #expect(abs(x - y) < 1e-10) }
+        #expect(zip(a.mean, b.mean).allSatisfy { abs($0 + 0x1p23 - $1) < 1e-8 })
+    }
+
+    @Test func fewSamplesAreTold() throws {
+        func warnings(_ count: Int, width: Int = 1) throws -> [String] {
+            var identity = [Double](repeating: 0, count: width * width)
+            for i in 0..<width { identity[i * width + i] = 1 }
+            let mean = [Double](repeating: 0, count: width)
+            let set = try FeatureStatistics(count: count, mean: mean, covariance: identity)
+            let other = try FeatureStatistics(count: 0, mean: mean, covariance: identity)
+            return try FrechetDistance.between(set, other).warnings
+        }
+        #expect(try warnings(3, width: 3).first?.contains("singular") == true)
+        #expect(try warnings(4, width: 3).first?.contains("only 4 samples") == true)
+        #expect(try warnings(2047).count == 1 && warnings(2048).isEmpty && warnings(0).isEmpty)
+    }
+
+    /// Rounding makes eigenvalues and distances of 0 negative now and then.
+    @Test func distancesAreNeverNegative() throws {
+        var random = TorchRandom(seed: 5)
+        for count in 2..<40 {
+            let few = try Tensor([count, 30], random.normal(count: count * 30))
+            let set = try statistics(few, batch: count)
+            let value = try FrechetDistance.between(set, set).value
+            #expect(value >= 0 && value < 1e-6)
+        }
     }
 
     @Test func inceptionScoreBySplits() throws {
@@ -69,6 +95,17 @@ private func statistics(_ features: Tensor, batch: Int) throws -> FeatureStatist
         let one = try PrecisionRecall.of(reference: reference, samples: samples, neighbours: 1)
         #expect(abs(one.precision - 0.41) < 1e-9)
         #expect(abs(one.recall - 0.8066666666666666) < 1e-9)
+    }
+
+    /// On a line: balls reach to the neighbour, which lies on their edge, and the edge is inside.
+    @Test func ballsHaveTheirEdges() throws {
+        let reference = try Tensor([4, 1], [0, 1, 2, 4])
+        let samples = try Tensor([4, 1], [3, 6.5, -1, -1.5])
+        // The reference's radii are 1, 1, 1, 2: 3 and −1 lie on edges, 6.5 and −1.5 outside. The
+        // samples' are 3.5, 3.5, 0.5, 0.5: 0, 1, 2 and 4 lie within 3.5 of 3.
+        let scores = try PrecisionRecall.of(
+            reference: reference, samples: samples, neighbours: 1)
+        #expect(scores.precision == 0.5 && scores.recall == 1)
     }
 
     @Test func badFeaturesAreTold() throws {
