@@ -32,8 +32,8 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
     private func latents() throws -> Tensor { try normalTensor([3, 4, 8, 8], seed: 1) }
 
     /// A model answers both halves from one set of latents, a function is given them twice; the
-    /// numbers are the same, sample by sample, as those of the plain rule.
-    @Test(arguments: ["DiT", "SiT"], [3, 4]) func halvesRunAsOneBatch(
+    /// numbers are the same, sample by sample, as those of the plain rule. Variances are not guided.
+    @Test(arguments: ["DiT", "SiT"], [3, 4, 8]) func halvesRunAsOneBatch(
         _ family: String, _ channels: Int
     ) throws {
         let (model, x) = (try transformer(family), try latents())
@@ -55,7 +55,7 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
         let (plane, found) = (x.shape[2] * x.shape[3], samples(paired))
         for (sample, scale) in guidance.scales.enumerated() {
             let expected = given[sample].indices.map { i in
-                i < channels * plane
+                i < min(channels, 4) * plane
                     ? null[sample][i] + scale * (given[sample][i] - null[sample][i])
                     : given[sample][i]
             }
