@@ -78,6 +78,28 @@ void uspi_expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t apart, i
     }
 }
 
+/* Rows of two tiles. */
+size_t uspi_normed_workspace(const uspi_gemm *g) {
+    return g->normed ? (size_t)(2 * TALLEST * g->k) * sizeof(float) + 64 : 0;
+}
+
+uspi_gemm uspi_normed_part(const uspi_gemm *g, int64_t row, int64_t rows, void *memory) {
+    uspi_gemm part = *g;
+    part.a = line_begin(memory);
+    uspi_norm_rows(g->normed, row, rows, line_begin(memory), NULL);
+    return part;
+}
+
+static void pack_normed(const uspi_gemm *g, const tiled_factor *a, int64_t row, void *memory,
+                        uint32_t *words) {
+    for (int64_t t = 0; t < a->tiles; t++) {
+        const int64_t begin = tile_begin(a->rows, a->tiles, t);
+        const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - begin);
+        const uspi_gemm part = uspi_normed_part(g, row + begin, height, memory);
+        uspi_pack_tile(&part, 0, height, 1, height, words + begin * a->steps);
+    }
+}
+
 /* Rows that lie across are packed by few steps for all tiles, which share cache lines. */
 static void pack_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, uint32_t *words) {
     uspi_gemm part = *g;
@@ -174,7 +196,9 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
     const int64_t steps = steps_of(g->k, g->compute);
     const int64_t most = uspi_gemm_block(g->k, g->compute), all = m_end - m_begin;
     const int64_t blocks = (all + most - 1) / most;
-    uint32_t *words = line_begin(held ? held->packed : workspace);
+    void *const normed = workspace;
+    uint32_t *words =
+        line_begin(held ? held->packed : (char *)workspace + uspi_normed_workspace(g));
     tiled_factor a = {.words = words, .steps = steps};
     const int64_t panels = (n_end - n_begin + PANEL - 1) / PANEL;
     uspi_beside left = beside ? *beside : (uspi_beside){0};
@@ -184,7 +208,8 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
         a.rows = m_begin + all * (block + 1) / blocks - row;
         a.tiles = (a.rows + variant->most_rows - 1) / variant->most_rows;
         if (uspi_begin_packing(held)) {
-            pack_block(g, &a, row, words);
+            if (g->normed) pack_normed(g, &a, row, normed, words);
+            else pack_block(g, &a, row, words);
             uspi_end_packing(held);
         }
         const column_range range = {

@@ -154,6 +154,9 @@ void uspi_panel_product(const tiled_factor *a, const uint32_t *b, float *sums, c
 void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int width,
                     uint32_t *target);
 
+/* A product whose row 0 is `row` of these normed rows, made in `memory` of the normed workspace. */
+uspi_gemm uspi_normed_part(const uspi_gemm *g, int64_t row, int64_t rows, void *memory);
+
 /* Ask for what the end of a tile reads and writes, while its sums are still to be made: rows
  * `apart` from one to the next. */
 void uspi_expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int64_t column);

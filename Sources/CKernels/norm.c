@@ -14,9 +14,20 @@ typedef float lanes_at __attribute__((ext_vector_type(16), aligned(4), may_alias
     ((((v)[0] + (v)[8]) + ((v)[4] + (v)[12])) + (((v)[2] + (v)[10]) + ((v)[6] + (v)[14])) + \
      (((v)[1] + (v)[9]) + ((v)[5] + (v)[13])) + (((v)[3] + (v)[11]) + ((v)[7] + (v)[15])))
 
-void uspi_layer_norm_forward(const uspi_layer_norm *norm, const float *x, ptrdiff_t rows, void *y,
-                             float *statistics) {
-    uspi_variant()->layer_norm(norm, x, rows, y, statistics);
+void uspi_norm_rows(const uspi_normed_rows *rows, int64_t row, int64_t count, void *y,
+                    float *statistics) {
+    const int64_t row_bytes = rows->norm.width * (rows->norm.output == USPI_BF16 ? 2 : 4);
+    for (const int64_t first = row, end = row + count; row < end;) {
+        const int64_t group = row / rows->period, group_end = (group + 1) * rows->period;
+        const int64_t some = (group_end < end ? group_end : end) - row, done = row - first;
+        uspi_layer_norm norm = rows->norm;
+        if (norm.shift) norm.shift += group * rows->shift_row;
+        if (norm.scale) norm.scale += group * rows->scale_row;
+        uspi_variant()->layer_norm(&norm, rows->x + row * norm.width, some,
+                                   (char *)y + done * row_bytes,
+                                   statistics ? statistics + 2 * done : NULL);
+        row += some;
+    }
 }
 
 /* With h = dy (1 + scale) weight and z the normalised x:

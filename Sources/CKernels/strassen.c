@@ -115,23 +115,37 @@ static float *left_factors(const row_block *s, int64_t p, int64_t t) {
                           LANES * (p % s->at_once * s->tiles * s->groups + t));
 }
 
-/* Seven left factors of tile t's piece p, by so few steps that they meet in the first cache. */
-static void pack_piece(const row_block *s, int64_t p, int64_t t) {
+/* Seven left factors of tile t's piece p, by so few steps that they meet in the first cache. `a`
+ * has the tile's rows from `row` on. */
+static void pack_piece(const row_block *s, const uspi_gemm *a, int64_t row, int64_t p, int64_t t) {
     const strassen_place c = place_of(s, t);
     const int64_t begin = piece_begin(s, p), pairs = (piece_begin(s, p + 1) - begin) / 2;
     const int64_t size = strassen_factor(pairs, c.pairs);
     float *factors = left_factors(s, p, t);
-    uspi_gemm part = *s->g;
+    uspi_gemm part = *a;
     for (int64_t k = 0; k < pairs; k += part.k) {
         part.k = pairs - k < STEPS_AT_ONCE ? pairs - k : STEPS_AT_ONCE;
         for (int half = 0; half < 2; half++) {
-            const int64_t first = (begin + half * pairs + k) * s->g->a_col;
-            part.a = element(s->g->a, first, s->g->a_type);
-            uspi_pack_tile(&part, c.row, c.pairs, 2, c.pairs, (uint32_t *)s->quarter[0][half]);
-            uspi_pack_tile(&part, c.row + 1, c.rows - c.pairs, 2, c.pairs,
+            const int64_t first = (begin + half * pairs + k) * a->a_col;
+            part.a = element(a->a, first, a->a_type);
+            uspi_pack_tile(&part, row, c.pairs, 2, c.pairs, (uint32_t *)s->quarter[0][half]);
+            uspi_pack_tile(&part, row + 1, c.rows - c.pairs, 2, c.pairs,
                            (uint32_t *)s->quarter[1][half]);
         }
         s->variant->strassen_left(s->quarter, part.k * c.pairs, size, factors + k * c.pairs);
+    }
+}
+
+/* Pieces first..<end of all rows. */
+static void pack_pieces(const row_block *s, int64_t first, int64_t end, void *memory) {
+    for (int64_t t = 0; t < s->tiles * s->groups; t++) {
+        const strassen_place c = place_of(s, t);
+        uspi_gemm normed;
+        if (s->g->normed) normed = uspi_normed_part(s->g, c.row, c.rows, memory);
+        for (int64_t p = first; p < end; p++) {
+            if (s->g->normed) pack_piece(s, &normed, 0, p, t);
+            else pack_piece(s, s->g, c.row, p, t);
+        }
     }
 }
 
@@ -214,14 +228,12 @@ void uspi_strassen_run(const uspi_gemm *g, int64_t group_rows, int64_t m_begin, 
         const int64_t row = m_begin + units * block / blocks * unit;
         const int64_t end = m_begin + units * (block + 1) / blocks * unit;
         row_block s = block_of(g, group_rows, row, (end < m_end ? end : m_end) - row);
-        place_parts(&s, n_end - n_begin, workspace);
+        place_parts(&s, n_end - n_begin, (char *)workspace + uspi_normed_workspace(g));
         if (held) s.left = line_begin(held->packed);
         for (int64_t first = 0; first < s.pieces; first += s.at_once) {
             const int64_t past = first + s.at_once;
             if (uspi_begin_packing(held)) {
-                for (int64_t t = 0; t < s.tiles * s.groups; t++) {
-                    for (int64_t p = first; p < past; p++) pack_piece(&s, p, t);
-                }
+                pack_pieces(&s, first, past, workspace);
                 uspi_end_packing(held);
             }
             run_columns(&s, first, past, n_begin, n_end, &other);

@@ -124,18 +124,28 @@ package enum SharedSums: Equatable {
 /// - sharing: large f32 products then take seven eighths of the multiplications (Strassen 1969, in
 ///   Winograd's form; see `uspi_strassen_run` for the rounding). A sample's result still does not
 ///   depend on what else is in the batch.
+/// - normed: a's rows, made as they are packed; a then gives their type alone
 /// - beside: a layer of few rows that is computed on the way.
 /// - Complexity: 2·m·n·k flops.
 package func multiply(
     _ a: MatrixView, _ b: PackedMatrix, rows m: Int, into c: MatrixView,
     _ epilogue: Epilogue = Epilogue(), sharing: SharedSums = .none,
-    beside: LinearBeside? = nil
+    normed: uspi_normed_rows? = nil, beside: LinearBeside? = nil
 ) throws(USPError) {
     precondition(c.column == 1)
     if m == 0 || b.n == 0 { return }
     var job = kernelJob(a, b.view, rows: m, into: c, epilogue)
-    let tile = ProductTile(
-        m: m, n: b.n, k: b.k, compute: b.compute, strassenGroup: strassenGroup(b, sharing))
+    let tile = ProductTile(m: m, n: b.n, k: b.k, compute: b.compute, sharing)
+    guard let normed else { return try multiply(&job, tile, beside) }
+    try withUnsafePointer(to: normed) { rows throws(USPError) in
+        job.normed = rows
+        try multiply(&job, tile, beside)
+    }
+}
+
+private func multiply(
+    _ job: inout uspi_gemm, _ tile: ProductTile, _ beside: LinearBeside?
+) throws(USPError) {
     let slots = min(ThreadPool.shared.threads, tile.parts)
     let workspaceBytes = tile.workspaceBytes(&job)
     let heldRows = tile.heldBytes > 0 ? tile.rowParts : 0
@@ -153,14 +163,6 @@ package func multiply(
         }
     }
     beside?.isDone = true
-}
-
-/// The group of rows that `uspi_strassen_run` is to be told; nil where it would not do or not pay.
-private func strassenGroup(_ b: PackedMatrix, _ sharing: SharedSums) -> Int? {
-    guard case .within(let sampleRows) = sharing, b.compute == .float32, sampleRows >= 64,
-        b.k >= 256, b.k % 2 == 0, b.n % (2 * Int(uspi_gemm_panel())) == 0
-    else { return nil }
-    return sampleRows % 2 == 0 ? 0 : sampleRows
 }
 
 /// The whole product on the calling thread, with `uspi_gemm_workspace(k)` bytes of workspace.
@@ -238,8 +240,21 @@ struct ProductTile {
 
     var parts: Int { rowParts * columnParts }
 
-    init(m: Int, n: Int, k: Int, compute: DType, strassenGroup: Int? = nil) {
-        (self.m, self.n, self.compute, self.strassenGroup) = (m, n, compute, strassenGroup)
+    /// Whether each row is packed once, by one thread.
+    var packsOnce: Bool { heldBytes > 0 || columnParts == 1 }
+
+    /// The group of rows that `uspi_strassen_run` is to be told; nil where it would not do or not
+    /// pay.
+    private static func strassenGroup(_ n: Int, _ k: Int, _ sharing: SharedSums) -> Int? {
+        guard case .within(let sampleRows) = sharing, sampleRows >= 64, k >= 256, k % 2 == 0,
+            n % (2 * Int(uspi_gemm_panel())) == 0
+        else { return nil }
+        return sampleRows % 2 == 0 ? 0 : sampleRows
+    }
+
+    init(m: Int, n: Int, k: Int, compute: DType, _ sharing: SharedSums) {
+        (self.m, self.n, self.compute) = (m, n, compute)
+        strassenGroup = compute == .float32 ? ProductTile.strassenGroup(n, k, sharing) : nil
         let panel = Int(uspi_gemm_panel())
         (rowUnit, columnUnit) = strassenGroup.map { (max($0, 2), 2 * panel) } ?? (1, panel)
         let block =
@@ -280,14 +295,15 @@ struct ProductTile {
     /// For one thread.
     func workspaceBytes(_ job: UnsafePointer<uspi_gemm>) -> Int {
         let isHeld = heldBytes > 0
+        let normed = Int(uspi_normed_workspace(job))
         guard let strassenGroup else {
-            return isHeld ? 0 : wholeLines(Int(uspi_gemm_workspace(job.pointee.k, compute.kernel)))
+            let packed = isHeld ? 0 : Int(uspi_gemm_workspace(job.pointee.k, compute.kernel))
+            return wholeLines(normed + packed)
         }
         let columns = ceilingDivision(ceilingDivision(n, columnUnit), columnParts) * columnUnit
-        return wholeLines(
-            Int(
-                uspi_strassen_workspace(
-                    job, Int64(strassenGroup), Int64(partRows), Int64(columns), isHeld ? 1 : 0)))
+        let others = uspi_strassen_workspace(
+            job, Int64(strassenGroup), Int64(partRows), Int64(columns), isHeld ? 1 : 0)
+        return wholeLines(normed + Int(others))
     }
 
     /// - held: one for each part of the rows if `heldBytes` is not 0

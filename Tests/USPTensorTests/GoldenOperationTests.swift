@@ -20,9 +20,11 @@ private func check(_ errors: GoldenErrors, _ name: String) {
         let errors = try goldenErrors("operations/layer_norm_\(kind)", inputs: inputs) {
             values, _, context in
             try context.layerNorm(
-                values["x"]!, weight: values["weight"], bias: values["bias"],
-                shift: values["shift"].map { Chunk($0, 0, width: 40) },
-                scale: values["scale"].map { Chunk($0, 0, width: 40) })
+                values["x"]!,
+                LayerNorm(
+                    weight: values["weight"], bias: values["bias"],
+                    shift: values["shift"].map { Chunk($0, 0, width: 40) },
+                    scale: values["scale"].map { Chunk($0, 0, width: 40) }))
         }
         check(errors, kind)
     }

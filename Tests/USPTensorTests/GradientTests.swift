@@ -48,8 +48,10 @@ struct GradientCase: Sendable, CustomTestStringConvertible {
         GradientCase("layer norm, affine, modulated", [[2, 3, 8], [8], [8], [2, 16]]) {
             v, context throws(USPError) in
             try context.layerNorm(
-                v[0], weight: v[1], bias: v[2], shift: Chunk(v[3], 0, width: 8),
-                scale: Chunk(v[3], 1, width: 8))
+                v[0],
+                LayerNorm(
+                    weight: v[1], bias: v[2], shift: Chunk(v[3], 0, width: 8),
+                    scale: Chunk(v[3], 1, width: 8)))
         },
         batchNorm(training: true), batchNorm(training: false),
     ]

@@ -127,8 +127,10 @@ import USPTensor
         let tape = Tape()
         let context = Context(tape: tape)
         let h = try context.layerNorm(
-            x, weight: gamma, shift: Chunk(modulation, 0, width: 72),
-            scale: Chunk(modulation, 1, width: 72))
+            x,
+            LayerNorm(
+                weight: gamma, shift: Chunk(modulation, 0, width: 72),
+                scale: Chunk(modulation, 1, width: 72)))
         let qkv = try context.linear(h, weight)
         let y = try context.add(x, try context.attention(qkv: qkv, heads: 3))
         let loss = try context.meanSquaredError(y, x)
@@ -147,7 +149,11 @@ import USPTensor
     @Test func refusesWrongShapes() throws {
         let context = Context()
         let x = try Tensor.zeros([2, 3, 8])
-        #expect(throws: USPError.self) { try context.layerNorm(x, weight: try Tensor.zeros([7])) }
+        let seven = LayerNorm(weight: try Tensor.zeros([7]))
+        #expect(throws: USPError.self) { try context.layerNorm(x, seven) }
+        #expect(throws: USPError.self) {
+            try context.linear(x, try Tensor.zeros([4, 8]), nil, LinearOptions(norm: seven))
+        }
         #expect(throws: USPError.self) { try context.attention(qkv: x, heads: 3) }
         #expect(throws: USPError.self) { try context.embedding(try Tensor.zeros([3, 2]), [3]) }
         #expect(throws: USPError.self) { try context.gatherTokens(x, [0, -1], perSample: 1) }

@@ -102,9 +102,10 @@ private func tokenOperations() -> [Operation] {
             ]
         ) { values, call in
             let (shift, scale) = (try values.need("shift"), try values.need("scale"))
-            return try call.context.layerNorm(
-                values.need("x"), shift: Chunk(shift, 0, width: shift.shape[1]),
-                scale: Chunk(scale, 0, width: scale.shape[1]), output: call.output)
+            let norm = LayerNorm(
+                shift: Chunk(shift, 0, width: shift.shape[1]),
+                scale: Chunk(scale, 0, width: scale.shape[1]))
+            return try call.context.layerNorm(values.need("x"), norm, output: call.output)
         },
         pointwise("GELU", "gelu_erf", .geluErf),
         pointwise("SiLU", "silu", .silu),

@@ -4,6 +4,7 @@
  * same bits however M and N are split over calls. All pointers belong to the caller. */
 #ifndef USPI_GEMM_H
 #define USPI_GEMM_H
+#include "norm.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ typedef struct uspi_gemm {
     const void *a;                    /* A[i,k] = a[i*a_row + k*a_col] */
     int64_t a_row, a_col;             /* in elements */
     int32_t a_type;                   /* uspi_type of a */
+    const uspi_normed_rows *normed;   /* A's rows are these, in a_type, and a is not read; or NULL */
     int32_t compute;                  /* uspi_type of the factors; sums are f32 */
     const void *b;                    /* packed by uspi_pack_b for the same `compute` */
     void *c;                          /* C[i,j] = c[i*c_row + j] */
@@ -78,6 +80,9 @@ int64_t uspi_most_beside(void);
 /* Bytes of A packed for that, and the packing. */
 size_t uspi_packed_rows_size(const uspi_gemm *g);
 void uspi_pack_rows(const uspi_gemm *g, void *packed);
+
+/* Bytes of workspace beyond the others where A's rows are normed. */
+size_t uspi_normed_workspace(const uspi_gemm *g);
 
 /* Compute rows m_begin..<m_end and columns n_begin..<n_end of C on the calling thread, and all of
  * `beside`. n_begin is a multiple of the panel; n_end is too, or it is n. `held` may be NULL, and

@@ -12,10 +12,18 @@ typedef struct uspi_layer_norm {
     int32_t output;                             /* uspi_type of y */
 } uspi_layer_norm;
 
-/* y for each row of x. `statistics` receives mean and 1 / sqrt(variance + epsilon) of each row,
- * unless it is NULL. */
-void uspi_layer_norm_forward(const uspi_layer_norm *norm, const float *x, ptrdiff_t rows, void *y,
-                             float *statistics);
+/* Such rows of x. `period` rows share a shift and a scale; those of the next lie so many elements
+ * behind them. */
+typedef struct uspi_normed_rows {
+    uspi_layer_norm norm;
+    const float *x;
+    int64_t period, shift_row, scale_row;
+} uspi_normed_rows;
+
+/* y: rows row..<row + count of them. `statistics` receives mean and 1 / sqrt(variance + epsilon) of
+ * each, unless it is NULL. */
+void uspi_norm_rows(const uspi_normed_rows *rows, int64_t row, int64_t count, void *y,
+                    float *statistics);
 
 /* dx = gradient for rows that share one scale, plus `addend` (NULL, or dx itself).
  * `sums` [2, width]: += sum of dy, += sum of dy * normalised x; NULL if nobody needs them. */

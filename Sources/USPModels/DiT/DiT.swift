@@ -76,10 +76,9 @@ package final class DiT {
         let tokens = try features(x, conditioning, depth: blocks.count, in: context)
         let (width, patch) = (configuration.width, configuration.patch)
         let final = conditioning.final
-        let h = try finalNorm.forward(
-            tokens, shift: Chunk(final, 0, width: width), scale: Chunk(final, 1, width: width),
-            output: context.activationType, in: context)
-        let patches = try finalLinear.forward(h, in: context)
+        let norm = finalNorm.layerNorm(
+            shift: Chunk(final, 0, width: width), scale: Chunk(final, 1, width: width))
+        let patches = try finalLinear.forward(tokens, LinearOptions(norm: norm), in: context)
         let (height, columns) = (
             configuration.grid.height * patch, configuration.grid.width * patch
         )

@@ -84,13 +84,12 @@ package struct NormLayer {
     }
 
     /// (LN(x)·γ + β)·(1 + scale) + shift
-    package func forward(
-        _ x: Tensor, shift: Chunk? = nil, scale: Chunk? = nil, output: DType = .float32,
-        in context: Context
-    ) throws(USPError) -> Tensor {
-        try context.layerNorm(
-            x, weight: weight, bias: bias, epsilon: epsilon, shift: shift, scale: scale,
-            output: output)
+    package func layerNorm(shift: Chunk? = nil, scale: Chunk? = nil) -> LayerNorm {
+        LayerNorm(weight: weight, bias: bias, epsilon: epsilon, shift: shift, scale: scale)
+    }
+
+    package func forward(_ x: Tensor, in context: Context) throws(USPError) -> Tensor {
+        try context.layerNorm(x, layerNorm())
     }
 
     package var tensors: [Tensor] { [weight, bias].compactMap { $0 } }

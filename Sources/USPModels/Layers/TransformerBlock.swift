@@ -97,18 +97,20 @@ package struct TransformerBlock {
         func chunk(_ index: Int) -> Chunk? {
             modulation.map { Chunk($0, index, width: configuration.width) }
         }
-        var h = try norm1.forward(x, shift: chunk(0), scale: chunk(1), output: type, in: context)
-        h = try qkv.forward(h, LinearOptions(output: type), in: context)
+        var h = try qkv.forward(
+            x,
+            LinearOptions(norm: norm1.layerNorm(shift: chunk(0), scale: chunk(1)), output: type),
+            in: context)
         h = try context.attention(qkv: h, heads: configuration.heads, output: type)
         let middle = try projection.forward(
             h,
             LinearOptions(
                 gate: try gate(chunk(2), x, 0, context), residual: x,
                 overwritesResidual: overwritesInput), in: context)
-        h = try norm2.forward(middle, shift: chunk(3), scale: chunk(4), output: type, in: context)
         h = try fc1.forward(
-            h,
+            middle,
             LinearOptions(
+                norm: norm2.layerNorm(shift: chunk(3), scale: chunk(4)),
                 activation: configuration.activation, output: type,
                 recomputesActivationInput: recomputesHidden, beside: beside), in: context)
         return try fc2.forward(

@@ -107,8 +107,8 @@ package final class MaskedAutoencoder {
         if leading > 0 {
             x = try context.sliceTokens(x, leading..<leading + configuration.encoder.tokens)
         }
-        x = try decoder.norm.forward(x, output: context.activationType, in: context)
-        return try decoder.prediction.forward(x, in: context)
+        return try decoder.prediction.forward(
+            x, LinearOptions(norm: decoder.norm.layerNorm()), in: context)
     }
 
     /// Masks, encodes, decodes and compares.

@@ -3,23 +3,36 @@
 import CKernels
 import USPBase
 
+/// (LN(x)·γ + β)·(1 + scale) + shift over the last axis, D (Ba, Kiros, Hinton 2016; the modulation
+/// is adaLN of Peebles and Xie 2023).
+package struct LayerNorm {
+    /// γ, β: `[D]`; nil leaves them out.
+    package var weight: Tensor?
+    package var bias: Tensor?
+    package var epsilon: Float
+    /// Chunks of width D of `[B, n·D]` tensors: x then has B equal groups of rows.
+    package var shift: Chunk?
+    package var scale: Chunk?
+
+    package init(
+        weight: Tensor? = nil, bias: Tensor? = nil, epsilon: Float = 1e-6, shift: Chunk? = nil,
+        scale: Chunk? = nil
+    ) {
+        (self.weight, self.bias, self.epsilon) = (weight, bias, epsilon)
+        (self.shift, self.scale) = (shift, scale)
+    }
+}
+
 extension Context {
-    /// y = (LN(x)·γ + β)·(1 + scale) + shift over the last axis (Ba, Kiros, Hinton 2016; the
-    /// modulation is adaLN of Peebles and Xie 2023).
-    ///
-    /// - x: `[.., D]`, f32; with a modulation its rows are B equal groups
-    /// - weight, bias: γ, β `[D]`; nil leaves them out
-    /// - shift, scale: chunks of width D of `[B, n·D]` tensors
+    /// - x: `[.., D]`, f32
     /// - output: f32, or bf16 for a product that reads bf16
     /// - Throws: `.shape`, `.memory`
     /// - Complexity: two passes over a row in cache; 8 bytes an element of memory traffic.
     package func layerNorm(
-        _ x: Tensor, weight: Tensor? = nil, bias: Tensor? = nil, epsilon: Float = 1e-6,
-        shift: Chunk? = nil, scale: Chunk? = nil, output: DType = .float32
+        _ x: Tensor, _ norm: LayerNorm = LayerNorm(), output: DType = .float32
     ) throws(USPError) -> Tensor {
-        let call = try LayerNormCall(
-            x, weight: weight, bias: bias, epsilon: epsilon, shift: shift, scale: scale)
-        let inputs = [x, weight, bias, shift?.tensor, scale?.tensor]
+        let call = try LayerNormCall(x, norm)
+        let inputs = [x, norm.weight, norm.bias, norm.shift?.tensor, norm.scale?.tensor]
         let records = tape != nil && inputs.contains { $0?.node.requiresGradient == true }
         let y = try call.forward(output, keepsStatistics: records)
         if records {
@@ -35,25 +48,23 @@ extension Context {
 }
 
 /// One application of layer norm: its rows, and their statistics for the gradient.
-private final class LayerNormCall {
-    let x: Tensor
-    let weight: Tensor?
-    let bias: Tensor?
-    let epsilon: Float
-    let shift: Chunk?
-    let scale: Chunk?
-    let rows: Int
-    let width: Int
+final class LayerNormCall {
+    private let x: Tensor
+    private let weight: Tensor?
+    private let bias: Tensor?
+    private let epsilon: Float
+    private let shift: Chunk?
+    private let scale: Chunk?
+    private let rows: Int
+    private let width: Int
     /// Groups of rows that share one shift and scale.
-    let samples: Int
+    private let samples: Int
     /// Mean and 1/deviation of each row: `[rows, 2]`.
-    var statistics: Tensor?
+    private var statistics: Tensor?
 
-    init(
-        _ x: Tensor, weight: Tensor?, bias: Tensor?, epsilon: Float, shift: Chunk?, scale: Chunk?
-    ) throws(USPError) {
-        (self.x, self.weight, self.bias) = (x, weight, bias)
-        (self.epsilon, self.shift, self.scale) = (epsilon, shift, scale)
+    init(_ x: Tensor, _ norm: LayerNorm) throws(USPError) {
+        (self.x, weight, bias) = (x, norm.weight, norm.bias)
+        (epsilon, shift, scale) = (norm.epsilon, norm.shift, norm.scale)
         try require(x.shape.rank > 0 && x.dtype == .float32, .shape, "layer norm: input \(x.shape)")
         width = x.shape[-1]
         rows = x.shape.rows
@@ -70,10 +81,10 @@ private final class LayerNormCall {
         }
     }
 
-    var period: Int { rows / samples }
+    private var period: Int { rows / samples }
     /// Rows of one part; parts never cross samples.
-    var block: Int { min(max(period, 1), 64) }
-    var blocksPerSample: Int { (period + block - 1) / block }
+    private var block: Int { min(max(period, 1), 64) }
+    private var blocksPerSample: Int { (period + block - 1) / block }
 
     /// Calls the body for each part: its sample and its rows.
     private func forEachPart(_ body: (_ part: Int, _ sample: Int, _ rows: Range<Int>) -> Void) {
@@ -98,22 +109,30 @@ private final class LayerNormCall {
     func forward(_ output: DType, keepsStatistics: Bool) throws(USPError) -> Tensor {
         let y = try Tensor(x.shape, output)
         if keepsStatistics { statistics = try Tensor([rows, 2]) }
-        let (source, result, kept) = (x.floats, y.raw, statistics?.floats)
-        var shared = uspi_layer_norm()
-        (shared.width, shared.epsilon, shared.output) = (width, epsilon, output.kernel)
-        shared.weight = weight.map { UnsafePointer($0.floats) }
-        shared.bias = bias.map { UnsafePointer($0.floats) }
-        let (prepared, width, shift, scale) = (shared, width, shift, scale)
-        forEachPart { _, sample, rows in
+        let (result, kept) = (y.raw, statistics?.floats)
+        let (prepared, width) = (normedRows(output), width)
+        forEachPart { _, _, rows in
             var job = prepared
-            job.shift = shift.map { UnsafePointer($0.pointer + sample * $0.rowStride) }
-            job.scale = scale.map { UnsafePointer($0.pointer + sample * $0.rowStride) }
-            uspi_layer_norm_forward(
-                &job, source + rows.lowerBound * width, rows.count,
+            uspi_norm_rows(
+                &job, Int64(rows.lowerBound), Int64(rows.count),
                 result + rows.lowerBound * width * output.size,
                 kept.map { $0 + 2 * rows.lowerBound })
         }
         return y
+    }
+
+    /// What kernels are told; valid as long as the tensors.
+    func normedRows(_ output: DType) -> uspi_normed_rows {
+        var all = uspi_normed_rows()
+        (all.norm.width, all.norm.epsilon, all.norm.output) = (width, epsilon, output.kernel)
+        all.norm.weight = weight.map { UnsafePointer($0.floats) }
+        all.norm.bias = bias.map { UnsafePointer($0.floats) }
+        all.norm.shift = shift.map { UnsafePointer($0.pointer) }
+        all.norm.scale = scale.map { UnsafePointer($0.pointer) }
+        (all.x, all.period) = (UnsafePointer(x.floats), Int64(max(period, 1)))
+        all.shift_row = Int64(shift?.rowStride ?? 0)
+        all.scale_row = Int64(scale?.rowStride ?? 0)
+        return all
     }
 
     func backward(_ gradient: Tensor, _ tape: Tape) throws(USPError) {

@@ -5,6 +5,8 @@ import USPBase
 
 /// What a linear layer does beyond its product.
 package struct LinearOptions {
+    /// Comes first, of x `[.., K]`, f32. Without a tape its rows exist only as they are packed.
+    package var norm: LayerNorm?
     package var activation: Activation = .none
     /// Multiplies each sample's rows: a chunk of a `[B, n·N]` tensor.
     package var gate: Chunk?
@@ -24,11 +26,12 @@ package struct LinearOptions {
     package var beside: LinearBeside?
 
     package init(
-        activation: Activation = .none, gate: Chunk? = nil, residual: Tensor? = nil,
-        overwritesResidual: Bool = false, output: DType = .float32,
+        norm: LayerNorm? = nil, activation: Activation = .none, gate: Chunk? = nil,
+        residual: Tensor? = nil, overwritesResidual: Bool = false, output: DType = .float32,
         recomputesActivationInput: Bool = false, leavesResultUndefined: Bool = false,
         beside: LinearBeside? = nil
     ) {
+        self.norm = norm
         self.activation = activation
         self.gate = gate
         self.residual = residual
@@ -41,7 +44,7 @@ package struct LinearOptions {
 }
 
 extension Context {
-    /// y = residual + gate ⊙ activation(x·Wᵀ + b).
+    /// y = residual + gate ⊙ activation(norm(x)·Wᵀ + b).
     ///
     /// - x: `[.., K]`, f32 or bf16
     /// - weight: `[N, ..]` with N·K elements, f32, PyTorch's `nn.Linear` layout
@@ -54,9 +57,15 @@ extension Context {
         _ x: Tensor, _ weight: Tensor, _ bias: Tensor? = nil,
         _ options: LinearOptions = LinearOptions()
     ) throws(USPError) -> Tensor {
+        if let norm = options.norm, tape != nil {
+            var rest = options
+            rest.norm = nil
+            return try linear(
+                layerNorm(x, norm, output: activationType), weight, bias, rest)
+        }
         let call = try LinearCall(self, x, weight, bias, options)
         let y = try call.forward(
-            x, residual: options.residual,
+            x, norm: options.norm, residual: options.residual,
             into: options.overwritesResidual && tape == nil ? options.residual : nil,
             beside: options.beside)
         tape?.record(
@@ -138,7 +147,8 @@ private final class LinearCall {
     var period: Int { rows / max(gate?.tensor.shape.rows ?? 1, 1) }
 
     func forward(
-        _ x: Tensor, residual: Tensor?, into target: Tensor?, beside: LinearBeside?
+        _ x: Tensor, norm: LayerNorm?, residual: Tensor?, into target: Tensor?,
+        beside: LinearBeside?
     ) throws(USPError) -> Tensor {
         let y: Tensor
         if let target {
@@ -164,20 +174,37 @@ private final class LinearCall {
         }
         epilogue.gate = gate.map { (UnsafePointer($0.pointer), $0.rowStride, period) }
         epilogue.residual = residual.map { (UnsafePointer($0.floats), outputs) }
-        try product(x, into: y, epilogue, beside: beside)
+        try product(x, norm, into: y, epilogue, beside: beside)
         return y
     }
 
-    /// x·Wᵀ + b, with the rest of an epilogue.
+    /// norm(x)·Wᵀ + b, with the rest of an epilogue.
     private func product(
-        _ x: Tensor, into y: Tensor, _ rest: Epilogue = Epilogue(), beside: LinearBeside? = nil
+        _ x: Tensor, _ norm: LayerNorm? = nil, into y: Tensor, _ rest: Epilogue = Epilogue(),
+        beside: LinearBeside? = nil
     ) throws(USPError) {
         var epilogue = rest
         epilogue.bias = bias.map { UnsafePointer($0.floats) }
         let right = try packed(weight: weight, use: .forward, compute: context.compute)
-        try multiply(
-            MatrixView(x), right, rows: rows, into: MatrixView(y), epilogue, sharing: sharing,
-            beside: beside)
+        func product(_ left: MatrixView, _ normed: uspi_normed_rows?) throws(USPError) {
+            try multiply(
+                left, right, rows: rows, into: MatrixView(y), epilogue, sharing: sharing,
+                normed: normed, beside: beside)
+        }
+        guard let norm else { return try product(MatrixView(x), nil) }
+        let tile = ProductTile(m: rows, n: outputs, k: inputs, compute: context.compute, sharing)
+        guard tile.packsOnce else {
+            let rows = try context.layerNorm(x, norm, output: context.compute)
+            return try withExtendedLifetime(rows) { () throws(USPError) in
+                try product(MatrixView(rows), nil)
+            }
+        }
+        let call = try LayerNormCall(x, norm)
+        try withExtendedLifetime(call) { () throws(USPError) in
+            try product(
+                MatrixView(x.raw, row: inputs, dtype: context.compute),
+                call.normedRows(context.compute))
+        }
     }
 
     /// Room for x·Wᵀ + b.
