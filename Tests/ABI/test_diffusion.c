@@ -1,6 +1,8 @@
 /* diffusion and denoiser: handles, options by size, callbacks that fail, cancel. */
 #include "check.h"
 
+#include <math.h>
+
 enum { ELEMENTS = 2 * 1 * 2 * 2 };
 
 typedef struct {
@@ -97,6 +99,19 @@ static void callbacks(void) {
     EXPECT(count.calls == 17 && steps == 10);
 
     run.progress = NULL;
+    run.eta = (float)NAN;
+    EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
+                  USP_ERROR_ARGUMENT, "eta: is not finite");
+    run.eta = 0;
+    denoiser.guidance = (float)INFINITY;
+    EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
+                  USP_ERROR_ARGUMENT, "guidance: is not finite");
+    denoiser.guidance = 2;
+    denoiser.guidance_begin = 5;
+    denoiser.guidance_end = 1;
+    EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
+                  USP_ERROR_ARGUMENT, "guidance_begin 5.0 is above guidance_end 1.0");
+    denoiser.guidance = denoiser.guidance_begin = denoiser.guidance_end = 0;
     run.steps = 20;
     EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
                   USP_ERROR_ARGUMENT, "steps: 20");

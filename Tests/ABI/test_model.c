@@ -38,6 +38,12 @@ static void families(void) {
     EXPECT(found.struct_size == sizeof found && found.levels == 2 && found.latent_channels == 4);
     found.struct_size = 0;
     EXPECT_STATUS(usp_vae_describe(vae, &found), USP_ERROR_ARGUMENT, "struct_size");
+    /* A caller of an older version, whose struct ends before the last field that is known. */
+    memset(&found, 0x55, sizeof found);
+    found.struct_size = offsetof(usp_vae_config, levels);
+    EXPECT_OK(usp_vae_describe(vae, &found));
+    EXPECT(found.base_width == 8 && found.levels == 0x55555555);
+    EXPECT(found.struct_size == offsetof(usp_vae_config, levels));
 
     float images[3 * 4 * 4] = {0}, latents[4 * 2 * 2], back[3 * 4 * 4];
     usp_tensor x = tensor(images, USP_F32, SHAPE(1, 3, 4, 4));

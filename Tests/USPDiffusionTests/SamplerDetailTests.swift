@@ -70,6 +70,17 @@ private final class Draws {
         }
     }
 
+    /// Where a step removes all but a few digits, rounding makes what is left of the variance
+    /// negative.
+    @Test func variancesThatRoundBelowNothingAreNothing() throws {
+        let process = try process([1 - 0.8121135569535688, 0.9999999999999998])
+        let start = try Tensor([1, 1, 1, 2], [1, -1])
+        let constant: Denoiser = { x, _ throws(USPError) in try Tensor(x.shape, [0.5, -0.5]) }
+        let value = try process.sampleDDIM(
+            constant, latents: start, eta: 1, noise: Draws().source)
+        #expect(value.values == [0.5, -0.5])
+    }
+
     /// Seeds mean what they mean to the scripts only if as many numbers are drawn.
     @Test func noiseIsDrawnAsOftenAsTold() throws {
         let process = try process([0.1, 0.2, 0.3])

@@ -210,6 +210,8 @@ def test_numbers_of_samples():
     for times in ([1j, 2j], ["1", "2"], [True, False]):
         with pytest.raises(usp.DTypeError, match="t: .*expected real numbers"):
             model(x, times)
+    with pytest.raises(usp.DTypeError, match="y: dtype float64, expected whole numbers"):
+        model(x, 3, [0.5, 1])
     with pytest.raises(usp.ArgumentError, match="y: 9223372036854775808 is out of range"):
         model(x, 3, np.array([2**63, 1], np.uint64))
     with pytest.raises(usp.ShapeError, match="y: shape .0., expected .2."):
