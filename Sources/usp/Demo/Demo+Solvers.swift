@@ -116,11 +116,7 @@ extension Demo {
     ) throws(USPError) {
         for (name, solver) in SolverName.denoisers {
             for evaluations in plan.evaluations {
-                var configuration = GaussianDiffusion.Configuration()
-                configuration.variance = .fixedSmall
-                configuration.respacing = "\(evaluations)"
-                if case .implicit = solver { configuration.respacing = "ddim\(evaluations)" }
-                let process = try GaussianDiffusion(configuration)
+                let process = try process(solver, evaluations)
                 let predict = noise(model, process)
                 try row("diffusion.\(name.key).\(evaluations)", judging, &rows) {
                     (start, labels, first) throws(USPError) in
@@ -135,6 +131,23 @@ extension Demo {
                     }
                 }
             }
+        }
+    }
+
+    private func process(
+        _ solver: GaussianSolver, _ evaluations: Int
+    ) throws(USPError) -> GaussianDiffusion {
+        var configuration = GaussianDiffusion.Configuration()
+        configuration.variance = .fixedSmall
+        configuration.respacing = "\(evaluations)"
+        if case .implicit = solver { configuration.respacing = "ddim\(evaluations)" }
+        return try GaussianDiffusion(configuration)
+    }
+
+    /// Throws if a solver cannot take as many evaluations as the plan says: before the work.
+    func checkSolvers() throws(USPError) {
+        for (_, solver) in SolverName.denoisers {
+            for evaluations in plan.evaluations { _ = try process(solver, evaluations) }
         }
     }
 

@@ -25,6 +25,7 @@ struct Demo {
     /// Everything, from images to the page.
     func run() throws(USPError) {
         let start = seconds()
+        try checkSolvers()
         let autoencoder = try trainAutoencoder()
         let latents = try encodeLatents(autoencoder)
         let judge = try trainJudge()

@@ -19,11 +19,14 @@ final class DemoFolder {
         try DemoFolder.make(path + "/state")
         results = DemoResults()
         results[text: "plan"] = plan.summary
-        guard let bytes = try? readBytes(statePath("results.json")),
-            let saved = try? JSON(parsing: String(decoding: bytes, as: UTF8.self))
-        else { return }
-        let earlier = DemoResults(saved: saved)
-        if earlier[text: "plan"] == plan.summary { results = earlier }
+        if let bytes = try? readBytes(statePath("results.json")),
+            let saved = try? JSON(parsing: String(decoding: bytes, as: UTF8.self)),
+            DemoResults(saved: saved)[text: "plan"] == plan.summary
+        {
+            results = DemoResults(saved: saved)
+        } else {
+            for name in try FolderListing.names(path + "/state") { unlink(statePath(name)) }
+        }
     }
 
     private static func make(_ path: String) throws(USPError) {
