@@ -45,9 +45,12 @@ package struct ByteView: @unchecked Sendable {
         UInt(bitPattern: base) % UInt(alignment) == 0
     }
 
-    /// The bytes as text; what is not UTF-8 becomes U+FFFD.
+    /// The bytes as text; what is not UTF-8 becomes U+FFFD, of three bytes.
     package var text: String {
-        withExtendedLifetime(owner) { String(decoding: bytes, as: UTF8.self) }
+        get throws(USPError) {
+            try SystemMemory.expect(3 * count, of: UInt8.self)
+            return withExtendedLifetime(owner) { String(decoding: bytes, as: UTF8.self) }
+        }
     }
 }
 

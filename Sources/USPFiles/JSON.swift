@@ -51,8 +51,10 @@ package indirect enum JSON: Sendable, Equatable {
 
     /// Parses one value and nothing after it but white space (RFC 8259).
     ///
-    /// - Throws: `.format` with the byte at which it is not JSON. Repeated keys are errors.
+    /// - Throws: `.memory`; `.format` with the byte at which it is not JSON. Repeated keys are errors.
     package init(parsing bytes: ByteView, _ what: String) throws(USPError) {
+        // A number of one digit and its comma become a value of 48 bytes, with room to grow.
+        try SystemMemory.expect(64 * bytes.count, of: UInt8.self)
         var parser = JSONParser(bytes, what)
         self = try parser.document()
     }

@@ -10,6 +10,8 @@ struct PickleReader {
     private var marks: [Int] = []
     private var memo: [Int: PickleValue] = [:]
     private var steps = 0
+    /// Steps for whose values memory was asked.
+    private var expected = 1 << 13
 
     /// Real files need some ten thousand.
     private static let mostSteps = 5_000_000
@@ -42,6 +44,10 @@ struct PickleReader {
     mutating func count(steps more: Int) throws(USPError) {
         steps += more
         guard steps <= PickleReader.mostSteps else { throw failure("too many steps") }
+        if steps > expected {
+            expected = 2 * steps
+            try SystemMemory.expect(256 * expected, of: UInt8.self)
+        }
     }
 
     private mutating func step(_ code: UInt8) throws(USPError) {

@@ -74,6 +74,19 @@ static void models(void) {
     usp_model_free(model);
 }
 
+/* A header that would become far more than its 16 MiB. */
+static void files(void) {
+    const char *path = "/tmp/usp-abi-memory.safetensors";
+    FILE *file = fopen(path, "wb");
+    uint64_t length = 16 << 20;
+    EXPECT(file && fwrite(&length, 8, 1, file) == 1 && fputs("{\"x\":[1", file) >= 0);
+    for (uint64_t at = 7; file && at < length - 3; at += 2) fputs(",1", file);
+    EXPECT(file && fputs("]} ", file) >= 0 && fclose(file) == 0);
+    usp_checkpoint *checkpoint = NULL;
+    EXPECT_STATUS(usp_checkpoint_open(path, NULL, &checkpoint), USP_ERROR_MEMORY, path);
+    remove(path);
+}
+
 int main(void) {
     /* Of private pages: enough for the library, not for any of the above. */
     struct rlimit limit = {256 << 20, 256 << 20};
@@ -83,6 +96,7 @@ int main(void) {
     evaluations();
     noise();
     models();
+    files();
     printf("memory: %d checks, %d failed\n", checks, failures);
     return failures != 0;
 }
