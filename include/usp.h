@@ -513,8 +513,7 @@ typedef struct usp_vit_config {
 #define USP_VIT_CONFIG_INIT \
     {USP_OPTIONS_SIZE(usp_vit_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL}
 
-/* A new model with parameters drawn from seed. out: owned. Errors: ARGUMENT for sizes that do not
- * go together, MEMORY. */
+/* A new model, as usp_mae_create. */
 USP_API USP_CHECK usp_status usp_vit_create(
     const usp_vit_config *config, uint64_t seed, usp_model **out);
 /* The sizes; pool and head are static strings in *out. */
@@ -552,8 +551,7 @@ typedef struct usp_dit_config {
 #define USP_DIT_CONFIG_INIT \
     {USP_OPTIONS_SIZE(usp_dit_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, USP_DEFAULT, 0, NULL}
 
-/* A new model with parameters drawn from seed. out: owned. Errors: ARGUMENT for sizes that do not
- * go together, MEMORY. */
+/* A new model, as usp_mae_create. */
 USP_API USP_CHECK usp_status usp_dit_create(
     const usp_dit_config *config, uint64_t seed, usp_model **out);
 /* The sizes; family is a static string in *out. */
@@ -917,12 +915,12 @@ USP_API void usp_trainer_free(usp_trainer *trainer);
  *             [B, D]        f32  with head_only also features (usp_vit_features), computed once
  *   labels    [B]           i64  ViT; DiT and SiT, where NULL is the null class. ViT also takes
  *             [B, K]        f32  shares of the classes, as mixup makes them
- *   times     [B]           f32  DiT 0 ... steps - 1, SiT 0 ... 1; NULL draws them
+ *   times     [B]           f32  DiT whole, 0 ... steps - 1; SiT 0 ... 1; NULL draws them
  *   noise                   f32  of the inputs' shape (DiT, SiT), the latents' (VAE), or [B, T]
  *                                (MAE's masking); NULL draws it
  *   out_loss                mean over the batch; may be NULL
- * Errors: CANCELLED; NOT_FINITE naming the step if the loss is; ARGUMENT for arrays that the family
- * has no use for. Parameters are then as before the step. */
+ * Errors: CANCELLED; NOT_FINITE naming the step if the loss or what ranks sum is; ARGUMENT for
+ * arrays that the family has no use for. Parameters are then as before the step. */
 USP_API USP_CHECK usp_status usp_trainer_step(
     usp_trainer *trainer, const usp_tensor *inputs, const usp_tensor *labels,
     const usp_tensor *times, const usp_tensor *noise, float *out_loss);

@@ -229,8 +229,13 @@ private func denoising(
         process = try GaussianDiffusion()
     }
     let noise = try piece.normalNoise(piece.inputs.shape)
+    for time in piece.times ?? [] {
+        try require(
+            time == time.rounded() && abs(time) < 1e9, .argument,
+            "times: \(time), expected a whole number, the step")
+    }
     let steps =
-        piece.times.map { $0.map { Int($0.isFinite ? min(max($0, -1), 1e9) : -1) } }
+        piece.times.map { $0.map { Int($0) } }
         ?? process.drawSteps(
             piece.key.stream("steps"), count: piece.count, firstSample: piece.first)
     let noised = try process.noised(piece.inputs, steps: steps, noise: noise)

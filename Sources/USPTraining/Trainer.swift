@@ -116,8 +116,8 @@ package final class Trainer {
     /// forgotten: the same bits, and no slab of gradients in memory.
     ///
     /// - loss: called with a recording context and the micro-batch's index
-    /// - Throws: what `loss` throws; `.cancelled`; `.notFinite` naming the step if the loss is.
-    ///   Parameters are then as before the step; not so if memory runs out (`.memory`) amid a
+    /// - Throws: what `loss` throws; `.cancelled`; `.notFinite` naming the step if the loss or what
+    ///   ranks have summed is. Parameters are then as before the step; not so if memory runs out (`.memory`) amid a
     ///   backward pass that updates.
     @discardableResult
     package func train(
@@ -140,6 +140,9 @@ package final class Trainer {
         }
         if let allReduce, let gradients = parameters.gradients {
             try allReduce.reduce(gradients)
+            try require(
+                gradients.isFinite, .notFinite,
+                "training step \(step + 1): the gradients after the all-reduce are not finite")
         }
         try checkCancellation()
         return try update(loss: total / Float(options.accumulation))

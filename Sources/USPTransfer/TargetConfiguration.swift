@@ -146,6 +146,11 @@ extension TransferOptions {
         try require(
             block.map { $0 >= 1 && $0 <= source.depth } ?? true, .argument,
             "block: \(block ?? 0), the source has \(source.depth)")
+        if let label, case .diffusion(let sizes) = source.kind {
+            try require(
+                (0..<sizes.labels).contains(label), .argument,
+                "label: \(label), expected 0 to \(sizes.labels - 1)")
+        }
     }
 }
 

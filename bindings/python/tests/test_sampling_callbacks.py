@@ -99,3 +99,9 @@ def test_a_run_that_ends_early_frees_its_arrays(stop):
         run()
     gc.collect()
     assert [reference() for reference in alive] == [None] * 5
+
+
+@pytest.mark.parametrize("wrong", [lambda x: x * 1j, lambda x: np.full(x.shape, "a")])
+def test_models_return_real_numbers(wrong):
+    with pytest.raises(usp.DTypeError, match="model output: dtype .*, expected real numbers"):
+        usp.Transport().sample_ode(lambda x, t, y: wrong(x), np.zeros((1, 4, 2, 2), np.float32))

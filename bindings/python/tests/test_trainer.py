@@ -117,6 +117,25 @@ def test_arrays_without_a_use_are_errors():
         usp.Trainer(model, world_size=2)
 
 
+def test_steps_of_a_diffusion_are_whole_numbers():
+    trainer = usp.Trainer(models()["dit"][0])
+    for times in ([3.7] * 8, [np.nan] * 8, [1000] * 8, [-1] * 8):
+        with pytest.raises(usp.ArgumentError, match="expected (a whole number|0 to 999)"):
+            trainer.step(X, Y, times=times)
+    assert trainer.steps == 0 and np.isfinite(trainer.step(X, Y, times=[999] * 8))
+
+
+def test_ranks_that_sum_to_no_number_change_nothing():
+    def poison(gradients):
+        gradients[3] = np.nan
+
+    model, labels = models()["vit"]
+    trainer = usp.Trainer(model, allreduce=poison, world_size=2)
+    with pytest.raises(usp.NotFiniteError, match="step 1: the gradients after the all-reduce"):
+        trainer.step(X, labels)
+    assert trainer.steps == 0 and same(trainer.model(), model)
+
+
 def test_resume_is_exact(tmp_path):
     model, labels = models()["sit"]
     settings = dict(rate=1e-3, average_decay=0.99, warmup=3, steps=20, label_dropout=0.2, seed=4)

@@ -124,3 +124,11 @@ def test_options_without_a_part_are_errors():
     for settings, option, value in cases:
         with pytest.raises(usp.ArgumentError, match="has no part in"):
             usp.transfer(SOURCE, **settings, **{option: value})
+
+
+def test_labels_that_the_source_has_not():
+    source = usp.DiT.create(grid=4, width=32, depth=1, heads=2, classes=5).checkpoint
+    for label in (-1, 6):
+        with pytest.raises(usp.ArgumentError, match=f"label: {label}, expected 0 to 5"):
+            usp.transfer(source, to="ViT", num_heads=2, label=label)
+    assert usp.transfer(source, to="ViT", num_heads=2, label=5)[1].share > 0

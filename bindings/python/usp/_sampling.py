@@ -11,7 +11,7 @@ from . import _abi
 from ._arrays import as_numpy, as_tensor, from_view, result, vector, widened
 from ._call import exactly, options, sizes
 from ._callbacks import Callbacks, Progress
-from ._errors import ArgumentError, ShapeError
+from ._errors import ArgumentError, DTypeError, ShapeError
 from ._handles import Handle
 
 #: what every sampler takes beside its own options
@@ -114,14 +114,21 @@ def copied(pointer: Any) -> Optional[np.ndarray]:
     return array.copy()
 
 
+def real_values(value: Any, name: str) -> np.ndarray:
+    """What a callback returned, as real numbers."""
+    array, is_bfloat16 = as_numpy(value, name)
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{name}: dtype {array.dtype}, expected real numbers")
+    return widened(array) if is_bfloat16 else array
+
+
 def evaluation(model: Callable[..., Any]) -> Callable[..., None]:
     """The C form of a denoiser that is a Python function."""
 
     def call(x: Any, t: Any, y: Any, out: Any, _user: Any) -> None:
         target = from_view(out.contents, None)
         target.flags.writeable = True
-        value, is_bfloat16 = as_numpy(model(copied(x), copied(t), copied(y)), "model output")
-        value = widened(value) if is_bfloat16 else value
+        value = real_values(model(copied(x), copied(t), copied(y)), "model output")
         if value.ndim == 4 and value.shape[1] == 2 * target.shape[1]:
             value = value[:, : target.shape[1]]
         if value.shape != target.shape:
@@ -138,8 +145,7 @@ def adjuster(function: Callable[[Any], Any]) -> Callable[..., None]:
     def call(pointer: Any, _user: Any) -> None:
         target = from_view(pointer.contents, None)
         target.flags.writeable = True
-        value, is_bfloat16 = as_numpy(function(copied(pointer)), "denoised_fn")
-        value = widened(value) if is_bfloat16 else value
+        value = real_values(function(copied(pointer)), "denoised_fn")
         if value.shape != target.shape:
             raise ShapeError(
                 f"denoised_fn: shape {list(value.shape)}, expected {list(target.shape)}")
