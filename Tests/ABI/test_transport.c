@@ -38,6 +38,11 @@ static int32_t refuse(usp_tensor *start, void *user) {
     return 3;
 }
 
+static int32_t count_previews(const usp_progress *progress, void *user) {
+    if (progress->latents) (*(int *)user)++;
+    return 0;
+}
+
 static void flows(void) {
     float noise[ELEMENTS], result[ELEMENTS], back[ELEMENTS], logp[BATCH];
     usp_tensor z = tensor(noise, USP_F32, SHAPE(BATCH, 1, 2, 2));
@@ -91,6 +96,20 @@ static void flows(void) {
     run.form = "constant";
     given.nan_at = 0;
     EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &out));
+
+    /* What is 0 is what the header says: a norm of 1, a preview each ten steps and at the end. */
+    int previews = 0;
+    run.steps = 19;
+    run.preview = count_previews;
+    run.preview_user = &previews;
+    EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &out));
+    EXPECT(previews == 2);
+    run.norm = 1;
+    EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &again));
+    EXPECT(memcmp(result, back, sizeof result) == 0);
+    run.norm = 2;
+    EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &again));
+    EXPECT(memcmp(result, back, sizeof result) != 0);
     usp_transport_free(transport);
 }
 
