@@ -113,6 +113,16 @@ def test_no_silent_copies(bad, error, words):
         _arrays.as_tensor(bad, "x", shape=["B", 3])
 
 
+def test_arrays_that_no_struct_describes():
+    with pytest.raises(usp.ShapeError, match="x: rank 9, expected at most 8"):
+        _arrays.as_tensor(np.zeros((1,) * 9, np.float32), "x")
+    packed = np.zeros(4, [("a", "f4"), ("b", "i2")])["a"]  # six bytes from one to the next
+    shifted = np.zeros(9, np.uint8)[1:].view(np.float32)
+    for array in (packed, shifted):
+        with pytest.raises(usp.ArgumentError, match="not aligned to its elements.*contiguous"):
+            _arrays.as_tensor(array, "x")
+
+
 def test_read_only_outputs_are_refused():
     out = np.zeros((2, 3), np.float32)
     out.flags.writeable = False

@@ -99,10 +99,10 @@ def describe(array: np.ndarray, code: int, name: str) -> usp_tensor:
     result.data = array.ctypes.data if array.size else None
     result.rank, result.dtype = array.ndim, int(code)
     for axis, (extent, stride) in enumerate(zip(array.shape, array.strides)):
-        if stride < 0 or stride % array.itemsize:
+        if stride < 0:
             raise ArgumentError(
-                f"{name}: strides {array.strides} bytes; negative ones and ones that are not whole "
-                "elements are not possible: pass np.ascontiguousarray(x)")
+                f"{name}: strides {array.strides} bytes; negative ones are not possible: pass "
+                "np.ascontiguousarray(x)")
         result.shape[axis], result.strides[axis] = extent, stride // array.itemsize
     return result
 
