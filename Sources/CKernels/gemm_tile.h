@@ -58,9 +58,9 @@ INLINE void tile_f32(const int rows, const int wide, int64_t steps, const float 
     }
 }
 
-/* As tile_f32 on pairs of bf16; the products are exact in f32. */
+/* As tile_f32 on pairs of bf16; the products are exact in f32. A's steps are `a_step` words. */
 INLINE void tile_bf16(const int rows, const int wide, int64_t steps, const uint32_t *a,
-                      const uint32_t *b, float *tile, coming next) {
+                      const int a_step, const uint32_t *b, float *tile, coming next) {
     vf sum[MOST][WIDE];
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < wide; j++) sum[i][j] = (vf)0.0f;
@@ -93,7 +93,7 @@ INLINE void tile_bf16(const int rows, const int wide, int64_t steps, const uint3
             }
         }
 #endif
-        a += rows;
+        a += a_step;
         b += PANEL;
     }
     for (int i = 0; i < rows; i++) {
@@ -123,7 +123,10 @@ INLINE void columns_bf16(const int rows, const int columns, int64_t steps, const
                          const uint32_t *b, float *tile, coming next) {
     const int wide = columns < WIDE * VECTOR ? columns / VECTOR : WIDE;
     for (int j = 0; j < columns; j += wide * VECTOR) {
-        tile_bf16(rows, wide, steps, a, b + j, tile + j, next);
+        const int some = rows < MOST_BF16 ? rows : MOST_BF16, others = rows - some;
+        tile_bf16(some, wide, steps, a, rows, b + j, tile + j, next);
+        if (!others) continue;
+        tile_bf16(others, wide, steps, a + some, rows, b + j, tile + some * PANEL + j, next);
     }
 }
 
@@ -161,6 +164,8 @@ TILE(9)
 TILE(10)
 TILE(11)
 TILE(12)
+#endif
+#if MOST > 12
 TILE(13)
 TILE(14)
 #endif
@@ -171,9 +176,14 @@ TILE(14)
 #elif MOST == 6
 #define TILES(name) TILES_4(name), name##_5, name##_6
 #else
-#define TILES(name)                                                                                \
+#define TILES_12(name)                                                                             \
     TILES_4(name), name##_5, name##_6, name##_7, name##_8, name##_9, name##_10, name##_11,         \
-        name##_12, name##_13, name##_14
+        name##_12
+#if MOST == 12
+#define TILES(name) TILES_12(name)
+#else
+#define TILES(name) TILES_12(name), name##_13, name##_14
+#endif
 #endif
 static const tile_function tiles_f32[2 * MOST] = {TILES(tile_f32), TILES(narrow_f32)};
 static const tile_function tiles_bf16[2 * MOST] = {TILES(tile_bf16), TILES(narrow_bf16)};

@@ -1,5 +1,7 @@
 /* One instruction set's kernels: compiled by each gemm_variant_*.c with VECTOR (floats), MOST
- * (rows of a tile), WIDE (vectors of a tile's row) and VARIANT (the table's name) set. */
+ * (rows of a tile), MOST_BF16 (those whose sums of bf16 products stay in registers beside what
+ * decodes the factors, at least half of MOST), WIDE (vectors of a tile's row) and VARIANT (the
+ * table's name) set. */
 #include "vector.h"
 #include "vector_math.h"
 

@@ -8,6 +8,7 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #define VECTOR 8
 #define MOST 6
+#define MOST_BF16 3
 #define WIDE 2
 #define VARIANT uspi_variant_avx2
 #include "gemm_variant.h"

@@ -9,7 +9,8 @@
     __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))),        \
     apply_to = function)
 #define VECTOR 16
-#define MOST 14
+#define MOST 12
+#define MOST_BF16 12
 #define WIDE 2
 #define VARIANT uspi_variant_avx512
 #include "gemm_variant.h"

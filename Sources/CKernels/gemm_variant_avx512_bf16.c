@@ -10,6 +10,7 @@
     apply_to = function)
 #define VECTOR 16
 #define MOST 14
+#define MOST_BF16 14
 #define WIDE 2
 #define HAS_BF16_PRODUCTS 1
 #define VARIANT uspi_variant_avx512_bf16

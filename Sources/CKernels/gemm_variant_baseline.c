@@ -4,6 +4,7 @@
 
 #define VECTOR 4
 #define MOST 4
+#define MOST_BF16 4
 #define WIDE 2
 #define VARIANT uspi_variant_baseline
 #include "gemm_variant.h"
