@@ -130,6 +130,7 @@ public final class DiT: Model, @unchecked Sendable {
         let product = try Tensor.zeros(x.shape)
         leaf.node.setLeaf(gradient: product)
         let tape = Tape()
+        defer { tape.forget() }
         let output = try network.forward(
             leaf, t: t, y: y, in: Context(arithmetic, tape: tape))
         let seed = try Tensor.zeros(output.shape)

@@ -129,6 +129,7 @@ func gradients(
     let parameters = try weights.parameters.copied()
     try parameters.makeTrainable(where: trains)
     let tape = Tape()
+    defer { tape.forget() }
     let loss = try body(parameters, Context(arithmetic, tape: tape))
     let value = loss.value
     try require(value.isFinite, .notFinite, "the loss is \(value)")

@@ -225,7 +225,9 @@ package final class Tape {
         }
     }
 
-    /// Drops what was recorded, and every intermediate gradient with it.
+    /// Drops what was recorded, and every intermediate gradient with it. Whoever makes a tape does so
+    /// at the end: what is recorded refers to the tape, so that a pass that fails before it is played
+    /// back would keep its activations for ever.
     package func forget() {
         for entry in entries {
             if !entry.output.isLeaf { entry.output.gradient = nil }

@@ -134,6 +134,7 @@ package final class Trainer {
         var total: Float = 0
         for part in 0..<options.accumulation {
             let tape = Tape()
+            defer { tape.forget() }
             let result = try forward(part, tape, loss)
             try result.backward(tape)
             total += result.value
@@ -155,6 +156,7 @@ package final class Trainer {
         var value: Float = 0
         try optimizer.stepOneByOne(step) { update throws(USPError) in
             let tape = Tape(consume: update)
+            defer { tape.forget() }
             let result = try forward(0, tape, loss)
             value = result.value
             try result.backward(tape)

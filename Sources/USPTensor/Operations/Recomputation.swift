@@ -33,6 +33,7 @@ extension Context {
         let output = try body(inputs, recording(on: nil), false)
         tape.record(output, inputs: inputs + uses) { gradient throws(USPError) in
             let inner = tape.inner()
+            defer { inner.forget() }
             let copies = inputs.map { $0.detached(requiresGradient: $0.node.requiresGradient) }
             let again = try body(copies, recording(on: inner), true)
             try inner.backward(from: again, gradient: gradient)

@@ -1,5 +1,7 @@
 """Training through ctypes: losses fall, resume is exact, threads and parts change nothing."""
 
+import resource
+
 import numpy as np
 import pytest
 
@@ -134,6 +136,22 @@ def test_ranks_that_sum_to_no_number_change_nothing():
     with pytest.raises(usp.NotFiniteError, match="step 1: the gradients after the all-reduce"):
         trainer.step(X, labels)
     assert trainer.steps == 0 and same(trainer.model(), model)
+
+
+def test_steps_that_fail_keep_no_memory():
+    model = usp.ViT.create(grid=8, width=64, depth=2, heads=2, classes=5)
+    x = np.full((64, 4, 16, 16), np.nan, np.float32)
+    trainers = [usp.Trainer(model), usp.Trainer(model, recompute="blocks", clip_norm=1.0)]
+
+    def fail(times):
+        for trainer in trainers:
+            for call in [trainer.step, trainer.gradients] * times:
+                with pytest.raises(usp.NotFiniteError):
+                    call(x, np.zeros(64, int))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    before = fail(2)
+    assert fail(8) - before < 64  # MiB; one step that is kept is some 30
 
 
 def test_resume_is_exact(tmp_path):
