@@ -111,6 +111,6 @@ let package = Package(
                 "USPTraining",
             ]),
         tests("USPEvaluationTests", ["USPBase", "USPTensor", "USPEvaluation"]),
-        tests("USPKitTests", ["USPKit", "USPBase", "USPTensor"]),
+        tests("USPKitTests", ["USPKit", "USPBase", "USPTensor", "USPFiles"]),
     ]
 )

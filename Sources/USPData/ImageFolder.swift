@@ -53,6 +53,8 @@ package struct ImageFolder: ImageSource {
 
     package func image(_ index: Int) throws(USPError) -> PixelImage {
         try checkIndex(index)
-        return try PixelImage.open("\(path)/\(files[index].path)")
+        return try PixelImage.open(name(index))
     }
+
+    package func name(_ index: Int) -> String { "\(path)/\(files[index].path)" }
 }

@@ -37,8 +37,8 @@ package struct ImageLoader: Sendable {
             try require(
                 image.height == height && image.width == width && image.channels == channels,
                 .shape,
-                "image \(indices[place]): \(image.width) x \(image.height) x \(image.channels), "
-                    + "the batch has \(width) x \(height) x \(channels)")
+                "\(source.name(indices[place])): \(image.width) x \(image.height) pixels of "
+                    + "\(image.channels) channels, expected \(width) x \(height) of \(channels)")
         }
         let result = try Tensor([images.count, channels, height, width])
         let (target, size) = (result.floats, channels * height * width)

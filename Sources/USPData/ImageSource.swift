@@ -14,10 +14,14 @@ package protocol ImageSource: Sendable {
     ///
     /// - Throws: `.io`, `.format` with the path; `.argument` for an index out of range.
     func image(_ index: Int) throws(USPError) -> PixelImage
+    /// What an error calls the image.
+    func name(_ index: Int) -> String
 }
 
 extension ImageSource {
     package var classCount: Int { classNames.count }
+
+    package func name(_ index: Int) -> String { "image \(index)" }
 
     func checkIndex(_ index: Int) throws(USPError) {
         try require(

@@ -31,32 +31,46 @@ package struct ImageTransform: Sendable, Equatable {
         self.deviation = deviation
     }
 
-    /// What DiT and SiT are trained on: [−1, 1].
-    package static func generation(_ size: Int) -> ImageTransform {
-        ImageTransform([.centreCropADM(size), .mirror(0.5)], mean: half, deviation: half)
+    /// To [−1, 1], as every autoencoder takes it; grey images with one channel.
+    package init(_ steps: [ImageStep], channels: Int = 3) {
+        let half = [Float](repeating: 0.5, count: channels)
+        self.init(steps, mean: half, deviation: half)
+    }
+
+    /// What DiT and SiT are trained on.
+    package static func generation(_ size: Int, channels: Int = 3) -> ImageTransform {
+        ImageTransform([.centreCropADM(size), .mirror(0.5)], channels: channels)
+    }
+
+    /// What is cached of each image, of one orientation.
+    package static func caching(_ size: Int, mirrored: Bool, channels: Int = 3) -> ImageTransform {
+        ImageTransform([.centreCropADM(size)] + (mirrored ? [.mirror(1)] : []), channels: channels)
     }
 
     /// What USP is pretrained on.
-    package static func pretraining(_ size: Int) -> ImageTransform {
+    package static func pretraining(_ size: Int, channels: Int = 3) -> ImageTransform {
         var crop = RandomCrop(size: size)
         crop.scale = 0.2...1
-        return ImageTransform([.randomCrop(crop), .mirror(0.5)], mean: half, deviation: half)
+        return ImageTransform([.randomCrop(crop), .mirror(0.5)], channels: channels)
+    }
+
+    /// What classifiers are trained on.
+    package static func classification(_ size: Int, channels: Int = 3) -> ImageTransform {
+        ImageTransform([.randomCrop(RandomCrop(size: size)), .mirror(0.5)], channels: channels)
     }
 
     /// What classifiers are evaluated on: 256 to 224, or in that proportion.
-    package static func evaluation(_ size: Int) -> ImageTransform {
+    package static func evaluation(_ size: Int, channels: Int = 3) -> ImageTransform {
         ImageTransform(
-            [.resizeShorter(size * 256 / 224), .centreCrop(size)], mean: half, deviation: half)
+            [.resizeShorter(size * 256 / 224), .centreCrop(size)], channels: channels)
     }
 
     /// What linear probes are trained on: one draw without retry.
-    package static func probe(_ size: Int) -> ImageTransform {
+    package static func probe(_ size: Int, channels: Int = 3) -> ImageTransform {
         var crop = RandomCrop(size: size)
         crop.retries = false
-        return ImageTransform([.randomCrop(crop), .mirror(0.5)], mean: half, deviation: half)
+        return ImageTransform([.randomCrop(crop), .mirror(0.5)], channels: channels)
     }
-
-    private static let half: [Float] = [0.5, 0.5, 0.5]
 
     /// The geometry alone.
     package func geometry(_ image: PixelImage, _ key: RandomKey) throws(USPError) -> PixelImage {

@@ -6,21 +6,33 @@ import USPTensor
 
 extension LatentSet {
     /// Writes `moments`, `moments_flip` and `labels` to one safetensors file.
-    ///
-    /// - metadata: free texts beside them, such as which autoencoder made the latents.
-    package func save(
-        _ path: String, metadata: [(key: String, value: String)] = []
-    ) throws(USPError) {
+    package func save(_ path: String) throws(USPError) {
         var outputs = [LatentSet.output("moments", moments)]
         if let mirroredMoments { outputs.append(LatentSet.output("moments_flip", mirroredMoments)) }
-        let numbers = labels.map { Int64($0) }
-        outputs.append(
-            ArrayOutput("labels", .int64, [labels.count]) { file throws(USPError) in
-                let bytes = numbers.withUnsafeBytes { Array($0) }
-                try file.write(bytes)
-            })
-        let channelNote = (key: "latent_channels", value: String(channels))
-        try Safetensors.write(path, outputs, metadata: [channelNote] + metadata)
+        if let labels {
+            let numbers = labels.map { Int64($0) }
+            outputs.append(
+                ArrayOutput("labels", .int64, [labels.count]) { file throws(USPError) in
+                    let bytes = numbers.withUnsafeBytes { Array($0) }
+                    try file.write(bytes)
+                })
+        }
+        try Safetensors.write(path, outputs, metadata: metadata)
+    }
+
+    private var metadata: [(key: String, value: String)] {
+        let text = { (values: [Float]) in values.map { "\($0)" }.joined(separator: ",") }
+        var result = [
+            (key: "format", value: "pt"), (key: "latent_channels", value: "\(channels)"),
+        ]
+        if let scale {
+            result.append((key: "usp.scale", value: text(scale)))
+            result.append((key: "usp.shift", value: text(shift)))
+        }
+        let names = JSON.array(classNames.map(JSON.string))
+        if !classNames.isEmpty { result.append((key: "usp.class_names", value: names.compact)) }
+        if !origin.isEmpty { result.append((key: "usp.origin", value: origin)) }
+        return result
     }
 
     private static func output(_ name: String, _ tensor: Tensor) -> ArrayOutput {
@@ -29,25 +41,61 @@ extension LatentSet {
         }
     }
 
-    /// Reads what `save` wrote, or an npz with the same names.
+    /// Reads what `save` wrote or an npz with the same names; or one array `latents` (or the only
+    /// array of an npy file), which is normalised, with `labels` beside it if there are some.
     ///
     /// - channels: C; nil takes the file's note, or half of the moments' channels.
     package static func load(_ path: String, channels: Int? = nil) throws(USPError) -> LatentSet {
         let archive = try Archive.open(path)
         return try locating(path) { () throws(USPError) in
+            let table = archive.entries
+            let find = { (name: String) in table.first { $0.name == name } }
+            let labels = try find("labels").map { entry throws(USPError) in try integers(entry) }
+            if let entry = find("latents") ?? find("array"), find("moments") == nil {
+                let latents = try tensor(entry)
+                try require(
+                    latents.shape.rank == 4, .shape,
+                    "\(entry.name): \(latents.shape), expected [N, C, h, w]")
+                var set = try LatentSet(
+                    moments: latents, labels: labels, channels: latents.shape[1])
+                set.scale = [1]
+                return set
+            }
             let moments = try tensor(try archive.entry("moments"))
             try require(
                 moments.shape.rank == 4, .format, "moments: expected 4 axes, got \(moments.shape)")
-            let table = archive.entries.map(\.name)
-            let mirrored =
-                table.contains("moments_flip")
-                ? try tensor(try archive.entry("moments_flip")) : nil
+            let mirrored = try find("moments_flip").map { entry throws(USPError) in
+                try tensor(entry)
+            }
             let noted = archive.metadataValue("latent_channels").flatMap { Int($0) }
-            return try LatentSet(
-                moments: moments, mirroredMoments: mirrored,
-                labels: try integers(try archive.entry("labels")),
+            var set = try LatentSet(
+                moments: moments, mirroredMoments: mirrored, labels: labels,
                 channels: channels ?? noted ?? moments.shape[1] / 2)
+            try set.read(archive)
+            return set
         }
+    }
+
+    /// What the file tells beside the arrays.
+    private mutating func read(_ archive: Archive) throws(USPError) {
+        scale = try numbers(archive, "usp.scale")
+        shift = try numbers(archive, "usp.shift") ?? [0]
+        origin = archive.metadataValue("usp.origin") ?? ""
+        guard let text = archive.metadataValue("usp.class_names") else { return }
+        classNames = try JSON(parsing: text, "usp.class_names").elements?.compactMap(\.text) ?? []
+        try require(
+            (labels?.max() ?? -1) < classNames.count, .format,
+            "label \(labels?.max() ?? 0): there are \(classNames.count) classes")
+    }
+
+    /// One number or one a channel.
+    private func numbers(_ archive: Archive, _ key: String) throws(USPError) -> [Float]? {
+        guard let text = archive.metadataValue(key) else { return nil }
+        let values = text.split(separator: ",").compactMap { Float(String($0)) }
+        try require(
+            (values.count == 1 || values.count == channels) && values.allSatisfy(\.isFinite),
+            .format, "\(key): \(text), expected 1 or \(channels) numbers")
+        return values
     }
 
     /// Reads the original's cache: a subfolder for each class, in it one npz for each image with
@@ -82,13 +130,22 @@ extension LatentSet {
                 }
             }
         }
-        return try LatentSet(
+        var set = try LatentSet(
             moments: plain, mirroredMoments: mirrored, labels: files.map(\.label),
             channels: shape[0] / 2)
+        set.classNames = classes
+        return set
     }
 
-    /// An array of floating-point numbers as f32.
+    /// An array of floating-point numbers as f32; a view of the file where it can be one.
     static func tensor(_ entry: ArchiveEntry) throws(USPError) -> Tensor {
+        if entry.dtype == .float32, let view = entry.plainBytes, view.isAligned(to: 4) {
+            // SAFETY: the storage keeps the view's owner; tensors of a set are only read.
+            let storage = Storage(
+                base: UnsafeMutableRawPointer(mutating: view.base), byteCount: view.count,
+                owner: view.owner, isMapped: true)
+            return Tensor(entry.shape, .float32, storage: storage)
+        }
         let result = try Tensor(entry.shape)
         let view = try entry.bytes()
         defer { withExtendedLifetime(view) {} }

@@ -5,27 +5,42 @@ import Glibc
 import USPBase
 import USPTensor
 
-/// Posterior moments of N images, of both orientations if wanted, with labels; all in memory.
-package struct LatentSet: Sendable {
+/// Posterior moments of N images, of both orientations if wanted, with labels; in memory or in a
+/// mapped file.
+package struct LatentSet: @unchecked Sendable {
+    // SAFETY of @unchecked: the tensors are only read.
     /// `[N, 2C, h, w]` f32: mean, then log variance; or `[N, C, h, w]`: mean only.
     package let moments: Tensor
     /// The same of the mirrored images; nil = not cached.
     package let mirroredMoments: Tensor?
-    package let labels: [Int]
+    /// nil = not known.
+    package let labels: [Int]?
     /// C.
     package let channels: Int
+    /// Latents leave as (z − shift)·scale, one number or one a channel; nil: the file did not tell.
+    package var scale: [Float]?
+    package var shift: [Float] = [0]
+    /// Names of the classes, if they are known.
+    package var classNames: [String] = []
+    /// Which images, size and autoencoder the moments come from, in words.
+    package var origin = ""
 
     /// - Throws: `.shape` if the parts do not fit each other.
     package init(
-        moments: Tensor, mirroredMoments: Tensor? = nil, labels: [Int], channels: Int
+        moments: Tensor, mirroredMoments: Tensor? = nil, labels: [Int]?, channels: Int
     ) throws(USPError) {
         let shape = moments.shape
         try require(
-            shape.rank == 4 && moments.dtype == .float32 && channels > 0
+            shape.rank == 4 && shape.count > 0 && moments.dtype == .float32 && channels > 0
                 && (shape[1] == channels || shape[1] == 2 * channels), .shape,
             "moments: expected f32 [N, \(channels) or \(2 * channels), h, w], got \(shape)")
-        try require(
-            labels.count == shape[0], .shape, "labels: expected \(shape[0]), got \(labels.count)")
+        if let labels {
+            try require(
+                labels.count == shape[0], .shape,
+                "labels: expected \(shape[0]), got \(labels.count)")
+            try require(
+                labels.allSatisfy { $0 >= 0 }, .format, "labels: one is below 0")
+        }
         if let mirroredMoments { try expect(mirroredMoments, shape, "mirrored moments") }
         self.moments = moments
         self.mirroredMoments = mirroredMoments
@@ -33,7 +48,7 @@ package struct LatentSet: Sendable {
         self.channels = channels
     }
 
-    package var count: Int { labels.count }
+    package var count: Int { moments.shape[0] }
     package var hasVariance: Bool { moments.shape[1] == 2 * channels }
 
     /// Computes the moments batch by batch.
@@ -41,28 +56,28 @@ package struct LatentSet: Sendable {
     /// - images: gives `[B, …]` of these numbers, mirrored or not.
     /// - encode: `[B, 2C, h, w]` or `[B, C, h, w]` of such a batch.
     package static func encoding(
-        labels: [Int], channels: Int, batch: Int, mirrored: Bool,
+        labels: [Int]?, count: Int, channels: Int, batch: Int, mirrored: Bool,
         images: (_ indices: [Int], _ mirrored: Bool) throws(USPError) -> Tensor,
         encode: (Tensor) throws(USPError) -> Tensor,
         progress: (_ done: Int, _ all: Int) throws(USPError) -> Void = { _, _ in }
     ) throws(USPError) -> LatentSet {
-        let all = labels.count * (mirrored ? 2 : 1)
+        let all = count * (mirrored ? 2 : 1)
         var parts: [Tensor] = []
         for flips in mirrored ? [false, true] : [false] {
             var whole: Tensor?
-            for first in stride(from: 0, to: labels.count, by: max(batch, 1)) {
-                let indices = Array(first..<min(first + max(batch, 1), labels.count))
+            for first in stride(from: 0, to: count, by: max(batch, 1)) {
+                let indices = Array(first..<min(first + max(batch, 1), count))
                 let latents = try encode(try images(indices, flips))
                 let target: Tensor
                 if let whole {
                     target = whole
                 } else {
                     let rest = Array(latents.shape.extents.dropFirst())
-                    target = try Tensor(Shape([labels.count] + rest))
+                    target = try Tensor(Shape([count] + rest))
                     whole = target
                 }
                 try target.detachedRows(first..<first + indices.count).copy(from: latents)
-                try progress((flips ? labels.count : 0) + first + indices.count, all)
+                try progress((flips ? count : 0) + first + indices.count, all)
             }
             if let whole { parts.append(whole) }
         }
@@ -72,40 +87,67 @@ package struct LatentSet: Sendable {
             channels: channels)
     }
 
-    /// `[B, C, h, w]`, scaled.
+    /// `[B, C, h, w]`, normalised.
     ///
-    /// - scale: what latents are multiplied by.
     /// - samples: draw from the posterior (needs log variances); else its mean.
     /// - key: gives the stream of sample i: half of the draws take the mirrored image where it is
     ///   cached, and the posterior's noise comes from it. nil: never mirrored, and always the mean.
     package func batch(
-        _ indices: [Int], scale: Float, samples: Bool = false,
-        key: ((_ index: Int) -> RandomKey)? = nil
+        _ indices: [Int], samples: Bool = false, key: (@Sendable (_ index: Int) -> RandomKey)? = nil
     ) throws(USPError) -> Tensor {
         try require(
             !samples || (hasVariance && key != nil), .argument,
             "sampling latents needs cached log variances and a key")
-        let (height, width) = (moments.shape[2], moments.shape[3])
-        let result = try Tensor([indices.count, channels, height, width])
-        let size = channels * height * width
-        let stride = moments.shape[1] * height * width
-        for (place, index) in indices.enumerated() {
+        for index in indices {
             try require(
                 (0..<count).contains(index), .argument,
                 "latent \(index): expected 0 to \(count - 1)")
-            var stream = key.map { RandomStream($0(index)) }
-            let flips = (stream?.uniform() ?? 1) < 0.5
-            let set = flips ? mirroredMoments ?? moments : moments
-            let (from, to) = (set.floats + index * stride, result.floats + place * size)
-            for i in 0..<size {
-                var value = from[i]
-                if samples, stream != nil {
-                    let logVariance = min(max(from[size + i], -30), 20)
-                    value += expf(0.5 * logVariance) * (stream?.normal() ?? 0)
-                }
-                to[i] = scale * value
+        }
+        let (height, width) = (moments.shape[2], moments.shape[3])
+        let result = try Tensor([indices.count, channels, height, width])
+        let size = channels * height * width
+        parallelRanges(indices.count, grain: 1) { range in
+            for place in range {
+                let key = key.map { $0(indices[place]) }
+                fill(result.floats + place * size, indices[place], samples: samples, key)
             }
         }
         return result
+    }
+
+    private func fill(
+        _ target: UnsafeMutablePointer<Float>, _ index: Int, samples: Bool, _ key: RandomKey?
+    ) {
+        // The streams of an image that is mirrored and encoded for one step (`EncodedImages`).
+        var flip = key.map { RandomStream($0) }
+        var noise = key.map { RandomStream($0.stream("posterior")) }
+        let flips = (flip?.uniform() ?? 1) < 0.5
+        let set = flips ? mirroredMoments ?? moments : moments
+        let plane = moments.shape[2] * moments.shape[3]
+        let size = channels * plane
+        let from = set.floats + index * moments.shape[1] * plane
+        let scale = scale ?? [1]
+        for channel in 0..<channels {
+            let factor = scale[scale.count == 1 ? 0 : channel]
+            let offset = shift[shift.count == 1 ? 0 : channel]
+            for i in channel * plane..<(channel + 1) * plane {
+                var value = from[i]
+                if samples {
+                    let logVariance = min(max(from[size + i], -30), 20)
+                    value += expf(0.5 * logVariance) * (noise?.normal() ?? 0)
+                }
+                target[i] = factor * (value - offset)
+            }
+        }
+    }
+
+    /// Labels `[B]`, if they are known.
+    package func labels(_ indices: [Int]) -> [Int]? {
+        labels.map { labels in indices.map { labels[$0] } }
+    }
+
+    /// Classes: those with names, or as many as the labels count to.
+    package var classes: Int {
+        classNames.isEmpty ? (labels?.max() ?? -1) + 1 : classNames.count
     }
 }

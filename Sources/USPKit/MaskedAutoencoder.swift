@@ -72,14 +72,7 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         self.init(network, ModelWeights(network.parameters), Arithmetic())
     }
 
-    public var configuration: Configuration {
-        var result = Configuration()
-        result.encoder = EncoderConfiguration(network.configuration.encoder)
-        result.decoderWidth = network.configuration.decoderWidth
-        result.decoderDepth = network.configuration.decoderDepth
-        result.decoderHeads = network.configuration.decoderHeads
-        return result
-    }
+    public var configuration: Configuration { Configuration(network.configuration) }
 
     public var metadata: [(key: String, value: String)] {
         [
@@ -208,5 +201,14 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         }
         return try Masking(
             noise: noise.values, batch: batch, tokens: tokens, ratio: options.maskRatio)
+    }
+}
+
+extension MaskedAutoencoder.Configuration {
+    init(_ sizes: MaskedAutoencoderConfiguration) {
+        encoder = EncoderConfiguration(sizes.encoder)
+        decoderWidth = sizes.decoderWidth
+        decoderDepth = sizes.decoderDepth
+        decoderHeads = sizes.decoderHeads
     }
 }

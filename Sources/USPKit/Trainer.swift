@@ -161,12 +161,16 @@ public final class Trainer: @unchecked Sendable {
         }
     }
 
-    /// Writes everything that `restore` needs: parameters, moments, average, counts.
-    public func save(_ path: String) throws(USPError) {
+    /// Writes everything that `restore` needs: parameters, moments, average, counts; and texts of
+    /// the caller's own.
+    public func save(
+        _ path: String, metadata: [(key: String, value: String)] = []
+    ) throws(USPError) {
         try alone { () throws(USPError) in
             var saving = Checkpoint.SaveOptions()
             saving.format = "safetensors"
-            try Checkpoint(trainer.state()).save(path, saving)
+            let state = try Checkpoint(trainer.state())
+            try Checkpoint(entries: state.table.entries, metadata: metadata).save(path, saving)
         }
     }
 

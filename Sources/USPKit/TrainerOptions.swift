@@ -43,6 +43,9 @@ public struct TrainerOptions: Sendable {
     /// MAE: share of masked tokens, and whether target patches are normalised.
     public var maskRatio = 0.75
     public var normalizesPatches = true
+    /// MAE: the input becomes √t·x + √(1 − t)·ε with t in 0.5 … 1, the target stays clean: USP's
+    /// `--add_noise`.
+    public var addsNoise = false
     /// VAE: weight of the divergence, and `squared` or `absolute` reconstruction.
     public var divergenceWeight: Float = 1e-6
     public var reconstruction = "squared"

@@ -191,9 +191,16 @@ private func masking(
     }
     let masking = try Masking(
         noise: noise, batch: piece.count, tokens: tokens, ratio: options.maskRatio)
+    var input = piece.inputs
+    if options.addsNoise {
+        let noise = try Tensor.normal(
+            input.shape, piece.key.stream("noise"), firstSample: piece.first)
+        input = try USPModels.MaskedAutoencoder.noisy(
+            input, t: piece.uniform("time").map { 0.5 + 0.5 * $0 }, noise: noise)
+    }
     let output = try model.forward(
-        piece.inputs, masking: masking, normalisation: options.normalizesPatches ? .patch : .none,
-        in: context)
+        input, masking: masking, target: piece.inputs,
+        normalisation: options.normalizesPatches ? .patch : .none, in: context)
     return .scalar(output.loss)
 }
 

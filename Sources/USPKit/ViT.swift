@@ -36,15 +36,7 @@ public final class ViT: Model, @unchecked Sendable {
         self.init(network, ModelWeights(network.parameters), Arithmetic())
     }
 
-    public var configuration: Configuration {
-        var result = Configuration()
-        let sizes = network.configuration
-        result.encoder = EncoderConfiguration(sizes.encoder)
-        result.pool = sizes.pool == .token ? "token" : "avg"
-        result.head = sizes.head.rawValue
-        result.classes = sizes.head == .none ? 0 : sizes.classes
-        return result
-    }
+    public var configuration: Configuration { Configuration(network.configuration) }
 
     public var metadata: [(key: String, value: String)] {
         [
@@ -67,6 +59,21 @@ public final class ViT: Model, @unchecked Sendable {
     /// Class scores of `[B, C, H, W]`: `[B, K]`.
     public func logits(_ images: Tensor) throws(USPError) -> Tensor {
         try network.logits(images, in: Context(arithmetic))
+    }
+
+    /// Class scores of features `[B, D]`: `[B, K]`.
+    public func logits(features: Tensor) throws(USPError) -> Tensor {
+        try expect(features, [features.shape.rank > 0 ? features.shape[0] : 0, width], "features")
+        return try network.logits(features: features, in: Context(arithmetic))
+    }
+}
+
+extension ViT.Configuration {
+    init(_ sizes: VisionTransformerConfiguration) {
+        encoder = EncoderConfiguration(sizes.encoder)
+        pool = sizes.pool == .token ? "token" : "avg"
+        head = sizes.head.rawValue
+        classes = sizes.head == .none ? 0 : sizes.classes
     }
 }
 

@@ -82,8 +82,8 @@ import USPTensor
         var stream = RandomStream(RandomKey(seed: 4))
         let values = (0..<6 * 4 * 2 * 2).map { _ in stream.normal() * 3 }
         let plain = try Tensor([6, 4, 2, 2], values)
-        let set = try LatentSet.encoding(
-            labels: [0, 1, 2, 0, 1, 2], channels: 2, batch: 4, mirrored: true,
+        var set = try LatentSet.encoding(
+            labels: [0, 1, 2, 0, 1, 2], count: 6, channels: 2, batch: 4, mirrored: true,
             images: { indices, flips throws(USPError) in
                 try Tensor([indices.count, 1], indices.map { Float(flips ? -$0 - 1 : $0) })
             },
@@ -100,16 +100,21 @@ import USPTensor
             })
         #expect(set.moments.values == values)
         let path = "/tmp/usp-latents-\(UInt64.random(in: 0..<UInt64.max)).safetensors"
-        try set.save(path, metadata: [(key: "vae", value: "test")])
+        (set.scale, set.shift) = ([2, 3], [0.5])
+        (set.classNames, set.origin) = (["a", "b", "c,\""], "a test")
+        try set.save(path)
         let again = try LatentSet.load(path)
         #expect(again.moments.values == values && again.labels == set.labels && again.channels == 2)
+        #expect(again.scale == [2, 3] && again.shift == [0.5] && again.origin == "a test")
+        #expect(again.classNames == set.classNames && again.classes == 3)
         #expect(again.mirroredMoments?.values == values.map { -$0 })
-        let means = try again.batch([5, 0], scale: 2)
+        let means = try again.batch([5, 0])
         #expect(means.shape == [2, 2, 2, 2])
-        #expect(means.values[8] == 2 * values[0])
-        let key: (Int) -> RandomKey = { RandomKey(seed: 1).stream($0) }
-        let drawn = try again.batch([5, 0], scale: 1, samples: true, key: key)
-        let single = try again.batch([0], scale: 1, samples: true, key: key)
+        #expect(means.values[8] == 2 * (values[0] - 0.5))
+        #expect(means.values[12] == 3 * (values[4] - 0.5))
+        let key: @Sendable (Int) -> RandomKey = { RandomKey(seed: 1).stream($0) }
+        let drawn = try again.batch([5, 0], samples: true, key: key)
+        let single = try again.batch([0], samples: true, key: key)
         #expect(try drawn.detachedRows(1..<2).values == single.values)
         #expect(removeFile(path))
     }
@@ -119,7 +124,7 @@ import USPTensor
         func draw(_ logVariance: Float) throws -> Float {
             let set = try LatentSet(
                 moments: Tensor([1, 2, 1, 1], [0, logVariance]), labels: [0], channels: 1)
-            return try set.batch([0], scale: 1, samples: true) { RandomKey(seed: 5).stream($0) }
+            return try set.batch([0], samples: true) { RandomKey(seed: 5).stream($0) }
                 .values[0]
         }
         let unit = try draw(0)
@@ -133,10 +138,10 @@ import USPTensor
             moments: Tensor([1, 1, 1, 1], [1]), mirroredMoments: Tensor([1, 1, 1, 1], [-1]),
             labels: [0], channels: 1)
         let mirrored = try (0..<400).count { seed in
-            try set.batch([0], scale: 1) { RandomKey(seed: UInt64(seed)).stream($0) }.values[0] < 0
+            try set.batch([0]) { RandomKey(seed: UInt64(seed)).stream($0) }.values[0] < 0
         }
         #expect(mirrored > 160 && mirrored < 240)
-        #expect(throws: USPError.self) { try set.batch([0], scale: 1, samples: true) }
+        #expect(throws: USPError.self) { try set.batch([0], samples: true) }
         let path = "/tmp/usp-means-\(UInt64.random(in: 0..<UInt64.max)).safetensors"
         let means = try LatentSet(
             moments: Tensor([1, 4, 1, 1], [1, 2, 3, 4]), labels: [0], channels: 4)
