@@ -126,16 +126,24 @@ extension TrainingData {
         at path: String, progress: (_ done: Int, _ all: Int) throws(USPError) -> Void = { _, _ in }
     ) throws(USPError) -> TrainingData {
         guard case .images(let images) = source else { return self }
-        if !FolderListing.isFile(path) {
-            _ = try AtomicFile(path)
-            try images.encoded(progress).save(path)
-        }
+        if !FolderListing.isFile(path) { try writeLatents(path, progress: progress) }
         let set = try LatentSet.load(path)
         try require(
             set.origin == images.origin, .format,
             "\(path): latents of \(set.origin.isEmpty ? "unknown images" : set.origin), expected "
                 + images.origin)
         return try TrainingData(.latents(set), options)
+    }
+
+    /// Encodes every image and writes the posteriors to a file, of which data can be made.
+    public func writeLatents(
+        _ path: String, progress: (_ done: Int, _ all: Int) throws(USPError) -> Void = { _, _ in }
+    ) throws(USPError) {
+        guard case .images(let images) = source else {
+            throw USPError(.argument, "\(path): the data is encoded already")
+        }
+        _ = try AtomicFile(path)
+        try images.encoded(progress).save(path)
     }
 
     /// The same data with every latent in memory.

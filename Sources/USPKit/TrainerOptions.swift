@@ -76,6 +76,7 @@ public struct TrainerOptions: Sendable {
             [
                 ("mask ratio", maskRatio != plain.maskRatio, ["MAE"]),
                 ("norm_pix_loss", normalizesPatches != plain.normalizesPatches, ["MAE"]),
+                ("add noise", addsNoise, ["MAE"]),
                 ("kl weight", divergenceWeight != plain.divergenceWeight, ["VAE"]),
                 ("reconstruction", reconstruction != plain.reconstruction, ["VAE"]),
                 ("label smoothing", labelSmoothing != plain.labelSmoothing, ["ViT"]),

@@ -18,7 +18,9 @@ struct USP: ParsableCommand {
         version: USPKit.version,
         subcommands: [
             DemoCommand.self, Inspect.self, Convert.self, Transfer.self,
-            Encode.self, Decode.self, Sample.self, Invert.self, Evaluate.self, Version.self,
+            Pretrain.self, Finetune.self, Train.self, Encode.self, Decode.self, Sample.self,
+            Invert.self, Evaluate.self,
+            Version.self,
         ])
 }
 
@@ -53,8 +55,8 @@ enum Tool {
     }
 }
 
-/// One line on standard error.
+/// One line on standard error, in place of a bar that stands there.
 func complain(_ message: String) {
-    let bytes = Array((message + "\n").utf8)
+    let bytes = Array(((isatty(2) == 1 ? "\r\u{1B}[K" : "") + message + "\n").utf8)
     _ = write(2, bytes, bytes.count)
 }

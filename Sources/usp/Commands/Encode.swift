@@ -1,4 +1,5 @@
-// `usp encode IMAGE... --vae VAE -o latents.safetensors` and `usp decode`: images and latents.
+// `usp encode IMAGE... --vae VAE -o latents.safetensors` and `usp decode`: images and latents; of a
+// folder a data set.
 
 import ArgumentParser
 import USPBase
@@ -12,9 +13,13 @@ struct Encode: ParsableCommand {
             Writes one array `latents` [B, C, h, w], normalised as the autoencoder's users expect \
             it (posterior mean, times its scale). Images are turned upright by their camera's note \
             of orientation (Exif), cut to a multiple of the factor and must come out equally large.
+
+            Of a folder with one subfolder for each class it writes what --cache of the commands \
+            that train does: the posterior's moments of both orientations, cut in the middle as ADM \
+            does, the labels, the scale and the names of the classes.
             """)
 
-    @Argument(help: "PNG or JPEG files.")
+    @Argument(help: "PNG or JPEG files, or one folder of them by class.")
     var images: [String]
 
     @Option(help: "The autoencoder.")
@@ -26,6 +31,9 @@ struct Encode: ParsableCommand {
     @Flag(help: "Do not follow notes of orientation, as the originals' training does not.")
     var asStored = false
 
+    @Option(help: "Side of the square that a folder's images are cut to.")
+    var size: Int?
+
     @Option(help: "Side of a tile in latent pixels, for large images; 0 takes the whole image.")
     var tile = 0
 
@@ -33,6 +41,32 @@ struct Encode: ParsableCommand {
     var exact = false
 
     func run() throws {
+        let isFolder = images.count == 1 && FolderListing.isFolder(images[0])
+        try require(
+            isFolder || size == nil, .argument, "--size has no part in encoding single images")
+        return isFolder ? try encodeFolder() : try encodeImages()
+    }
+
+    private func encodeFolder() throws {
+        try require(
+            output.hasSuffix(".safetensors"), .argument,
+            "\(output): a data set is written as .safetensors")
+        for (name, isGiven) in [("tile", tile != 0), ("as-stored", asStored)] where isGiven {
+            throw USPError(.argument, "--\(name) has no part in encoding a folder")
+        }
+        var loading = LoadOptions()
+        loading.exact = exact
+        var options = TrainingData.Options()
+        options.size = size ?? options.size
+        let data = try TrainingData(images: images[0], VAE.load(vae, loading), options)
+        Interrupt.listen()
+        try data.writeLatents(output, progress: encodingProgress("encode"))
+        print(
+            "\(output): \(grouped(data.count)) images of \(data.classes) classes, latents "
+                + "\(data.sampleShape)")
+    }
+
+    private func encodeImages() throws {
         let writer = try ArrayWriter(output)
         let model = try VAE.load(vae)
         var options = VAE.Options()

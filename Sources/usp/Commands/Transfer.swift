@@ -57,6 +57,13 @@ struct Transfer: ParsableCommand {
         help: "Norms with beta and gamma in a diffusion transformer's blocks.")
     var affine = true
 
+    @Option(
+        help: """
+            Where a diffusion transformer's gates start: 0 as published, 1 lets every block act \
+            from the first step.
+            """)
+    var gate: Float = 0
+
     @Flag(help: "Keep the source's GELU.")
     var keepGelu = false
 
@@ -123,7 +130,7 @@ struct Transfer: ParsableCommand {
         (options.keepsActivation, options.channelRule, options.depthRule) = (
             keepGelu, channelRule, depthRule
         )
-        (options.pool, options.head, options.block) = (pool, head, block)
+        (options.gateBias, options.pool, options.head, options.block) = (gate, pool, head, block)
         (options.timestep, options.table, options.heads) = (timestep, table, heads)
         return options
     }

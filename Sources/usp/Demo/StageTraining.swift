@@ -18,11 +18,11 @@ extension DemoFolder {
             try run.trainer.resume(state)
             losses = (results[curve: curve] ?? Curve()).upTo(run.step)
         }
-        var progress = Progress(title, total: steps, done: run.step)
         let every = max(1, steps / 200)
         var (sum, count) = (0.0, 0)
         var savedAt = seconds()
-        while run.step < steps {
+        let loop = TrainingLoop(title: title, steps: steps) { _ in seconds() - savedAt > 20 }
+        try loop.run(from: run.step) { () throws(USPError) in
             let report = try run.advance()
             sum += Double(report.loss)
             count += 1
@@ -31,20 +31,12 @@ extension DemoFolder {
                 (sum, count) = (0, 0)
             }
             try after(run.step)
-            progress.update(run.step, "loss \(decimal(Double(report.loss), 4))")
-            let stops = Interrupt.isRaised
-            if stops || run.step == steps || seconds() - savedAt > 20 {
-                results[curve: curve] = losses
-                try run.trainer.save(state)
-                try saveResults()
-                savedAt = seconds()
-            }
-            if stops {
-                throw USPError(
-                    .cancelled,
-                    "\(title): interrupted at step \(run.step); the same command goes on from there"
-                )
-            }
+            return (run.step, "loss \(decimal(Double(report.loss), 4))")
+        } save: { () throws(USPError) in
+            results[curve: curve] = losses
+            try run.trainer.save(state)
+            try saveResults()
+            savedAt = seconds()
         }
     }
 }

@@ -1,0 +1,159 @@
+// `usp train DATA --from init.safetensors -o sit.safetensors`: a DiT or SiT.
+
+import ArgumentParser
+import USPBase
+import USPKit
+import USPTensor
+
+struct Train: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Train a DiT or SiT from transferred weights, or from scratch.",
+        discussion: """
+            The recipe of DiT, SiT and USP, where no option says otherwise: latents drawn from the \
+            posterior of 256x256 images, cut in the middle as ADM does, and of their mirror images; \
+            AdamW (0.9, 0.999) at a constant rate of 1e-4, no weight decay, batch 256, 1400 epochs, \
+            a tenth of the labels dropped, a moving average of decay 0.9999. A SiT learns the \
+            velocity on the straight path at uniform times, a DiT the noise and its variance over \
+            1000 linear steps. Images are cut to what a model of --from takes. With --cache the \
+            latents are the same, but each image is encoded only once.
+
+            OUT has the averaged weights, which are the ones to sample from. Beside it stand \
+            OUT-state.safetensors, with the weights as trained, and OUT-log.jsonl. An interrupted \
+            run has saved both; the same command goes on to the same bits, with --steps or --epochs \
+            for longer.
+            """)
+
+    @OptionGroup var data: DataArguments
+    @OptionGroup(title: "Run") var training: RunArguments
+    @OptionGroup(title: "Model") var start: StartArguments
+
+    @Option(help: "DiT or SiT, where the file does not tell.")
+    var family: String?
+
+    @Option(help: "Decay of the moving average; 0 keeps none.")
+    var ema: Float = 0.9999
+
+    @Flag(help: "Let the decay grow with the steps n, (1 + n)/(10 + n) at most: for short runs.")
+    var emaWarmup = false
+
+    @Option(help: "Share of the labels that become the null class, for guidance.")
+    var labelDropout: Float = 0.1
+
+    @Option(help: "DiT's noise schedule: linear (default), cosine.")
+    var schedule: String?
+
+    @Option(help: "SiT's path: Linear (default), GVP, VP.")
+    var path: String?
+
+    @Option(
+        help: "What is learned: DiT epsilon (default), x0; SiT velocity (default), score, noise.")
+    var prediction: String?
+
+    @Option(help: "Weight of SiT's loss over time: none (default), velocity, likelihood.")
+    var lossWeight: String?
+
+    func validate() throws {
+        if start.from == nil && start.model == nil {
+            throw ValidationError("give --from FILE, or --model NAME for a fresh one")
+        }
+    }
+
+    func run() throws {
+        ThreadPool.shared.threads = training.threads
+        Interrupt.listen()
+        let files = try RunFiles(training.output)
+        let loaded = try start.from.map { path throws(USPError) in try load(path) }
+        let data = try open(loaded)
+        let model = try loaded ?? fresh(data)
+        try check(data, model)
+        var options = TrainerOptions()
+        let published = Recipe(batch: 256, epochs: 1400, lr: 1e-4, isConstant: true)
+        let length = try training.schedule(published, data, &options)
+        (options.averageDecay, options.averageWarmsUp) = (ema, emaWarmup)
+        options.labelDropout = labelDropout
+        try setProcess(&options, model)
+        let session = TrainingSession(
+            command: "train", trainer: try Trainer(model, options), data: data, length: length,
+            files: files, run: training,
+            recipe: runRecord(of: data, model, length, options, own(model)),
+            notes: data.notes, averaged: ema > 0)
+        try session.train()
+        print(
+            "\(training.output): \(model.family), \(grouped(model.weights.count)) parameters, "
+                + "\(grouped(length.steps)) steps")
+    }
+
+    private func load(_ path: String) throws(USPError) -> DiT {
+        var loading = LoadOptions()
+        (loading.family, loading.heads) = (family, start.heads)
+        return try DiT.load(path, loading)
+    }
+
+    private func open(_ model: DiT?) throws(USPError) -> TrainingData {
+        var options = TrainingData.Options()
+        (options.augmentation, options.samples) = ("generation", true)
+        options.seed = training.seed
+        let data = try self.data.source(training.compute()).open(options) { factor in
+            model.map { $0.inputShape(batch: 1)[2] * factor } ?? 256
+        }
+        try data.requireLabels(self.data.data)
+        return data
+    }
+
+    private func fresh(_ data: TrainingData) throws(USPError) -> DiT {
+        var sizes = try DiT.Configuration(named: start.model ?? "")
+        sizes.patch = start.patch ?? sizes.patch
+        sizes.width = start.width ?? sizes.width
+        sizes.depth = start.depth ?? sizes.depth
+        sizes.heads = start.heads ?? sizes.heads
+        (sizes.channels, sizes.classes) = (data.sampleShape[0], data.classes)
+        (sizes.gridHeight, sizes.gridWidth) = try tokenGrid(data.sampleShape, patch: sizes.patch)
+        return try DiT(sizes, seed: training.seed)
+    }
+
+    private func check(_ data: TrainingData, _ model: DiT) throws(USPError) {
+        let place = start.from ?? "the model"
+        try expectSamples(data, model, place)
+        try require(
+            data.classes <= model.classes, .shape,
+            "\(place): has \(model.classes) classes, \(self.data.data) has \(data.classes); "
+                + "transfer with --classes \(data.classes)")
+        try require(
+            model.nullClass != nil || labelDropout == 0, .argument,
+            "\(place): has no null class; give --label-dropout 0")
+    }
+
+    private func setProcess(
+        _ options: inout TrainerOptions, _ model: DiT
+    ) throws(USPError) {
+        let isFlow = model.family == "SiT"
+        for (name, value, hasPart) in [
+            ("schedule", schedule, !isFlow), ("path", path, isFlow),
+            ("loss-weight", lossWeight, isFlow),
+        ] where value != nil && !hasPart {
+            throw USPError(.argument, "--\(name) has no part in a \(model.family)")
+        }
+        if isFlow {
+            var process = Transport.Options()
+            process.path = path ?? process.path
+            process.prediction = prediction ?? process.prediction
+            process.lossWeight = lossWeight ?? process.lossWeight
+            options.transport = try Transport(process)
+        } else {
+            var process = Diffusion.Options()
+            process.schedule = schedule ?? process.schedule
+            process.prediction = prediction ?? process.prediction
+            if !model.configuration.learnsSigma { process.variance = "fixed-large" }
+            options.diffusion = try Diffusion(process)
+        }
+    }
+
+    private func own(_ model: DiT) -> [(name: String, value: String)] {
+        let usual = "usual"
+        return [
+            ("ema", "\(ema)"), ("ema-warmup", "\(emaWarmup)"), ("label-dropout", "\(labelDropout)"),
+            ("schedule", schedule ?? usual), ("path", path ?? usual),
+            ("prediction", prediction ?? usual), ("loss-weight", lossWeight ?? usual),
+        ]
+    }
+}

@@ -1,0 +1,279 @@
+// What commands that train ask: the data, the run, the sizes of a fresh model.
+
+import ArgumentParser
+import USPBase
+import USPFiles
+import USPKit
+import USPTensor
+
+/// The data set.
+struct DataArguments: ParsableArguments {
+    @Argument(
+        help: """
+            A folder of PNG and JPEG images with one subfolder for each class; or latents: a file \
+            of encode, or a folder of the original's npz files.
+            """)
+    var data: String
+
+    @Option(help: "The autoencoder that images go through.")
+    var vae: String?
+
+    @Option(
+        help: """
+            Encode images once, cut in the middle, and keep the posterior of both orientations in \
+            this file (or take it from there). Without it every step cuts and encodes anew, with \
+            random crop and flip as the original.
+            """)
+    var cache: String?
+
+    @Option(help: "Side of the square that images are cut to.")
+    var size: Int?
+
+    /// With the autoencoder loaded; what is kept is encoded in f32.
+    func source(_ compute: DType) throws(USPError) -> DataSource {
+        let model = try vae.map { path throws(USPError) in
+            var options = LoadOptions()
+            options.compute = cache == nil ? compute : .float32
+            return try VAE.load(path, options)
+        }
+        return DataSource(arguments: self, vae: model)
+    }
+
+    /// Of validation images.
+    var validationCache: String? {
+        cache.map { "\(ImageFiles.withoutEnding($0))-val.safetensors" }
+    }
+}
+
+/// Data sets through one autoencoder.
+struct DataSource {
+    let arguments: DataArguments
+    let vae: VAE?
+
+    /// The command's data set.
+    ///
+    /// - size: of images unless the command says it, from the autoencoder's factor
+    func open(
+        _ options: TrainingData.Options, size: (_ factor: Int) -> Int
+    ) throws(USPError) -> TrainingData {
+        try open(arguments.data, options, cache: arguments.cache, size: size)
+    }
+
+    /// Another one.
+    func open(
+        _ path: String, _ options: TrainingData.Options, cache: String?,
+        size: (_ factor: Int) -> Int
+    ) throws(USPError) -> TrainingData {
+        var options = options
+        options.size = arguments.size ?? size(vae?.factor ?? 1)
+        let data = try TrainingData(path, vae, options)
+        guard let cache else { return data }
+        try require(
+            !data.isEncoded, .argument, "--cache has no part in latents, which \(path) has")
+        return try data.cached(at: cache, progress: encodingProgress("encode"))
+    }
+}
+
+/// Shows how many images are done, and ends the work between two when interrupted.
+func encodingProgress(_ title: String) -> (_ done: Int, _ all: Int) throws(USPError) -> Void {
+    var progress: Progress?
+    return { done, all throws(USPError) in
+        try Interrupt.check()
+        if progress == nil { progress = Progress(title, total: all, unit: "images") }
+        progress?.update(done)
+    }
+}
+
+extension TrainingData {
+    /// - Throws: `.argument` unless every sample has a label
+    func requireLabels(_ path: String) throws(USPError) {
+        try require(
+            classes > 0, .argument,
+            "\(path): no labels, which a folder with one subfolder for each class has, and what "
+                + "encode makes of one")
+    }
+
+    /// The classes, for messages.
+    var classText: String {
+        classNames.isEmpty
+            ? "0 to \(classes - 1)"
+            : classNames.prefix(12).joined(separator: ", ") + (classes > 12 ? ", …" : "")
+    }
+
+    /// What a model's file keeps of the data.
+    var notes: [(key: String, value: String)] {
+        classNames.isEmpty
+            ? []
+            : [(key: "usp.class_names", value: JSON.array(classNames.map(JSON.string)).compact)]
+    }
+}
+
+/// The run: its length, its rate, its files.
+struct RunArguments: ParsableArguments {
+    @Option(name: [.short, .long], help: "The model to write, .safetensors or .pt.")
+    var output: String
+
+    @Option(help: "Passes over the data.")
+    var epochs: Double?
+
+    @Option(help: "Steps, in place of passes.")
+    var steps: Int?
+
+    @Option(help: "Images a step.")
+    var batch: Int?
+
+    @Option(help: "Parts that a batch is cut into, to save memory; gradients are averaged.")
+    var accumulation = 1
+
+    @Option(help: "Peak learning rate for a batch of 256; it grows with the batch.")
+    var blr: Float?
+
+    @Option(help: "Peak learning rate itself.")
+    var lr: Float?
+
+    @Option(help: "Where the rate's half cosine ends.")
+    var minLr: Float?
+
+    @Option(help: "Passes of linear warm-up.")
+    var warmupEpochs: Double?
+
+    @Option(help: "Of matrices.")
+    var weightDecay: Float?
+
+    @Option(help: "Largest norm of all gradients together; 0 does not clip.")
+    var clip: Float = 0
+
+    @Option(help: "Seed of everything random.")
+    var seed: UInt64 = 0
+
+    @Option(help: "Inputs of products: f32, or bf16 with f32 sums and f32 weights.")
+    var dtype = "f32"
+
+    @Option(help: "What a step computes again instead of keeping it: nothing, hidden, blocks.")
+    var recompute = "nothing"
+
+    @Option(help: "Save model and state every so many steps, every ten minutes, and at the end.")
+    var saveEvery = 500
+
+    @Option(help: "A line of the log every so many steps.")
+    var logEvery = 10
+
+    @Flag(help: "Start anew, whatever an earlier run has left.")
+    var restart = false
+
+    @Option(help: "Threads; 0 means every processor.")
+    var threads = 0
+
+    func validate() throws {
+        let atLeastOne = [
+            ("steps", steps), ("batch", batch), ("accumulation", accumulation),
+            ("save-every", saveEvery), ("log-every", logEvery),
+        ]
+        for (name, value) in atLeastOne where (value ?? 1) < 1 {
+            throw ValidationError("--\(name): \(value ?? 0), expected 1 or more")
+        }
+        for (name, value) in [("epochs", epochs), ("warmup-epochs", warmupEpochs)] {
+            let value = value ?? 1
+            guard value.isFinite, value >= 0, value < 1e9 else {
+                throw ValidationError("--\(name): \(value), expected 0 or more")
+            }
+        }
+        if steps != nil && epochs != nil {
+            throw ValidationError("--steps and --epochs exclude each other")
+        }
+        if lr != nil && blr != nil {
+            throw ValidationError("--lr and --blr exclude each other")
+        }
+        if threads < 0 { throw ValidationError("--threads: expected 0 or more, got \(threads)") }
+    }
+
+    func compute() throws(USPError) -> DType {
+        switch dtype.lowercased() {
+        case "f32": .float32
+        case "bf16": .bfloat16
+        default: throw unknownName(dtype, what: "dtype", known: ["f32", "bf16"])
+        }
+    }
+
+    /// Everything that the run's options decide, over a recipe's own values.
+    func schedule(
+        _ recipe: Recipe, _ data: TrainingData, _ options: inout TrainerOptions
+    ) throws(USPError) -> RunLength {
+        let batch = batch ?? recipe.batch
+        try require(
+            batch <= data.count, .argument,
+            "--batch \(batch): there are \(data.count) samples")
+        let epoch = data.stepsPerEpoch(batch: batch)
+        let wanted = steps ?? Int((epochs ?? recipe.epochs) * Double(epoch))
+        let length = RunLength(batch: batch, steps: wanted, stepsPerEpoch: epoch)
+        let scaled = (blr ?? recipe.blr) * Float(batch) / 256
+        options.rate = lr ?? (blr == nil ? recipe.lr ?? scaled : scaled)
+        options.minimumRate = minLr ?? recipe.minLr
+        options.warmup =
+            warmupEpochs.map { Int($0 * Double(epoch)) }
+            ?? Int(recipe.warmup * Double(length.steps))
+        options.steps = recipe.isConstant ? 0 : length.steps
+        options.weightDecay = weightDecay ?? recipe.weightDecay
+        options.clipNorm = clip
+        options.accumulation = accumulation
+        options.seed = seed
+        options.compute = try compute()
+        guard let recomputation = Recomputation.allCases.first(where: { "\($0)" == recompute })
+        else {
+            throw unknownName(
+                recompute, what: "recompute", known: Recomputation.allCases.map { "\($0)" })
+        }
+        options.recomputes = recomputation
+        return length
+    }
+}
+
+/// Where a model starts: a file, or a published size, or sizes of one's own.
+struct StartArguments: ParsableArguments {
+    @Option(help: "Start from this file.")
+    var from: String?
+
+    @Option(help: "Start fresh, with the sizes of this published name.")
+    var model: String?
+
+    @Option(help: "A fresh model's patch, in latent pixels.")
+    var patch: Int?
+
+    @Option(help: "A fresh model's width.")
+    var width: Int?
+
+    @Option(help: "A fresh model's blocks.")
+    var depth: Int?
+
+    @Option(help: "Attention heads: a fresh model's, or the file's where it does not tell.")
+    var heads: Int?
+
+    func validate() throws {
+        if from != nil && (model ?? "") != "" {
+            throw ValidationError("--from and --model exclude each other")
+        }
+        if from != nil && (patch ?? width ?? depth) != nil {
+            throw ValidationError("--from FILE has its own --patch, --width and --depth")
+        }
+    }
+
+    /// The options' sizes and the data's channels and grid.
+    func apply(to encoder: inout EncoderConfiguration, _ sample: Shape) throws(USPError) {
+        encoder.patch = patch ?? encoder.patch
+        encoder.width = width ?? encoder.width
+        encoder.depth = depth ?? encoder.depth
+        encoder.heads = heads ?? encoder.heads
+        encoder.channels = sample[0]
+        (encoder.gridHeight, encoder.gridWidth) = try tokenGrid(sample, patch: encoder.patch)
+    }
+}
+
+/// The tokens of a sample `[C, h, w]`.
+///
+/// - Throws: `.shape` for a patch that does not divide it
+func tokenGrid(_ sample: Shape, patch: Int) throws(USPError) -> (height: Int, width: Int) {
+    try require(
+        patch > 0 && sample[1] % patch == 0 && sample[2] % patch == 0, .shape,
+        "patch \(patch): does not divide latents of \(sample[1]) x \(sample[2])")
+    return (sample[1] / patch, sample[2] / patch)
+}

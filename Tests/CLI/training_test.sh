@@ -1,0 +1,154 @@
+# pretrain: small models on small pictures, to the end, interrupted, and refused.
+
+vae="$golden/models/vae_params.safetensors"
+photos="$work/photos"
+mkdir -p "$photos/cat/young" "$photos/dog" "$work/none/cat"
+for image in 0 1 2; do cp "$work/s-000$image.png" "$photos/cat/young/$image.png"; done
+for image in 3 4; do cp "$work/s-000$image.png" "$photos/dog/$image.PNG"; done
+on_photos="$photos --vae $vae --batch 4 --threads 1"
+small="--width 32 --depth 2 --heads 2 --patch 2"
+decoder="--decoder-width 16 --decoder-depth 1 --decoder-heads 2"
+
+# interrupts COMMAND...: SIGINT when the log has its third line; 130 and the word.
+interrupts() {
+    "$tool" "$@" -o "$work/cut.safetensors" --log-every 1 >"$work/said" 2>&1 &
+    process=$!
+    waited=0
+    while [ "$(wc -l 2>/dev/null <"$work/cut-log.jsonl" || echo 0)" -lt 3 ] &&
+        [ $waited -lt 600 ]; do
+        sleep 0.05
+        waited=$((waited + 1))
+    done
+    kill -INT $process 2>/dev/null || true
+    code=0
+    wait $process || code=$?
+    checks=$((checks + 1))
+    if [ $code -ne 130 ] || ! grep -q 'the same command goes on' "$work/said"; then
+        failures=$((failures + 1))
+        echo "FAILED: SIGINT to usp $* ended with $code"
+        sed 's/^/  | /' "$work/said"
+    fi
+}
+
+# continues STEPS COMMAND...: a run that is interrupted ends with the bytes of one that is not.
+continues() {
+    steps=$1
+    shift
+    rm -f "$work"/cut* "$work"/whole*
+    expect 0 "$steps steps" "$@" -o "$work/whole.safetensors" --log-every 1
+    interrupts "$@"
+    expect 0 'going on at step .* to the same bits' "$@" -o "$work/cut.safetensors" --log-every 1
+    same "$work/whole.safetensors" "$work/cut.safetensors"
+    same "$work/whole-state.safetensors" "$work/cut-state.safetensors"
+    for run in whole cut; do
+        sed 's/,"images_per_second.*//' "$work/$run-log.jsonl" >"$work/$run-losses"
+    done
+    same "$work/whole-losses" "$work/cut-losses"
+    expect 0 "all $steps steps are done already" "$@" -o "$work/cut.safetensors" --log-every 1
+}
+
+pretrain="pretrain $on_photos --size 32 $small $decoder"
+continues 60 $pretrain --steps 60
+holds "$work/cut-log.jsonl" '"step":60,"epoch":60.0,"loss":'
+holds "$work/cut-log.jsonl" '"command":"pretrain".*"batch":"4"'
+expect 0 'usp.decoder_heads: 2' inspect "$work/cut.safetensors" --summary
+expect 0 'come from' transfer "$work/cut.safetensors" --to SiT --classes 2 -o "$work/t.safetensors"
+expect 1 'earlier run with batch 4, now 2; give the same options' $pretrain --steps 60 --batch 2 \
+    -o "$work/cut.safetensors"
+expect 0 '3 steps' $pretrain --steps 3 --restart -o "$work/cut.safetensors"
+
+cp "$work/whole.safetensors" "$work/pretrained.safetensors"
+
+# Latents: once encoded and kept, or from a file; PyTorch's format; memory saved; bf16.
+expect 0 '2 steps' $pretrain --epochs 2 --cache "$work/cache.safetensors" --accumulation 2 \
+    --recompute blocks --dtype bf16 --add-noise --no-norm-pix-loss -o "$work/c.pt"
+expect 0 'moments_flip *f32 *5 x 8 x 8 x 8' inspect "$work/cache.safetensors"
+expect 0 '2 steps' pretrain "$work/cache.safetensors" --batch 5 --steps 2 $small $decoder \
+    -o "$work/d.safetensors"
+expect 0 '2 steps' pretrain "$work/latents.safetensors" --batch 2 --steps 2 $small $decoder \
+    -o "$work/e.safetensors"
+expect 0 '2 steps' pretrain "$work/cache.safetensors" --batch 5 --steps 2 \
+    --from "$work/d.safetensors" -o "$work/e.safetensors" --restart
+expect 1 'latents of 5 images .* 32 pixels, .* expected .* 48 pixels' $pretrain --size 48 \
+    --cache "$work/cache.safetensors" -o "$work/f.safetensors"
+
+expect 0 '5 images of 2 classes, latents \[4, 8, 8\]' encode "$photos" --vae "$vae" --size 32 \
+    -o "$work/set.safetensors"
+same "$work/cache.safetensors" "$work/set.safetensors"
+expect 1 'size has no part' encode "$photos/dog/3.PNG" --vae "$vae" --size 32 -o "$work/l.npz"
+expect 1 'written as .safetensors' encode "$photos" --vae "$vae" --size 32 -o "$work/l.npz"
+
+# What cannot be.
+expect 1 'none: no PNG or JPEG' pretrain "$work/none" --vae "$vae" -o "$work/f.safetensors"
+expect 1 'nowhere' pretrain "$work/nowhere" --vae "$vae" -o "$work/f.safetensors"
+expect 1 '5 images, which need an autoencoder' pretrain "$photos" -o "$work/f.safetensors"
+expect 1 'multiple of 4' $pretrain --size 30 -o "$work/f.safetensors"
+expect 1 'patch 3: does not divide latents of 8 x 8' $pretrain --patch 3 -o "$work/f.safetensors"
+expect 1 'batch 6: there are 5 samples' $pretrain --batch 6 -o "$work/f.safetensors"
+expect 1 'known are .safetensors' $pretrain -o "$work/f.npz"
+expect 1 'cannot write' $pretrain -o "$work/no/f.safetensors"
+expect 1 'unknown model MAE-Q/2; did you mean' $pretrain --model MAE-Q/2 -o "$work/f.safetensors"
+expect 1 'takes latents of 4 channels, the data.s have 16' pretrain "$photos" \
+    --vae "$golden/models/vae_both_attention_params.safetensors" --size 32 --batch 2 \
+    --from "$work/cut.safetensors" -o "$work/f.safetensors"
+expect 1 'takes latents \[4, 8, 8\], the data.s are \[4, 4, 4\]; --size' pretrain $on_photos \
+    --size 16 --from "$work/cut.safetensors" -o "$work/f.safetensors"
+expect 2 'steps and --epochs exclude' $pretrain --steps 1 --epochs 1 -o "$work/f.safetensors"
+expect 1 'training step .*: the loss is' $pretrain --lr 1e30 --warmup-epochs 0 \
+    -o "$work/f.safetensors"
+absent "$work/f.safetensors"
+printf 'P' >"$photos/dog/5.png"
+expect 1 'dog/5.png: neither a PNG nor a JPEG' $pretrain --batch 6 --steps 1 \
+    -o "$work/f.safetensors"
+rm "$photos/dog/5.png"
+checks=$((checks + 1))
+(trap '' XFSZ; ulimit -f 100; exec "$tool" $pretrain --steps 1 -o "$work/f.safetensors") \
+    >"$work/said" 2>&1 && code=0 || code=$?
+if [ $code -ne 1 ] || ! grep -q 'f-state.safetensors: cannot write: File too large' "$work/said" ||
+    [ -e "$work/f-state.safetensors" ]; then
+    failures=$((failures + 1))
+    echo "FAILED: a full disk ended with $code"
+    sed 's/^/  | /' "$work/said"
+fi
+
+# finetune: the whole network and a probe, with the accuracy on other pictures.
+mkdir -p "$work/split/train" "$work/split/val" "$work/other/cat" "$work/other/dog" "$work/others/cat" "$work/others/dog" "$work/others/eel"
+for kind in other/cat other/dog others/cat others/dog others/eel; do
+    cp "$work/s-0001.png" "$work/s-0002.png" "$work/$kind"
+done
+cp -r "$photos" "$work/split/train"
+cp -r "$photos" "$work/split/val"
+finetune="finetune $on_photos --from $work/pretrained.safetensors --val $work/other"
+continues 40 $finetune --steps 40
+holds "$work/cut-log.jsonl" '"step":40,"epoch":40.0,"top1":'
+expect 0 'grid 4x4, class token yes, classes 2' inspect "$work/cut.safetensors" --summary
+expect 0 'usp.class_names: \["cat","dog"\]' inspect "$work/cut.safetensors" --summary
+expect 0 '3 steps, top1 ' $finetune --probe --steps 3 -o "$work/g.safetensors"
+expect 0 'head.0.running_mean' inspect "$work/g.safetensors"
+expect 0 '3 steps, top1 ' $finetune --probe --steps 3 --cache "$work/cache.safetensors" \
+    -o "$work/g.safetensors" --restart
+expect 0 '3 steps, top1 ' finetune "$work/cache.safetensors" --from "$work/pretrained.safetensors" \
+    --batch 5 --steps 3 --val "$work/cache-val.safetensors" -o "$work/h.safetensors"
+expect 0 '1 steps' finetune $on_photos --size 48 --from "$work/pretrained.safetensors" --pool token \
+    --steps 1 -o "$work/k.pt"
+expect 0 '1 steps' finetune $on_photos --size 32 --model ViT-S/2 $small --steps 1 -o "$work/i.pt"
+expect 1 'others: classes cat, dog, eel; .*photos has cat, dog' finetune $on_photos --from "$work/pretrained.safetensors" \
+    --val "$work/others" -o "$work/j.safetensors"
+expect 2 'have no part in a probe' $finetune --probe --drop-path 0 -o "$work/j.safetensors"
+expect 1 'cache has no part in latents' finetune "$work/cache.safetensors" --batch 2 \
+    --from "$work/pretrained.safetensors" --cache "$work/x.safetensors" -o "$work/j.safetensors"
+expect 1 'no labels' finetune "$work/latents.safetensors" --from "$work/pretrained.safetensors" \
+    -o "$work/j.safetensors"
+expect 2 'give --from FILE' finetune $on_photos -o "$work/j.safetensors"
+expect 1 'found train and val; give' finetune "$work/split" --vae "$vae" \
+    --from "$work/pretrained.safetensors" -o "$work/j.safetensors"
+absent "$work/j.safetensors"
+
+# train: from transferred weights, and fresh; the average is what is written.
+for family in SiT DiT; do
+    expect 0 'come from' transfer "$work/pretrained.safetensors" --to $family --classes 2 \
+        -o "$work/init.safetensors"
+    continues 30 train $on_photos --from "$work/init.safetensors" --steps 30 --ema 0.9 --ema-warmup
+    expect 0 '2 images' sample "$work/cut.safetensors" --vae "$vae" --classes 0,1 --steps 4 \
+        -o "$work/drawn.png"
+done
