@@ -42,6 +42,7 @@ INLINE void forward_bf16_of(const int activation, const uint16_t *x, uint16_t *y
     case USPI_ACT_GELU_ERF: function(USPI_ACT_GELU_ERF, __VA_ARGS__); break;                      \
     case USPI_ACT_GELU_TANH: function(USPI_ACT_GELU_TANH, __VA_ARGS__); break;                    \
     case USPI_ACT_SILU: function(USPI_ACT_SILU, __VA_ARGS__); break;                              \
+    case USPI_ACT_RELU: function(USPI_ACT_RELU, __VA_ARGS__); break;                              \
     default: function(USPI_ACT_NONE, __VA_ARGS__);                                                \
     }
 

@@ -9,6 +9,11 @@ USPI_DISPATCH(
     })
 
 USPI_DISPATCH(
+    void, uspi_maximum, (float *restrict y, const float *restrict x, ptrdiff_t n), (y, x, n), {
+        for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] > y[i] ? x[i] : y[i];
+    })
+
+USPI_DISPATCH(
     void, uspi_sum_rows,
     (const float *restrict x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, float *restrict y,
      int32_t accumulate),

@@ -125,6 +125,7 @@ INLINE void finish_apart(const uspi_gemm *g, int64_t i, int rows, const int apar
         finish_rows(g, USPI_ACT_GELU_TANH, i, rows, apart, j, columns, tile);
         break;
     case USPI_ACT_SILU: finish_rows(g, USPI_ACT_SILU, i, rows, apart, j, columns, tile); break;
+    case USPI_ACT_RELU: finish_rows(g, USPI_ACT_RELU, i, rows, apart, j, columns, tile); break;
     default: finish_rows(g, USPI_ACT_NONE, i, rows, apart, j, columns, tile);
     }
 }

@@ -106,6 +106,9 @@ INLINE vf gelu_tanh_argument(vf x) {
     return x * (1.5957691216057308f + 0.07135481282754566f * (x * x));
 }
 
+/* max(x, 0); NaN stays. */
+INLINE vf vector_relu(vf x) { return x < 0.0f ? (vf)0.0f : x; }
+
 INLINE vf vector_activation(const int activation, vf x) {
     switch (activation) {
     case USPI_ACT_GELU_ERF: {
@@ -115,6 +118,7 @@ INLINE vf vector_activation(const int activation, vf x) {
     case USPI_ACT_GELU_TANH:
         return sigmoid_product(x, x * (-2.302208198f - 0.1029432346f * (x * x)));
     case USPI_ACT_SILU: return sigmoid_product(x, x * -1.44269504088896341f);
+    case USPI_ACT_RELU: return vector_relu(x);
     default: return x;
     }
 }
@@ -155,6 +159,7 @@ INLINE vf vector_activation_bf16(const int activation, vf x) {
     case USPI_ACT_GELU_TANH:
         return quick_sigmoid_product(x, x * (-2.302208198f - 0.1029432346f * square));
     case USPI_ACT_SILU: return quick_sigmoid_product(x, x * -1.44269504088896341f);
+    case USPI_ACT_RELU: return vector_relu(x);
     default: return x;
     }
 #else
@@ -188,6 +193,7 @@ INLINE vf vector_activation_slope(const int activation, vf x) {
         const vf s = logistic(x, &rest);
         return s + x * rest;
     }
+    case USPI_ACT_RELU: return x > 0.0f ? (vf)1.0f : (vf)0.0f;
     default: return (vf)1.0f;
     }
 }

@@ -152,16 +152,14 @@ INLINE void finish_tile(const uspi_winograd *w, const float *m, ptrdiff_t image,
         vf values[4];
         from_points(half[k], values);
         for (int i = 0; i < 4 && x + i < w->out_width; i++) {
-            const ptrdiff_t at =
-                ((image * w->out_height + y + k) * w->out_width + x + i) * w->outputs + o;
+            const ptrdiff_t pixel = (image * w->out_height + y + k) * w->out_width + x + i;
+            const float *residual = w->residual ? w->residual + pixel * w->outputs + o : NULL;
+            float *out = w->y + pixel * w->y_row + o;
             vf value = values[i] + bias;
-            if (whole) {
-                if (w->residual) value += load(w->residual + at);
-                store(w->y + at, value);
-            } else {
-                if (w->residual) value += load_some(w->residual + at, count);
-                store_some(w->y + at, value, count);
-            }
+            if (residual) value += whole ? load(residual) : load_some(residual, count);
+            if (w->relu) value = vector_relu(value);
+            if (whole) store(out, value);
+            else store_some(out, value, count);
         }
     }
 }

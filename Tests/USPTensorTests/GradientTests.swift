@@ -20,7 +20,7 @@ struct GradientCase: Sendable, CustomTestStringConvertible {
     }
 
     static let linear: [GradientCase] =
-        [Activation.none, .geluErf, .geluTanh, .silu].map { activation in
+        Activation.allCases.map { activation in
             GradientCase("linear \(activation)", [[3, 5], [4, 5], [4]]) {
                 v, context throws(USPError) in
                 try context.linear(v[0], v[1], v[2], LinearOptions(activation: activation))

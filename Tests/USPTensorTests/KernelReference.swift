@@ -34,6 +34,7 @@ func activated(_ activation: uspi_activation, _ x: Double) -> Double {
     case USPI_ACT_GELU_TANH:
         x * 0.5 * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
     case USPI_ACT_SILU: x / (1 + exp(-x))
+    case USPI_ACT_RELU: max(x, 0)
     default: x
     }
 }

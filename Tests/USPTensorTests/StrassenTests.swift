@@ -121,6 +121,7 @@ private struct SharedLayer {
         case .geluErf: USPI_ACT_GELU_ERF
         case .geluTanh: USPI_ACT_GELU_TANH
         case .silu: USPI_ACT_SILU
+        case .relu: USPI_ACT_RELU
         }
     }
 

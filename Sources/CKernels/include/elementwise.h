@@ -5,6 +5,9 @@
 #include <stdint.h>
 
 /* y[i] += x[i] */
+/* y = max(x, y) */
+void uspi_maximum(float *y, const float *x, ptrdiff_t n);
+
 void uspi_add(float *y, const float *x, ptrdiff_t n);
 
 /* y[j] (+)= sum over rows of x[i * stride + j], in row order */

@@ -26,8 +26,10 @@ typedef struct uspi_winograd {
     float *y;                       /* [images, out_height, out_width, outputs] (read by the
                                        adjoint) */
     ptrdiff_t out_height, out_width, outputs;
+    ptrdiff_t y_row;                /* elements from one pixel of y to the next, to be written */
     const float *bias;              /* [outputs] or NULL */
-    const float *residual;          /* like y, or NULL */
+    const float *residual;          /* contiguous, or NULL */
+    int32_t relu;                   /* y is max(.., 0) of all this */
     const float *kernels;           /* of step 0 */
     ptrdiff_t kernel_row;
     /* the chunk */

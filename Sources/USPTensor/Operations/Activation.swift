@@ -9,6 +9,7 @@ package enum Activation: String, Sendable, CaseIterable {
     case geluErf
     case geluTanh
     case silu
+    case relu
 
     var kernel: Int32 {
         switch self {
@@ -16,6 +17,7 @@ package enum Activation: String, Sendable, CaseIterable {
         case .geluErf: Int32(USPI_ACT_GELU_ERF.rawValue)
         case .geluTanh: Int32(USPI_ACT_GELU_TANH.rawValue)
         case .silu: Int32(USPI_ACT_SILU.rawValue)
+        case .relu: Int32(USPI_ACT_RELU.rawValue)
         }
     }
 }

@@ -111,13 +111,13 @@ private struct ConvolutionCall {
         let y = if let target { target } else { try Tensor(shape.result) }
         if let winograd {
             try winogradConvolution(
-                winograd, x, norm: normMaps, weight: weight, bias: bias, residual: residual, into: y
-            )
+                winograd, x, norm: normMaps, weight: weight, bias: bias, residual: residual,
+                into: ImageChannels(y))
             return y
         }
         for pass in shape.forward {
             let matrix = try pass.matrix(weight, compute: compute)
-            try pass.run(x, matrix, into: y, bias: bias, residual: residual, accumulates: false)
+            try pass.run(x, matrix, into: ImageChannels(y), bias: bias, residual: residual)
         }
         return y
     }
@@ -150,13 +150,14 @@ private struct ConvolutionCall {
         if !context.exact, let reversed = WinogradShape(inputGradient: shape) {
             let before = target.accumulates ? target.tensor : nil
             try winogradConvolution(
-                reversed, gradient, weight: weight, residual: before, into: target.tensor)
+                reversed, gradient, weight: weight, residual: before,
+                into: ImageChannels(target.tensor))
             return
         }
         for pass in shape.inputGradient {
             let matrix = try pass.matrix(weight, compute: compute)
             try pass.run(
-                gradient, matrix, into: target.tensor, bias: nil, residual: nil,
+                gradient, matrix, into: ImageChannels(target.tensor),
                 accumulates: target.accumulates)
         }
     }

@@ -73,14 +73,15 @@ struct ConvolutionPass {
     }
 
     /// Images of `result` (+)= the pass. Rows are cut freely, sums are never cut.
+    /// - y: whole pixels where the pass writes only some of them (`step` > 1)
     /// - Complexity: 2·m·k·N flops, and k elements gathered for each of the m windows.
     func run(
-        _ images: Tensor, _ matrix: PackedMatrix, into y: Tensor, bias: Tensor?, residual: Tensor?,
-        accumulates: Bool
+        _ images: Tensor, _ matrix: PackedMatrix, into y: ImageChannels, bias: Tensor? = nil,
+        residual: Tensor? = nil, activation: Activation = .none, accumulates: Bool = false
     ) throws(USPError) {
         let n = result.channels
         if m == 0 { return }
-        if k == 0 { return try fillUnreached(y, accumulates: accumulates) }
+        if k == 0 { return try fillUnreached(y.tensor, accumulates: accumulates) }
         let block = PassBlock(m: m, k: k, n: n)
         let gathered = block.rows * k * images.dtype.size
         let direct = step == 1
@@ -98,18 +99,20 @@ struct ConvolutionPass {
                 let last = min(first + block.rows, range.upperBound)
                 uspi_gather_windows(&windows, images.raw, first, last, 0, taps, rows)
                 var epilogue = Epilogue()
+                epilogue.activation = activation
                 epilogue.bias = bias.map { UnsafePointer($0.floats) }
                 epilogue.residual = residual.map { (UnsafePointer($0.floats + first * n), n) }
                 epilogue.accumulates = direct && accumulates
-                let target = direct ? y.raw + first * n * y.dtype.size : values
+                let target =
+                    direct ? UnsafeMutableRawPointer(y.pointer + first * y.row) : values
                 multiplyBlock(
                     MatrixView(rows, row: k, dtype: images.dtype), matrix.view, rows: last - first,
-                    into: MatrixView(target, row: n, dtype: direct ? y.dtype : .float32), epilogue,
+                    into: MatrixView(target, row: direct ? y.row : n), epilogue,
                     workspace: productScratch.base + part * productBytes)
                 if !direct {
                     uspi_scatter_rows(
                         &places, values.assumingMemoryBound(to: Float.self), first, last,
-                        accumulates ? 1 : 0, y.floats)
+                        accumulates ? 1 : 0, y.tensor.floats)
                 }
             }
         }

@@ -80,7 +80,7 @@ struct WinogradShape {
 
     /// The kernels' description of x (normalised on the way in, perhaps) and y.
     func job(
-        _ x: Tensor, _ norm: (statistics: GroupNormStatistics, silu: Bool)?, _ y: Tensor
+        _ x: Tensor, _ norm: (statistics: GroupNormStatistics, silu: Bool)?, _ y: ImageChannels
     ) -> uspi_winograd {
         var job = uspi_winograd()
         job.x = UnsafePointer(x.floats)
@@ -92,7 +92,7 @@ struct WinogradShape {
             job.map_row = 4 * channels
             job.silu = norm.silu ? 1 : 0
         }
-        job.y = y.floats
+        (job.y, job.y_row) = (y.pointer, y.row)
         (job.out_height, job.out_width, job.outputs) = (outHeight, outWidth, outputs)
         job.kernel_row = kernelRow
         return job

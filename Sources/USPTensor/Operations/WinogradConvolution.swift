@@ -4,13 +4,14 @@ import CKernels
 import Synchronization
 import USPBase
 
-/// y (+)= residual + convolution + bias of x, which may be normalised and activated first. Kernels
-/// are transformed anew at each call, so that weights exist once.
+/// y = residual + convolution + bias of x, which may be normalised and activated first; `rectifies`:
+/// the larger of that and 0. Kernels are transformed anew at each call, so that weights exist once.
 /// - Returns: `[B, H', W', O]`
 /// - Complexity: a quarter of the plain sum's multiplications.
 func winogradConvolution(
     _ shape: WinogradShape, _ x: Tensor, norm: (statistics: GroupNormStatistics, silu: Bool)? = nil,
-    weight: Tensor, bias: Tensor? = nil, residual: Tensor? = nil, into y: Tensor
+    weight: Tensor, bias: Tensor? = nil, residual: Tensor? = nil, rectifies: Bool = false,
+    into y: ImageChannels
 ) throws(USPError) {
     let workers = shape.workers
     var workspaces: [WinogradWorkspace] = []
@@ -22,6 +23,7 @@ func winogradConvolution(
     job.kernels = UnsafePointer(transformed)
     job.bias = bias.map { UnsafePointer($0.floats) }
     job.residual = residual.map { UnsafePointer($0.floats) }
+    job.relu = rectifies ? 1 : 0
     let chunks = shape.chunks
     let next = Atomic(0)
     // Loops inside a worker's part run on that thread alone.
@@ -75,7 +77,7 @@ func winogradWeightGradient(
     let count = 36 * shape.kernelRow
     let sums = try Tensor.zeros([parts, count])
     let values = sums.floats
-    let job = shape.job(x, norm, gradient)
+    let job = shape.job(x, norm, ImageChannels(gradient))
     ThreadPool.shared.run(parts: parts) { part in
         for index in chunks.count * part / parts..<chunks.count * (part + 1) / parts {
             sumChunk(index, job, workspaces[part], into: values + part * count)
