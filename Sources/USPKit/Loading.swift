@@ -132,8 +132,10 @@ private func loadModel(_ source: ModelSource) throws(USPError) -> any Model {
     case "MAE": return try MaskedAutoencoder.load(source)
     case "ViT": return try ViT.load(source)
     case "DiT", "SiT": return try DiT.load(source)
+    case "Inception": return try Inception.load(source)
     default:
-        throw unknownName(name, what: "family", known: ["VAE", "MAE", "ViT", "DiT", "SiT"])
+        throw unknownName(
+            name, what: "family", known: ["VAE", "MAE", "ViT", "DiT", "SiT", "Inception"])
     }
 }
 
@@ -145,5 +147,6 @@ private func family(_ archive: Archive, _ table: String?) throws(USPError) -> St
     case .autoencoder: return "VAE"
     case .diffusionTransformer: return "DiT"
     case .visionTransformer: return file.source("mask_token") == nil ? "ViT" : "MAE"
+    case .inception: return "Inception"
     }
 }

@@ -8,7 +8,7 @@ import USPTraining
 
 /// A model: a configuration and its parameters. Immutable once made: any thread, many at once.
 public protocol Model: AnyObject, Sendable {
-    /// `VAE`, `MAE`, `ViT`, `DiT` or `SiT`.
+    /// `VAE`, `MAE`, `ViT`, `DiT`, `SiT` or `Inception`.
     var family: String { get }
     /// Its parameters and statistics by name; they are only read.
     var weights: ModelWeights { get }
@@ -77,7 +77,7 @@ public struct LoadOptions: Sendable {
     /// none. 16 of a ViT are read as 4x4 and none for the class token, even if they are 5x3 and
     /// one; files that this library wrote tell.
     public var grid: (height: Int, width: Int)?
-    /// `VAE`, `MAE`, `ViT`, `DiT` or `SiT`; nil goes by names and shapes.
+    /// `VAE`, `MAE`, `ViT`, `DiT`, `SiT` or `Inception`; nil goes by names and shapes.
     public var family: String?
     /// Nested table of the file; nil goes by the family.
     public var table: String?

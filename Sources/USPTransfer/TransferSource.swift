@@ -23,10 +23,11 @@ struct TransferSource {
         switch file.dialect.family {
         case .visionTransformer: kind = .vision(try TransferSource.sizes(file, options))
         case .diffusionTransformer: kind = .diffusion(try file.diffusionConfiguration(options))
-        case .autoencoder:
+        case .autoencoder, .inception:
             throw USPError(
                 .unsupported,
-                "\(archive.path): an autoencoder; a transfer starts from a transformer")
+                "\(archive.path): an \(file.dialect.family.rawValue); a transfer starts from a "
+                    + "transformer")
         }
         try require(depth > 0, .format, "\(archive.path): no blocks in it")
     }

@@ -36,6 +36,9 @@ package struct ModelSummary: Sendable {
         switch file.dialect.family {
         case .autoencoder: return sizes(try file.autoencoderConfiguration())
         case .diffusionTransformer: return sizes(try file.diffusionConfiguration())
+        case .inception:
+            let shape = try file.shape("fc.weight")
+            return [("outputs", String(shape.extents.first ?? 0))]
         case .visionTransformer:
             let encoder = try file.encoderConfiguration()
             var result = sizes(encoder)

@@ -9,6 +9,8 @@ package enum ModelFamily: String, Sendable {
     /// Masked autoencoders, classifiers and plain encoders share one set of names.
     case visionTransformer = "vision transformer"
     case diffusionTransformer = "diffusion transformer"
+    /// The network whose features published FID values are measured with.
+    case inception = "Inception network"
 }
 
 /// What one name of a file stands for.
@@ -37,7 +39,7 @@ package struct Dialect: Sendable {
     /// Every dialect, most telling first.
     package static let all: [Dialect] = [
         .lightningDiT, .diffusersDiT, .dit, .diffusersAutoencoder, .compVisAutoencoder, .dinov2,
-        .vit,
+        .vit, .inception,
     ]
 
     /// The dialect of a table, if its names are in one that we know.

@@ -17,6 +17,7 @@ package enum WrittenDialect: String, Sendable, CaseIterable {
         case .autoencoder: ["state_dict"]
         case .visionTransformer: ["model"]
         case .diffusionTransformer: ["model", "ema"]
+        case .inception: []
         }
     }
 }
@@ -44,9 +45,10 @@ extension FileModel {
         switch (wanted, dialect.family) {
         case (.diffusers, .autoencoder): return try diffusersAutoencoder()
         case (.diffusers, .diffusionTransformer): return try diffusersTransformer()
-        case (.diffusers, .visionTransformer):
+        case (.diffusers, .visionTransformer), (.diffusers, .inception):
             throw USPError(
-                .unsupported, "\(path): diffusers has no masked autoencoders or classifiers")
+                .unsupported,
+                "\(path): diffusers has no masked autoencoders, classifiers or Inception networks")
         case (.official, _), (.training, _): return try official()
         }
     }
