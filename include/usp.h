@@ -310,8 +310,8 @@ typedef struct usp_model_options {
     int32_t exact;          /* 1 = plain sums everywhere. By default large f32 products and 3x3
                                convolutions take fewer multiplications (Strassen, Winograd): results
                                within 1e-5 of the largest value of exact arithmetic */
-    const char *family;     /* "VAE", "MAE", "ViT", "DiT" or "SiT"; NULL = by names and shapes
-                               (files of DiT and SiT do not differ: DiT) */
+    const char *family;     /* "VAE", "MAE", "ViT", "DiT", "SiT" or "Inception"; NULL = by names
+                               and shapes (files of DiT and SiT do not differ: DiT) */
     const char *table;      /* nested table of the file; NULL = what the family's readers take */
     const char *compute;    /* "f32" (NULL), or "bf16": products in bf16, sums and norms in f32 */
     const char *pool;       /* classifier: "token" or "avg"; NULL = by the file */
@@ -330,7 +330,7 @@ USP_API USP_CHECK usp_status usp_model_load(
     const usp_checkpoint *checkpoint, const usp_model_options *options, usp_model **out);
 USP_API void usp_model_free(usp_model *model);
 
-/* "VAE", "MAE", "ViT", "DiT" or "SiT": static. */
+/* "VAE", "MAE", "ViT", "DiT", "SiT" or "Inception": static. */
 USP_API const char *usp_model_family(const usp_model *model);
 
 /* Number of values of all parameters. */
@@ -342,7 +342,8 @@ USP_API const char *usp_model_parameter_name(const usp_model *model, size_t inde
 USP_API USP_CHECK usp_status usp_model_parameter(
     const usp_model *model, const char *name, usp_tensor *out);
 
-/* The shape that the model takes for this batch: rank 4, data NULL; extents that are free are 0. */
+/* The shape that the model takes for this batch: rank 4, data NULL; extents that are free are 0.
+ * [B, C, H, W] f32, but for an Inception [B, H, W, 3] u8. */
 USP_API USP_CHECK usp_status usp_model_input(
     const usp_model *model, int64_t batch, usp_tensor *out);
 
@@ -1045,9 +1046,45 @@ USP_API USP_CHECK usp_status usp_transfer_plan_apply(
 USP_API USP_CHECK usp_status usp_transfer_plan_write(
     const usp_transfer_plan *plan, const char *path, const char *dtype);
 
+/* ---- inception: features of images, as published scores are measured with ------------------ */
+
+/* TensorFlow's Inception of 2015-12-05, 1008 outputs (Szegedy et al. 2015). usp_model_open reads
+ * its PyTorch ports pt_inception-2015-12-05-6726825d.pth (pytorch-fid) and
+ * weights-inception-2015-12-05-6726825d.pth (torch-fidelity), which hold the same weights. It
+ * refuses torchvision's own Inception (UNSUPPORTED), whose features give other numbers. */
+
+typedef struct usp_inception_options {
+    uint32_t struct_size;
+    uint32_t reserved;
+    const char *preprocessing;  /* "tensorflow" (NULL): TensorFlow 1's bilinear resizing to 299x299
+                                   and (x - 128) / 128, as ADM's evaluator, TTUR and torch-fidelity;
+                                   "pytorch-fid": half-pixel resizing and x / 127.5 - 1, the numbers
+                                   of that package, which differ a little */
+} usp_inception_options;
+
+#define USP_INCEPTION_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_inception_options), 0, NULL}
+
+/* A network with random parameters, for tests: published numbers need published weights.
+ * out: owned. */
+USP_API USP_CHECK usp_status usp_inception_create(uint64_t seed, usp_model **out);
+
+/* Features of images of any size; those of one do not depend on the others.
+ *   images       [N, H, W, 3]  u8   RGB; N of at least 1
+ *   out_pool     [N, 2048]     f32  pool_3: FID (usp_evaluate_frechet), precision and recall; >= 0
+ *   out_spatial  [N, 2023]     f32  the first 7 channels of mixed_6/conv, 17x17, in the order row,
+ *                                   column, channel: sFID, the same distance; >= 0
+ *   out_logits   [N, 1008]     f32  before softmax and without the bias: usp_evaluate_inception
+ * Outputs may be NULL. Within 1e-5 of the largest value of exact arithmetic (usp_model_options).
+ * Source: guided-diffusion's evaluations/evaluator.py.
+ * Errors: SHAPE, DTYPE, MEMORY; ARGUMENT for another family or an unknown preprocessing. */
+USP_API USP_CHECK usp_status usp_inception_features(
+    const usp_model *inception, const usp_tensor *images, const usp_inception_options *options,
+    usp_tensor *out_pool, usp_tensor *out_spatial, usp_tensor *out_logits);
+
 /* ---- evaluate: numbers that say how good images or predictions are ------------------------ */
 
-/* Frechet distance between two sets of features: FID, over Inception's.
+/* Frechet distance between two sets of features: FID over Inception's pool features, sFID over its
+ * spatial ones.
  *   a    [N, D]  f32      b  [M, D]  f32;  N, M of at least 2 */
 USP_API USP_CHECK usp_status usp_evaluate_frechet(
     const usp_tensor *a, const usp_tensor *b, double *out);

@@ -22,7 +22,9 @@ func model<Wanted: Model>(
 ) throws(USPError) -> Wanted {
     let model = try model(pointer, name)
     guard let wanted = model as? Wanted else {
-        throw USPError(.argument, "\(name): is a \(model.family), expected a \(Wanted.self)")
+        let wanted = "\(Wanted.self)"
+        let article = wanted.hasPrefix("I") ? "an" : "a"
+        throw USPError(.argument, "\(name): is a \(model.family), expected \(article) \(wanted)")
     }
     return wanted
 }
@@ -96,6 +98,7 @@ func familyText(_ family: String) -> UnsafePointer<CChar>? {
     case "MAE": staticText("MAE")
     case "ViT": staticText("ViT")
     case "SiT": staticText("SiT")
+    case "Inception": staticText("Inception")
     default: staticText("DiT")
     }
 }

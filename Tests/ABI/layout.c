@@ -65,6 +65,11 @@ AT(usp_dit_config, learn_sigma, 40);
 AT(usp_dit_config, reserved, 44);
 AT(usp_dit_config, family, 48);
 
+SIZE(usp_inception_options, 16);
+AT(usp_inception_options, struct_size, 0);
+AT(usp_inception_options, reserved, 4);
+AT(usp_inception_options, preprocessing, 8);
+
 SIZE(usp_mae_config, 48);
 AT(usp_mae_config, struct_size, 0);
 AT(usp_mae_config, grid_height, 4);

@@ -1,5 +1,5 @@
-/* model, vae, mae, vit, dit: the wrong family, the wrong sizes, freed handles, any free order; a
- * masked loss of nothing. */
+/* model, vae, mae, vit, dit, inception: the wrong family, the wrong sizes, freed handles, any free
+ * order; a masked loss of nothing. */
 #include "check.h"
 
 #include <math.h>
@@ -222,7 +222,49 @@ static void threads_share(void) {
     usp_model_free(dit);
 }
 
+static void inception(void) {
+    static float pool[2 * 2048], spatial[2 * 2023], logits[2 * 1008], again[2048];
+    uint8_t pixels[2 * 5 * 4 * 3];
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 97);
+    usp_tensor images = tensor(pixels, USP_U8, SHAPE(2, 5, 4, 3));
+    usp_tensor p = tensor(pool, USP_F32, SHAPE(2, 2048));
+    usp_tensor s = tensor(spatial, USP_F32, SHAPE(2, 2023));
+    usp_tensor l = tensor(logits, USP_F32, SHAPE(2, 1008));
+    usp_tensor one = tensor(again, USP_F32, SHAPE(1, 2048));
+    usp_model *network = NULL, *dit = tiny_dit();
+    EXPECT_OK(usp_inception_create(3, &network));
+    EXPECT(strcmp(usp_model_family(network), "Inception") == 0);
+    EXPECT_OK(usp_inception_features(network, &images, NULL, &p, &s, &l));
+    EXPECT(pool[0] >= 0 && spatial[0] >= 0 && logits[0] != logits[1008]);
+
+    images = tensor(pixels + 60, USP_U8, SHAPE(1, 5, 4, 3));
+    EXPECT_OK(usp_inception_features(network, &images, NULL, &one, NULL, NULL));
+    EXPECT(memcmp(again, pool + 2048, sizeof again) == 0);
+    usp_inception_options options = USP_INCEPTION_OPTIONS_INIT;
+    options.preprocessing = "pytorch-fid";
+    EXPECT_OK(usp_inception_features(network, &images, &options, &one, NULL, NULL));
+    EXPECT(memcmp(again, pool + 2048, sizeof again) != 0);
+    options.preprocessing = "torch";
+    EXPECT_STATUS(usp_inception_features(network, &images, &options, &one, NULL, NULL),
+                  USP_ERROR_ARGUMENT, "unknown preprocessing \"torch\"");
+
+    EXPECT_STATUS(usp_inception_features(dit, &images, NULL, &one, NULL, NULL),
+                  USP_ERROR_ARGUMENT, "is a DiT, expected an Inception");
+    EXPECT_STATUS(usp_inception_features(network, &images, NULL, &p, NULL, NULL),
+                  USP_ERROR_SHAPE, "out_pool");
+    images = tensor(pool, USP_F32, SHAPE(1, 5, 4, 3));
+    EXPECT_STATUS(usp_inception_features(network, &images, NULL, &one, NULL, NULL),
+                  USP_ERROR_DTYPE, "images");
+    images = tensor(pixels, USP_U8, SHAPE(0, 5, 4, 3));
+    one = tensor(again, USP_F32, SHAPE(0, 2048));
+    EXPECT_STATUS(usp_inception_features(network, &images, NULL, &one, NULL, NULL),
+                  USP_ERROR_SHAPE, "images");
+    usp_model_free(network);
+    usp_model_free(dit);
+}
+
 void test_model(void) {
+    inception();
     families();
     forward();
     masked();

@@ -19,6 +19,7 @@ TINY = dict(grid=4, width=32, depth=1, heads=2)
     lambda: usp.ViT.create(**TINY, classes=5, pool="avg", seed=1),
     lambda: usp.DiT.create(**TINY, classes=5, affine=True, seed=1),
     lambda: usp.SiT.create(**TINY, classes=5, learn_sigma=False, seed=1),
+    lambda: usp.Inception.create(seed=1),
 ])
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
 def test_made_saved_and_loaded_again(make, ending, tmp_path):
@@ -32,6 +33,35 @@ def test_made_saved_and_loaded_again(make, ending, tmp_path):
     assert "loaded" in again.report and again.report.data["missing"] == []
     if isinstance(model, usp.VAE):
         assert (again.scale, again.config.groups) == (model.scale, 4)
+
+
+def test_inception_features():
+    network = usp.Inception.create(seed=2)
+    images = np.arange(3 * 20 * 30 * 3, dtype=np.uint32) * 2654435761 >> 24
+    images = images.astype(np.uint8).reshape(3, 20, 30, 3)
+    found = network.features(images)
+    assert [part.shape for part in found] == [(3, 2048), (3, 2023), (3, 1008)]
+    assert all(np.isfinite(part).all() and part.std() > 0 for part in found)
+    # images in other memory: planes apart, as torch has them, and the second alone
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    assert np.array_equal(network.features(planes).pool, found.pool)
+    assert np.array_equal(network.features(images[1:2]).spatial, found.spatial[1:2])
+    other = network.features(images, preprocessing="pytorch-fid").pool
+    assert 0 < np.abs(other - found.pool).max() < found.pool.max()
+    weights = {name: np.array(value) for name, value in network.parameters.items()}
+    expected = found.pool @ weights["fc.weight"].T
+    assert np.abs(found.logits - expected).max() < 1e-4 * np.abs(expected).max()
+    assert usp.evaluate.fid(found.pool, found.pool) < 1e-3 * found.pool.var(axis=0).sum()
+    with pytest.raises(usp.DTypeError, match="images: dtype float32, expected uint8"):
+        network.features(images.astype(np.float32))
+    with pytest.raises(usp.ShapeError, match="expected .N, H, W, 3."):
+        network.features(images[..., :1])
+    with pytest.raises(usp.UnsupportedError, match="1000 outputs"):
+        usp.Inception.load(weights | {"fc.weight": np.zeros((1000, 2048), np.float32)})
+    with pytest.raises(usp.FormatError, match="no Inception network in it"):
+        usp.Inception.load(usp.ViT.create(**TINY, classes=5).checkpoint)
+    with pytest.raises(usp.UnsupportedError, match="Inception"):
+        usp.Trainer(network)
 
 
 def test_errors_name_what_is_wrong(tmp_path):

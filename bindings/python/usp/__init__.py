@@ -26,6 +26,7 @@ from ._library import lib as _lib
 from .checkpoint import Checkpoint
 from .diffusion import Diffusion
 from .dit import DiT, SiT
+from .inception import Inception
 from .mae import MaskedAutoencoder, MaskedOutput
 from .trainer import Trainer
 from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan
@@ -54,7 +55,7 @@ def threads() -> int:
 __all__ = [
     "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
     "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion",
-    "FileError", "FormatError", "Trainer", "Transport",
+    "FileError", "FormatError", "Inception", "Trainer", "Transport",
     "InternalError", "MissingWeightError", "NotFiniteError", "OutOfMemory", "ShapeError",
     "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "5c9296f083bbdd90693f31991f90f66bc6357538d007b24a1329eb622ca8b65c"
+HEADER_SHA256 = "55d039b83d97abfe35d57079cff1c5eb150218f078c1d40fd48af2c0ac3fadba"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -420,6 +420,17 @@ usp_transfer_options._fields_ = [
     ("label", c_int32),
     ("heads", c_int32),
     ("table", c_char_p),
+]
+
+
+class usp_inception_options(Structure):
+    pass
+
+
+usp_inception_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("preprocessing", c_char_p),
 ]
 
 
@@ -868,6 +879,14 @@ PROTOTYPES = {
     "usp_transfer_plan_write": (
         c_int,
         [POINTER(usp_transfer_plan), c_char_p, c_char_p],
+    ),
+    "usp_inception_create": (
+        c_int,
+        [c_uint64, POINTER(POINTER(usp_model))],
+    ),
+    "usp_inception_features": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_inception_options), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
     "usp_evaluate_frechet": (
         c_int,

@@ -62,7 +62,7 @@ class Model(Handle):
 
     @property
     def family(self) -> str:
-        """"VAE", "MAE", "ViT", "DiT" or "SiT"."""
+        """"VAE", "MAE", "ViT", "DiT", "SiT" or "Inception"."""
         return view_text(lib.usp_model_family(self.handle))
 
     @property
@@ -82,7 +82,7 @@ class Model(Handle):
         return result
 
     def input_shape(self, batch: int) -> Tuple[int, ...]:
-        """[B, C, H, W] that the model takes; extents that are free are 0."""
+        """[B, C, H, W] that the model takes ([B, H, W, 3] an Inception); free extents are 0."""
         tensor = _abi.usp_tensor()
         call(lib.usp_model_input, self.handle, batch, ctypes.byref(tensor))
         return tuple(tensor.shape[: tensor.rank])
