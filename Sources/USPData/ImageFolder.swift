@@ -32,11 +32,15 @@ package struct ImageFolder: ImageSource {
         self.files = files
     }
 
-    private static func images(_ root: String, below folder: String) throws(USPError) -> [String] {
-        var (found, pending): ([String], [String]) = ([], [folder])
+    /// PNG and JPEG files in a folder (or a subfolder) and below it, in byte order of their paths
+    /// from `root` on.
+    package static func images(
+        _ root: String, below folder: String? = nil
+    ) throws(USPError) -> [String] {
+        var (found, pending): ([String], [String?]) = ([], [folder])
         while let next = pending.popLast() {
-            for name in try FolderListing.names("\(root)/\(next)") {
-                let file = "\(next)/\(name)"
+            for name in try FolderListing.names(next.map { "\(root)/\($0)" } ?? root) {
+                let file = next.map { "\($0)/\(name)" } ?? name
                 if endings.contains(where: { name.lowercased().hasSuffix($0) }) {
                     found.append(file)
                 } else if FolderListing.isFolder("\(root)/\(file)") {

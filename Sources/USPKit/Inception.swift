@@ -47,6 +47,11 @@ public final class Inception: Model {
         public let logits: Tensor
     }
 
+    /// Throws with the known names, unless it is one.
+    package static func checkPreprocessing(_ name: String) throws(USPError) {
+        _ = try InceptionInput.named(name)
+    }
+
     /// Features of RGB images `[B, H, W, 3]`, u8, of any size.
     ///
     /// - preprocessing: `tensorflow` resizes to 299x299 as TensorFlow 1 does, as ADM's evaluator

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import USPBase
 import USPEvaluation
@@ -118,4 +119,24 @@ private func statistics(_ features: Tensor, batch: Int) throws -> FeatureStatist
             _ = try PrecisionRecall.of(reference: second, samples: second, neighbours: 200)
         }
     }
+}
+
+@Test func imageFeaturesAreGatheredBatchByBatch() throws {
+    let (pool, spatial) = (try normalTensor([7, 5], seed: 1), try normalTensor([7, 4], seed: 2))
+    let logits = try normalTensor([7, 3], seed: 3)
+    var gathered = try ImageFeatures(count: 7, pool: 5, spatial: 4, logits: 3)
+    func add(_ rows: Range<Int>) throws {
+        try gathered.add(
+            pool: pool.detachedRows(rows), spatial: spatial.detachedRows(rows),
+            logits: logits.detachedRows(rows))
+    }
+    for rows in [0..<3, 3..<6, 6..<7] { try add(rows) }
+    #expect(gathered.added == 7)
+    #expect(gathered.pool.values == pool.values && gathered.logits.values == logits.values)
+    var accumulator = try FeatureAccumulator(width: 4)
+    try accumulator.add(spatial)
+    let (own, expected) = (try gathered.spatialStatistics(), try accumulator.statistics())
+    #expect(own.count == 7 && own.mean == expected.mean)
+    #expect(zip(own.covariance, expected.covariance).allSatisfy { abs($0 - $1) < 1e-12 })
+    #expect(throws: USPError.self) { try add(0..<1) }
 }

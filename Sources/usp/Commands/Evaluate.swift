@@ -1,26 +1,46 @@
-// `usp evaluate SAMPLES REFERENCE`: scores of generated images from their features.
+// `usp evaluate SAMPLES REFERENCE`: scores of generated images, or of their features.
 
 import ArgumentParser
 import USPBase
 import USPEvaluation
 import USPFiles
+import USPKit
 
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Fréchet distance, precision and recall, inception score from feature files.",
+        abstract: "FID, sFID, inception score, precision and recall of images or features.",
         discussion: """
-            Files are npz, npy, safetensors or PyTorch, and hold what they hold: features [N, D]; \
-            mu [D] and sigma [D, D] in their place; mu_s, sigma_s (or spatial [N, D]) for the \
-            spatial distance; logits [N, K] for the inception score. Every score that the files \
-            allow is given. FID is the Fréchet distance of Inception's features; the tool does \
-            not compute these itself.
+            With --inception, sides may be images: a folder of PNG and JPEG files, or an npz with \
+            arr_0 [N, H, W, 3] of bytes, as sample and ADM write it. The scores are then those of \
+            ADM's evaluator: published values are of 50,000 samples against statistics of the whole \
+            training set (mu, sigma, mu_s, sigma_s), precision and recall against 10,000 images.
+
+            Without it, files hold what they hold: features [N, D]; mu [D] and sigma [D, D] in \
+            their place; mu_s, sigma_s (or spatial [N, D]) for the spatial distance; logits [N, K] \
+            for the inception score. Every score that both sides allow is given; stored statistics \
+            come before images.
             """)
 
-    @Argument(help: "Features, statistics or logits of the samples.")
+    @Argument(help: "Images, features, statistics or logits of the samples.")
     var samples: String
 
-    @Argument(help: "Features or statistics of the reference.")
+    @Argument(help: "Images, features or statistics of the reference.")
     var reference: String?
+
+    @Option(help: "Weights of Inception, such as pt_inception-2015-12-05-6726825d.pth.")
+    var inception: String?
+
+    @Option(
+        help: """
+            tensorflow: the numbers of ADM's evaluator and torch-fidelity; pytorch-fid: those of \
+            that package.
+            """)
+    var preprocessing = "tensorflow"
+
+    @Option(
+        name: [.short, .long],
+        help: "A file for the samples' features and statistics, to be read in their place.")
+    var output: String?
 
     @Option(help: "Name of the array of features.")
     var features = "features"
@@ -39,27 +59,57 @@ struct Evaluate: ParsableCommand {
             throw ValidationError("--neighbours: \(neighbours), expected 1 or more")
         }
         if splitSize < 1 { throw ValidationError("--split-size: \(splitSize), expected 1 or more") }
+        do {
+            try Inception.checkPreprocessing(preprocessing)
+        } catch { throw ValidationError("--preprocessing: \(error.message)") }
     }
 
     func run() throws {
-        let ours = try FeatureFile(samples, features: features)
-        let theirs = try reference.map { path throws(USPError) in
+        var ours = try FeatureFile(samples, features: features)
+        var theirs = try reference.map { path throws(USPError) in
             try FeatureFile(path, features: features)
         }
+        let writer = try output.map { path throws(USPError) in try ArrayWriter(path) }
+        if let inception {
+            let network = try Inception.load(inception)
+            Interrupt.listen()
+            try ours.measure(network, preprocessing: preprocessing)
+            try theirs?.measure(network, preprocessing: preprocessing)
+        }
+        if let writer { try writer.write(ours.outputs()) }
+        let scores = try scores(ours, theirs)
+        for warning in scores.warnings { complain("note: \(warning)") }
+        if !scores.values.isEmpty { print(json ? scores.json.indented : scores.text) }
+    }
+
+    private func scores(
+        _ ours: FeatureFile, _ theirs: FeatureFile?
+    ) throws(USPError) -> Scores {
         var scores = Scores()
-        if let theirs { try scores.compare(ours, theirs, neighbours: neighbours) }
+        if let theirs {
+            try scores.compare(
+                ours, theirs, neighbours: neighbours,
+                names: inception == nil
+                    ? ("Fréchet distance", "spatial Fréchet distance") : ("FID", "sFID"))
+        }
         if let logits = try ours.logits() {
             let score = try InceptionScore.of(logits, splitSize: splitSize)
             scores.add("inception score", score.mean)
             scores.add("inception score deviation", score.deviation)
         }
-        guard !scores.values.isEmpty else {
+        if let images = ours.images, images != 50_000 {
+            scores.warn(
+                "\(grouped(images)) samples; published values are of 50,000, and all scores "
+                    + "depend on the number")
+        }
+        if scores.values.isEmpty && output == nil {
+            let hint =
+                ours.hasImages && inception == nil ? "; for its images give --inception" : ""
             throw USPError(
                 .missingWeight,
                 "\(samples): nothing to score; expected logits, or \(features) or mu and sigma "
-                    + "here and in a reference")
+                    + "here and in a reference\(hint)")
         }
-        for warning in scores.warnings { complain("note: \(warning)") }
-        print(json ? scores.json.indented : scores.text)
+        return scores
     }
 }

@@ -1,0 +1,105 @@
+// The images that are to be scored, as bytes: a folder of PNG and JPEG files, or an array.
+
+import USPBase
+import USPData
+import USPFiles
+import USPTensor
+
+struct PixelSource {
+    private enum Content {
+        /// Paths, in byte order.
+        case files([String])
+        /// `[N, H, W, C]`, 1 or 3 channels.
+        case array(ByteView, Shape)
+    }
+
+    let path: String
+    let count: Int
+    private let content: Content
+
+    /// All PNG and JPEG files in a folder and below it, as they are stored: evaluators do not follow
+    /// notes of orientation.
+    ///
+    /// - Throws: `.io`; `.format` if there are none
+    init(folder: String) throws(USPError) {
+        let files = try ImageFolder.images(folder)
+        try require(!files.isEmpty, .format, "\(folder): no PNG or JPEG file in it")
+        (path, count, content) = (folder, files.count, .files(files.map { "\(folder)/\($0)" }))
+    }
+
+    /// The array `arr_0` of a file, or an npy file's only one; nil if it holds no images.
+    init?(_ path: String, _ table: ArchiveTable) throws(USPError) {
+        guard let entry = table["arr_0"] ?? table["array"], entry.dtype == .uint8,
+            entry.shape.rank == 4, [1, 3].contains(entry.shape[3]), entry.count > 0
+        else { return nil }
+        (self.path, count) = (path, entry.shape[0])
+        content = .array(try entry.bytes(), entry.shape)
+    }
+
+    /// The images from `first` on, at most `most`, fewer where the next one has another size:
+    /// `[B, H, W, 3]`, u8.
+    ///
+    /// - Throws: `.io`, `.format` with the file's path
+    func batch(from first: Int, most: Int) throws(USPError) -> Tensor {
+        switch content {
+        case .array(let bytes, let shape):
+            let rows = min(most, count - first)
+            let size = shape.count / count
+            return try rgb(
+                bytes.part(first * size, rows * size, path).bytes,
+                [rows, shape[1], shape[2], shape[3]])
+        case .files(let files):
+            let images = try decode(files[first..<min(first + most, count)])
+            let (height, width) = (images[0].height, images[0].width)
+            let equal = images.prefix { $0.height == height && $0.width == width }
+            let result = try Tensor([equal.count, height, width, 3], .uint8)
+            for (index, image) in equal.enumerated() {
+                image.pixels.withUnsafeBytes { source in
+                    if let base = source.baseAddress {
+                        (result.raw + index * source.count)
+                            .copyMemory(from: base, byteCount: source.count)
+                    }
+                }
+            }
+            return result
+        }
+    }
+
+    /// Grey is repeated.
+    private func rgb(
+        _ source: UnsafeRawBufferPointer, _ shape: Shape
+    ) throws(USPError) -> Tensor {
+        let result = try Tensor([shape[0], shape[1], shape[2], 3], .uint8)
+        let target = UnsafeMutableRawBufferPointer(start: result.raw, count: result.byteCount)
+        if shape[3] == 3 {
+            target.copyMemory(from: source)
+        } else {
+            for (index, value) in source.enumerated() {
+                for channel in 0..<3 { target[index * 3 + channel] = value }
+            }
+        }
+        return result
+    }
+
+    private func decode(_ files: ArraySlice<String>) throws(USPError) -> [PixelImage] {
+        let files = Array(files)
+        let slots = Lock([Result<PixelImage, USPError>?](repeating: nil, count: files.count))
+        parallelRanges(files.count, grain: 1) { range in
+            for place in range {
+                let outcome: Result<PixelImage, USPError>
+                do throws(USPError) {
+                    outcome = .success(try PixelImage.open(files[place], asStored: true).rgb())
+                } catch {
+                    outcome = .failure(error)
+                }
+                slots.withLock { $0[place] = outcome }
+            }
+        }
+        var images: [PixelImage] = []
+        for slot in slots.withLock({ $0 }) {
+            guard let slot else { throw USPError(.internal, "an image was not decoded") }
+            images.append(try slot.get())
+        }
+        return images
+    }
+}
