@@ -4,6 +4,7 @@ for length in --quick --full; do
     mkdir -p "$work/demo/state"
     echo '{"texts": {"plan": "another"}}' >"$work/demo/state/results.json"
     cp "$golden/images/rgb.png" "$work/demo/state/autoencoder.safetensors"
+    : >"$work/said"  # read below before the tool may have begun
     "$tool" demo $length --out "$work/demo" >"$work/said" 2>&1 &
     process=$!
     waited=0
