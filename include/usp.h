@@ -921,7 +921,8 @@ USP_API void usp_trainer_free(usp_trainer *trainer);
  *                                (MAE's masking); NULL draws it
  *   out_loss                mean over the batch; may be NULL
  * Errors: CANCELLED; NOT_FINITE naming the step if the loss or what ranks sum is; ARGUMENT for
- * arrays that the family has no use for. Parameters are then as before the step. */
+ * times or noise that the family has no use for (labels are then not read). Parameters are then as
+ * before the step. */
 USP_API USP_CHECK usp_status usp_trainer_step(
     usp_trainer *trainer, const usp_tensor *inputs, const usp_tensor *labels,
     const usp_tensor *times, const usp_tensor *noise, float *out_loss);

@@ -31,7 +31,7 @@ public final class Trainer: @unchecked Sendable {
         /// `[B, C, H, W]`; with `headOnly` also the features of images, `[B, D]`: they do not
         /// change while only the head is trained, so they can be computed once.
         public var inputs: Tensor
-        /// ViT, DiT and SiT: one a sample.
+        /// ViT, DiT and SiT: one a sample; others do not read them.
         public var labels: [Int]?
         /// ViT, in place of labels: `[B, K]` shares of the classes, as mixup makes them.
         public var targets: Tensor?
@@ -133,12 +133,12 @@ public final class Trainer: @unchecked Sendable {
         RandomKey(seed: options.seed).stream("batch").stream(trainer.step)
     }
 
-    /// The number of samples, if they can be cut into parts and nothing is given in vain.
+    /// The number of samples, if they can be cut into parts and nothing is given in vain; labels
+    /// come with images, whoever reads them.
     private func samples(_ batch: Batch) throws(USPError) -> Int {
         try expectPart(
             in: family,
             [
-                ("labels", batch.labels != nil, ["ViT", "DiT", "SiT"]),
                 ("targets", batch.targets != nil, ["ViT"]),
                 ("times", batch.times != nil, ["DiT", "SiT"]),
                 ("noise", batch.noise != nil, ["VAE", "MAE", "DiT", "SiT"]),

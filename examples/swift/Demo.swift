@@ -54,7 +54,7 @@ func demo() throws(USPError) {
 
     for (name, source) in [("pretrained", pretrained), ("fresh", fresh)] {
         var target = Transfer.Options()
-        (target.classes, target.heads, target.pool) = (10, 4, "average")
+        (target.classes, target.heads) = (10, 4)
         var loading = LoadOptions()
         (loading.family, loading.heads) = ("SiT", 4)
 
@@ -71,7 +71,7 @@ func demo() throws(USPError) {
         let distance = try Evaluate.frechetDistance(judge.features(samples), judge.features(real))
 
         print("4. A classifier from the \(name) encoder")
-        (options.layerDecay, loading.family) = (0.75, "ViT")
+        (options.layerDecay, loading.family, target.pool) = (0.75, "ViT", "average")
         let start = try Transfer(source.checkpoint(), to: "ViT", target).apply()
         let vit = try fit(ViT.load(start, loading), 30, options, on: training, latents)
         let accuracy = try Evaluate.accuracy(vit.logits(latents(real)), labels: labels)

@@ -110,11 +110,11 @@ def test_options_without_a_part_are_errors(option):
 
 def test_arrays_without_a_use_are_errors():
     for name, (model, labels) in models().items():
-        given = {"labels": (Y, "vit dit sit"), "times": (np.full(8, 0.5), "dit sit")}
-        for argument, (value, families) in given.items():
-            if name not in families.split():
-                with pytest.raises(usp.ArgumentError, match=f"{argument}: has no part"):
-                    usp.Trainer(model).step(X, **{**{"labels": labels}, argument: value})
+        if name not in ("dit", "sit"):
+            with pytest.raises(usp.ArgumentError, match="times: has no part"):
+                usp.Trainer(model).step(X, labels, times=np.full(8, 0.5))
+        if name in ("vae", "mae"):  # labels come with images, whoever reads them
+            assert usp.Trainer(model).step(X, Y) == usp.Trainer(model).step(X)
     with pytest.raises(usp.ArgumentError, match="ranks without an allreduce"):
         usp.Trainer(model, world_size=2)
 
