@@ -51,24 +51,13 @@ package struct ImageLoader: Sendable {
     private func decode(
         _ indices: [Int], _ key: @Sendable (Int) -> RandomKey
     ) throws(USPError) -> [PixelImage] {
-        let slots = Lock([Result<PixelImage, USPError>?](repeating: nil, count: indices.count))
-        parallelRanges(indices.count, grain: 1) { range in
-            for place in range {
-                let outcome: Result<PixelImage, USPError>
-                do throws(USPError) {
-                    let image = try source.image(indices[place])
-                    outcome = .success(try transform.geometry(image, key(indices[place])))
-                } catch {
-                    outcome = .failure(error.at("image \(indices[place])"))
-                }
-                slots.withLock { $0[place] = outcome }
+        try parallelMap(indices.count) { place throws(USPError) in
+            do throws(USPError) {
+                let image = try source.image(indices[place])
+                return try transform.geometry(image, key(indices[place]))
+            } catch {
+                throw error.at("image \(indices[place])")
             }
         }
-        var images: [PixelImage] = []
-        for slot in slots.withLock({ $0 }) {
-            guard let slot else { throw USPError(.internal, "an image was not decoded") }
-            images.append(try slot.get())
-        }
-        return images
     }
 }

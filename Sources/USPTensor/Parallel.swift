@@ -20,3 +20,29 @@ package func parallelRanges(_ count: Int, grain: Int, _ body: (Range<Int>) -> Vo
 package func rowGrain(width: Int, elements: Int = 1 << 15) -> Int {
     max(1, elements / max(width, 1))
 }
+
+/// The body's values for 0 ..< count in order, each computed by one thread.
+///
+/// - Throws: the error of the first place that has one; the others are computed all the same
+package func parallelMap<Value: Sendable>(
+    _ count: Int, _ body: (Int) throws(USPError) -> Value
+) throws(USPError) -> [Value] {
+    let slots = Lock([Result<Value, USPError>?](repeating: nil, count: count))
+    parallelRanges(count, grain: 1) { range in
+        for place in range {
+            let outcome: Result<Value, USPError>
+            do throws(USPError) {
+                outcome = .success(try body(place))
+            } catch {
+                outcome = .failure(error)
+            }
+            slots.withLock { $0[place] = outcome }
+        }
+    }
+    var values: [Value] = []
+    for slot in slots.withLock({ $0 }) {
+        guard let slot else { throw USPError(.internal, "a value was not computed") }
+        values.append(try slot.get())
+    }
+    return values
+}

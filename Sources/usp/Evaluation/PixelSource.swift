@@ -83,23 +83,8 @@ struct PixelSource {
 
     private func decode(_ files: ArraySlice<String>) throws(USPError) -> [PixelImage] {
         let files = Array(files)
-        let slots = Lock([Result<PixelImage, USPError>?](repeating: nil, count: files.count))
-        parallelRanges(files.count, grain: 1) { range in
-            for place in range {
-                let outcome: Result<PixelImage, USPError>
-                do throws(USPError) {
-                    outcome = .success(try PixelImage.open(files[place], asStored: true).rgb())
-                } catch {
-                    outcome = .failure(error)
-                }
-                slots.withLock { $0[place] = outcome }
-            }
+        return try parallelMap(files.count) { place throws(USPError) in
+            try PixelImage.open(files[place], asStored: true).rgb()
         }
-        var images: [PixelImage] = []
-        for slot in slots.withLock({ $0 }) {
-            guard let slot else { throw USPError(.internal, "an image was not decoded") }
-            images.append(try slot.get())
-        }
-        return images
     }
 }
