@@ -3,8 +3,8 @@
 import USPBase
 import USPFiles
 
-/// PNG and JPEG files found once, decoded upright when asked for. Classes are the subfolders in byte order
-/// of their names, images are in byte order of their paths (as torchvision's `ImageFolder`).
+/// PNG and JPEG files found once, decoded upright when asked for. Classes are the subfolders in byte
+/// order of their names, images are in byte order of their paths (as torchvision's `ImageFolder`).
 package struct ImageFolder: ImageSource {
     package let path: String
     package let classNames: [String]

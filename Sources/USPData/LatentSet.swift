@@ -38,8 +38,10 @@ package struct LatentSet: @unchecked Sendable {
             try require(
                 labels.count == shape[0], .shape,
                 "labels: expected \(shape[0]), got \(labels.count)")
-            try require(
-                labels.allSatisfy { $0 >= 0 }, .format, "labels: one is below 0")
+            let range = 0..<Int(Int32.max)
+            for label in labels where !range.contains(label) {
+                throw USPError(.format, "labels: \(label), expected 0 to \(range.upperBound - 1)")
+            }
         }
         if let mirroredMoments { try expect(mirroredMoments, shape, "mirrored moments") }
         self.moments = moments

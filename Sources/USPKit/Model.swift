@@ -68,7 +68,8 @@ extension Model {
     }
 }
 
-/// How a model is loaded and computes; what has no part in a family is refused. The defaults infer everything that a file tells.
+/// How a model is loaded and computes; what has no part in a family is refused. The defaults infer
+/// everything that a file tells.
 public struct LoadOptions: Sendable {
     /// Of attention; nil takes the published number for the width.
     public var heads: Int?

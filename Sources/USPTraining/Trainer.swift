@@ -117,8 +117,8 @@ package final class Trainer {
     ///
     /// - loss: called with a recording context and the micro-batch's index
     /// - Throws: what `loss` throws; `.cancelled`; `.notFinite` naming the step if the loss or what
-    ///   ranks have summed is. Parameters are then as before the step; not so if memory runs out (`.memory`) amid a
-    ///   backward pass that updates.
+    ///   ranks have summed is. Parameters are then as before the step; not so if memory runs out
+    ///   (`.memory`) amid a backward pass that updates.
     @discardableResult
     package func train(
         _ loss: (Context, Int) throws(USPError) -> Loss

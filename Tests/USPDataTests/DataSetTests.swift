@@ -150,6 +150,17 @@ import USPTensor
         #expect(removeFile(path))
     }
 
+    /// One more than the largest is the number of classes.
+    @Test func labelsThatCannotBeCountedAreErrors() throws {
+        let moments = try Tensor([1, 1, 1, 1], [1])
+        for label in [-1, Int.max, Int(Int32.max)] {
+            let error = #expect(throws: USPError.self) {
+                try LatentSet(moments: moments, labels: [label], channels: 1)
+            }
+            #expect(error?.kind == .format && error?.message.contains("\(label)") == true)
+        }
+    }
+
     @Test func endingsOfFilesHaveAnyCase() throws {
         let folder = "/tmp/usp-folder-\(UInt64.random(in: 0..<UInt64.max))"
         let image = try PixelImage(width: 1, height: 1, channels: 1, pixels: [7])

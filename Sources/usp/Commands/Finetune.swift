@@ -52,9 +52,7 @@ struct Finetune: ParsableCommand {
     var smoothing: Float?
 
     func validate() throws {
-        if start.from == nil && start.model == nil {
-            throw ValidationError("give --from FILE, or --model NAME for a fresh one")
-        }
+        try start.requireOne()
         if probe && (layerDecay ?? dropPath ?? smoothing) != nil {
             throw ValidationError(
                 "--layer-decay, --drop-path, --smoothing: have no part in a probe")

@@ -67,7 +67,7 @@ struct Pretrain: ParsableCommand {
                 [
                     ("mask-ratio", "\(maskRatio)"), ("norm-pix-loss", "\(normPixLoss)"),
                     ("add-noise", "\(addNoise)"),
-                ]), usesLabels: false)
+                ]))
         try session.train()
         print(
             "\(training.output): \(grouped(model.weights.count)) parameters, \(length.steps) steps")

@@ -52,11 +52,7 @@ struct Train: ParsableCommand {
     @Option(help: "Weight of SiT's loss over time: none (default), velocity, likelihood.")
     var lossWeight: String?
 
-    func validate() throws {
-        if start.from == nil && start.model == nil {
-            throw ValidationError("give --from FILE, or --model NAME for a fresh one")
-        }
-    }
+    func validate() throws { try start.requireOne() }
 
     func run() throws {
         ThreadPool.shared.threads = training.threads

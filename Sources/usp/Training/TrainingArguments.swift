@@ -257,6 +257,13 @@ struct StartArguments: ParsableArguments {
         }
     }
 
+    /// For commands without a size of their own.
+    func requireOne() throws {
+        if from == nil && model == nil {
+            throw ValidationError("give --from FILE, or --model NAME for a fresh one")
+        }
+    }
+
     /// The options' sizes and the data's channels and grid.
     func apply(to encoder: inout EncoderConfiguration, _ sample: Shape) throws(USPError) {
         encoder.patch = patch ?? encoder.patch

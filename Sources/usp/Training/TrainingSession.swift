@@ -40,7 +40,6 @@ struct TrainingSession {
     let run: RunArguments
     /// All that the bits of the result depend on, by the names of the options.
     let recipe: [(name: String, value: String)]
-    var usesLabels = true
     /// What the model's file says beside its own texts.
     var notes: [(key: String, value: String)] = []
     /// What is written: the model as it is, or its moving average.
@@ -105,10 +104,9 @@ struct TrainingSession {
     /// One step. If its images cannot be read, the steps before are saved.
     private func step(_ window: LossWindow) throws(USPError) -> USPKit.Trainer.Report {
         let before = trainer.steps
-        var batch: USPKit.Trainer.Batch
+        let batch: USPKit.Trainer.Batch
         do {
             batch = try data.batch(length.batch, atStep: before)
-            if !usesLabels { batch.labels = nil }
         } catch {
             if before > 0 { try save(window) }
             throw error

@@ -100,8 +100,9 @@ class Trainer(Handle):
         """One update from [B, C, H, W] images or latents; returns the loss.
 
         labels [B] for ViT, DiT and SiT (others do not read them), or [B, K] float32 shares of a
-        ViT's classes (mixup); times [B] and noise are drawn where they are not given. With `head_only` features [B, D] will do
-        as well: they do not change while only the head is trained, so they can be computed once.
+        ViT's classes (mixup); times [B] and noise are drawn where they are not given. With
+        `head_only` features [B, D] will do as well: they do not change while only the head is
+        trained, so they can be computed once.
         """
         batch, _keep = self._batch(inputs, labels, times, noise)
         loss = ctypes.c_float()
