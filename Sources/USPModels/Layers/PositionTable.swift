@@ -3,18 +3,7 @@
 import Glibc
 import USPBase
 
-/// Rows and columns of a grid of tokens.
-package struct Grid: Sendable, Hashable, CustomStringConvertible {
-    package let height: Int
-    package let width: Int
-
-    package init(_ height: Int, _ width: Int) {
-        (self.height, self.width) = (height, width)
-    }
-
-    package var count: Int { height &* width }
-    package var description: String { "\(height)x\(width)" }
-
+extension Grid {
     /// The square grid of this many tokens.
     package static func square(_ count: Int) -> Grid? {
         let side = Int(Double(max(count, 0)).squareRoot().rounded())
