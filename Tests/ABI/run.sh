@@ -13,6 +13,9 @@ for compiler in ${CC:-cc} clang; do
     command -v "$compiler" >/dev/null || continue
     "$compiler" -std=c99 $strict -fsyntax-only Tests/ABI/header.c
     "$compiler" -std=c11 $strict -fsyntax-only Tests/ABI/layout.c
+    for header in include/usp/*.h; do # each alone, too
+        "$compiler" -std=c99 $strict -fsyntax-only -x c "$header"
+    done
     "$compiler" -x c++ -std=c++17 $strict -fsyntax-only Tests/ABI/header.c
 done
 sed -n '/^ \* EXAMPLE/,/^ \* THREE/s/^ \*     //p' include/usp.h |

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes usp/_abi.py from include/usp.h, by way of clang's syntax tree. Nothing there is by hand.
+"""Writes usp/_abi.py from include/usp.h and what it includes, by way of clang's syntax tree. Nothing there is by hand.
 
     generate_abi.py            write usp/_abi.py and Tests/ABI/symbols.txt
     generate_abi.py --check    fail if either differs from what the header says
@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "include" / "usp.h"
+HEADERS = [HEADER, *sorted((ROOT / "include" / "usp").glob("*.h"))]
 OUTPUT = Path(__file__).resolve().parent / "usp" / "_abi.py"
 SYMBOLS = ROOT / "Tests" / "ABI" / "symbols.txt"
 
@@ -112,12 +113,12 @@ def prototype(types, node):
 def macros():
     """The header's integer constants."""
     pattern = r"^#define (USP_[A-Z0-9_]+) (\d+)$"
-    return re.findall(pattern, HEADER.read_text(), re.MULTILINE)
+    return re.findall(pattern, "".join(h.read_text() for h in HEADERS), re.MULTILINE)
 
 
 def module():
     lines, functions = emit(list(declarations()))
-    digest = hashlib.sha256(HEADER.read_bytes()).hexdigest()
+    digest = hashlib.sha256(b"".join(h.read_bytes() for h in HEADERS)).hexdigest()
     head = [
         '"""Generated from include/usp.h by generate_abi.py: do not edit."""', "",
         "from ctypes import (", "    CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_float,",

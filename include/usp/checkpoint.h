@@ -1,0 +1,86 @@
+/* Part of usp.h, which tells the contracts that hold everywhere. */
+#ifndef USP_CHECKPOINT_H
+#define USP_CHECKPOINT_H
+
+#include "base.h"
+
+USP_BEGIN_DECLARATIONS
+
+/* ---- checkpoint: named arrays, from any file or from memory ------------------------------- */
+
+/* The content decides what a file is: safetensors (one file, or sharded with an index), PyTorch zip
+ * archives and the older stream format, npy, npz, idx. Nothing in a file is executed. Files are
+ * mapped: an array is read when it is asked for. Immutable once created: any thread. */
+typedef struct usp_checkpoint usp_checkpoint;
+
+typedef struct usp_checkpoint_options {
+    uint32_t struct_size;
+    uint32_t reserved;
+    const char *table;  /* nested table or prefix, such as "ema" or "first_stage_model"; NULL = the
+                           averaged weights where a training file has some, else the model's, else
+                           the file's top level; "*" = everything under its full name */
+} usp_checkpoint_options;
+
+#define USP_CHECKPOINT_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_checkpoint_options), 0, NULL}
+
+typedef struct usp_save_options {
+    uint32_t struct_size;
+    uint32_t reserved;
+    const char *format;  /* "safetensors", or "torch" (opens with torch.load(weights_only=True));
+                            NULL = torch for names that end in .pt .pth .ckpt .bin */
+    const char *dtype;   /* "f32", "bf16" or "f16" for floating arrays; NULL = as they are */
+    const char *tables;  /* torch: nest under these keys, such as "model,ema"; NULL = at the top */
+} usp_save_options;
+
+#define USP_SAVE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_save_options), 0, NULL, NULL, NULL}
+
+/* Open a file, or a folder that holds one under a usual name. Reads headers only.
+ * out: owned. Errors: IO; FORMAT saying what was found instead and where; MISSING_WEIGHT naming the
+ * tables there are. */
+USP_API USP_CHECK usp_status usp_checkpoint_open(
+    const char *path, const usp_checkpoint_options *options, usp_checkpoint **out);
+
+/* Make one from arrays in memory, which are copied.
+ *   names, tensors  `count` of each; names differ; any dtypes and strides
+ * out: owned. */
+USP_API USP_CHECK usp_status usp_checkpoint_create(
+    const char *const *names, const usp_tensor *tensors, size_t count, usp_checkpoint **out);
+
+USP_API void usp_checkpoint_free(usp_checkpoint *checkpoint);
+
+/* Number of arrays, and the name of each in the file's order: a view, NULL past the end. */
+USP_API size_t usp_checkpoint_count(const usp_checkpoint *checkpoint);
+USP_API const char *usp_checkpoint_name(const usp_checkpoint *checkpoint, size_t index);
+
+/* Describe the array of this name: a view of its bytes, contiguous, in the file's own dtype; the
+ * memory is read-only. Compressed and strided arrays are unpacked once and kept with it.
+ * Errors: MISSING_WEIGHT for a name that is not there, FORMAT for damaged compression. */
+USP_API USP_CHECK usp_status usp_checkpoint_tensor(
+    const usp_checkpoint *checkpoint, const char *name, usp_tensor *out);
+
+/* Describe the array of this name without reading it: data is NULL. */
+USP_API USP_CHECK usp_status usp_checkpoint_shape(
+    const usp_checkpoint *checkpoint, const char *name, usp_tensor *out);
+
+/* Texts and numbers that the file has beside its arrays, as text: key and value of each, views. */
+USP_API size_t usp_checkpoint_metadata_count(const usp_checkpoint *checkpoint);
+USP_API const char *usp_checkpoint_metadata_key(const usp_checkpoint *checkpoint, size_t index);
+USP_API const char *usp_checkpoint_metadata_value(const usp_checkpoint *checkpoint, size_t index);
+
+/* Tables of the file, by name; "" is its top level: views. */
+USP_API size_t usp_checkpoint_table_count(const usp_checkpoint *checkpoint);
+USP_API const char *usp_checkpoint_table_name(const usp_checkpoint *checkpoint, size_t index);
+
+/* What the file is and holds, for people: format, tables, arrays with dtype and shape, what was
+ * skipped and why. Writes at most `capacity` bytes, NUL included, and the whole length (without
+ * NUL) to out_length, which may be NULL; buffer may be NULL if capacity is 0. */
+USP_API USP_CHECK usp_status usp_checkpoint_report(
+    const usp_checkpoint *checkpoint, char *buffer, size_t capacity, size_t *out_length);
+
+/* Write the arrays to a file, which appears complete or not at all. */
+USP_API USP_CHECK usp_status usp_checkpoint_save(
+    const usp_checkpoint *checkpoint, const char *path, const usp_save_options *options);
+
+USP_END_DECLARATIONS
+
+#endif /* USP_CHECKPOINT_H */

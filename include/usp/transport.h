@@ -1,0 +1,91 @@
+/* Part of usp.h, which tells the contracts that hold everywhere. */
+#ifndef USP_TRANSPORT_H
+#define USP_TRANSPORT_H
+
+#include "sampler.h"
+
+USP_BEGIN_DECLARATIONS
+
+/* ---- transport: SiT's interpolants -------------------------------------------------------- */
+
+/* Paths between noise (t = 0) and data (t = 1), losses and solvers. Immutable: any thread. */
+typedef struct usp_transport usp_transport;
+
+typedef struct usp_transport_options {
+    uint32_t struct_size;
+    uint32_t reserved;
+    const char *path;        /* "Linear", "GVP", "VP"; NULL = "Linear" */
+    const char *prediction;  /* "velocity", "score", "noise"; NULL = "velocity" */
+    const char *loss_weight; /* "velocity", "likelihood"; NULL = none */
+    float train_epsilon;     /* 0 = the original's for path and prediction */
+    float sample_epsilon;    /* 0 = the original's for path and prediction */
+} usp_transport_options;
+
+#define USP_TRANSPORT_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_transport_options), 0, NULL, NULL, NULL, 0, 0}
+
+/* out: owned. Errors: ARGUMENT naming the choices for an unknown one. */
+USP_API USP_CHECK usp_status usp_transport_create(
+    const usp_transport_options *options, usp_transport **out);
+USP_API void usp_transport_free(usp_transport *transport);
+
+/* Where a run starts and ends, by the original's rule for path and prediction; an end at which the
+ * field would be infinite is moved by 0.001.
+ *   stochastic  0: usp_transport_sample_ode; 1: usp_transport_sample_sde with these options
+ *   note        a sentence for each moved end, "" if none; cut to the capacity. out_length: without
+ *               the NUL, may be NULL. */
+USP_API USP_CHECK usp_status usp_transport_interval(
+    const usp_transport *transport, int32_t stochastic, const usp_sample_options *options,
+    double *out_start, double *out_end, char *note, size_t capacity, size_t *out_length);
+
+/* Latents from noise along the probability-flow ODE.
+ *   z    [B, C, H, W]  f32  standard normal
+ *   y    [B]           i64  labels, or NULL
+ *   out  [B, C, H, W]  f32
+ * options.method: "dopri5" (NULL, adaptive), "euler", "midpoint", "heun", "heun3",
+ * "rk4", "adams-bashforth" (ab2), "adams-bashforth3" (ab3);
+ * options.steps: points of time, 0 = 50. */
+USP_API USP_CHECK usp_status usp_transport_sample_ode(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *z,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
+
+/* Noise from latents: the same ODE, run backwards. */
+USP_API USP_CHECK usp_status usp_transport_invert_ode(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *x,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
+
+/* Latents from noise along an SDE with the same marginals.
+ * options.method: "Euler" (NULL), "Heun"; options.form: "constant", "SBDM", "sigma" (NULL),
+ * "linear", "decreasing", "increasing-decreasing"; options.steps: 0 = 250. */
+USP_API USP_CHECK usp_status usp_transport_sample_sde(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *z,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
+
+/* Training losses of a denoiser, per sample.
+ *   data        [B, C, H, W]  f32  clean latents
+ *   t           [B]           f32  times; NULL draws them from seed
+ *   y           [B]           i64  labels, or NULL
+ *   noise       [B, C, H, W]  f32  NULL draws it from seed
+ *   out_losses  [B]           f32 */
+USP_API USP_CHECK usp_status usp_transport_losses(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *data,
+    const usp_tensor *t, const usp_tensor *y, const usp_tensor *noise, uint64_t seed,
+    usp_tensor *out_losses);
+
+/* Log-likelihood of latents, by the instantaneous change of variables with Hutchinson's estimator.
+ * The divergence along the probe is exact for a model of the library (one pass forwards and back);
+ * for a function, and with guidance, a central difference: three evaluations, and an error of about
+ * 1e-4 where the network bends.
+ *   x         [B, C, H, W]  f32
+ *   y         [B]           i64  labels, or NULL
+ *   out_logp  [B]           f32  nats
+ *   out_z     [B, C, H, W]  f32  the noise that x came from, or NULL
+ * options.noise: [1, B, C, H, W] the probe; NULL = signs from seed. */
+USP_API USP_CHECK usp_status usp_transport_likelihood(
+    const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *x,
+    const usp_tensor *y, const usp_sample_options *options, usp_tensor *out_logp,
+    usp_tensor *out_z);
+
+USP_END_DECLARATIONS
+
+#endif /* USP_TRANSPORT_H */
