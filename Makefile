@@ -19,10 +19,10 @@ test: setup ## everything: Swift, header and ABI, C, Python, examples
 	@scripts/test.sh
 
 format: ## Swift sources as .swift-format says
-	swift format format -i -p -r Package.swift Sources Tests examples
+	swift format format -i -p -r Package.swift Sources Tests examples scripts
 
 quick: setup ## format, header, symbols, the C tests and the Swift tests
-	swift format lint -s -p -r Package.swift Sources Tests examples
+	swift format lint -s -p -r Package.swift Sources Tests examples scripts
 	swift build -c release
 	Tests/ABI/run.sh
 	swift test -c release --no-parallel
@@ -33,7 +33,9 @@ fuzz: setup ## mutated files through every reader for a bounded time (SECONDS=60
 golden: ## make the golden tensors again (PYTHON = a Python with torch, timm, diffusers)
 	$(or $(PYTHON),python3) Tests/Golden/make_golden.py
 
-abi: setup ## make the Python prototypes and the symbol list again from the header
+abi: setup ## write again what header, Python and tool say of options, prototypes, symbols
+	swift build -c release --product usp-tables
+	scripts/generate_doors.py
 	bindings/python/generate_abi.py
 
 bench: build ## our speed, and with PEERS=path/to/python the peers' on the same tensors

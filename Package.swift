@@ -81,6 +81,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        // the tables of fields as JSON, for `make abi`
+        .executableTarget(
+            name: "usp-tables", dependencies: ["USPKit", "USPBase", "USPFiles"],
+            path: "scripts/tables", swiftSettings: strict),
         // the Swift examples, one file a story
         .executableTarget(
             name: "USPExamples", dependencies: ["USPKit"], path: "examples/swift",

@@ -136,6 +136,16 @@ extension Field {
         row(name, optional: path, .text, sentence, parts, read: FieldValue.text, write: \.asText)
     }
 
+    /// Names in one text, with commas between them.
+    public static func names(
+        _ name: String, _ path: FieldPath<Root, [String]>, _ sentence: String,
+        in parts: [String] = []
+    ) -> Field {
+        row(
+            name, path, .text, sentence, parts, read: { .text($0.joined(separator: ",")) },
+            write: { $0.asText?.split(separator: ",").map(String.init) })
+    }
+
     /// A property that is a name itself, checked against those known.
     public static func choice(
         _ name: String, _ path: FieldPath<Root, String>, _ names: [String], _ sentence: String,
@@ -151,6 +161,30 @@ extension Field {
         row(
             name, optional: path, .choice(names), sentence, parts, read: FieldValue.text,
             write: \.asText)
+    }
+
+    /// A property that names one of an enumeration's choices, or one of their other spellings.
+    package static func choice<Choice: NamedChoice>(
+        _ name: String, _ path: FieldPath<Root, String>, of type: Choice.Type, _ sentence: String,
+        in parts: [String] = []
+    ) -> Field {
+        row(
+            name, path, choices(type), sentence, parts, read: FieldValue.text, write: \.asText)
+    }
+
+    package static func choice<Choice: NamedChoice>(
+        _ name: String, _ path: FieldPath<Root, String?>, of type: Choice.Type, _ sentence: String,
+        in parts: [String] = []
+    ) -> Field {
+        row(
+            name, optional: path, choices(type), sentence, parts, read: FieldValue.text,
+            write: \.asText)
+    }
+
+    private static func choices<Choice: NamedChoice>(_ type: Choice.Type) -> FieldKind {
+        var aliases: [String: String] = [:]
+        for (alias, choice) in type.aliases { aliases[alias.lowercased()] = choice.rawValue }
+        return .choice(type.allCases.map(\.rawValue), aliases: aliases)
     }
 
     /// An enumeration whose raw values are the names.
@@ -177,8 +211,29 @@ extension Field {
         in parts: [String] = []
     ) -> Field {
         row(
-            name, path, .choice(types.map(\.name)), sentence, parts, read: { .text($0.name) },
+            name, path, choices(types), sentence, parts, read: { .text($0.name) },
             write: { $0.asText.flatMap(DType.init(name:)) })
+    }
+
+    /// By the short names, and by those of numpy and torch.
+    private static func choices(_ types: [DType]) -> FieldKind {
+        let long = [
+            DType.float32: "float32", .bfloat16: "bfloat16", .float16: "float16",
+            .float64: "float64",
+        ]
+        var aliases: [String: String] = [:]
+        for type in types { aliases[long[type] ?? type.name] = type.name }
+        return .choice(types.map(\.name), aliases: aliases)
+    }
+
+    /// The same where the type may be absent.
+    public static func dtype(
+        _ name: String, _ path: FieldPath<Root, DType?>, _ types: [DType], _ sentence: String,
+        in parts: [String] = []
+    ) -> Field {
+        row(
+            name, optional: path, choices(types), sentence, parts,
+            read: { .text($0.name) }, write: { $0.asText.flatMap(DType.init(name:)) })
     }
 
     public static func integers(

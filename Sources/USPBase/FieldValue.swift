@@ -48,14 +48,14 @@ private func realText(_ value: Double) -> String {
     return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
 }
 
-/// What a field takes.
+/// What a field takes. Choices are told apart by their names, letter case aside.
 public enum FieldKind: Sendable {
     case flag
     case integer(FieldRange)
     case unsigned
     case real(FieldRange)
-    /// One of these names.
-    case choice([String])
+    /// One of these names, or another spelling of one.
+    case choice([String], aliases: [String: String] = [:])
     case text
     case integers(FieldRange)
     case reals(FieldRange)
@@ -70,7 +70,7 @@ public enum FieldKind: Sendable {
         case .integer(let range): "a whole number\(range.phrase)"
         case .unsigned: "a whole number of 0 or more"
         case .real(let range): "a number\(range.phrase)"
-        case .choice(let names): names.joined(separator: ", ")
+        case .choice(let names, _): names.joined(separator: ", ")
         case .text: "a text"
         case .integers(let range): "whole numbers\(range.phrase), such as 1,2,4"
         case .reals(let range): "numbers\(range.phrase), such as 0.5,1"
@@ -80,7 +80,7 @@ public enum FieldKind: Sendable {
     }
 
     /// - Returns: nil for a text that is none of the kind's values
-    func parsed(_ text: String) -> FieldValue? {
+    public func parsed(_ text: String) -> FieldValue? {
         switch self {
         case .flag:
             switch text.lowercased() {
@@ -91,7 +91,11 @@ public enum FieldKind: Sendable {
         case .integer: return Int(text).map(FieldValue.integer)
         case .unsigned: return UInt64(text).map(FieldValue.unsigned)
         case .real: return Double(text).map(FieldValue.real)
-        case .choice, .text: return .text(text)
+        case .text: return .text(text)
+        case .choice(let names, let aliases):
+            let wanted = text.lowercased()
+            let known = names.first { $0 == text } ?? names.first { $0.lowercased() == wanted }
+            return (known ?? aliases[wanted]).map(FieldValue.text)
         case .integers:
             let values = list(text).map { Int($0) }
             return values.contains(nil) ? nil : .integers(values.compactMap(\.self))

@@ -25,7 +25,25 @@ public protocol Described: Sendable {
     init()
     /// What the struct is, for messages: `trainer`, `DiT`.
     static var title: String { get }
+    /// In the order in which the C interface has them: new ones are appended.
     static var fields: [Field<Self>] { get }
+    /// Members that only the C interface's struct has, in front of the fields: arrays, callbacks.
+    static var members: [CMember] { get }
+}
+
+/// A pointer or a 64-bit number in an options struct of the C interface.
+public struct CMember: Sendable {
+    public let type: String
+    public let name: String
+    public let sentence: String
+
+    public init(_ type: String, _ name: String, _ sentence: String) {
+        (self.type, self.name, self.sentence) = (type, name, sentence)
+    }
+}
+
+extension Described {
+    public static var members: [CMember] { [] }
 }
 
 extension Described {
@@ -122,7 +140,7 @@ extension Field {
             case (.flag, .flag), (.text, .text), (.object, .object), (.unsigned, .unsigned): true
             case (.integer(let range), .integer(let value)): range.contains(Double(value))
             case (.real(let range), .real(let value)): range.contains(value)
-            case (.choice(let names), .text(let value)): names.contains(value)
+            case (.choice(let names, _), .text(let value)): names.contains(value)
             case (.integers(let range), .integers(let values)):
                 values.allSatisfy { range.contains(Double($0)) }
             case (.reals(let range), .reals(let values)): values.allSatisfy(range.contains)
@@ -135,8 +153,9 @@ extension Field {
         throw error(value.text)
     }
 
-    func error(_ text: String) -> USPError {
-        if case .choice(let names) = kind { return unknownName(text, what: name, known: names) }
+    /// What is said of a text that the field does not take.
+    public func error(_ text: String) -> USPError {
+        if case .choice(let names, _) = kind { return unknownName(text, what: name, known: names) }
         return USPError(.argument, "\(name): \(text), expected \(kind.expected)")
     }
 }

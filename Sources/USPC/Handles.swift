@@ -48,12 +48,10 @@ func checkOut<Pointee>(
 func handle<Object: Handled>(
     _ pointer: OpaquePointer?, _ type: Object.Type, _ name: String
 ) throws(USPError) -> Object {
-    let entry = try entry(pointer, Object.handleName, name)
-    guard let object = entry.object as? Object else {
-        throw USPError(
-            .argument,
-            "\(name): is a \(Swift.type(of: entry.object).handleName), expected a "
-                + "\(Object.handleName)")
+    let kind = Object.handleName
+    guard let pointer else { throw USPError(.argument, "\(name): is NULL") }
+    guard let object = try liveObject(pointer, kind, name) as? Object else {
+        throw USPError(.argument, "\(name): is another \(kind) than expected")
     }
     return object
 }
@@ -64,6 +62,18 @@ func optionalHandle<Object: Handled>(
 ) throws(USPError) -> Object? {
     guard pointer != nil else { return nil }
     return try handle(pointer, type, name)
+}
+
+/// The object of a handle whose kind is known by its C name.
+func liveObject(
+    _ pointer: OpaquePointer, _ kind: String, _ name: String
+) throws(USPError) -> any Handled {
+    let object = try entry(pointer, kind, name).object
+    let found = Swift.type(of: object).handleName
+    guard found == kind else {
+        throw USPError(.argument, "\(name): is a \(found), expected a \(kind)")
+    }
+    return object
 }
 
 /// A string that lives as long as the handle: a view.

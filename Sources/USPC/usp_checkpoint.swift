@@ -19,9 +19,9 @@ func checkpoint(_ pointer: OpaquePointer?) throws(USPError) -> Checkpoint {
 ) -> usp_status {
     guarded("usp_checkpoint_open") { () throws(USPError) in
         try checkOut(out)
-        let given = try USPC.options(options, zeros: usp_checkpoint_options())
-        let table = try given.table.map { (table) throws(USPError) in try text(table, "table") }
-        try store(Checkpoint.open(text(path, "path"), table: table), in: out)
+        let wanted = try USPC.options(
+            options, Checkpoint.OpenOptions.self, usp_checkpoint_options())
+        try store(Checkpoint.open(text(path, "path"), wanted.options), in: out)
     }
 }
 
@@ -154,13 +154,7 @@ public func usp_checkpoint_metadata_value(
 func saveOptions(
     _ pointer: UnsafePointer<usp_save_options>?
 ) throws(USPError) -> Checkpoint.SaveOptions {
-    let given = try options(pointer, zeros: usp_save_options())
-    var result = Checkpoint.SaveOptions()
-    result.format = try optionalText(given.format, "format")
-    result.dtype = try optionalText(given.dtype, "dtype").map(floatingType)
-    result.tables = try (optionalText(given.tables, "tables") ?? "").split(separator: ",").map(
-        String.init)
-    return result
+    try options(pointer, Checkpoint.SaveOptions.self, usp_save_options()).options
 }
 
 /// The floating type of this name.

@@ -21,7 +21,7 @@ import USPTensor
 ) -> usp_status {
     guarded("usp_inception_features") { () throws(USPError) in
         let inception = try model(inception, as: Inception.self, "inception")
-        let given = try USPC.options(options, zeros: usp_inception_options())
+        let wanted = try USPC.options(options, Inception.Options.self, usp_inception_options())
         let images = try view(images, "images", ["B", "H", "W", 3], .uint8)
         func target(
             _ pointer: UnsafeMutablePointer<usp_tensor>?, _ name: String, _ width: Int
@@ -32,8 +32,7 @@ import USPTensor
         let spatial = try target(outSpatial, "out_spatial", Inception.widths.spatial)
         let logits = try target(outLogits, "out_logits", Inception.widths.logits)
         let features = try inception.features(
-            images.tensor(),
-            preprocessing: text(given.preprocessing, else: "tensorflow", "preprocessing"))
+            images.tensor(), preprocessing: wanted.options.preprocessing)
         try pool?.write(features.pool)
         try spatial?.write(features.spatial)
         try logits?.write(features.logits)

@@ -46,6 +46,23 @@ extension Checkpoint {
     }
 }
 
+extension Checkpoint.SaveOptions: Described {
+    public static let title = "save"
+    public static let fields: [Field<Checkpoint.SaveOptions>] = [
+        .choice(
+            "format", \.format, ["safetensors", "torch"],
+            "Layout of the file; torch opens with torch.load(weights_only=True). Absent: torch for "
+                + "names that end in .pt .pth .ckpt .bin, else safetensors."),
+        .dtype(
+            "dtype", \.dtype, [.float32, .bfloat16, .float16],
+            "Element type of floating arrays. Absent: as they are."),
+        .names(
+            "tables", \.tables,
+            "Keys that a torch file nests the arrays under, such as model,ema. Empty: the top "
+                + "level."),
+    ]
+}
+
 extension DType {
     /// Whether it is a floating type.
     package var isFloating: Bool {

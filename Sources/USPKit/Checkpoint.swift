@@ -28,6 +28,20 @@ public final class Checkpoint: Sendable {
         return Checkpoint(archive, try select(table, in: archive))
     }
 
+    /// How a file is opened.
+    public struct OpenOptions: Sendable {
+        /// As for `open`.
+        public var table: String?
+
+        public init() {}
+    }
+
+    public static func open(
+        _ path: String, _ options: OpenOptions
+    ) throws(USPError) -> Checkpoint {
+        try open(path, table: options.table)
+    }
+
     package init(_ archive: Archive, _ table: ArchiveTable) {
         self.archive = archive
         self.table = table
@@ -132,4 +146,15 @@ public final class Checkpoint: Sendable {
             owner: view.owner)
         return Tensor(entry.shape, entry.dtype, storage: storage)
     }
+}
+
+extension Checkpoint.OpenOptions: Described {
+    public static let title = "checkpoint"
+    public static let fields: [Field<Checkpoint.OpenOptions>] = [
+        .text(
+            "table", \.table,
+            "Nested table or prefix, such as ema or first_stage_model; * is everything under its "
+                + "full name. Absent: the averaged weights where a training file has some, else "
+                + "the model's, else the file's top level.")
+    ]
 }

@@ -47,6 +47,14 @@ public final class Inception: Model {
         public let logits: Tensor
     }
 
+    /// How features are computed.
+    public struct Options: Sendable {
+        /// `tensorflow` resizes to 299x299 as TensorFlow 1 does; `pytorch-fid` as that package.
+        public var preprocessing = "tensorflow"
+
+        public init() {}
+    }
+
     /// Throws with the known names, unless it is one.
     package static func checkPreprocessing(_ name: String) throws(USPError) {
         _ = try InceptionInput.named(name)
@@ -72,4 +80,15 @@ extension Inception {
         let weights = try source.weights(loaded.model.parameters, loaded.report, .inception)
         return Inception(loaded.model, weights, source.options.arithmetic)
     }
+}
+
+extension Inception.Options: Described {
+    public static let title = "inception"
+    public static let fields: [Field<Inception.Options>] = [
+        .choice(
+            "preprocessing", \.preprocessing, of: InceptionInput.self,
+            "tensorflow: TensorFlow 1's bilinear resizing to 299x299 and (x - 128) / 128, as ADM's "
+                + "evaluator, TTUR and torch-fidelity; pytorch-fid: half-pixel resizing and "
+                + "x / 127.5 - 1, the numbers of that package, which differ a little.")
+    ]
 }

@@ -2,6 +2,7 @@
 #ifndef USP_BASE_H
 #define USP_BASE_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -151,10 +152,19 @@ typedef int32_t (*usp_progress_fn)(const usp_progress *progress, void *user);
 
 /* ---- options structs ---------------------------------------------------------------------- */
 
-/* Every options struct begins with its own size, which its INIT macro writes: a program compiled
- * against an older header keeps working, and a newer one is told USP_ERROR_UNSUPPORTED if it sets
- * a field that the loaded library does not know. Zero always means the default, which the field's
- * comment names. NULL instead of options means all defaults. */
+/* Every options struct begins with its own size, and its INIT macro writes that and the defaults, so
+ * every value is meant as it stands, zero too:
+ *
+ *     usp_save_options options = USP_SAVE_OPTIONS_INIT;
+ *     options.dtype = "bf16";
+ *
+ * NULL instead of options means all defaults, and so does NULL for a text. A program compiled against
+ * an older header keeps working (what it does not know has its default); a newer one is told
+ * USP_ERROR_UNSUPPORTED if it sets a field that the loaded library does not know. Booleans are 0 or
+ * 1. A field's comment says what stands for absence where something else then decides. */
+
+/* No number: an optional real field that is absent. */
+#define USP_ABSENT ((double)NAN)
 
 #define USP_OPTIONS_SIZE(type) ((uint32_t)sizeof(type))
 

@@ -13,26 +13,38 @@ USP_BEGIN_DECLARATIONS
  * mapped: an array is read when it is asked for. Immutable once created: any thread. */
 typedef struct usp_checkpoint usp_checkpoint;
 
+/* usp_checkpoint_options: written by make abi */
 typedef struct usp_checkpoint_options {
-    uint32_t struct_size;
+    uint32_t struct_size; /* what the INIT macro wrote */
     uint32_t reserved;
-    const char *table;  /* nested table or prefix, such as "ema" or "first_stage_model"; NULL = the
-                           averaged weights where a training file has some, else the model's, else
-                           the file's top level; "*" = everything under its full name */
+    /* Nested table or prefix, such as ema or first_stage_model; * is everything under its full
+     * name. Absent: the averaged weights where a training file has some, else the model's, else
+     * the file's top level. NULL: absent. */
+    const char *table;
 } usp_checkpoint_options;
 
-#define USP_CHECKPOINT_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_checkpoint_options), 0, NULL}
+#define USP_CHECKPOINT_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_checkpoint_options), 0, NULL}
+/* end of usp_checkpoint_options */
 
+/* usp_save_options: written by make abi */
 typedef struct usp_save_options {
-    uint32_t struct_size;
+    uint32_t struct_size; /* what the INIT macro wrote */
     uint32_t reserved;
-    const char *format;  /* "safetensors", or "torch" (opens with torch.load(weights_only=True));
-                            NULL = torch for names that end in .pt .pth .ckpt .bin */
-    const char *dtype;   /* "f32", "bf16" or "f16" for floating arrays; NULL = as they are */
-    const char *tables;  /* torch: nest under these keys, such as "model,ema"; NULL = at the top */
+    /* Layout of the file; torch opens with torch.load(weights_only=True). Absent: torch for
+     * names that end in .pt .pth .ckpt .bin, else safetensors. One of safetensors, torch. NULL:
+     * absent. */
+    const char *format;
+    /* Element type of floating arrays. Absent: as they are. One of f32, bf16, f16. NULL: absent. */
+    const char *dtype;
+    /* Keys that a torch file nests the arrays under, such as model,ema. Empty: the top level.
+     * Default: none. */
+    const char *tables;
 } usp_save_options;
 
-#define USP_SAVE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_save_options), 0, NULL, NULL, NULL}
+#define USP_SAVE_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_save_options), 0, NULL, NULL, NULL}
+/* end of usp_save_options */
 
 /* Open a file, or a folder that holds one under a usual name. Reads headers only.
  * out: owned. Errors: IO; FORMAT saying what was found instead and where; MISSING_WEIGHT naming the

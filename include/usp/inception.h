@@ -13,16 +13,20 @@ USP_BEGIN_DECLARATIONS
  * weights-inception-2015-12-05-6726825d.pth (torch-fidelity), which hold the same weights. It
  * refuses torchvision's own Inception (UNSUPPORTED), whose features give other numbers. */
 
+/* usp_inception_options: written by make abi */
 typedef struct usp_inception_options {
-    uint32_t struct_size;
+    uint32_t struct_size; /* what the INIT macro wrote */
     uint32_t reserved;
-    const char *preprocessing;  /* "tensorflow" (NULL): TensorFlow 1's bilinear resizing to 299x299
-                                   and (x - 128) / 128, as ADM's evaluator, TTUR and torch-fidelity;
-                                   "pytorch-fid": half-pixel resizing and x / 127.5 - 1, the numbers
-                                   of that package, which differ a little */
+    /* tensorflow: TensorFlow 1's bilinear resizing to 299x299 and (x - 128) / 128, as ADM's
+     * evaluator, TTUR and torch-fidelity; pytorch-fid: half-pixel resizing and x / 127.5 - 1,
+     * the numbers of that package, which differ a little. One of tensorflow, pytorch-fid.
+     * Default: tensorflow. */
+    const char *preprocessing;
 } usp_inception_options;
 
-#define USP_INCEPTION_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_inception_options), 0, NULL}
+#define USP_INCEPTION_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_inception_options), 0, "tensorflow"}
+/* end of usp_inception_options */
 
 /* A network with random parameters, for tests: published numbers need published weights.
  * out: owned. */

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Optional, Type, TypeVar
 
 from ._errors import BY_STATUS, ArgumentError, USPError
 from ._library import lib
+from ._options import DEFAULTS
 
 Options = TypeVar("Options", bound=ctypes.Structure)
 
@@ -48,11 +49,16 @@ def encoded(text: "str | bytes | os.PathLike[str] | None") -> "bytes | None":
 
 
 def options(kind: Type[Options], **values: Any) -> Options:
-    """An options struct with its size set; `None` leaves a field at its default, zero."""
+    """An options struct with its size set; `None` leaves a field at its default.
+
+    Defaults are those of the INIT macro; zero in the structs that have none there.
+    """
     result = kind()
     result.struct_size = ctypes.sizeof(kind)
     types: Dict[str, Any] = {field[0]: field[1] for field in kind._fields_}
-    for name, value in values.items():
+    defaults = DEFAULTS.get(kind.__name__, {})
+    for name, value in {**defaults, **values}.items():
+        value = defaults.get(name) if value is None else value
         if value is not None:
             setattr(result, name, held(types[name], value, name))
     return result

@@ -1,0 +1,21 @@
+// Which tables of fields are options structs of the C interface. `make abi` writes their part of the
+// header, of Python and of the tool from them.
+
+import USPBase
+
+/// An options struct: its C name, the header `include/usp/<header>.h` that declares it, its table.
+package struct OptionStruct: Sendable {
+    package let name: String
+    package let header: String
+    package let table: any Described.Type
+
+    init(_ name: String, in header: String, _ table: any Described.Type) {
+        (self.name, self.header, self.table) = (name, header, table)
+    }
+}
+
+package let optionStructs = [
+    OptionStruct("usp_checkpoint_options", in: "checkpoint", Checkpoint.OpenOptions.self),
+    OptionStruct("usp_save_options", in: "checkpoint", Checkpoint.SaveOptions.self),
+    OptionStruct("usp_inception_options", in: "inception", Inception.Options.self),
+]

@@ -1,0 +1,86 @@
+// All tables of fields that doors are made from, as JSON on standard output: what
+// scripts/generate_doors.py reads.
+
+import USPBase
+import USPFiles
+import USPKit
+
+/// Options of a command: the fields of a table that have a part in `part`.
+private struct CommandOptions {
+    let name: String
+    let part: String
+    let table: any Described.Type
+    /// Fields that the command has in another form.
+    let leaving: [String]
+
+    init(_ name: String, _ part: String, _ table: any Described.Type, leaving: [String] = []) {
+        (self.name, self.part, self.table, self.leaving) = (name, part, table, leaving)
+    }
+}
+
+private let commandOptions: [CommandOptions] = []
+
+extension FieldKind {
+    fileprivate var json: (kind: String, expected: String, choices: [String]) {
+        switch self {
+        case .flag: ("flag", "", [])
+        case .integer(let range): ("integer", range.description, [])
+        case .unsigned: ("unsigned", "", [])
+        case .real(let range): ("real", range.description, [])
+        case .choice(let names, _): ("choice", "", names)
+        case .text: ("text", "", [])
+        case .integers(let range): ("integers", range.description, [])
+        case .reals(let range): ("reals", range.description, [])
+        case .grid: ("grid", "", [])
+        case .object(let type): (type, "", [])
+        }
+    }
+}
+
+extension Described {
+    fileprivate static var json: JSON {
+        let defaults = Self()
+        return .object([
+            .init("type", .string(String(reflecting: Self.self))), .init("title", .string(title)),
+            .init(
+                "members",
+                .array(
+                    members.map {
+                        .object([
+                            .init("type", .string($0.type)), .init("name", .string($0.name)),
+                            .init("sentence", .string($0.sentence)),
+                        ])
+                    })),
+            .init("fields", .array(fields.map { row($0, $0.get(defaults)) })),
+        ])
+    }
+
+    private static func row(_ field: Field<Self>, _ value: FieldValue?) -> JSON {
+        let (kind, expected, choices) = field.kind.json
+        return .object([
+            .init("name", .string(field.name)), .init("kind", .string(kind)),
+            .init("range", .string(expected)),
+            .init("choices", .array(choices.map(JSON.string))),
+            .init("parts", .array(field.parts.map(JSON.string))),
+            .init("optional", .bool(field.isOptional)),
+            .init("default", value.map { .string($0.text) } ?? .null),
+            .init("sentence", .string(field.sentence)),
+        ])
+    }
+}
+
+let structs = optionStructs.map { options in
+    JSON.object([
+        .init("name", .string(options.name)), .init("header", .string(options.header)),
+        .init("table", options.table.json),
+    ])
+}
+private let commands = commandOptions.map { command in
+    JSON.object([
+        .init("name", .string(command.name)), .init("part", .string(command.part)),
+        .init("leaving", .array(command.leaving.map(JSON.string))),
+        .init("table", command.table.json),
+    ])
+}
+print(
+    JSON.object([.init("structs", .array(structs)), .init("commands", .array(commands))]).indented)
