@@ -40,6 +40,11 @@ def words(field):
     return " ".join(text)
 
 
+def wrapped(text, width):
+    """Lines; names such as adams-bashforth stay whole."""
+    return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
 # ---- C -----------------------------------------------------------------------------------------
 
 C_TYPES = {
@@ -78,7 +83,7 @@ def c_absence(field):
 
 
 def c_comment(text, indent="    "):
-    lines = textwrap.wrap(text, 100 - len(indent) - 6)
+    lines = wrapped(text, 100 - len(indent) - 6)
     if len(lines) == 1:
         return f"{indent}/* {lines[0]} */"
     return f"{indent}/* " + f"\n{indent} * ".join(lines) + " */"
@@ -98,7 +103,7 @@ def c_struct(struct):
             lines.append(f"    {declaration};")
             values.append(value)
     macro = struct["name"].upper() + "_INIT"
-    body = textwrap.wrap(", ".join([f"USP_OPTIONS_SIZE({struct['name']})", "0", *values]), 92)
+    body = wrapped(", ".join([f"USP_OPTIONS_SIZE({struct['name']})", "0", *values]), 92)
     body = [line + " \\" for line in body[:-1]] + body[-1:]
     lines += [f"}} {struct['name']};", "", f"#define {macro} \\"]
     lines += ["    {" + "\n     ".join(body) + "}"]
@@ -235,22 +240,29 @@ def command_file(command):
     fields = [
         f for f in table["fields"]
         if f["name"] not in command["leaving"] and not f["kind"].startswith("usp_")
-        and (not f["parts"] or command["part"] in f["parts"])]
+        and (not f["parts"] or command["part"] in ("", *f["parts"]))]
     lines = [
-        "// Generated from the tables of fields by scripts/generate_doors.py: do not edit.", "",
-        "import ArgumentParser", "import USPBase", "import USPKit", "",
-        f"/// Options of {type_name} that have a part in {command['part']}.",
+        "// Generated from the tables of fields by scripts/generate_doors.py: do not edit.",
+        "// swift-format-ignore-file", "", "import ArgumentParser", "import USPBase",
+        "import USPKit", "",
+        f"/// Options of {type_name} that have a part in {command['part'] or 'some run'}.",
         f"struct {command['name']}: ParsableArguments {{"]
     for field in fields:
-        help_text = swift_string(words({**field, "parts": []}))
+        parts = [] if command["part"] else field["parts"]
+        help_text = swift_string(words({**field, "parts": parts}))
         variable, flag = camel(field["name"]), field["name"].replace("_", "-")
+        names = ", ".join(
+            f'.customLong("{name}")' for name in [flag, *command["also"].get(field["name"], [])])
+        names = f"[{names}]" if "," in names else names
         if field["kind"] == "flag":
             lines += [f"    @Flag(", f'        name: .customLong("{flag}"), inversion: .prefixedNo,',
                       f"        help: {help_text})", f"    var {variable}: Bool?", ""]
         else:
-            lines += [f"    @Option(", f'        name: .customLong("{flag}"),',
+            lines += [f"    @Option(", f"        name: {names},",
                       f"        help: {help_text})", f"    var {variable}: String?", ""]
-    lines += ["    /// Changes what was said.",
+    lines += ["    /// Names of what was said.", "    var said: [String] {", "        ["]
+    lines += [f'            {camel(f["name"])} == nil ? nil : "{f["name"]}",' for f in fields]
+    lines += ["        ].compactMap(\\.self)", "    }", "", "    /// Changes what was said.",
               f"    func apply(to options: inout {type_name}) throws(USPError) {{"]
     for field in fields:
         variable = camel(field["name"])

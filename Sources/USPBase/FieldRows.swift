@@ -181,6 +181,16 @@ extension Field {
             write: \.asText)
     }
 
+    /// The choice itself.
+    package static func choice<Choice: NamedChoice>(
+        _ name: String, named path: FieldPath<Root, Choice>, _ sentence: String,
+        in parts: [String] = []
+    ) -> Field {
+        row(
+            name, path, choices(Choice.self), sentence, parts, read: { .text($0.rawValue) },
+            write: { $0.asText.flatMap(Choice.init) })
+    }
+
     private static func choices<Choice: NamedChoice>(_ type: Choice.Type) -> FieldKind {
         var aliases: [String: String] = [:]
         for (alias, choice) in type.aliases { aliases[alias.lowercased()] = choice.rawValue }

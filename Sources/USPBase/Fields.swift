@@ -120,16 +120,27 @@ extension Described {
     }
 
     /// - part: a family, solver, …
+    /// - phrase: how messages call it; nil is `a` and its name
     /// - Throws: `.argument` for the first field that is not its default and has no part there.
-    public func checkParts(in part: String, differingFrom base: Self = Self()) throws(USPError) {
-        for field in Self.fields where !field.parts.isEmpty && !field.parts.contains(part) {
-            guard field.get(self)?.text != field.get(base)?.text else { continue }
-            throw USPError(
-                .argument,
-                "\(field.name): has no part in \(article(part)) \(part), only in "
-                    + field.parts.joined(separator: ", "))
+    public func checkParts(
+        in part: String, called phrase: String? = nil, differingFrom base: Self = Self()
+    ) throws(USPError) {
+        for field in Self.fields where field.get(self)?.text != field.get(base)?.text {
+            try requirePart(field.name, in: part, called: phrase, of: field.parts)
         }
     }
+}
+
+/// Throws `.argument` for something given that has no part there.
+///
+/// - parts: where it has one; empty is everywhere
+package func requirePart(
+    _ name: String, in part: String, called phrase: String? = nil, of parts: [String]
+) throws(USPError) {
+    try require(
+        parts.isEmpty || parts.contains(part), .argument,
+        "\(name): has no part in \(phrase ?? "\(article(part)) \(part)"), only in "
+            + parts.joined(separator: ", "))
 }
 
 extension Field {

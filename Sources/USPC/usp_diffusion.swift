@@ -7,7 +7,9 @@ import USPTensor
 
 extension Diffusion: SamplerProcess {
     static var handleName: String { "usp_diffusion" }
-    func outputChannels(_ channels: Int) -> Int { learnsVariance ? 2 * channels : channels }
+    func outputChannels(_ channels: Int) -> Int {
+        options.variance.isLearned ? 2 * channels : channels
+    }
 }
 
 @_cdecl("usp_diffusion_create") @implementation public func usp_diffusion_create(
@@ -15,15 +17,9 @@ extension Diffusion: SamplerProcess {
 ) -> usp_status {
     guarded("usp_diffusion_create") { () throws(USPError) in
         try checkOut(out)
-        let given = try USPC.options(options, zeros: usp_diffusion_options())
-        var wanted = Diffusion.Options()
-        wanted.trainingSteps = try count(
-            given.training_steps, else: wanted.trainingSteps, "training_steps")
-        wanted.schedule = try text(given.schedule, else: wanted.schedule, "schedule")
-        wanted.respacing = try text(given.respacing, else: wanted.respacing, "respacing")
-        wanted.prediction = try text(given.prediction, else: wanted.prediction, "prediction")
-        wanted.variance = try text(given.variance, else: wanted.variance, "variance")
-        wanted.loss = try text(given.loss, else: wanted.loss, "loss")
+        let wanted = try USPC.options(
+            options, Diffusion.Options.self, usp_diffusion_options()
+        ).options
         try store(Diffusion(wanted), in: out)
     }
 }
@@ -73,19 +69,15 @@ extension Diffusion: SamplerProcess {
     }
 }
 
-/// `[B, C, H, W]`.
-let latentAxes: [Axis] = ["B", "C", "H", "W"]
-
 @_cdecl("usp_diffusion_sample") @implementation public func usp_diffusion_sample(
     _ diffusion: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
     _ z: UnsafePointer<usp_tensor>?, _ y: UnsafePointer<usp_tensor>?,
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_diffusion_sample") { () throws(USPError) in
-        let run = try SamplerRun(diffusion, Diffusion.self, denoiser, z, "z", y, options)
-        try run.write(to: out) { diffusion throws(USPError) in
-            try diffusion.sample(run.denoiser, from: run.start, labels: run.labels, run.options)
-        }
+        try runSampler(
+            RunArguments(diffusion, Diffusion.self, denoiser, z, "z", y, options), out
+        ) { .diffusion($0) }
     }
 }
 
@@ -95,10 +87,9 @@ let latentAxes: [Axis] = ["B", "C", "H", "W"]
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_diffusion_invert") { () throws(USPError) in
-        let run = try SamplerRun(diffusion, Diffusion.self, denoiser, x, "x", y, options)
-        try run.write(to: out) { diffusion throws(USPError) in
-            try diffusion.invert(run.denoiser, from: run.start, labels: run.labels, run.options)
-        }
+        try runSampler(
+            RunArguments(diffusion, Diffusion.self, denoiser, x, "x", y, options), out, .invert
+        ) { .diffusion($0) }
     }
 }
 
@@ -110,7 +101,7 @@ let latentAxes: [Axis] = ["B", "C", "H", "W"]
     _ outVb: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_diffusion_losses") { () throws(USPError) in
-        let run = try SamplerRun(diffusion, Diffusion.self, denoiser, start, "start", y, nil)
+        let run = try RunArguments(diffusion, Diffusion.self, denoiser, start, "start", y)
         let batch = [Axis.extent(run.start.shape[0])]
         let losses = try output(outLosses, "out_losses", batch)
         let parts = [
@@ -118,7 +109,7 @@ let latentAxes: [Axis] = ["B", "C", "H", "W"]
             ("vb", try optionalOutput(outVb, "out_vb", batch)),
         ]
         let result = try run.process.losses(
-            run.denoiser, start: run.start, steps: optionalIntegers(t, "t", batch),
+            of: run.denoiser, start: run.start, steps: optionalIntegers(t, "t", batch),
             labels: run.labels, noise: optionalTensor(noise, "noise", axes(run.start.shape)),
             seed: seed)
         try losses.write(Tensor([result.losses.count], result.losses))
@@ -141,7 +132,8 @@ public func usp_diffusion_bits_per_dimension(
     _ outNoiseMse: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_diffusion_bits_per_dimension") { () throws(USPError) in
-        let run = try SamplerRun(diffusion, Diffusion.self, denoiser, start, "start", y, options)
+        let run = try RunArguments(
+            diffusion, Diffusion.self, denoiser, start, "start", y, options)
         let batch = Axis.extent(run.start.shape[0])
         let terms = [batch, .extent(run.process.steps)]
         let total = try output(outTotal, "out_total", [batch])
@@ -150,11 +142,16 @@ public func usp_diffusion_bits_per_dimension(
         let startErrors = try optionalOutput(outStartMse, "out_start_mse", terms)
         let noiseErrors = try optionalOutput(outNoiseMse, "out_noise_mse", terms)
         let result = try run.process.bitsPerDimension(
-            run.denoiser, of: run.start, labels: run.labels, run.options)
-        try total.write(result.total)
-        try prior?.write(result.prior)
-        try vb?.write(result.terms)
-        try startErrors?.write(result.startErrors)
-        try noiseErrors?.write(result.noiseErrors)
+            run.denoiser, of: run.start, labels: run.labels, noise: run.noise, run.options,
+            run.monitor)
+        func write(_ values: [Double], _ target: StridedView?) throws(USPError) {
+            guard let target else { return }
+            try target.write(Tensor(target.shape, values.map { Float($0) }))
+        }
+        try write(result.total, total)
+        try write(result.prior, prior)
+        try write(result.bound.flatMap { $0 }, vb)
+        try write(result.startError.flatMap { $0 }, startErrors)
+        try write(result.noiseError.flatMap { $0 }, noiseErrors)
     }
 }

@@ -15,17 +15,9 @@ extension Transport: SamplerProcess {
 ) -> usp_status {
     guarded("usp_transport_create") { () throws(USPError) in
         try checkOut(out)
-        let given = try USPC.options(options, zeros: usp_transport_options())
-        var wanted = Transport.Options()
-        wanted.path = try text(given.path, else: wanted.path, "path")
-        wanted.prediction = try text(given.prediction, else: wanted.prediction, "prediction")
-        wanted.lossWeight = try text(given.loss_weight, else: wanted.lossWeight, "loss_weight")
-        if given.train_epsilon != 0 {
-            wanted.trainingEpsilon = try decimal(given.train_epsilon, else: 0, "train_epsilon")
-        }
-        if given.sample_epsilon != 0 {
-            wanted.samplingEpsilon = try decimal(given.sample_epsilon, else: 0, "sample_epsilon")
-        }
+        let wanted = try USPC.options(
+            options, Transport.Options.self, usp_transport_options()
+        ).options
         try store(Transport(wanted), in: out)
     }
 }
@@ -45,9 +37,13 @@ extension Transport: SamplerProcess {
     guarded("usp_transport_interval") { () throws(USPError) in
         let transport = try handle(transport, Transport.self, "transport")
         let (start, end) = (try result(outStart, "out_start"), try result(outEnd, "out_end"))
-        let options = try sampleOptions(options, latents: [])
-        let interval =
-            stochastic == 0 ? transport.flowInterval : try transport.stochasticInterval(options)
+        let wanted = try USPC.options(
+            options, SampleOptions.self, usp_sample_options()
+        ).options
+        let process = stochastic == 0 ? Sampler.Process.flow(transport) : .stochastic(transport)
+        guard let interval = try Sampler(process, wanted).interval else {
+            throw USPError(.internal, "a transport without an interval")
+        }
         (start.pointee, end.pointee) = (interval.start, interval.end)
         try write(interval.notes.joined(separator: "; "), note, capacity, outLength)
     }
@@ -59,10 +55,9 @@ extension Transport: SamplerProcess {
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_sample_ode") { () throws(USPError) in
-        let run = try SamplerRun(transport, Transport.self, denoiser, z, "z", y, options)
-        try run.write(to: out) { transport throws(USPError) in
-            try transport.sampleODE(run.denoiser, from: run.start, labels: run.labels, run.options)
-        }
+        try runSampler(
+            RunArguments(transport, Transport.self, denoiser, z, "z", y, options), out
+        ) { .flow($0) }
     }
 }
 
@@ -72,10 +67,9 @@ extension Transport: SamplerProcess {
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_invert_ode") { () throws(USPError) in
-        let run = try SamplerRun(transport, Transport.self, denoiser, x, "x", y, options)
-        try run.write(to: out) { transport throws(USPError) in
-            try transport.invertODE(run.denoiser, from: run.start, labels: run.labels, run.options)
-        }
+        try runSampler(
+            RunArguments(transport, Transport.self, denoiser, x, "x", y, options), out, .invert
+        ) { .flow($0) }
     }
 }
 
@@ -85,10 +79,9 @@ extension Transport: SamplerProcess {
     _ options: UnsafePointer<usp_sample_options>?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_sample_sde") { () throws(USPError) in
-        let run = try SamplerRun(transport, Transport.self, denoiser, z, "z", y, options)
-        try run.write(to: out) { transport throws(USPError) in
-            try transport.sampleSDE(run.denoiser, from: run.start, labels: run.labels, run.options)
-        }
+        try runSampler(
+            RunArguments(transport, Transport.self, denoiser, z, "z", y, options), out
+        ) { .stochastic($0) }
     }
 }
 
@@ -99,13 +92,13 @@ extension Transport: SamplerProcess {
     _ outLosses: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_losses") { () throws(USPError) in
-        let run = try SamplerRun(transport, Transport.self, denoiser, data, "data", y, nil)
+        let run = try RunArguments(transport, Transport.self, denoiser, data, "data", y)
         let batch = [Axis.extent(run.start.shape[0])]
         let losses = try output(outLosses, "out_losses", batch)
         var times: [Float]?
         if t != nil { times = try reals(t, "t", batch) }
         let result = try run.process.losses(
-            run.denoiser, data: run.start, times: times, labels: run.labels,
+            of: run.denoiser, data: run.start, times: times, labels: run.labels,
             noise: optionalTensor(noise, "noise", axes(run.start.shape)), seed: seed)
         try losses.write(Tensor([result.losses.count], result.losses))
     }
@@ -118,11 +111,16 @@ extension Transport: SamplerProcess {
     _ outZ: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_likelihood") { () throws(USPError) in
-        let run = try SamplerRun(transport, Transport.self, denoiser, x, "x", y, options)
+        let run = try RunArguments(transport, Transport.self, denoiser, x, "x", y, options)
         let logp = try output(outLogp, "out_logp", [.extent(run.start.shape[0])])
         let noise = try optionalOutput(outZ, "out_z", axes(run.start.shape))
-        let result = try run.process.likelihood(
-            run.denoiser, of: run.start, labels: run.labels, run.options)
+        var probe: Tensor?
+        if let noise = run.noise {
+            try require(noise.shape[0] >= 1, .shape, "noise: no entry, expected the probe")
+            probe = try noise.detachedRows(0..<1).reshaped(run.start.shape)
+        }
+        let result = try Sampler(.flow(run.process), run.options, for: .likelihood).likelihood(
+            run.denoiser, of: run.start, labels: run.labels, probe: probe, run.monitor)
         try logp.write(Tensor([result.logLikelihood.count], result.logLikelihood))
         try noise?.write(result.noise)
     }

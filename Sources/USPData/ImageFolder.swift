@@ -33,7 +33,7 @@ package struct ImageFolder: ImageSource {
     }
 
     /// PNG and JPEG files in a folder (or a subfolder) and below it, in byte order of their paths
-    /// from `root` on.
+    /// from `root` on; less the grids and previews that `sample` wrote beside its images.
     package static func images(
         _ root: String, below folder: String? = nil
     ) throws(USPError) -> [String] {
@@ -48,7 +48,17 @@ package struct ImageFolder: ImageSource {
                 }
             }
         }
-        return found.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let all = Set(found)
+        return found.filter { !isComposed($0, root, all) }
+            .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    /// Opens only what has the name of a grid or a preview: `x.png` beside `x-0000.png`.
+    private static func isComposed(_ file: String, _ root: String, _ all: Set<String>) -> Bool {
+        guard file.hasSuffix(".png") else { return false }
+        let stem = file.dropLast(4)
+        guard stem.hasSuffix("-preview") || all.contains("\(stem)-0000.png") else { return false }
+        return PNG.isComposed("\(root)/\(file)")
     }
 
     package var count: Int { files.count }

@@ -4,9 +4,19 @@ import USPBase
 import USPTensor
 
 extension ODEProblem {
+    func solveAdamsBashforthTwo(_ y: Tensor, _ grid: [Float]) throws(USPError) {
+        try solveAdamsBashforth(y, grid, order: 2)
+    }
+
+    func solveAdamsBashforthThree(_ y: Tensor, _ grid: [Float]) throws(USPError) {
+        try solveAdamsBashforth(y, grid, order: 3)
+    }
+
     /// Order 2 or 3; the first step is Heun's, which costs the one evaluation more that keeps the
     /// order.
-    func solveAdamsBashforth(_ y: Tensor, grid: [Float], order: Int) throws(USPError) {
+    private func solveAdamsBashforth(
+        _ y: Tensor, _ grid: [Float], order: Int
+    ) throws(USPError) {
         // Newest first; the oldest is overwritten by the next.
         var slopes: [(t: Float, k: Tensor)] = []
         var spare: [Tensor] = []

@@ -5,40 +5,68 @@ import USPBase
 import USPTensor
 
 /// The bound and its terms; the arrays are one entry for each sample.
-package struct BitsPerDimension: Sendable {
+public struct BitsPerDimension: Sendable {
     /// Sum of all terms and the prior's.
-    package let total: [Double]
+    public let total: [Double]
     /// KL of x_T from the standard normal.
-    package let prior: [Double]
+    public let prior: [Double]
     /// `[sample][i]`: the term, the squared error of x_0 and that of the noise, from the noisiest
     /// step (i = 0) to step 0.
-    package let bound: [[Double]]
-    package let startError: [[Double]]
-    package let noiseError: [[Double]]
+    public let bound: [[Double]]
+    public let startError: [[Double]]
+    public let noiseError: [[Double]]
 }
 
-extension GaussianDiffusion {
-    /// Evaluates every step once for each sample.
+extension Diffusion {
+    /// What tables of options call this computation.
+    static let boundPart = "bits per dimension"
+
+    /// The bound of clean latents `[B, C, H, W]` of the range [−1, 1]; evaluates every step once for
+    /// each sample.
     ///
-    /// - noise: drawn once for each step.
-    /// - clips: clip predicted clean latents to [−1, 1].
-    package func bitsPerDimension(
-        _ denoiser: @escaping Denoiser, start: Tensor, noise: NoiseSource, clips: Bool = true,
-        monitor: SamplingMonitor = SamplingMonitor()
+    /// - options: `clip` (the original clips) and `seed` have a part
+    /// - noise: `[steps, B, C, H, W]`, consumed in order; nil draws it from the seed
+    public func bitsPerDimension(
+        _ denoiser: Denoiser, of start: Tensor, labels: [Int]? = nil, noise: Tensor? = nil,
+        _ options: SampleOptions = SampleOptions(), _ monitor: SamplingMonitor = SamplingMonitor()
     ) throws(USPError) -> BitsPerDimension {
-        try checkLatents(start, "start")
+        try options.checkFields()
+        try options.checkParts(in: Diffusion.boundPart, called: Diffusion.boundPart)
+        let usual = SampleOptions()
+        for (name, isSet) in [
+            ("method", options.method != nil), ("generator", options.generator != nil),
+            ("first_sample", options.firstSample != usual.firstSample),
+            ("total_samples", options.totalSamples != nil),
+        ] where isSet {
+            try requirePart(
+                name, in: Diffusion.boundPart, called: Diffusion.boundPart,
+                of: Solver.names { $0.isDiffusion })
+        }
+        try checkSteps(options)
+        let source: NoiseSource
+        if let noise {
+            source = try .stack(noise)
+        } else {
+            source = .streams(RandomKey(seed: options.seed).stream("bound"))
+        }
+        return try bound(
+            SamplingRun(
+                Diffusion.boundPart, stage: Diffusion.boundPart, steps: steps, denoiser,
+                latents: start, labels: labels, noise: source, options, monitor))
+    }
+
+    private func bound(_ run: SamplingRun) throws(USPError) -> BitsPerDimension {
+        let start = run.latents
         let batch = start.shape[0]
         let (fresh, clean) = (try Tensor(start.shape), try Tensor(start.shape))
-        var run = SamplingRun("bits per dimension", steps: steps, denoiser, monitor)
         var bound = [[Double]](repeating: [], count: batch)
         var (startError, noiseError) = (bound, bound)
         for step in (0..<steps).reversed() {
-            try noise.fill(fresh)
+            try run.noise.fill(fresh)
             let indices = [Int](repeating: step, count: batch)
             let x = try noised(start, steps: indices, noise: fresh)
-            let time = Double(modelTimes[step])
             let prediction = try run.predict(
-                x, time: time, doubled: configuration.variance.isLearned)
+                x, time: Double(modelTimes[step]), doubled: options.variance.isLearned)
             let c = coefficients(step)
             let count = prediction.count
             for sample in 0..<batch {
@@ -47,13 +75,13 @@ extension GaussianDiffusion {
                 bound[sample].append(
                     boundTerm(
                         step: step, start: x0, noised: xt, output: prediction.mean(sample),
-                        variance: prediction.variance(sample), count: count, clips: clips,
-                        predictedStart: s))
+                        variance: prediction.variance(sample), count: count,
+                        clips: run.options.clip, predictedStart: s))
                 startError[sample].append(meanSquare(count) { s[$0] - x0[$0] })
                 noiseError[sample].append(
                     meanSquare(count) { c.noise(start: s[$0], xt[$0]) - e[$0] })
             }
-            try run.finishStep(time: time, start: clean)
+            try run.finishStep(start: clean)
         }
         let prior = priorBits(start)
         let total = (0..<batch).map { bound[$0].reduce(0, +) + prior[$0] }

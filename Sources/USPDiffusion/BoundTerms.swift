@@ -67,7 +67,7 @@ private struct NormalIntegral {
     }
 }
 
-extension GaussianDiffusion {
+extension Diffusion {
     /// The bound's term of one sample, in bits per dimension, and its gradient.
     ///
     /// - gradient: receives weight · ∂ term / ∂ output, added to what is there; its mean part is

@@ -1,79 +1,145 @@
-// The only thing this room knows of a model: a function from noisy latents and times to a
-// prediction.
+// What samplers and losses ask: a model of the library, or any function.
 
 import USPBase
 import USPTensor
 
-/// A model with everything but latents and times bound: labels, guidance, precision.
-///
-/// - x: `[B, C, H, W]` f32, not to be kept or changed.
-/// - times: one for each sample; the model's own scale (0 … 999 for DiT, 0 … 1 for SiT).
-/// - Returns: f32 `[B, C, H, W]`, or `[B, 2C, H, W]` where variances are learned too.
-package typealias Denoiser = (_ x: Tensor, _ times: [Float]) throws(USPError) -> Tensor
+/// Predicts noise, velocity or whatever the process is about from noisy latents.
+public struct Denoiser {
+    /// - x: `[B, C, H, W]` f32, not to be kept or changed
+    /// - times: one a sample, on the model's scale (0 … 999 for DiT, 0 … 1 for SiT)
+    /// - labels: one a sample; nil if the run has none
+    /// - Returns: f32 `[B, C, H, W]`, or `[B, 2C, H, W]` where variances are learned too
+    public typealias Predict = (
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?
+    ) throws(USPError) -> Tensor
 
-/// The exact derivative of a denoiser along a probe `[B, C, H, W]`.
-///
-/// - Returns: the prediction, and probeᵀ·∂(its first C channels)/∂x, `[B, C, H, W]`.
-package typealias DenoiserDerivative = (
-    _ x: Tensor, _ times: [Float], _ probe: Tensor
-) throws(USPError) -> (output: Tensor, product: Tensor)
+    /// The exact derivative of the prediction along a probe.
+    ///
+    /// - probe: `[B, C, H, W]`
+    /// - Returns: the prediction, and probeᵀ·∂(its first C channels)/∂x, `[B, C, H, W]`
+    package typealias Derivative = (
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?, _ probe: Tensor
+    ) throws(USPError) -> (output: Tensor, product: Tensor)
 
-/// Throws `.shape` unless the tensor is a non-empty f32 batch `[B, C, H, W]`.
-func checkLatents(_ x: Tensor, _ name: String) throws(USPError) {
-    try require(
-        x.dtype == .float32, .dtype, "\(name): expected f32, got \(x.dtype.name)")
-    try require(
-        x.shape.rank == 4 && x.count > 0, .shape,
-        "\(name): expected a non-empty batch [B, C, H, W], got \(x.shape)")
-}
+    private let function: Predict
+    private let exactDerivative: Derivative?
+    /// The label that stands for no label, which guidance needs.
+    public let nullClass: Int?
+    /// Whether twice the times and labels may be asked of the same latents.
+    private let repeatsLatents: Bool
+    /// Leading channels that guidance moves where it does not say.
+    package let guidedChannels: Int
+    /// nil: each prediction is the function's own.
+    public private(set) var guidance: Guidance?
 
-/// Throws unless the value is a batch of the latents' shape.
-func checkLike(_ value: Tensor, _ latents: Tensor, _ name: String) throws(USPError) {
-    try require(
-        value.dtype == .float32, .dtype, "\(name): expected f32, got \(value.dtype.name)")
-    try expect(value, latents.shape, name)
-}
-
-/// A model's output, its first C channels apart from the rest.
-struct Prediction {
-    let tensor: Tensor
-    /// Elements of one sample's first C channels.
-    let count: Int
-    /// Elements from one sample to the next: `count`, or twice that with variances.
-    let stride: Int
-
-    /// - Throws: `.shape` unless `[B, C, H, W]` or `[B, 2C, H, W]`; the latter where `doubled`
-    ///   asks for it.
-    init(_ output: Tensor, for x: Tensor, doubled: Bool? = nil) throws(USPError) {
-        let (batch, channels) = (x.shape[0], x.shape[1])
-        let twice = Shape([batch, 2 * channels, x.shape[2], x.shape[3]])
-        let matches =
-            (output.shape == x.shape && doubled != true)
-            || (output.shape == twice && doubled != false)
-        let expected =
-            switch doubled {
-            case .some(true): "\(twice) (prediction and variance)"
-            case .some(false): "\(x.shape)"
-            case .none: "\(x.shape) or \(twice)"
-            }
-        try require(
-            output.dtype == .float32, .dtype,
-            "model output: expected f32, got \(output.dtype.name)")
-        try require(
-            matches, .shape, "model output: expected \(expected), got \(output.shape)")
-        tensor = output
-        count = x.count / batch
-        stride = output.count / batch
+    public init(nullClass: Int? = nil, _ predict: @escaping Predict) {
+        self.init(nullClass: nullClass, repeatsLatents: false, predict)
     }
 
-    /// The prediction of one sample, `count` elements.
-    func mean(_ sample: Int) -> UnsafeMutablePointer<Float> { tensor.floats + sample * stride }
-
-    /// The variance values of one sample, if there are some.
-    func variance(_ sample: Int) -> UnsafeMutablePointer<Float>? {
-        stride > count ? tensor.floats + sample * stride + count : nil
+    /// - derivative: nil lets likelihoods take differences
+    package init(
+        nullClass: Int?, repeatsLatents: Bool, derivative: Derivative? = nil,
+        guidedChannels: Int = Guidance.publishedChannels, _ predict: @escaping Predict
+    ) {
+        function = predict
+        exactDerivative = derivative
+        self.nullClass = nullClass
+        self.repeatsLatents = repeatsLatents
+        self.guidedChannels = guidedChannels
     }
 
-    /// Whether all values are finite.
-    var isFinite: Bool { tensor.isFinite }
+    /// Of an unguided denoiser, if it has one.
+    package var derivative: Derivative? { guidance == nil ? exactDerivative : nil }
+
+    /// The guided denoiser: asks for conditional and unconditional samples in one batch.
+    ///
+    /// - Throws: for a denoiser without a null class.
+    public func guided(_ guidance: Guidance) throws(USPError) -> Denoiser {
+        try guidance.check()
+        if guidance.changesNothing { return self }
+        try require(
+            nullClass != nil, .argument,
+            "null_class: the model has none, from which guidance moves away; a cfg_scale of 1 is off"
+        )
+        var result = self
+        result.guidance = guidance
+        return result
+    }
+
+    /// The prediction, guided where guidance is set and the times are in its interval.
+    public func predict(
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?
+    ) throws(USPError) -> Tensor {
+        guard let guidance, let nullClass else { return try function(x, times, labels) }
+        guard let labels else { throw USPError(.argument, "guidance: needs labels") }
+        let scales = try guidance.expanded(times.count)
+        guard guidance.applies(at: times[0]) else { return try function(x, times, labels) }
+        let null = [Int](repeating: nullClass, count: times.count)
+        let both = try function(
+            repeatsLatents ? x : try x.twice(), times + times, labels + null)
+        try require(
+            both.shape.rank == 4 && both.shape[0] == 2 * times.count, .shape,
+            "model output: shape \(both.shape), expected a batch of \(2 * times.count)")
+        let channels = guidance.channels ?? guidedChannels
+        Guidance.combine(both, scales: scales, channels: min(channels, x.shape[1]))
+        return try both.detachedRows(0..<times.count)
+    }
+}
+
+extension Denoiser {
+    /// What a caller says of a denoiser beside the model or the function.
+    public struct Options: Sendable {
+        public var guidance = Guidance()
+        public var outChannels: Int?
+        public var nullClass: Int?
+
+        public init() {}
+    }
+}
+
+extension Denoiser.Options: Described {
+    public static let title = "denoiser"
+
+    public static let members = [
+        CMember("const usp_model *", "model", "A DiT or SiT, borrowed for the call; or NULL, and:"),
+        CMember("usp_denoise_fn", "function", "Your own."),
+        CMember("void *", "user", "Handed to the function."),
+        CMember(
+            "const usp_tensor *", "cfg_scales",
+            "[B] f32: a scale for each sample, in place of cfg_scale; or NULL."),
+    ]
+
+    public static let fields: [Field<Denoiser.Options>] = [
+        .real(
+            "cfg_scale", \.guidance.scale, .any,
+            "Classifier-free guidance: null + scale * (labelled - null). 1 is off; else the run "
+                + "needs labels."),
+        .integer(
+            "cfg_channels", \.guidance.channels, .from(1),
+            "Leading latent channels that guidance moves, all where there are fewer; absent: the "
+                + "model's own rule, which is \(Guidance.publishedChannels) for the originals."),
+        .real(
+            "cfg_begin", \.guidance.begin, .any,
+            "First time, on the model's scale, at which guidance applies; absent: no bound."),
+        .real(
+            "cfg_end", \.guidance.end, .any,
+            "Last time, on the model's scale, at which guidance applies; absent: no bound."),
+        .integer(
+            "null_class", \.nullClass, FieldRange(0, 0x1p24),
+            "The label that stands for none, which guidance of a function needs; a model knows its "
+                + "own."),
+        .integer(
+            "out_channels", \.outChannels, .size,
+            "Channels of a function's output; absent: what the process needs, C or 2C where "
+                + "variances are learned."),
+    ]
+}
+
+extension Tensor {
+    /// The batch and its copy: `[2B, ..]`.
+    fileprivate func twice() throws(USPError) -> Tensor {
+        let result = try Tensor(Shape([2 * shape[0]] + shape.extents.dropFirst()))
+        for half in 0..<2 { (result.floats + half * count).update(from: floats, count: count) }
+        return result
+    }
 }

@@ -5,6 +5,24 @@ import Glibc
 import USPBase
 import USPTensor
 
+extension ODEProblem {
+    /// - Throws: `.argument` for tolerances that nothing can meet; what the field throws.
+    func solveDormandPrince(
+        _ y: Tensor, _ grid: [Float], _ tolerances: Tolerances
+    ) throws(USPError) {
+        let (absolute, relative) = (tolerances.absolute, tolerances.relative)
+        try require(
+            absolute >= 0 && relative >= 0 && absolute + relative > 0, .argument,
+            "tolerances: expected 0 or more, not both 0, got \(absolute) and \(relative)")
+        var solver = try DormandPrince(
+            self, y, start: grid[0], end: grid[grid.count - 1], tolerances)
+        for (index, t) in grid.enumerated().dropFirst() {
+            try solver.advance(to: Double(t), y)
+            try finished(index, t, y)
+        }
+    }
+}
+
 /// Dormand and Prince 1980 in Shampine's form; the step control follows Hairer, Nørsett, Wanner,
 /// "Solving Ordinary Differential Equations I", II.4.
 struct DormandPrince {
@@ -47,12 +65,11 @@ struct DormandPrince {
     private var steps = 0
 
     init(
-        _ problem: ODEProblem, _ y: Tensor, start: Float, end: Float, absolute: Double,
-        relative: Double
+        _ problem: ODEProblem, _ y: Tensor, start: Float, end: Float, _ tolerances: Tolerances
     ) throws(USPError) {
         self.problem = problem
-        self.absolute = absolute
-        self.relative = relative
+        absolute = tolerances.absolute
+        relative = tolerances.relative
         parts = problem.parts ?? [0..<y.count]
         direction = end >= start ? 1 : -1
         t0 = direction * Double(start)

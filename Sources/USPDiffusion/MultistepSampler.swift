@@ -4,42 +4,41 @@ import Glibc
 import USPBase
 import USPTensor
 
-extension GaussianDiffusion {
-    /// DPM-Solver++ (2M), or its stochastic variant (Lu et al. 2022, algorithms 2 and SDE-2M): the
-    /// process's steps, the first and the last of first order.
-    ///
-    /// - latents: the noise to start from, `[B, C, H, W]`; not changed.
-    /// - noise: nil is the deterministic solver; else drawn once for each step but the last.
-    /// - Throws: `.shape`, `.dtype`; `.notFinite` with the step if the model's output is.
-    package func sampleMultistep(
-        _ denoiser: @escaping Denoiser, latents: Tensor, noise: NoiseSource? = nil,
-        options: GaussianSamplingOptions = GaussianSamplingOptions()
+extension Diffusion {
+    /// DPM-Solver++ (2M), deterministic.
+    func multistep(_ run: SamplingRun) throws(USPError) -> Tensor {
+        try multistep(run, isStochastic: false)
+    }
+
+    /// Its stochastic variant: noise is drawn once for each step but the last.
+    func stochasticMultistep(_ run: SamplingRun) throws(USPError) -> Tensor {
+        try multistep(run, isStochastic: true)
+    }
+
+    /// Lu et al. 2022, algorithms 2 and SDE-2M: the process's steps, the first and the last of first
+    /// order.
+    private func multistep(
+        _ run: SamplingRun, isStochastic: Bool
     ) throws(USPError) -> Tensor {
-        try checkLatents(latents, "latents")
-        let x = try latents.copied()
+        let x = try run.latents.copied()
         var (start, before) = (try Tensor(x.shape), try Tensor(x.shape))
         var lastStep: Double?
-        var run = SamplingRun("DPM-Solver++", steps: steps, denoiser, options.monitor)
         for step in (0..<steps).reversed() {
-            let time = Double(modelTimes[step])
-            let prediction = try run.predict(
-                x, time: time, doubled: configuration.variance.isLearned)
-            try predictStart(prediction, at: x, coefficients(step), into: start, options)
+            _ = try predict(run, x, at: step, start: start)
             let update = MultistepUpdate(
-                self, step, lastLength: lastStep, isStochastic: noise != nil)
+                self, step, lastLength: lastStep, isStochastic: isStochastic)
             update.apply(x, start: start, before: before)
             lastStep = update.length
-            if step > 0, let noise {
+            if step > 0, isStochastic {
                 // The prediction before the last is not needed any more: noise takes its place.
-                try noise.fill(before)
+                try run.noise.fill(before)
                 combine(x, x, [(update.deviation, before)])
             }
-            try run.finishStep(time: time, start: start)
+            try run.finishStep(start: start)
             swap(&start, &before)
         }
         return x
     }
-
 }
 
 /// x = keep · x + now · start − then · before, plus noise.
@@ -53,7 +52,7 @@ private struct MultistepUpdate {
 
     /// - lastLength: of the step before, whose prediction is at hand; nil = first order, as is the
     ///   last step, which goes to the prediction itself.
-    init(_ process: GaussianDiffusion, _ step: Int, lastLength: Double?, isStochastic: Bool) {
+    init(_ process: Diffusion, _ step: Int, lastLength: Double?, isStochastic: Bool) {
         let (bar, next) = (process.alphasCumulative[step], process.alphasCumulativePrevious[step])
         let (sigma, nextSigma) = ((1 - bar).squareRoot(), max(1 - next, 0).squareRoot())
         guard nextSigma > 0 else {

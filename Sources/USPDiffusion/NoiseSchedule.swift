@@ -5,7 +5,7 @@ import USPBase
 
 /// How the variance of one step grows over the process. Source: Ho et al. 2020 (linear), Nichol
 /// and Dhariwal 2021 (cosine).
-package enum BetaSchedule: String, NamedChoice {
+public enum BetaSchedule: String, NamedChoice {
     case linear
     case cosine
 

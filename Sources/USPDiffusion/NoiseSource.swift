@@ -88,6 +88,50 @@ package final class NoiseSource {
     }
 }
 
+extension NoiseSource {
+    /// What samplers take as a generator beside none.
+    static let generators = ["torch", "torch-cuda"]
+
+    /// The noise between the steps of a run from these latents.
+    ///
+    /// - given: `[S, B, C, H, W]`, consumed in order in place of drawn noise
+    /// - doubled: whether the original script would draw for both halves of a guided batch
+    static func between(
+        _ options: SampleOptions, _ latents: Tensor, given: Tensor?, doubled: Bool
+    ) throws(USPError) -> NoiseSource {
+        if let given { return try stack(given) }
+        let seed = options.seed
+        switch options.generator {
+        case "torch":
+            return try torch(TorchRandom(seed: seed), doubled: doubled)
+                .part(of: options, latents.shape)
+        case "torch-cuda":
+            return try torchCUDA(TorchRandomCUDA(seed: seed), doubled: doubled)
+                .part(of: options, latents.shape)
+        default:
+            return streams(
+                RandomKey(seed: seed).stream("sampler"), firstSample: options.firstSample)
+        }
+    }
+
+    /// This batch's rows of noise that is drawn for all samples at once, after the start.
+    private func part(of options: SampleOptions, _ shape: Shape) throws(USPError) -> NoiseSource {
+        guard shape.rank == 4, shape.count > 0 else { return self }
+        let (batch, first) = (shape[0], options.firstSample)
+        let total = options.totalSamples ?? batch
+        try require(
+            total >= batch && total - batch >= first, .argument,
+            "samples \(first) to \(first + batch - 1), but there are \(total) in all")
+        let all = try start(Shape.checked([total] + shape.extents.dropFirst()))
+        if total == batch { return self }
+        let rows = try all.detachedRows(first..<first + batch)
+        return NoiseSource { _, target throws(USPError) in
+            try self.fill(all)
+            try target.copy(from: rows)
+        }
+    }
+}
+
 /// A generator that several closures advance.
 private final class Box<Value> {
     var value: Value

@@ -1,31 +1,67 @@
-// Initial value problems over a flat state, and the solvers' names.
+// Initial value problems over a flat state, and the solvers that keep nothing between steps.
 
 import USPBase
 import USPTensor
 
-/// Solvers of dy/dt = f(t, y).
+/// A way to integrate dy/dt = f(t, y).
 ///
-/// They keep one or two tensors beside the state, but for `adamsBashforth3`, which needs its last
-/// three slopes, and `dopri5`, whose seven stages and two states give its error and dense output.
-package enum ODEMethod: String, NamedChoice {
-    case euler
-    case midpoint
-    case heun
-    case heun3
-    /// The 3/8 rule.
-    case rk4
-    /// Dormand and Prince's fifth order with adaptive steps.
-    case dopri5
-    /// Adams and Bashforth's second order: one evaluation a step.
-    case adamsBashforth2 = "adams-bashforth"
-    /// Their third order.
-    case adamsBashforth3 = "adams-bashforth3"
+/// They keep one or two tensors beside the state, but for Adams and Bashforth's third order, which
+/// needs its last three slopes, and Dormand and Prince's, whose seven stages and two states give its
+/// error and dense output.
+struct ODEMethod: Sendable {
+    /// Integrates y in place over a grid of two points or more.
+    typealias Solve =
+        @Sendable (
+            _ problem: ODEProblem, _ y: Tensor, _ grid: [Float], _ tolerances: Tolerances
+        ) throws(USPError) -> Void
+    /// One step in place, with scratch of the state's shape.
+    typealias Step =
+        @Sendable (ODEProblem) -> (
+            _ y: Tensor, _ from: Float, _ to: Float, _ k: Scratch
+        ) throws(USPError) -> Void
 
-    package static let what = "ODE solver"
-    package static let aliases: [String: ODEMethod] = [
-        "heun2": .heun, "ab2": .adamsBashforth2, "ab3": .adamsBashforth3,
-        "adams-bashforth2": .adamsBashforth2,
-    ]
+    let solve: Solve
+    let isAdaptive: Bool
+
+    /// A method that has no memory.
+    static func stepping(scratch: Int, _ step: @escaping Step) -> ODEMethod {
+        ODEMethod(
+            solve: { problem, y, grid, _ throws(USPError) in
+                let k = try Scratch(like: y, count: scratch)
+                for (index, t) in grid.enumerated().dropFirst() {
+                    try step(problem)(y, grid[index - 1], t, k)
+                    try problem.finished(index, t, y)
+                }
+            }, isAdaptive: false)
+    }
+
+    /// A method that remembers, on the grid's own points.
+    static func fixed(
+        _ solve: @escaping @Sendable (ODEProblem) -> (Tensor, [Float]) throws(USPError) -> Void
+    ) -> ODEMethod {
+        ODEMethod(
+            solve: { problem, y, grid, _ throws(USPError) in try solve(problem)(y, grid) },
+            isAdaptive: false)
+    }
+
+    /// A method that chooses its steps; the grid is where progress is told.
+    static func adaptive(
+        _ solve:
+            @escaping @Sendable (ODEProblem) -> (
+                Tensor, [Float], Tolerances
+            ) throws(USPError) -> Void
+    ) -> ODEMethod {
+        ODEMethod(
+            solve: { problem, y, grid, tolerances throws(USPError) in
+                try solve(problem)(y, grid, tolerances)
+            }, isAdaptive: true)
+    }
+}
+
+/// The error of a step that adaptive methods allow.
+struct Tolerances {
+    let absolute: Double
+    let relative: Double
 }
 
 /// dy/dt = f(t, y) over an f32 state.
@@ -39,68 +75,44 @@ struct ODEProblem {
     /// Called after each step (each point of the grid, for adaptive solvers).
     var finished: (_ index: Int, _ t: Float, _ y: Tensor) throws(USPError) -> Void
 
-    /// Integrates `y` in place over the grid.
-    ///
-    /// - grid: two points or more (`timeGrid`)
-    /// - Throws: `.argument` for tolerances that nothing can meet; what the field throws.
-    func solve(
-        _ method: ODEMethod, _ y: Tensor, grid: [Float], absolute: Double, relative: Double
-    ) throws(USPError) {
-        switch method {
-        case .dopri5:
-            try require(
-                absolute >= 0 && relative >= 0 && absolute + relative > 0, .argument,
-                "tolerances: expected 0 or more, not both 0, got \(absolute) and \(relative)")
-            var solver = try DormandPrince(
-                self, y, start: grid[0], end: grid[grid.count - 1], absolute: absolute,
-                relative: relative)
-            for (index, t) in grid.enumerated().dropFirst() {
-                try solver.advance(to: Double(t), y)
-                try finished(index, t, y)
-            }
-        case .adamsBashforth2: try solveAdamsBashforth(y, grid: grid, order: 2)
-        case .adamsBashforth3: try solveAdamsBashforth(y, grid: grid, order: 3)
-        default:
-            let scratch = try Scratch(like: y, count: method.scratchCount)
-            for index in 1..<grid.count {
-                try step(method, y, from: grid[index - 1], to: grid[index], scratch)
-                try finished(index, grid[index], y)
-            }
-        }
+    func stepEuler(_ y: Tensor, _ t0: Float, _ t1: Float, _ k: Scratch) throws(USPError) {
+        try field(t0, y, k[0])
+        combine(y, y, [(t1 - t0, k[0])])
     }
 
-    /// One step of a method that has no memory.
-    private func step(
-        _ method: ODEMethod, _ y: Tensor, from t0: Float, to t1: Float, _ k: Scratch
-    ) throws(USPError) {
+    func stepMidpoint(_ y: Tensor, _ t0: Float, _ t1: Float, _ k: Scratch) throws(USPError) {
         let dt = t1 - t0
         try field(t0, y, k[0])
-        switch method {
-        case .midpoint:
-            combine(k[0], y, [(0.5 * dt, k[0])])
-            try field(t0 + 0.5 * dt, k[0], k[0])
-            combine(y, y, [(dt, k[0])])
-        case .heun:
-            combine(k[1], y, [(dt, k[0])])
-            try field(t0 + dt, k[1], k[1])
-            combine(y, y, [(dt * 0.5, k[0]), (dt * 0.5, k[1])])
-        case .heun3:
-            combine(k[1], y, [(dt / 3, k[0])])
-            try field(t0 + dt / 3, k[1], k[1])
-            combine(k[1], y, [(dt * 2 / 3, k[1])])
-            try field(t0 + dt * 2 / 3, k[1], k[1])
-            combine(y, y, [(dt * 0.25, k[0]), (dt * 0.75, k[1])])
-        case .rk4: try stepThreeEighths(y, t0, t1, k)
-        default: combine(y, y, [(dt, k[0])])
-        }
+        combine(k[0], y, [(0.5 * dt, k[0])])
+        try field(t0 + 0.5 * dt, k[0], k[0])
+        combine(y, y, [(dt, k[0])])
+    }
+
+    func stepHeun(_ y: Tensor, _ t0: Float, _ t1: Float, _ k: Scratch) throws(USPError) {
+        let dt = t1 - t0
+        try field(t0, y, k[0])
+        combine(k[1], y, [(dt, k[0])])
+        try field(t0 + dt, k[1], k[1])
+        combine(y, y, [(dt * 0.5, k[0]), (dt * 0.5, k[1])])
+    }
+
+    func stepHeunThree(_ y: Tensor, _ t0: Float, _ t1: Float, _ k: Scratch) throws(USPError) {
+        let dt = t1 - t0
+        try field(t0, y, k[0])
+        combine(k[1], y, [(dt / 3, k[0])])
+        try field(t0 + dt / 3, k[1], k[1])
+        combine(k[1], y, [(dt * 2 / 3, k[1])])
+        try field(t0 + dt * 2 / 3, k[1], k[1])
+        combine(y, y, [(dt * 0.25, k[0]), (dt * 0.75, k[1])])
     }
 
     /// With two tensors beside the state: after the second stage, what is still needed of y, k1 and
     /// k2 are the third and parts of the fourth argument and of the result.
-    private func stepThreeEighths(
+    func stepThreeEighths(
         _ y: Tensor, _ t0: Float, _ t1: Float, _ k: Scratch
     ) throws(USPError) {
         let (dt, eighth) = (t1 - t0, (t1 - t0) * 0.125)
+        try field(t0, y, k[0])
         combine(k[1], y, [(dt / 3, k[0])])
         try field(t0 + dt / 3, k[1], k[1])
         let (state, first, second) = (y.floats, k[0].floats, k[1].floats)
@@ -116,11 +128,6 @@ struct ODEProblem {
         try field(t1, k[0], k[0])
         combine(y, y, [(eighth, k[0])])
     }
-}
-
-extension ODEMethod {
-    /// Tensors beside the state, for the methods without memory.
-    var scratchCount: Int { self == .euler || self == .midpoint ? 1 : 2 }
 }
 
 /// Tensors of one shape that a solver reuses.

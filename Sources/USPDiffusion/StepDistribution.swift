@@ -59,35 +59,19 @@ package struct StepCoefficients {
     }
 }
 
-extension GaussianDiffusion {
+extension Diffusion {
     package func coefficients(_ step: Int) -> StepCoefficients {
         let bar = alphasCumulative[step]
         let small = posteriorLogVariance[step]
         let large = log(betas[step])
         let largeFirst = steps > 1 ? log(posteriorVariance[1]) : large
-        let fixed = configuration.variance == .fixedSmall ? small : (step == 0 ? largeFirst : large)
+        let fixed = options.variance == .fixedSmall ? small : (step == 0 ? largeFirst : large)
         return StepCoefficients(
-            prediction: configuration.prediction, variance: configuration.variance,
+            prediction: options.prediction, variance: options.variance,
             startFromCurrent: Float((1 / bar).squareRoot()),
             startFromNoise: Float((1 / bar - 1).squareRoot()),
             meanFromStart: Float(meanFromStart[step]),
             meanFromCurrent: Float(meanFromCurrent[step]), fixedLogVariance: Float(fixed),
             smallestLogVariance: Float(small), largestLogVariance: Float(large))
-    }
-
-    /// Predicts x_0 of every sample into `start`, adjusted and clipped as asked.
-    func predictStart(
-        _ prediction: Prediction, at x: Tensor, _ c: StepCoefficients, into start: Tensor,
-        _ options: GaussianSamplingOptions
-    ) throws(USPError) {
-        for sample in 0..<x.shape[0] {
-            let (o, offset) = (prediction.mean(sample), sample * prediction.count)
-            let (current, result) = (x.floats + offset, start.floats + offset)
-            for i in 0..<prediction.count { result[i] = c.start(o[i], current[i]) }
-        }
-        try options.adjustStart?(start)
-        guard options.clipsStart else { return }
-        let values = start.floats
-        for i in 0..<start.count { values[i] = min(max(values[i], -1), 1) }
     }
 }

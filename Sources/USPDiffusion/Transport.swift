@@ -4,7 +4,7 @@ import USPBase
 import USPTensor
 
 /// What the first C channels of the model's output are.
-package enum TransportPrediction: String, NamedChoice {
+public enum TransportPrediction: String, NamedChoice {
     case velocity
     case score
     case noise
@@ -13,7 +13,7 @@ package enum TransportPrediction: String, NamedChoice {
 }
 
 /// How training weighs the squared error of score and noise models.
-package enum TransportWeight: String, NamedChoice {
+public enum TransportWeight: String, NamedChoice {
     case none
     case velocity
     case likelihood
@@ -22,40 +22,34 @@ package enum TransportWeight: String, NamedChoice {
 }
 
 /// A path with a model on it. Source: SiT's published transport, whose numbers this repeats.
-package struct Transport: Sendable {
-    package struct Configuration: Sendable, Equatable {
-        package var path: TransportPath = .linear
-        package var prediction: TransportPrediction = .velocity
-        package var weight: TransportWeight = .none
-        /// How far training stays away from singular ends; nil = the original's rule: 1e-5 for VP,
-        /// 1e-3 for score and noise, 0 for velocity on Linear and GVP.
-        package var trainingEpsilon: Double?
-        /// The same for sampling; nil = 1e-3, and 0 for velocity on Linear and GVP.
-        package var samplingEpsilon: Double?
+public final class Transport: Sendable {
+    /// What the process is.
+    public struct Options: Sendable, Equatable {
+        public var path: TransportPath = .linear
+        public var prediction: TransportPrediction = .velocity
+        public var lossWeight: TransportWeight = .none
+        public var trainEpsilon: Double?
+        public var sampleEpsilon: Double?
 
-        package init() {}
+        public init() {}
     }
 
-    package let configuration: Configuration
+    public let options: Options
     package let trainingEpsilon: Double
     package let samplingEpsilon: Double
 
     /// - Throws: `.argument` for an epsilon that is not 0 ..< 0.5.
-    package init(_ configuration: Configuration = Configuration()) throws(USPError) {
-        self.configuration = configuration
-        let regular = configuration.path != .vp && configuration.prediction == .velocity
-        let training = configuration.path == .vp ? 1e-5 : regular ? 0 : 1e-3
-        trainingEpsilon = configuration.trainingEpsilon ?? training
-        samplingEpsilon = configuration.samplingEpsilon ?? (regular ? 0 : 1e-3)
-        for (name, value) in [("training", trainingEpsilon), ("sampling", samplingEpsilon)] {
-            try require(
-                value >= 0 && value < 0.5, .argument,
-                "\(name) epsilon: expected 0 to below 0.5, got \(value)")
-        }
+    public init(_ options: Options = Options()) throws(USPError) {
+        try options.checkFields()
+        self.options = options
+        let regular = options.path != .vp && options.prediction == .velocity
+        let training = options.path == .vp ? 1e-5 : regular ? 0 : 1e-3
+        trainingEpsilon = options.trainEpsilon ?? training
+        samplingEpsilon = options.sampleEpsilon ?? (regular ? 0 : 1e-3)
     }
 
-    package var path: TransportPath { configuration.path }
-    package var prediction: TransportPrediction { configuration.prediction }
+    package var path: TransportPath { options.path }
+    package var prediction: TransportPrediction { options.prediction }
 
     /// The flow's velocity as `fromState · x + fromOutput · output`.
     package func velocity(_ t: Double) -> AffineView {
@@ -116,4 +110,25 @@ package struct AffineView {
             }
         }
     }
+}
+
+extension Transport.Options: Described {
+    public static let title = "transport"
+
+    private static let epsilonRange = FieldRange(0, 0.5, excludesUpper: true)
+
+    public static let fields: [Field<Transport.Options>] = [
+        .choice("path", named: \.path, "The path from noise to data."),
+        .choice("prediction", named: \.prediction, "What the model predicts."),
+        .choice(
+            "loss_weight", named: \.lossWeight,
+            "How training weighs the squared error of score and noise models."),
+        .real(
+            "train_epsilon", \.trainEpsilon, epsilonRange,
+            "How far training stays away from singular ends; absent: the original's rule, 1e-5 for "
+                + "VP, 1e-3 for score and noise, 0 for velocity on Linear and GVP."),
+        .real(
+            "sample_epsilon", \.sampleEpsilon, epsilonRange,
+            "The same for sampling; absent: 1e-3, and 0 for velocity on Linear and GVP."),
+    ]
 }

@@ -3,11 +3,11 @@
 import USPBase
 
 /// A stretch of time, and what was changed about it.
-package struct TransportInterval: Sendable, Equatable {
-    package let start: Double
-    package let end: Double
-    /// One sentence for each end that was moved.
-    package let notes: [String]
+public struct TransportInterval: Sendable, Equatable {
+    public let start: Double
+    public let end: Double
+    /// One sentence for each end that was moved off a time at which the field is infinite.
+    public let notes: [String]
 
     package init(start: Double, end: Double, notes: [String] = []) {
         self.start = start
@@ -55,15 +55,19 @@ extension Transport {
 
     /// The stretch of the stochastic sampler, with its ends off the times at which the original
     /// returns NaN.
+    ///
+    /// - evaluatesEnd: whether the method's steps ask the model where they end
     package func stochasticInterval(
-        form: DiffusionForm, method: StochasticMethod, last: LastStep, lastStep: Double
+        _ options: SampleOptions, evaluatesEnd: Bool
     ) -> TransportInterval {
+        let (form, last) = (options.form, options.lastStep)
         let (start, end) = publishedInterval(
-            stochastic: true, form: form, evaluates: true, lastStep: last == .none ? 0 : lastStep)
+            stochastic: true, form: form, evaluates: true,
+            lastStep: last == .none ? 0 : Double(options.lastStepSize))
         var notes: [String] = []
         let startIsSingular = path != .vp && (form == .sbdm || prediction != .velocity)
         let endIsEvaluated =
-            method == .heun || last == .mean || last == .tweedie
+            evaluatesEnd || last == .mean || last == .tweedie
             || (last == .euler && prediction == .noise)
         // GVP's velocity has a finite limit at data for every form but the constant one.
         let isRegular = path == .gvp && prediction == .velocity && form != .constant
@@ -95,14 +99,14 @@ extension Transport {
 ///
 /// - points: 2 to a million
 /// - shift: s in t′ = s·u / (1 + (s − 1)·u) with u = the share of the way; below 1 takes shorter
-///   steps at the start. 1 changes nothing.
+///   steps at the start. 0 and 1 change nothing.
 package func timeGrid(
     from start: Double, to end: Double, points: Int, shift: Double = 1
 ) throws(USPError) -> [Float] {
     try require(
         (2...1_000_000).contains(points), .argument, "steps: expected 2 to 1000000, got \(points)")
     let (first, last) = (Float(start), Float(end))
-    guard shift != 1 else {
+    guard shift != 1 && shift != 0 else {
         let step = (last - first) / Float(points - 1)
         return (0..<points).map { index in
             index < points / 2

@@ -12,31 +12,26 @@ extension Transport {
 
     /// Log-likelihood of data in nats, and the noise that the data came from.
     ///
-    /// - data, probe: `[B, C, H, W]` f32; the probe of signs serves all evaluations
-    /// - derivative: gives the divergence probeᵀ·∂v/∂x·probe exactly, for one pass forwards and one
-    ///   back; nil takes a central difference along the probe: three evaluations of the denoiser
-    ///   for one of the field, and an error of about 1e-4 for networks (none for linear functions)
-    /// - Throws: as `sampleFlow`
-    package func likelihood(
-        _ denoiser: @escaping Denoiser, derivative: DenoiserDerivative? = nil, data: Tensor,
-        probe: Tensor, _ options: FlowOptions = FlowOptions()
-    ) throws(USPError) -> (logLikelihood: [Float], latent: Tensor) {
-        try checkLatents(data, "data")
+    /// - probe: `[B, C, H, W]` f32, signs; serves all evaluations. The divergence along it,
+    ///   probeᵀ·∂v/∂x·probe, is exact for a model that gives its derivative, at one pass forwards
+    ///   and one back; else a central difference: three evaluations of the denoiser for one of the
+    ///   field, and an error of about 1e-4 for networks (none for linear functions)
+    func likelihood(
+        _ run: SamplingRun, _ method: ODEMethod, probe: Tensor
+    ) throws(USPError) -> (logLikelihood: [Float], noise: Tensor) {
+        let data = run.latents
         try checkLike(probe, data, "probe")
         let (batch, count) = (data.shape[0], data.count)
         let interval = flowInterval(reverse: false)
-        let grid = try timeGrid(from: interval.start, to: interval.end, points: options.points)
+        let grid = try timeGrid(from: interval.start, to: interval.end, points: run.steps + 1)
         let state = try Tensor.zeros([count + batch])
         state.floats.update(from: data.floats, count: count)
-        var run = SamplingRun("likelihood", steps: options.points - 1, denoiser, options.monitor)
-        let field = LikelihoodField(transport: self, probe: probe, derivative: derivative)
+        let field = LikelihoodField(transport: self, probe: probe, run: run)
         let problem = ODEProblem(
-            field: { t, y, into throws(USPError) in try field.evaluate(1 - t, y, into, &run) },
+            field: { t, y, into throws(USPError) in try field.evaluate(1 - t, y, into) },
             parts: [0..<count, count..<count + batch],
-            finished: { _, t, _ throws(USPError) in try run.finishStep(time: 1 - Double(t)) })
-        try problem.solve(
-            options.method, state, grid: grid, absolute: options.absolute,
-            relative: options.relative)
+            finished: { _, _, _ throws(USPError) in try run.finishStep() })
+        try method.solve(problem, state, grid, run.options.tolerances)
         let latent = try Tensor(data.shape)
         latent.floats.update(from: state.floats, count: count)
         let each = count / batch
@@ -56,19 +51,19 @@ extension Transport {
 private struct LikelihoodField {
     let transport: Transport
     let probe: Tensor
-    let derivative: DenoiserDerivative?
+    let run: SamplingRun
 
     /// - y: the batch, and behind it one number for each sample; `into` likewise
     func evaluate(
-        _ t: Float, _ y: Tensor, _ into: Tensor, _ run: inout SamplingRun
+        _ t: Float, _ y: Tensor, _ into: Tensor
     ) throws(USPError) {
         let x = Tensor(probe.shape, .float32, storage: y.storage, byteOffset: y.byteOffset)
         let velocity: Tensor
         let divergence: [Double]
-        if let derivative {
-            (velocity, divergence) = try exact(derivative, Double(t), x, &run)
+        if run.hasDerivative {
+            (velocity, divergence) = try exact(Double(t), x)
         } else {
-            (velocity, divergence) = try difference(Double(t), x, &run)
+            (velocity, divergence) = try difference(Double(t), x)
         }
         let count = probe.count
         for i in 0..<count { into.floats[i] = -velocity.floats[i] }
@@ -78,9 +73,9 @@ private struct LikelihoodField {
     }
 
     private func exact(
-        _ derivative: DenoiserDerivative, _ time: Double, _ x: Tensor, _ run: inout SamplingRun
+        _ time: Double, _ x: Tensor
     ) throws(USPError) -> (velocity: Tensor, divergence: [Double]) {
-        let (prediction, product) = try run.differentiate(derivative, x, time: time, along: probe)
+        let (prediction, product) = try run.differentiate(x, time: time, along: probe)
         let view = transport.velocity(time)
         let velocity = try Tensor(x.shape)
         view.apply(x, prediction, into: velocity)
@@ -93,7 +88,7 @@ private struct LikelihoodField {
     }
 
     private func difference(
-        _ time: Double, _ x: Tensor, _ run: inout SamplingRun
+        _ time: Double, _ x: Tensor
     ) throws(USPError) -> (velocity: Tensor, divergence: [Double]) {
         let (moved, forward, backward) = (
             try Tensor(x.shape), try Tensor(x.shape), try Tensor(x.shape)

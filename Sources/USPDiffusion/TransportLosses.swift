@@ -19,6 +19,26 @@ extension Transport {
             })
     }
 
+    /// Losses of a denoiser, one a sample.
+    ///
+    /// - data: clean latents `[B, C, H, W]`
+    /// - times: one a sample; nil draws them
+    /// - noise: `[B, C, H, W]`; nil draws it
+    public func losses(
+        of denoiser: Denoiser, data: Tensor, times: [Float]? = nil, labels: [Int]? = nil,
+        noise: Tensor? = nil, seed: UInt64 = 0
+    ) throws(USPError) -> LossAndGradient {
+        try checkLatents(data, "data")
+        try checkLabels(labels, data)
+        let times =
+            times ?? drawTimes(RandomKey(seed: seed).stream("times"), count: data.shape[0])
+        let drawn: Tensor
+        if let noise { drawn = noise } else { drawn = try Tensor.normal(data.shape, seed: seed) }
+        let output = try denoiser.predict(
+            noised(data, times: times, noise: drawn), times, labels)
+        return try losses(output: output, data: data, noise: drawn, times: times)
+    }
+
     /// x_t = α · data + σ · noise, `[B, C, H, W]`, each sample at its own time.
     package func noised(
         _ data: Tensor, times: [Float], noise: Tensor
@@ -77,7 +97,7 @@ extension Transport {
     private func lossTarget(_ t: Double) -> LossTarget {
         let p = path.coefficients(t)
         let weight =
-            switch configuration.weight {
+            switch options.lossWeight {
             case .none: 1.0
             case .velocity: (p.variance / p.sigma) * (p.variance / p.sigma)
             case .likelihood: p.variance / (p.sigma * p.sigma)

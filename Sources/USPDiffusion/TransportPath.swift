@@ -4,7 +4,7 @@ import Glibc
 import USPBase
 
 /// The paths of SiT (Ma et al. 2024).
-package enum TransportPath: String, NamedChoice {
+public enum TransportPath: String, NamedChoice {
     /// α = t, σ = 1 − t.
     case linear = "Linear"
     /// Variance preserving by sine and cosine.
@@ -64,7 +64,7 @@ package struct PathCoefficients: Sendable {
 }
 
 /// How much noise the stochastic sampler adds at each time.
-package enum DiffusionForm: String, NamedChoice {
+public enum DiffusionForm: String, NamedChoice {
     case constant
     /// What makes the process the time reversal of the score-based model's.
     case sbdm = "SBDM"

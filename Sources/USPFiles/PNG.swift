@@ -56,6 +56,24 @@ package enum PNG {
         return buffer.view
     }
 
+    /// The keyword of the text by which a picture made of several images is known.
+    package static let composedKey = "usp.composed"
+
+    /// Whether the file is a PNG that says it is made of several images, such as a grid; a file that
+    /// cannot be read is not.
+    package static func isComposed(_ path: String) -> Bool {
+        guard let file = try? MappedFile(path), recognises(file.view) else { return false }
+        var reader = ByteReader(file.view, at: signature.count, "PNG")
+        // Ours has it directly behind the header.
+        for _ in 0..<2 {
+            guard let chunk = try? Chunk(&reader) else { return false }
+            if chunk.name == "tEXt", let text = try? text(chunk.content) {
+                return text.key == composedKey
+            }
+        }
+        return false
+    }
+
     /// Keyword, zero, text; both in Latin-1.
     private static func text(
         _ content: ByteView

@@ -1,6 +1,7 @@
 // The diffusion transformer; SiT is the same network with another process around it.
 
 import USPBase
+import USPDiffusion
 import USPModels
 import USPTensor
 
@@ -80,9 +81,18 @@ public final class DiT: Model, @unchecked Sendable {
     public func forwardGuided(
         _ x: Tensor, t: [Float], y: [Int], scale: Float, channels: Int = 3
     ) throws(USPError) -> Tensor {
-        try network.forwardGuided(
-            x, t: t, y: y, scale: scale, channels: min(channels, network.configuration.channels),
-            in: Context(arithmetic))
+        try require(
+            x.shape.rank == 4 && x.shape[0] % 2 == 0, .shape,
+            "guidance: latents \(x.shape), expected an even batch")
+        try require(
+            t.count == x.shape[0], .shape, "\(t.count) timesteps for \(x.shape[0]) latents")
+        let samples = x.shape[0] / 2
+        let output = try network.forward(
+            x.detachedRows(0..<samples), t: t, y: y, in: Context(arithmetic))
+        Guidance.combine(
+            output, scales: [Float](repeating: scale, count: samples),
+            channels: min(channels, network.configuration.channels), alsoNull: true)
+        return output
     }
 
     /// Mean of the squared output, with the gradient of every trainable parameter.
@@ -115,7 +125,7 @@ public final class DiT: Model, @unchecked Sendable {
             try differentiate(x, t: times, y: try labels(y, times.count), along: probe)
         }
         return Denoiser(
-            nullClass: nullClass, isGuided: false, repeatsLatents: true, derivative: derivative
+            nullClass: nullClass, repeatsLatents: true, derivative: derivative
         ) { [self] x, times, y throws(USPError) in
             let conditioning = try conditions.at(times, try labels(y, times.count))
             return try network.forward(x, conditioning, in: Context(arithmetic))

@@ -1,6 +1,7 @@
 // The library as a whole: its version, its threads. The rooms below speak through the other files.
 
 @_exported import USPBase
+@_exported import USPDiffusion
 @_exported import USPTensor
 
 /// The version of the library, as in `include/usp.h`.

@@ -2,6 +2,7 @@
 // header, of Python and of the tool from them.
 
 import USPBase
+import USPDiffusion
 
 /// An options struct: its C name, the header `include/usp/<header>.h` that declares it, its table.
 package struct OptionStruct: Sendable {
@@ -17,5 +18,9 @@ package struct OptionStruct: Sendable {
 package let optionStructs = [
     OptionStruct("usp_checkpoint_options", in: "checkpoint", Checkpoint.OpenOptions.self),
     OptionStruct("usp_save_options", in: "checkpoint", Checkpoint.SaveOptions.self),
+    OptionStruct("usp_denoiser", in: "denoiser", Denoiser.Options.self),
+    OptionStruct("usp_sample_options", in: "sampler", SampleOptions.self),
+    OptionStruct("usp_diffusion_options", in: "diffusion", Diffusion.Options.self),
+    OptionStruct("usp_transport_options", in: "transport", Transport.Options.self),
     OptionStruct("usp_inception_options", in: "inception", Inception.Options.self),
 ]

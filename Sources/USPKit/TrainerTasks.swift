@@ -229,12 +229,8 @@ private func classifying(
 private func denoising(
     _ model: USPModels.DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
 ) throws(USPError) -> Loss {
-    let process: GaussianDiffusion
-    if let given = options.diffusion {
-        process = given.process
-    } else {
-        process = try GaussianDiffusion()
-    }
+    let process: Diffusion
+    if let given = options.diffusion { process = given } else { process = try Diffusion() }
     let noise = try piece.normalNoise(piece.inputs.shape)
     for time in piece.times ?? [] {
         try require(
@@ -258,12 +254,8 @@ private func denoising(
 private func flowing(
     _ model: USPModels.DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
 ) throws(USPError) -> Loss {
-    let process: USPDiffusion.Transport
-    if let given = options.transport {
-        process = given.process
-    } else {
-        process = try USPDiffusion.Transport()
-    }
+    let process: Transport
+    if let given = options.transport { process = given } else { process = try Transport() }
     let noise = try piece.normalNoise(piece.inputs.shape)
     let times =
         piece.times

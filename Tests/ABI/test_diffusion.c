@@ -39,7 +39,7 @@ static void options_by_size(void) {
     large.options.struct_size = 0;
     EXPECT_STATUS(usp_diffusion_create(&large.options, &diffusion), USP_ERROR_ARGUMENT, "INIT");
     usp_diffusion_options old = USP_DIFFUSION_OPTIONS_INIT;
-    old.struct_size = 8;
+    old.struct_size = 16;
     old.training_steps = 100;
     old.schedule = "beyond what the old caller has";
     EXPECT_OK(usp_diffusion_create(&old, &diffusion));
@@ -47,7 +47,7 @@ static void options_by_size(void) {
     usp_diffusion_free(diffusion);
     old.training_steps = -3;
     EXPECT_STATUS(usp_diffusion_create(&old, &diffusion), USP_ERROR_ARGUMENT,
-                  "training_steps: is -3");
+                  "training_steps: -3, expected a whole number of 1 to 1000000");
 }
 
 static void handles(void) {
@@ -101,21 +101,29 @@ static void callbacks(void) {
     run.progress = NULL;
     run.eta = (float)NAN;
     EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
-                  USP_ERROR_ARGUMENT, "eta: is not finite");
+                  USP_ERROR_ARGUMENT, "eta: nan, expected a number of 0 to 1");
     run.eta = 0;
-    denoiser.guidance = (float)INFINITY;
+    denoiser.cfg_scale = INFINITY;
     EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
-                  USP_ERROR_ARGUMENT, "guidance: is not finite");
-    denoiser.guidance = 2;
-    denoiser.guidance_begin = 5;
-    denoiser.guidance_end = 1;
+                  USP_ERROR_ARGUMENT, "cfg_scale: inf, expected a number");
+    denoiser.cfg_scale = 2;
+    denoiser.cfg_begin = 5;
+    denoiser.cfg_end = 1;
     EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
-                  USP_ERROR_ARGUMENT, "guidance_begin 5.0 is above guidance_end 1.0");
-    denoiser.guidance = denoiser.guidance_begin = denoiser.guidance_end = 0;
+                  USP_ERROR_ARGUMENT, "cfg_interval: 5.0 to 1.0, expected the earlier time first");
+    denoiser.cfg_begin = denoiser.cfg_end = USP_ABSENT;
+    EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
+                  USP_ERROR_ARGUMENT, "null_class: the model has none");
+    denoiser.cfg_scale = 1;
+    run.norm = 0;
+    EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
+                  USP_ERROR_ARGUMENT,
+                  "norm: has no part in the solver ddpm, only in sde, sde-heun");
+    run.norm = 1;
     run.steps = 20;
     EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
                   USP_ERROR_ARGUMENT, "steps: 20");
-    run.steps = 0;
+    run.steps = -1;
     run.method = "nonsense";
     EXPECT_STATUS(usp_diffusion_sample(diffusion, &denoiser, &z, NULL, &run, &out),
                   USP_ERROR_ARGUMENT, "ddim");

@@ -137,7 +137,7 @@ static void tell(float *samples) {
     usp_denoiser denoiser = USP_DENOISER_INIT;
     usp_sample_options run = USP_SAMPLE_OPTIONS_INIT;
     denoiser.model = sit;
-    denoiser.guidance = 2;
+    denoiser.cfg_scale = 2;
     run.method = "heun";
     run.steps = 4;
     EXPECT_OK(usp_transport_create(NULL, &transport));

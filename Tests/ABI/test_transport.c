@@ -59,12 +59,12 @@ static void flows(void) {
     EXPECT_OK(usp_transport_create(NULL, &transport));
 
     usp_tensor scales = tensor(NULL, USP_F32, SHAPE(0));
-    denoiser.guidance_scales = &scales;
+    denoiser.cfg_scales = &scales;
     EXPECT_STATUS(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out),
-                  USP_ERROR_SHAPE, "guidance_scales: shape [0]");
-    denoiser.guidance_scales = NULL;
+                  USP_ERROR_SHAPE, "cfg_scales: shape [0]");
+    denoiser.cfg_scales = NULL;
 
-    run.rtol = 1e-5f;
+    run.rtol = 1e-5;
     EXPECT_OK(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out));
     EXPECT_OK(usp_transport_invert_ode(transport, &denoiser, &out, NULL, &run, &again));
     for (int i = 0; i < ELEMENTS; i++) {
@@ -85,6 +85,9 @@ static void flows(void) {
     run.method = "euler";
     run.steps = 6;
     EXPECT_STATUS(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out),
+                  USP_ERROR_ARGUMENT, "rtol: has no part in the solver euler, only in dopri5");
+    run.rtol = 1e-3;
+    EXPECT_STATUS(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out),
                   USP_ERROR_NOT_FINITE, "step 3 of 5");
     run.method = "eular";
     EXPECT_STATUS(usp_transport_sample_ode(transport, &denoiser, &z, NULL, &run, &out),
@@ -97,7 +100,7 @@ static void flows(void) {
     given.nan_at = 0;
     EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &out));
 
-    /* What is 0 is what the header says: a norm of 1, a preview each ten steps and at the end. */
+    /* What INIT wrote is meant: a norm of 1, a preview each ten steps and at the end. */
     int previews = 0;
     run.steps = 19;
     run.preview = count_previews;
@@ -107,6 +110,14 @@ static void flows(void) {
     run.norm = 1;
     EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &again));
     EXPECT(memcmp(result, back, sizeof result) == 0);
+    run.norm = 0; /* a value: no noise at all, whatever the seed */
+    EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &out));
+    run.seed = 1;
+    EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &again));
+    EXPECT(memcmp(result, back, sizeof result) == 0);
+    run.seed = 0;
+    run.norm = 1;
+    EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &out));
     run.norm = 2;
     EXPECT_OK(usp_transport_sample_sde(transport, &denoiser, &z, NULL, &run, &again));
     EXPECT(memcmp(result, back, sizeof result) != 0);

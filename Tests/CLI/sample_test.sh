@@ -101,8 +101,8 @@ expect 1 'did you mean "cosine"' sample "$dit" $small --schedule cosin
 expect 1 'did you mean "torch-cuda"' sample "$dit" $small --generator torch-cda
 expect 1 'did you mean "bf16"' sample "$dit" $small --dtype bf61
 expect 1 'did you mean "SiT"' sample "$dit" $small --family Sit
-expect 1 'eta has no part in the solver dpm++' sample "$dit" $small --solver dpm++ --eta 1
-expect 1 'form has no part in the solver heun' sample "$sit" $small --solver heun --form sigma
+expect 1 'eta: has no part in the solver dpm++, only in ddim' sample "$dit" $small --solver dpm++ --eta 1
+expect 1 'form: has no part in the solver heun, only in sde, sde-heun' sample "$sit" $small --solver heun --form sigma
 expect 1 'cannot write' sample "$dit" --vae "$vae" --classes 1 -o "$work/no/x.png"
 expect 1 'channels' sample "$dit" --vae "$golden/models/vae_both_attention_params.safetensors" \
     --classes 1 -o "$work/x.png"

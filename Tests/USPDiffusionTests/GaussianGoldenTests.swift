@@ -7,7 +7,7 @@ import USPTensor
 
 /// The analytic network of the golden loops, `[mean, variance]` channels; half of it on demand.
 private func network(doubled: Bool) -> Denoiser {
-    { x, times throws(USPError) in
+    Denoiser { x, times, _ throws(USPError) in
         let (batch, channels) = (x.shape[0], x.shape[1])
         let size = x.count / batch
         let width = doubled ? 2 * size : size
@@ -25,7 +25,7 @@ private func network(doubled: Bool) -> Denoiser {
     }
 }
 
-private func process(_ variant: String) throws -> (GaussianDiffusion, Denoiser) {
+private func process(_ variant: String) throws -> (Diffusion, Denoiser) {
     switch variant {
     case "learned": (try gaussian(respacing: "10"), network(doubled: true))
     case "fixed_large":
@@ -50,17 +50,17 @@ private func last(_ golden: GoldenCase, _ key: String, count: Int) throws -> [Fl
         let golden = try GoldenCase("diffusion/loops")
         let (process, denoiser) = try process(variant)
         let start = try golden.tensor("in.start")
-        var options = GaussianSamplingOptions()
-        options.clipsStart = clips
         let suffix = "\(variant).\(clips ? "clip" : "free")"
         func noise() throws -> NoiseSource { try .stack(golden.tensor("in.noises")) }
-        let ancestral = try process.sampleAncestral(
-            denoiser, latents: start, noise: noise(), options: options)
+        let ancestral = try draw(process, "ddpm", denoiser, start, noise: noise()) {
+            $0.clip = clips
+        }
         let expected = try last(golden, "out.ddpm.\(suffix)", count: start.count)
         #expect(relativeError(ancestral, expected) < 1e-4)
         for eta in [0.0, 0.5, 1.0] {
-            let implicit = try process.sampleDDIM(
-                denoiser, latents: start, eta: eta, noise: noise(), options: options)
+            let implicit = try draw(process, "ddim", denoiser, start, noise: noise()) {
+                ($0.clip, $0.eta) = (clips, Float(eta))
+            }
             let expected = try last(golden, "out.ddim_\(eta).\(suffix)", count: start.count)
             #expect(relativeError(implicit, expected) < 1e-4)
         }
@@ -70,7 +70,7 @@ private func last(_ golden: GoldenCase, _ key: String, count: Int) throws -> [Fl
         let golden = try GoldenCase("diffusion/loops")
         let (process, denoiser) = try process("learned")
         let start = try golden.tensor("in.start")
-        let noise = try process.invertDDIM(denoiser, latents: start)
+        let noise = try draw(process, "ddim", denoiser, start, for: .invert)
         let expected = try last(golden, "out.ddim_reverse", count: start.count)
         #expect(relativeError(noise, expected) < 1e-4)
     }
@@ -78,8 +78,10 @@ private func last(_ golden: GoldenCase, _ key: String, count: Int) throws -> [Fl
     @Test func boundIsTheOriginals() throws {
         let golden = try GoldenCase("diffusion/loops")
         let (process, denoiser) = try process("learned")
+        var options = SampleOptions()
+        options.clip = true
         let bits = try process.bitsPerDimension(
-            denoiser, start: golden.tensor("in.data"), noise: .stack(golden.tensor("in.noises")))
+            denoiser, of: golden.tensor("in.data"), noise: golden.tensor("in.noises"), options)
         func compare(_ got: [Double], _ key: String) throws {
             let expected = try golden.values("out.bound.\(key)")
             #expect(relativeError(got.map { Float($0) }, expected) < 1e-4)
@@ -102,7 +104,7 @@ private func last(_ golden: GoldenCase, _ key: String, count: Int) throws -> [Fl
         for key in golden.names("grad_in.") where key.split(separator: ".")[0] == loss {
             let parts = key.split(separator: ".").map(String.init)
             let process = try shortGaussian(parts)
-            let given = process.configuration.variance.isLearned ? output : try firstHalf(output)
+            let given = process.options.variance.isLearned ? output : try firstHalf(output)
             let noised = try process.noised(x, steps: times, noise: noise)
             let result = try process.losses(
                 output: given, start: x, noised: noised, noise: noise, steps: times,
@@ -119,14 +121,14 @@ private func last(_ golden: GoldenCase, _ key: String, count: Int) throws -> [Fl
     }
 
     /// 250 steps whose betas are every fourth of the 1000 linear ones.
-    private func shortGaussian(_ parts: [String]) throws -> GaussianDiffusion {
-        var configuration = GaussianDiffusion.Configuration()
+    private func shortGaussian(_ parts: [String]) throws -> Diffusion {
+        var configuration = Diffusion.Options()
         configuration.loss = try GaussianLoss.named(parts[0])
         configuration.prediction = try GaussianPrediction.named(parts[1])
         configuration.variance = try GaussianVariance.named(parts[2])
         let all = try BetaSchedule.linear.betas(steps: 1000)
         let betas = stride(from: 0, to: 1000, by: 4).map { all[$0] }
-        return try GaussianDiffusion(configuration, betas: betas)
+        return try Diffusion(configuration, betas: betas)
     }
 
     private func firstHalf(_ output: Tensor) throws -> Tensor {

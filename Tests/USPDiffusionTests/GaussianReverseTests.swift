@@ -27,7 +27,7 @@ import USPTensor
                 var start = c.start(prediction, x[i])
                 if parts[2] == "clip" { start = min(max(start, -1), 1) }
                 let log =
-                    process.configuration.variance.isLearned
+                    process.options.variance.isLearned
                     ? c.logVariance(output[place + count]) : c.fixedLogVariance
                 switch parts[3] {
                 case "mean": return c.mean(prediction, start: start, x[i])
@@ -52,26 +52,24 @@ import USPTensor
     @Test func predictedLatentsMayBeChanged() throws {
         let process = try gaussian(respacing: "5", variance: "FIXED_LARGE")
         let start = try normalTensor([2, 2, 3, 3], seed: 1)
-        let echo: Denoiser = { x, _ throws(USPError) in try x.copied() }
-        var (clipped, changed) = (GaussianSamplingOptions(), GaussianSamplingOptions())
-        clipped.clipsStart = true
         var calls = 0
-        changed.adjustStart = { x throws(USPError) in
+        var monitor = SamplingMonitor()
+        monitor.adjustStart = { x throws(USPError) in
             calls += 1
             for i in 0..<x.count { x.floats[i] = min(max(x.floats[i], -1), 1) }
         }
-        func run(_ options: GaussianSamplingOptions) throws -> [[Float]] {
-            let noise = NoiseSource.streams(RandomKey(seed: 1))
-            return [
-                try process.sampleAncestral(echo, latents: start, noise: noise, options: options),
-                try process.sampleDDIM(echo, latents: start, options: options),
-                try process.sampleMultistep(echo, latents: start, options: options),
-                try process.invertDDIM(echo, latents: start, options: options),
-            ].map(\.values)
+        func run(_ monitor: SamplingMonitor, clip: Bool = false) throws -> [[Float]] {
+            var values = try ["ddpm", "ddim", "dpm++"].map { method in
+                try draw(process, method, echo, start, monitor) { $0.clip = clip }.values
+            }
+            values.append(
+                try draw(process, "ddim", echo, start, for: .invert, monitor) { $0.clip = clip }
+                    .values)
+            return values
         }
-        #expect(try run(clipped) == run(changed))
+        #expect(try run(SamplingMonitor(), clip: true) == run(monitor))
         #expect(calls == 20)
-        changed.adjustStart = { _ throws(USPError) in throw USPError(.callback, "mine") }
-        #expect(throws: USPError(.callback, "mine")) { try run(changed) }
+        monitor.adjustStart = { _ throws(USPError) in throw USPError(.callback, "mine") }
+        #expect(throws: USPError(.callback, "mine")) { try run(monitor) }
     }
 }

@@ -8,18 +8,18 @@ import USPTensor
 func gaussian(
     respacing: String = "", schedule: String = "linear", steps: Int = 1000,
     prediction: String = "EPSILON", variance: String = "LEARNED_RANGE", loss: String = "MSE"
-) throws -> GaussianDiffusion {
-    var configuration = GaussianDiffusion.Configuration()
+) throws -> Diffusion {
+    var configuration = Diffusion.Options()
     configuration.schedule = try BetaSchedule.named(schedule)
     configuration.trainingSteps = steps
     configuration.respacing = respacing
     configuration.prediction = try GaussianPrediction.named(prediction)
     configuration.variance = try GaussianVariance.named(variance)
     configuration.loss = try GaussianLoss.named(loss)
-    return try GaussianDiffusion(configuration)
+    return try Diffusion(configuration)
 }
 
-private func table(_ name: String, _ process: GaussianDiffusion) -> [Double] {
+private func table(_ name: String, _ process: Diffusion) -> [Double] {
     let bars = process.alphasCumulative
     return switch name {
     case "betas": process.betas
@@ -87,7 +87,7 @@ private func table(_ name: String, _ process: GaussianDiffusion) -> [Double] {
         #expect(message("ten").contains("respacing \"ten\""))
         #expect(message("1001").contains("1001 steps asked of a section of 1000"))
         #expect(message("ddim999").contains("no integer stride"))
-        #expect(message("", steps: 0).contains("expected 1 to 1000000"))
+        #expect(message("", steps: 0).contains("of 1 to 1000000"))
         #expect(message("", steps: 5).contains("too few"))
         #expect(throws: USPError(.argument, "step 250: expected 0 to 249")) {
             try gaussian(respacing: "250").times([0, 250])

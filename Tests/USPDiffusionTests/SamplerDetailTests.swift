@@ -7,16 +7,14 @@ import USPBase
 import USPDiffusion
 import USPTensor
 
-private func echo(_ x: Tensor, _ times: [Float]) throws(USPError) -> Tensor { try x.copied() }
-
 private func process(
     _ betas: [Double], _ prediction: GaussianPrediction = .start,
     loss: GaussianLoss = .meanSquared
-) throws -> GaussianDiffusion {
-    var configuration = GaussianDiffusion.Configuration()
+) throws -> Diffusion {
+    var configuration = Diffusion.Options()
     (configuration.prediction, configuration.variance) = (prediction, .fixedLarge)
     configuration.loss = loss
-    return try GaussianDiffusion(configuration, betas: betas)
+    return try Diffusion(configuration, betas: betas)
 }
 
 private final class Draws {
@@ -54,14 +52,14 @@ private final class Draws {
     @Test func secondHalvesWithoutAMeaningAreRefused() throws {
         let process = try process([0.1, 0.2])
         let start = try Tensor.zeros([1, 2, 1, 1])
-        let doubled: Denoiser = { x, _ throws(USPError) in try Tensor.zeros([1, 4, 1, 1]) }
+        let doubled = Denoiser { x, _, _ throws(USPError) in try Tensor.zeros([1, 4, 1, 1]) }
         #expect(
             throws: USPError(
                 .shape,
-                "DDIM, step 1 of 2: model output: expected [1, 2, 1, 1], got [1, 4, 1, 1]")
-        ) { try process.sampleDDIM(doubled, latents: start) }
-        #expect(throws: USPError(.argument, "eta: expected 0 to 1, got 1.0000001")) {
-            try process.sampleDDIM(echo, latents: start, eta: 1.0000001, noise: Draws().source)
+                "ddim, step 1 of 2: model output: expected [1, 2, 1, 1], got [1, 4, 1, 1]")
+        ) { try draw(process, "ddim", doubled, start) }
+        #expect(throws: USPError(.argument, "eta: 1.0000001, expected a number of 0 to 1")) {
+            try draw(process, "ddim", echo, start) { $0.eta = 1.0000001 }
         }
         #expect(throws: USPError(.shape, "weights: expected 1, got 2")) {
             try process.losses(
@@ -75,9 +73,10 @@ private final class Draws {
     @Test func variancesThatRoundBelowNothingAreNothing() throws {
         let process = try process([1 - 0.8121135569535688, 0.9999999999999998])
         let start = try Tensor([1, 1, 1, 2], [1, -1])
-        let constant: Denoiser = { x, _ throws(USPError) in try Tensor(x.shape, [0.5, -0.5]) }
-        let value = try process.sampleDDIM(
-            constant, latents: start, eta: 1, noise: Draws().source)
+        let constant = Denoiser { x, _, _ throws(USPError) in try Tensor(x.shape, [0.5, -0.5]) }
+        let value = try draw(process, "ddim", constant, start, noise: Draws().source) {
+            $0.eta = 1
+        }
         #expect(value.values == [0.5, -0.5])
     }
 
@@ -85,16 +84,13 @@ private final class Draws {
     @Test func noiseIsDrawnAsOftenAsTold() throws {
         let process = try process([0.1, 0.2, 0.3])
         let start = try Tensor([1, 1, 1, 2], [1, -1])
-        func draws(_ run: (NoiseSource) throws -> Tensor) throws -> Int {
+        func draws(_ method: String, eta: Float = 0) throws -> Int {
             let draws = Draws()
-            _ = try run(draws.source)
+            _ = try draw(process, method, echo, start, noise: draws.source) { $0.eta = eta }
             return draws.count
         }
-        #expect(try draws { try process.sampleAncestral(echo, latents: start, noise: $0) } == 3)
-        #expect(try draws { try process.sampleDDIM(echo, latents: start, noise: $0) } == 0)
-        #expect(
-            try draws { try process.sampleDDIM(echo, latents: start, eta: 1, noise: $0) } == 3)
-        #expect(try draws { try process.sampleMultistep(echo, latents: start, noise: $0) } == 2)
+        #expect(try draws("ddpm") == 3 && draws("ddim") == 0 && draws("ddim", eta: 1) == 3)
+        #expect(try draws("dpm++") == 0 && draws("dpm++sde") == 2)
     }
 
     @Test func noiseSourcesServeSeveralRuns() throws {
@@ -125,11 +121,11 @@ private final class Draws {
         let bars = lambdas.map { 1 / (1 + exp(-2 * $0)) }
         let process = try process([1 - bars[0], 1 - bars[1] / bars[0], 1 - bars[2] / bars[1]])
         var seen: [Float] = []
-        let denoiser: Denoiser = { x, times throws(USPError) in
+        let denoiser = Denoiser { x, times, _ throws(USPError) in
             seen.append(x.floats[0])
             return try Tensor(x.shape, [times[0] == 2 ? 0.75 : -0.5])
         }
-        _ = try process.sampleMultistep(denoiser, latents: Tensor([1, 1, 1, 1], [1]))
+        _ = try draw(process, "dpm++", denoiser, Tensor([1, 1, 1, 1], [1]))
         func sigma(_ step: Int) -> Double { (1 - bars[step]).squareRoot() }
         let h = lambdas[0] - lambdas[1]
         let along = ratio < 2 ? -0.5 + 0.5 * ratio * (-0.5 - 0.75) : -0.5
@@ -142,10 +138,11 @@ private final class Draws {
     @Test func previewsComeAtTheirInterval() throws {
         let process = try process([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
         var steps: [Int] = []
-        var options = GaussianSamplingOptions()
-        options.monitor.previewInterval = 3
-        options.monitor.preview = { step, _ throws(USPError) in steps.append(step) }
-        _ = try process.sampleDDIM(echo, latents: Tensor.zeros([1, 1, 1, 1]), options: options)
+        var monitor = SamplingMonitor()
+        monitor.preview = { state throws(USPError) in steps.append(state.step) }
+        _ = try draw(process, "ddim", echo, Tensor.zeros([1, 1, 1, 1]), monitor) {
+            $0.previewInterval = 3
+        }
         #expect(steps == [3, 6, 7])
     }
 }
@@ -167,38 +164,36 @@ private struct Attempt {
 @Suite struct AdaptiveStepTests {
     /// The times at which the field is evaluated.
     private func times(
-        _ transport: Transport, _ options: FlowOptions, _ slope: @escaping (Float) -> Float
+        _ transport: Transport, atol: Float, rtol: Float, _ slope: @escaping (Float) -> Float
     ) throws -> [Float] {
         var times: [Float] = []
-        let denoiser: Denoiser = { x, t throws(USPError) in
+        let denoiser = Denoiser { x, t, _ throws(USPError) in
             times.append(t[0])
             let result = try x.copied()
             for i in 0..<x.count { result.floats[i] *= slope(t[0]) }
             return result
         }
-        _ = try transport.sampleFlow(denoiser, latents: Tensor([1, 1, 1, 1], [1]), options)
+        _ = try draw(.flow(transport), "dopri5", denoiser, Tensor([1, 1, 1, 1], [1])) {
+            ($0.steps, $0.atol, $0.rtol) = (2, atol, rtol)
+        }
         return times
     }
 
     /// A model of the noise has no velocity at the end of VP's time: dopri5 stops short of it, and
     /// looks just before it, as torchdiffeq does.
     @Test func fieldsThatEndAreNotAskedBeyond() throws {
-        var configuration = Transport.Configuration()
+        var configuration = Transport.Options()
         (configuration.path, configuration.prediction) = (.vp, .noise)
-        var options = FlowOptions()
-        (options.points, options.absolute, options.relative) = (2, 1, 1)
         let transport = try Transport(configuration)
         let end = Float(transport.flowInterval(reverse: false).end)
-        #expect(try times(transport, options) { _ in 0.1 }.max() == end.nextDown)
+        #expect(try times(transport, atol: 1, rtol: 1) { _ in 0.1 }.max() == end.nextDown)
     }
 
     /// After a step that counts the next is as long or longer, up to ten times; after one that
     /// does not it is shorter, down to a fifth.
     @Test func stepsGrowWhenTheyCountAndShrinkWhenTheyDoNot() throws {
-        var options = FlowOptions()
-        (options.points, options.absolute, options.relative) = (2, 1e-7, 1e-5)
         // A slow start, then a bump that long steps run into.
-        let times = try times(Transport(), options) { t in
+        let times = try times(Transport(), atol: 1e-7, rtol: 1e-5) { t in
             t < 0.4 ? 0.1 : 0.1 + 4 * sinf(20 * (t - 0.4))
         }
         let attempts = stride(from: 2, to: times.count, by: 6).map {
@@ -220,15 +215,17 @@ private struct Attempt {
 
     /// Without an absolute tolerance nothing is good enough for an element of 0.
     @Test func tolerancesThatNothingMeetsAreTold() throws {
-        var options = FlowOptions()
-        options.absolute = 0
+        let flow = Sampler.Process.flow(try Transport())
         #expect(throws: USPError.self) {
-            try Transport().sampleFlow(echo, latents: Tensor([1, 1, 1, 2], [1, 0]), options)
+            try draw(flow, "dopri5", echo, Tensor([1, 1, 1, 2], [1, 0])) { $0.atol = 0 }
         }
-        options.relative = 0
         #expect(
             throws: USPError(
                 .argument, "tolerances: expected 0 or more, not both 0, got 0.0 and 0.0")
-        ) { try Transport().sampleFlow(echo, latents: Tensor.zeros([1, 1, 1, 1]), options) }
+        ) {
+            try draw(flow, "dopri5", echo, Tensor.zeros([1, 1, 1, 1])) {
+                ($0.atol, $0.rtol) = (0, 0)
+            }
+        }
     }
 }

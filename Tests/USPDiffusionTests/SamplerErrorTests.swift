@@ -6,12 +6,10 @@ import USPBase
 import USPDiffusion
 import USPTensor
 
-private func echo(_ x: Tensor, _ times: [Float]) throws(USPError) -> Tensor { try x.copied() }
-
 /// Gives NaN at its third call.
 private func broken() -> Denoiser {
     var calls = 0
-    return { x, _ throws(USPError) in
+    return Denoiser { x, _, _ throws(USPError) in
         calls += 1
         let result = try x.copied()
         if calls == 3 { result.floats[x.count - 1] = .nan }
@@ -30,26 +28,19 @@ private func message(_ body: () throws -> Void) -> String {
 
 @Suite struct SamplerErrorTests {
     private func start() throws -> Tensor { try normalTensor([2, 2, 3, 3], seed: 1) }
-    private func noise() -> NoiseSource { .streams(RandomKey(seed: 1)) }
 
     @Test func valuesThatAreNotFiniteStopTheRunAndNameTheStep() throws {
         let process = try gaussian(respacing: "5", variance: "FIXED_LARGE")
         let start = try start()
-        var options = FlowOptions()
-        (options.method, options.points) = (.euler, 6)
-        var stochastic = StochasticOptions()
-        stochastic.steps = 6
+        let transport = try Transport()
         let runs: [() throws -> Void] = [
-            { _ = try process.sampleAncestral(broken(), latents: start, noise: noise()) },
-            { _ = try process.sampleDDIM(broken(), latents: start) },
-            { _ = try process.sampleMultistep(broken(), latents: start) },
-            { _ = try process.invertDDIM(broken(), latents: start) },
-            { _ = try process.bitsPerDimension(broken(), start: start, noise: noise()) },
-            { _ = try Transport().sampleFlow(broken(), latents: start, options) },
-            {
-                _ = try Transport().sampleStochastic(
-                    broken(), latents: start, noise: noise(), stochastic)
-            },
+            { _ = try draw(process, "ddpm", broken(), start) },
+            { _ = try draw(process, "ddim", broken(), start) },
+            { _ = try draw(process, "dpm++", broken(), start) },
+            { _ = try draw(process, "ddim", broken(), start, for: .invert) },
+            { _ = try process.bitsPerDimension(broken(), of: start) },
+            { _ = try draw(.flow(transport), "euler", broken(), start) { $0.steps = 6 } },
+            { _ = try draw(.stochastic(transport), "Euler", broken(), start) { $0.steps = 6 } },
         ]
         for run in runs {
             let error = #expect(throws: USPError.self) { try run() }
@@ -61,35 +52,31 @@ private func message(_ body: () throws -> Void) -> String {
         let process = try gaussian(respacing: "5")
         let start = try start()
         #expect(
-            message { _ = try process.sampleDDIM(echo, latents: start) }.contains(
+            message { _ = try draw(process, "ddim", echo, start) }.contains(
                 "step 1 of 5: model output: expected [2, 4, 3, 3] (prediction and variance)"))
         #expect(
             message {
-                _ = try process.sampleDDIM(
-                    echo, latents: Tensor([2, 3], [Float](repeating: 0, count: 6)))
+                _ = try draw(process, "ddim", echo, Tensor.zeros([2, 3]))
             }
             .contains("latents: expected a non-empty batch [B, C, H, W]"))
+        let flow = Sampler.Process.flow(try Transport())
         #expect(
-            message { _ = try process.sampleDDIM(echo, latents: start, eta: 2) }.contains("eta"))
-        var options = FlowOptions()
+            message { _ = try draw(process, "ddim", echo, start) { $0.eta = 2 } }
+                == "eta: 2, expected a number of 0 to 1")
         for points in [0, 1, -1] {
-            options.points = points
             #expect(
-                message { _ = try Transport().sampleFlow(echo, latents: start, options) }
-                    .contains("steps: expected 2 to 1000000"))
+                message { _ = try draw(flow, "euler", echo, start) { $0.steps = points } }
+                    .contains("steps: "))
         }
-        options = FlowOptions()
-        options.shift = 0
         #expect(
-            message { _ = try Transport().sampleFlow(echo, latents: start, options) }
-                .contains("timestep shift"))
-        var stochastic = StochasticOptions()
-        stochastic.lastSize = 1
+            message { _ = try draw(flow, "euler", echo, start) { $0.timestepShift = -1 } }
+                == "timestep_shift: -1, expected a number of 0 or more")
         #expect(
             message {
-                _ = try Transport().sampleStochastic(
-                    echo, latents: start, noise: noise(), stochastic)
-            }.contains("last step size"))
+                _ = try draw(.stochastic(Transport()), "Euler", echo, start) {
+                    $0.lastStepSize = 1
+                }
+            } == "last_step_size: 1, expected a number of 0 to below 1")
     }
 
     @Test func unknownNamesAreToldWithTheNearest() {
@@ -105,8 +92,6 @@ private func message(_ body: () throws -> Void) -> String {
         expect(TransportPath.self, "lineer", "Linear")
         expect(TransportPrediction.self, "velocitty", "velocity")
         expect(TransportWeight.self, "likelihod", "likelihood")
-        expect(ODEMethod.self, "dopri", "dopri5")
-        expect(StochasticMethod.self, "huen", "Heun")
         expect(DiffusionForm.self, "sigmma", "sigma")
         expect(LastStep.self, "meen", "Mean")
     }
@@ -114,34 +99,36 @@ private func message(_ body: () throws -> Void) -> String {
     @Test func movedEndsAreSaid() throws {
         let transport = try Transport()
         func interval(
-            _ form: DiffusionForm, _ method: StochasticMethod, _ last: LastStep
-        ) -> TransportInterval {
-            transport.stochasticInterval(form: form, method: method, last: last, lastStep: 0.04)
+            _ form: DiffusionForm, _ method: String, _ last: LastStep
+        ) throws -> TransportInterval {
+            var options = SampleOptions()
+            (options.form, options.method, options.lastStep) = (form, method, last)
+            return try #require(try Sampler(.stochastic(transport), options).interval)
         }
-        #expect(interval(.sigma, .euler, .mean).notes.isEmpty)
-        #expect(interval(.constant, .euler, .mean).notes.isEmpty)
-        #expect(interval(.sbdm, .euler, .mean).start == 0.001)
-        #expect(interval(.sbdm, .euler, .mean).notes[0].contains("infinite at t = 0"))
-        #expect(interval(.sigma, .heun, .none).end == 0.999)
-        #expect(interval(.sigma, .heun, .none).notes[0].contains("infinite at t = 1"))
-        #expect(interval(.sbdm, .heun, .none).notes.count == 2)
+        #expect(try interval(.sigma, "Euler", .mean).notes.isEmpty)
+        #expect(try interval(.constant, "Euler", .mean).notes.isEmpty)
+        #expect(try interval(.sbdm, "Euler", .mean).start == 0.001)
+        #expect(try interval(.sbdm, "Euler", .mean).notes[0].contains("infinite at t = 0"))
+        #expect(try interval(.sigma, "Heun", .none).end == 0.999)
+        #expect(try interval(.sigma, "Heun", .none).notes[0].contains("infinite at t = 1"))
+        #expect(try interval(.sbdm, "Heun", .none).notes.count == 2)
     }
 
     @Test(arguments: DiffusionForm.allCases, LastStep.allCases)
     func everyFormAndLastStepIsFinite(_ form: DiffusionForm, _ last: LastStep) throws {
         for path in TransportPath.allCases {
-            var configuration = Transport.Configuration()
+            var configuration = Transport.Options()
             configuration.path = path
-            for method in StochasticMethod.allCases {
-                var options = StochasticOptions()
-                (options.form, options.last, options.method) = (form, last, method)
-                options.steps = 250
-                let value = try Transport(configuration).sampleStochastic(
-                    { x, times throws(USPError) in
-                        let result = try x.copied()
-                        for i in 0..<x.count { result.floats[i] *= -0.5 }
-                        return result
-                    }, latents: start(), noise: noise(), options)
+            for method in Solver.names(where: \.isStochastic) {
+                let process = Sampler.Process.stochastic(try Transport(configuration))
+                let slope = Denoiser { x, _, _ throws(USPError) in
+                    let result = try x.copied()
+                    for i in 0..<x.count { result.floats[i] *= -0.5 }
+                    return result
+                }
+                let value = try draw(process, method, slope, start()) {
+                    ($0.form, $0.lastStep) = (form, last)
+                }
                 #expect(value.values.allSatisfy { $0.isFinite && abs($0) < 100 })
             }
         }

@@ -8,12 +8,12 @@ import USPTensor
 
 /// The most blocks of the latents' size that a run held at once, its result included.
 private func blocks(
-    _ run: (_ start: Tensor, _ denoiser: @escaping Denoiser) throws -> Tensor
+    _ run: (_ start: Tensor, _ denoiser: Denoiser) throws -> Tensor
 ) throws -> Int {
     try alone {
         let start = try normalTensor([1, 4, 300, 301], seed: 1, deviation: 0.1)
         let output = try Tensor(start.shape)
-        let denoiser: Denoiser = { x, _ throws(USPError) in
+        let denoiser = Denoiser { x, _, _ throws(USPError) in
             try output.copy(from: x)
             return output
         }
@@ -27,44 +27,38 @@ private func blocks(
     }
 }
 
-private func process() throws -> GaussianDiffusion {
+private func process() throws -> Diffusion {
     try gaussian(respacing: "6", variance: "FIXED_LARGE")
 }
 
 @Suite struct SamplerMemoryTests {
-    private let noise = { NoiseSource.streams(RandomKey(seed: 1)) }
-
-    @Test func gaussianSamplersKeepTwoTensors() throws {
+    @Test(arguments: [("ddpm", 3), ("ddim", 3), ("dpm++", 3), ("dpm++sde", 3)])
+    func gaussianSamplersKeepTwoTensors(_ method: String, _ expected: Int) throws {
         let process = try process()
-        #expect(try blocks { try process.sampleAncestral($1, latents: $0, noise: noise()) } == 3)
-        #expect(
-            try blocks { try process.sampleDDIM($1, latents: $0, eta: 1, noise: noise()) } == 3)
-        #expect(try blocks { try process.invertDDIM($1, latents: $0) } == 2)
-        #expect(try blocks { try process.sampleMultistep($1, latents: $0) } == 3)
-        #expect(
-            try blocks { try process.sampleMultistep($1, latents: $0, noise: noise()) } == 3)
+        let held = try blocks {
+            try draw(process, method, $1, $0) { $0.eta = method == "ddim" ? 1 : 0 }
+        }
+        #expect(held == expected)
+    }
+
+    @Test func inversionsKeepOneTensor() throws {
+        let process = try process()
+        #expect(try blocks { try draw(process, "ddim", $1, $0, for: .invert) } == 2)
     }
 
     @Test(arguments: [
-        (ODEMethod.euler, 2), (.midpoint, 2), (.heun, 3), (.heun3, 3), (.rk4, 3),
-        (.adamsBashforth2, 3), (.adamsBashforth3, 4), (.dopri5, 10),
+        ("euler", 2), ("midpoint", 2), ("heun", 3), ("heun3", 3), ("rk4", 3),
+        ("adams-bashforth", 3), ("adams-bashforth3", 4), ("dopri5", 10),
     ])
-    func flowsKeepTwoTensors(_ method: ODEMethod, _ expected: Int) throws {
-        var options = FlowOptions()
-        options.method = method
-        options.points = 6
-        #expect(try blocks { try Transport().sampleFlow($1, latents: $0, options) } == expected)
+    func flowsKeepTwoTensors(_ method: String, _ expected: Int) throws {
+        let flow = Sampler.Process.flow(try Transport())
+        #expect(try blocks { try draw(flow, method, $1, $0) { $0.steps = 6 } } == expected)
     }
 
-    @Test(arguments: [StochasticMethod.euler, .heun])
-    func stochasticSamplersKeepTwoTensors(_ method: StochasticMethod) throws {
-        var options = StochasticOptions()
-        options.method = method
-        options.steps = 6
-        #expect(
-            try blocks {
-                try Transport().sampleStochastic($1, latents: $0, noise: noise(), options)
-            } == 3)
+    @Test(arguments: ["Euler", "Heun"])
+    func stochasticSamplersKeepTwoTensors(_ method: String) throws {
+        let process = Sampler.Process.stochastic(try Transport())
+        #expect(try blocks { try draw(process, method, $1, $0) { $0.steps = 6 } } == 3)
     }
 
     @Test func stepsAllocateNothing() throws {
@@ -73,15 +67,14 @@ private func process() throws -> GaussianDiffusion {
             let start = try normalTensor([2, 4, 16, 16], seed: 1)
             let output = try Tensor(start.shape)
             var allocations: [Int] = []
-            var options = GaussianSamplingOptions()
-            options.monitor.progress = { _ throws(USPError) in
+            let monitor = SamplingMonitor { _ throws(USPError) in
                 allocations.append(MemoryPool.shared.systemAllocations)
             }
-            _ = try process.sampleAncestral(
-                { x, _ throws(USPError) in
-                    try output.copy(from: x)
-                    return output
-                }, latents: start, noise: noise(), options: options)
+            let copying = Denoiser { x, _, _ throws(USPError) in
+                try output.copy(from: x)
+                return output
+            }
+            _ = try draw(process, "ddpm", copying, start, monitor)
             #expect(Set(allocations).count == 1 && allocations.count == 6)
         }
     }

@@ -10,45 +10,54 @@ import USPTensor
 private let deviation = 0.5
 
 /// The velocity of the linear path to data N(0, deviation²); it carries x to deviation · x.
-private func velocity(_ x: Tensor, _ times: [Float]) throws(USPError) -> Tensor {
-    let t = Double(times[0])
-    let variance = deviation * deviation
-    let slope = (t * variance - (1 - t)) / ((1 - t) * (1 - t) + t * t * variance)
-    let result = try Tensor(x.shape)
-    for i in 0..<x.count { result.floats[i] = Float(slope) * x.floats[i] }
-    return result
+private var velocity: Denoiser {
+    Denoiser { x, times, _ throws(USPError) in
+        let t = Double(times[0])
+        let variance = deviation * deviation
+        let slope = (t * variance - (1 - t)) / ((1 - t) * (1 - t) + t * t * variance)
+        let result = try Tensor(x.shape)
+        for i in 0..<x.count { result.floats[i] = Float(slope) * x.floats[i] }
+        return result
+    }
 }
 
 /// x′ = cos 3t − (½ + t) x, whose solution at 1 is e⁻¹ (x₀ + ∫ exp((s + s²) / 2) cos 3s ds).
-private func forced(_ x: Tensor, _ times: [Float]) throws(USPError) -> Tensor {
-    let t = Double(times[0])
-    let result = try Tensor(x.shape)
-    for i in 0..<x.count { result.floats[i] = Float(cos(3 * t) - (0.5 + t) * Double(x.floats[i])) }
-    return result
+private var forced: Denoiser {
+    Denoiser { x, times, _ throws(USPError) in
+        let t = Double(times[0])
+        let result = try Tensor(x.shape)
+        for i in 0..<x.count {
+            result.floats[i] = Float(cos(3 * t) - (0.5 + t) * Double(x.floats[i]))
+        }
+        return result
+    }
 }
 
-private func forcedError(_ options: FlowOptions, _ denoiser: @escaping Denoiser) throws -> Double {
+private func forcedError(
+    _ method: String, _ monitor: SamplingMonitor = SamplingMonitor(),
+    _ change: (inout SampleOptions) -> Void
+) throws -> Double {
     let noise = try Tensor([1, 1, 1, 2], [1, -0.75])
     let integral = -0.24434892864932276
-    let data = try Transport().sampleFlow(denoiser, latents: noise, options)
+    let data = try draw(.flow(Transport()), method, forced, noise, for: .sample, monitor, change)
     return relativeError(data, noise.values.map { Float(exp(-1) * (Double($0) + integral)) })
 }
 
 /// Steps that are even in log signal-to-noise ratio, where multistep orders are plain to see.
-private func evenProcess(steps: Int) throws -> GaussianDiffusion {
+private func evenProcess(steps: Int) throws -> Diffusion {
     let bars = (0..<steps).map { index -> Double in
         let half = 3 - 5 * Double(index) / Double(steps - 1)
         return 1 / (1 + exp(-2 * half))
     }
     let betas = bars.indices.map { 1 - bars[$0] / ($0 == 0 ? 1 : bars[$0 - 1]) }
-    var configuration = GaussianDiffusion.Configuration()
+    var configuration = Diffusion.Options()
     configuration.variance = .fixedLarge
-    return try GaussianDiffusion(configuration, betas: betas)
+    return try Diffusion(configuration, betas: betas)
 }
 
 /// E[noise | x] for data N(0, deviation²).
-private func exactNoise(_ process: GaussianDiffusion) -> Denoiser {
-    { x, times throws(USPError) in
+private func exactNoise(_ process: Diffusion) -> Denoiser {
+    Denoiser { x, times, _ throws(USPError) in
         let bar = process.alphasCumulative[Int(times[0])]
         let slope = (1 - bar).squareRoot() / (bar * deviation * deviation + 1 - bar)
         let result = try Tensor(x.shape)
@@ -58,7 +67,7 @@ private func exactNoise(_ process: GaussianDiffusion) -> Denoiser {
 }
 
 /// What the exact flow, and the prediction at its end, make of x = 1.
-private func exactSample(_ process: GaussianDiffusion) -> Float {
+private func exactSample(_ process: Diffusion) -> Float {
     let variance = deviation * deviation
     func spread(_ bar: Double) -> Double { (bar * variance + 1 - bar).squareRoot() }
     let (first, last) = (process.alphasCumulative[0], process.alphasCumulative[process.steps - 1])
@@ -72,15 +81,12 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
 
 @Suite struct SolverOrderTests {
     @Test(arguments: [
-        (ODEMethod.euler, 1, 16), (.midpoint, 2, 16), (.heun, 2, 16), (.heun3, 3, 8), (.rk4, 4, 6),
-        (.adamsBashforth2, 2, 16), (.adamsBashforth3, 3, 16),
+        ("euler", 1, 16), ("midpoint", 2, 16), ("heun", 2, 16), ("heun3", 3, 8), ("rk4", 4, 6),
+        ("adams-bashforth", 2, 16), ("adams-bashforth3", 3, 16),
     ])
-    func fixedStepsHaveTheirOrder(_ method: ODEMethod, _ order: Int, _ steps: Int) throws {
+    func fixedStepsHaveTheirOrder(_ method: String, _ order: Int, _ steps: Int) throws {
         func error(_ steps: Int) throws -> Double {
-            var options = FlowOptions()
-            options.method = method
-            options.points = steps + 1
-            return try forcedError(options, forced)
+            try forcedError(method) { $0.steps = steps + 1 }
         }
         let measured = log2(try error(steps) / error(2 * steps))
         #expect(abs(measured - Double(order)) < 0.4, "\(measured)")
@@ -90,16 +96,13 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
     /// costs 100^(1/5) = 2.5 times the evaluations.
     @Test func adaptiveStepsKeepTheirTolerance() throws {
         var evaluations: [Int] = []
-        for tolerance in [1e-3, 1e-4, 1e-5] {
+        for tolerance: Float in [1e-3, 1e-4, 1e-5] {
             var calls = 0
-            var options = FlowOptions()
-            options.absolute = tolerance * 1e-3
-            options.relative = tolerance
-            let error = try forcedError(options) { x, times throws(USPError) in
-                calls += 1
-                return try forced(x, times)
+            let monitor = SamplingMonitor { state throws(USPError) in calls = state.evaluations }
+            let error = try forcedError("dopri5", monitor) {
+                ($0.atol, $0.rtol) = (tolerance * 1e-3, tolerance)
             }
-            #expect(error < 2 * tolerance)
+            #expect(error < 2 * Double(tolerance))
             evaluations.append(calls)
         }
         #expect(evaluations[2] < 3 * evaluations[0] && evaluations[2] < 100, "\(evaluations)")
@@ -107,9 +110,7 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
 
     @Test func flowsCarryNoiseToTheData() throws {
         let noise = try Tensor([1, 1, 1, 2], [1, -0.75])
-        var options = FlowOptions()
-        (options.method, options.points) = (.rk4, 21)
-        let data = try Transport().sampleFlow(velocity, latents: noise, options)
+        let data = try draw(.flow(Transport()), "rk4", velocity, noise) { $0.steps = 21 }
         #expect(relativeError(data, noise.values.map { Float(deviation) * $0 }) < 1e-6)
     }
 
@@ -117,10 +118,8 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
         func error(_ steps: Int, multistep: Bool) throws -> Double {
             let process = try evenProcess(steps: steps)
             let start = try Tensor([1, 1, 1, 1], [1])
-            let value =
-                multistep
-                ? try process.sampleMultistep(exactNoise(process), latents: start)
-                : try process.sampleDDIM(exactNoise(process), latents: start)
+            let value = try draw(
+                process, multistep ? "dpm++" : "ddim", exactNoise(process), start)
             return relativeError(value, [exactSample(process)])
         }
         for (multistep, order) in [(false, 1.0), (true, 2.0)] {
@@ -135,9 +134,9 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
 
     /// With orthogonal signs as noise the mean square over the samples is the scheme's exact
     /// variance, without chance; it approaches that of the data as steps get shorter.
-    @Test(arguments: [StochasticMethod.euler, .heun], [DiffusionForm.sigma, .decreasing])
+    @Test(arguments: ["Euler", "Heun"], [DiffusionForm.sigma, .decreasing])
     func stochasticSolversApproachTheVariance(
-        _ method: StochasticMethod, _ form: DiffusionForm
+        _ method: String, _ form: DiffusionForm
     ) throws {
         func error(_ steps: Int) throws -> Double {
             let count = 128
@@ -147,14 +146,11 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
                 row += 1
                 try batch.copy(from: Tensor(batch.shape, signs(row, count)))
             }
-            var options = StochasticOptions()
-            options.method = method
-            options.form = form
-            options.steps = steps + 1
-            options.last = .euler
-            options.lastSize = 0.01
-            let data = try Transport().sampleStochastic(
-                velocity, latents: start, noise: noise, options)
+            let data = try draw(
+                .stochastic(Transport()), method, velocity, start, noise: noise
+            ) {
+                ($0.form, $0.steps, $0.lastStep, $0.lastStepSize) = (form, steps + 1, .euler, 0.01)
+            }
             let square = data.values.reduce(0.0) { $0 + Double($1) * Double($1) } / Double(count)
             return abs(square / (deviation * deviation) - 1)
         }
@@ -174,8 +170,8 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
                 row += 1
                 try batch.copy(from: Tensor(batch.shape, signs(row, count)))
             }
-            let data = try process.sampleMultistep(
-                exactNoise(process), latents: start, noise: noise)
+            let data = try draw(
+                process, "dpm++sde", exactNoise(process), start, noise: noise)
             let square = data.values.reduce(0.0) { $0 + Double($1) * Double($1) } / Double(count)
             // The last step gives the mean of the data at the least noisy step.
             let bar = process.alphasCumulative[0]

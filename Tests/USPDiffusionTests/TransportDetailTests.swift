@@ -11,9 +11,9 @@ private func transport(
     _ path: TransportPath = .linear, _ prediction: TransportPrediction = .velocity,
     epsilon: Double? = nil
 ) throws -> Transport {
-    var configuration = Transport.Configuration()
+    var configuration = Transport.Options()
     (configuration.path, configuration.prediction) = (path, prediction)
-    (configuration.trainingEpsilon, configuration.samplingEpsilon) = (epsilon, epsilon)
+    (configuration.trainEpsilon, configuration.sampleEpsilon) = (epsilon, epsilon)
     return try Transport(configuration)
 }
 
@@ -25,7 +25,7 @@ private func transport(
         _ path: TransportPath, _ prediction: TransportPrediction
     ) throws {
         let data: Float = 0.7
-        let denoiser: Denoiser = { x, times throws(USPError) in
+        let denoiser = Denoiser { x, times, _ throws(USPError) in
             let p = path.coefficients(Double(times[0]))
             let values = x.values.map { x -> Float in
                 let noise = (Double(x) - p.alpha * Double(data)) / p.sigma
@@ -38,11 +38,14 @@ private func transport(
             return try Tensor(x.shape, values)
         }
         var seen: [Float] = []
-        var options = FlowOptions()
-        (options.method, options.points, options.monitor.previewInterval) = (.euler, 6, 1)
-        options.monitor.preview = { _, start throws(USPError) in seen.append(start.floats[0]) }
-        let latents = try Tensor([1, 1, 1, 1], [1.5])
-        _ = try transport(path, prediction).sampleFlow(denoiser, latents: latents, options)
+        var monitor = SamplingMonitor()
+        monitor.preview = { state throws(USPError) in
+            seen.append(state.latents?.floats[0] ?? .nan)
+        }
+        let flow = Sampler.Process.flow(try transport(path, prediction))
+        _ = try draw(flow, "euler", denoiser, Tensor([1, 1, 1, 1], [1.5]), monitor) {
+            ($0.steps, $0.previewInterval) = (6, 1)
+        }
         #expect(seen.count == 5 && seen.allSatisfy { abs($0 - data) < 2e-3 }, "\(seen)")
     }
 
@@ -58,7 +61,10 @@ private func transport(
         let noise = try transport(.linear, .noise, epsilon: 0.01)
         let ends = noise.publishedInterval(stochastic: false, evaluates: false, reverse: true)
         #expect(ends.start == 0.99 && abs(ends.end - 0.01) < 1e-15)
-        #expect(throws: USPError(.argument, "training epsilon: expected 0 to below 0.5, got 0.5")) {
+        #expect(
+            throws: USPError(
+                .argument, "train_epsilon: 0.5, expected a number of 0 to below 0.5")
+        ) {
             try transport(epsilon: 0.5)
         }
     }
@@ -66,9 +72,10 @@ private func transport(
     /// The last step by the velocity asks at the end only a model of the noise about infinity.
     @Test func endsThatAreEvaluatedAreMoved() throws {
         func end(_ prediction: TransportPrediction, _ last: LastStep) throws -> Double {
-            try transport(.linear, prediction, epsilon: 0).stochasticInterval(
-                form: .sigma, method: .euler, last: last, lastStep: 0
-            ).end
+            var options = SampleOptions()
+            (options.lastStep, options.lastStepSize) = (last, 0)
+            let transport = try transport(.linear, prediction, epsilon: 0)
+            return try #require(try Sampler(.stochastic(transport), options).interval).end
         }
         #expect(try end(.noise, .euler) == 0.999 && end(.velocity, .euler) == 1)
         #expect(try end(.velocity, .tweedie) == 0.999 && end(.velocity, .none) == 1)
@@ -82,14 +89,9 @@ private func transport(
         #expect(throws: USPError(.shape, "times: expected 1 of them, got 2")) {
             try transport.losses(output: x, data: x, noise: x, times: [0.5, 0.5])
         }
-        var options = StochasticOptions()
-        options.norm = -1
-        let told = #expect(throws: USPError.self) {
-            try transport.sampleStochastic(
-                { x, _ throws(USPError) in x }, latents: x, noise: .streams(RandomKey(seed: 1)),
-                options)
+        #expect(throws: USPError(.argument, "norm: -1, expected a number of 0 or more")) {
+            try draw(.stochastic(transport), "Euler", echo, x) { $0.norm = -1 }
         }
-        #expect(told?.message.contains("norm -1.0: expected") == true)
     }
 
     /// Every shift ends where it should, to the bit.
@@ -99,6 +101,10 @@ private func transport(
             #expect(grid[0] == 0.001 && grid[49] == 0.999)
             #expect(zip(grid, grid.dropFirst()).allSatisfy { $0 < $1 })
         }
+        // 0 is none, as 1.
+        #expect(
+            try timeGrid(from: 0, to: 1, points: 9, shift: 0) == timeGrid(from: 0, to: 1, points: 9)
+        )
         // s·u / (1 + (s − 1)·u) at u = ½ is s / (s + 1).
         #expect(abs(try timeGrid(from: 0, to: 1, points: 3, shift: 3)[1] - 0.75) < 1e-6)
     }
@@ -106,17 +112,18 @@ private func transport(
     /// Differences along the probe are of third order in its length: for cubic fields x³/10 by
     /// (x + h)³ − (x − h)³ = 6x²h + 2h³, a thousandth with h = 1/8 and x = 1.
     @Test func divergencesByDifferencesAreClose() throws {
-        let cubic: Denoiser = { x, _ throws(USPError) in
+        let cubic = Denoiser { x, _, _ throws(USPError) in
             try Tensor(x.shape, x.values.map { $0 * $0 * $0 / 10 })
         }
         let one = try Tensor([1, 1, 1, 1], [1])
-        var options = FlowOptions()
-        (options.method, options.points) = (.euler, 2)
-        let result = try transport().likelihood(cubic, data: one, probe: one, options)
+        var options = SampleOptions()
+        (options.method, options.steps) = ("euler", 2)
+        let result = try Sampler(.flow(transport()), options, for: .likelihood).likelihood(
+            cubic, of: one, probe: one)
         // One Euler step from data: latent 1 − 0.1; the divergence there is 0.3.
         let latent: Float = 0.9
         let prior = -0.5 * logf(2 * Float.pi) - 0.5 * latent * latent
-        #expect(abs(result.latent.floats[0] - latent) < 1e-6)
+        #expect(abs(result.noise.floats[0] - latent) < 1e-6)
         #expect(abs(result.logLikelihood[0] - (prior - 0.3)) < 2e-3)
         #expect(abs(result.logLikelihood[0] - (prior - 0.3)) > 1e-4)
     }

@@ -17,8 +17,10 @@ private func network(_ prediction: String, _ t: Float) -> (offset: Float, slope:
     }
 }
 
-private func denoiser(_ prediction: String) -> Denoiser {
-    { x, times throws(USPError) in
+private func denoiser(_ prediction: String, isExact: Bool = false) -> Denoiser {
+    Denoiser(
+        nullClass: nil, repeatsLatents: false, derivative: isExact ? derivative(prediction) : nil
+    ) { x, times, _ throws(USPError) in
         let (result, count) = (try Tensor(x.shape), x.count / times.count)
         for (sample, t) in times.enumerated() {
             let (offset, slope) = network(prediction, t)
@@ -30,23 +32,23 @@ private func denoiser(_ prediction: String) -> Denoiser {
     }
 }
 
-private func derivative(_ prediction: String) -> DenoiserDerivative {
+private func derivative(_ prediction: String) -> Denoiser.Derivative {
     let denoiser = denoiser(prediction)
-    return { x, times, probe throws(USPError) in
+    return { x, times, labels, probe throws(USPError) in
         let slope = network(prediction, times[0]).slope
         let product = try Tensor(x.shape)
         for i in 0..<x.count { product.floats[i] = slope * probe.floats[i] }
-        return (try denoiser(x, times), product)
+        return (try denoiser.predict(x, times, labels), product)
     }
 }
 
 private func transport(
     _ path: String, _ prediction: String, _ weight: String = "none"
 ) throws -> Transport {
-    var configuration = Transport.Configuration()
+    var configuration = Transport.Options()
     configuration.path = try .named(path)
     configuration.prediction = try .named(prediction)
-    configuration.weight = try .named(weight)
+    configuration.lossWeight = try .named(weight)
     return try Transport(configuration)
 }
 
@@ -151,13 +153,11 @@ private func tail(_ values: [Float], _ count: Int) -> [Float] { Array(values.suf
             let parts = key.split(separator: ".").map(String.init)
             // The published reverse interval of VP is mirrored; ours comes back to where it was.
             if parts.count == 4 && parts[0] == "VP" { continue }
-            var options = FlowOptions()
-            options.method = parts[2] == "tight" ? .dopri5 : try .named(parts[2])
-            options.points = 7
-            options.relative = parts[2] == "tight" ? 1e-5 : 1e-3
-            options.reverse = parts.count == 4
-            let value = try transport(parts[0], parts[1]).sampleFlow(
-                denoiser(parts[1]), latents: start, options)
+            let isTight = parts[2] == "tight"
+            let value = try draw(
+                .flow(transport(parts[0], parts[1])), isTight ? "dopri5" : parts[2],
+                denoiser(parts[1]), start, for: parts.count == 4 ? .invert : .sample
+            ) { ($0.steps, $0.rtol) = (7, isTight ? 1e-5 : 1e-3) }
             let expected = tail(try golden.values("out.\(key)"), start.count)
             #expect(relativeError(value, expected) < tolerance(golden, key), "\(key)")
         }
@@ -168,14 +168,16 @@ private func tail(_ values: [Float], _ count: Int) -> [Float] { Array(values.suf
         let (start, noises) = (try golden.tensor("in.start"), try golden.tensor("in.noises"))
         for key in golden.names("out.") {
             let parts = key.split(separator: ".").map(String.init)
-            var options = StochasticOptions()
-            options.form = try .named(parts[2])
-            options.norm = Double("\(parts[3]).\(parts[4])") ?? .nan
-            options.method = try .named(parts[5])
-            options.last = try .named(parts[6])
-            options.steps = 6
-            let value = try transport(parts[0], parts[1]).sampleStochastic(
-                denoiser(parts[1]), latents: start, noise: .stack(noises), options)
+            let (form, last) = (
+                try DiffusionForm.named(parts[2]), try LastStep.named(parts[6])
+            )
+            let value = try draw(
+                .stochastic(transport(parts[0], parts[1])), parts[5], denoiser(parts[1]), start,
+                noise: .stack(noises)
+            ) {
+                ($0.form, $0.lastStep, $0.steps) = (form, last, 6)
+                $0.norm = Float("\(parts[3]).\(parts[4])") ?? .nan
+            }
             #expect(relativeError(value, try golden.values("out.\(key)")) < 1e-4, "\(key)")
         }
     }
@@ -187,24 +189,19 @@ private func tail(_ values: [Float], _ count: Int) -> [Float] { Array(values.suf
         let (data, probe) = (try golden.tensor("in.data"), try golden.tensor("in.probe"))
         for key in golden.names("out.") where key.hasSuffix(".logp") {
             let parts = key.split(separator: ".").map(String.init)
-            var options = FlowOptions()
-            options.method = parts[2] == "tight" ? .dopri5 : try .named(parts[2])
-            options.points = 6
-            options.relative = parts[2] == "tight" ? 1e-5 : 1e-3
-            var calls = 0
-            let counted = denoiser(parts[1])
-            let result = try transport(parts[0], parts[1]).likelihood(
-                { x, times throws(USPError) in
-                    calls += 1
-                    return try counted(x, times)
-                }, derivative: isExact ? derivative(parts[1]) : nil, data: data, probe: probe,
-                options)
-            #expect(isExact == (calls == 0))
+            let isTight = parts[2] == "tight"
+            var options = SampleOptions()
+            options.method = isTight ? "dopri5" : parts[2]
+            (options.steps, options.rtol) = (6, isTight ? 1e-5 : 1e-3)
+            let sampler = try Sampler(
+                .flow(transport(parts[0], parts[1])), options, for: .likelihood)
+            let result = try sampler.likelihood(
+                denoiser(parts[1], isExact: isExact), of: data, probe: probe)
             let latent = "\(parts[0]).\(parts[1]).\(parts[2]).latent"
             let logp = relativeError(result.logLikelihood, try golden.values("out.\(key)"))
             #expect(logp < tolerance(golden, key), "\(key)")
             #expect(
-                relativeError(result.latent, try golden.values("out.\(latent)"))
+                relativeError(result.noise, try golden.values("out.\(latent)"))
                     < tolerance(golden, latent), "\(latent)")
         }
     }
@@ -212,11 +209,11 @@ private func tail(_ values: [Float], _ count: Int) -> [Float] { Array(values.suf
     @Test(arguments: ["Linear", "GVP", "VP"]) func dataGoToNoiseAndComeBack(_ path: String) throws {
         let transport = try transport(path, "velocity")
         let noise = try normalTensor([2, 2, 4, 4], seed: 1)
-        var options = FlowOptions()
-        options.relative = 1e-5
-        let data = try transport.sampleFlow(denoiser("velocity"), latents: noise, options)
-        options.reverse = true
-        let back = try transport.sampleFlow(denoiser("velocity"), latents: data, options)
-        #expect(relativeError(back, noise.values) < 1e-4)
+        func run(_ latents: Tensor, _ task: Sampler.Task) throws -> Tensor {
+            try draw(.flow(transport), "dopri5", denoiser("velocity"), latents, for: task) {
+                $0.rtol = 1e-5
+            }
+        }
+        #expect(relativeError(try run(run(noise, .sample), .invert), noise.values) < 1e-4)
     }
 }

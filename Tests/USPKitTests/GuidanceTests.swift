@@ -53,13 +53,34 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
         let given = samples(try model.forward(x, t: times, y: labels))
         let null = samples(try model.forward(x, t: times, y: nil))
         let (plane, found) = (x.shape[2] * x.shape[3], samples(paired))
-        for (sample, scale) in guidance.scales.enumerated() {
+        for (sample, scale) in (guidance.scales ?? []).enumerated() {
             let expected = given[sample].indices.map { i in
                 i < min(channels, 4) * plane
                     ? null[sample][i] + scale * (given[sample][i] - null[sample][i])
                     : given[sample][i]
             }
             #expect(relativeError(found[sample], expected) < 1e-5)
+        }
+    }
+
+    /// The originals' guided pass: both halves hold the guided channels.
+    @Test(arguments: ["dit", "dit_affine", "sit", "sit_affine"])
+    func guidedPassesAreTheOriginals(_ name: String) throws {
+        let golden = try GoldenCase("models/\(name)_guided")
+        let parameters = try golden.names("param.").map { (name) throws in
+            (name: name, tensor: try golden.tensor("param.\(name)"))
+        }
+        var options = LoadOptions()
+        options.family = name.hasPrefix("dit") ? "DiT" : "SiT"
+        options.heads = golden.config["heads"] as? Int
+        let model = try DiT.load(Checkpoint(parameters), options)
+        let times =
+            try golden.floats["in.t"]?.values ?? golden.indices("in.t").map { Float($0) }
+        for (channels, key) in [(3, "three"), (4, "all")] {
+            let y = try model.forwardGuided(
+                golden.tensor("in.x"), t: times, y: golden.indices("in.labels"), scale: 4,
+                channels: channels)
+            #expect(relativeError(y, try golden.values("out.\(key)")) < 1e-5)
         }
     }
 
@@ -70,16 +91,14 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
             return try x.copied()
         }
         var guidance = Guidance(4)
-        guidance.interval = 0.25...0.75
-        let transport = try Transport()
+        (guidance.begin, guidance.end) = (0.25, 0.75)
         var options = SampleOptions()
         (options.method, options.steps) = ("euler", 5)
-        _ = try transport.sampleODE(
-            function.guided(guidance), from: latents(), labels: labels, options)
+        let sampler = try Sampler(.flow(Transport()), options)
+        _ = try sampler.run(function.guided(guidance), from: latents(), labels: labels)
         #expect(sizes == [3, 6, 6, 6])
         sizes = []
-        _ = try transport.sampleODE(
-            function.guided(Guidance(1)), from: latents(), labels: labels, options)
+        _ = try sampler.run(function.guided(Guidance(1)), from: latents(), labels: labels)
         #expect(sizes == [3, 3, 3, 3])
     }
 
@@ -89,18 +108,21 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
         let denoiser = try model.denoiser.guided(Guidance(4))
         var allocations: [Int] = []
         var options = SampleOptions()
-        options.progress = { _ throws(USPError) in
+        let monitor = SamplingMonitor { _ throws(USPError) in
             allocations.append(MemoryPool.shared.systemAllocations)
         }
+        let process: Sampler.Process
+        if family == "DiT" {
+            var respaced = Diffusion.Options()
+            respaced.respacing = "6"
+            process = .diffusion(try Diffusion(respaced))
+        } else {
+            (options.method, options.steps) = ("heun", 7)
+            process = .flow(try Transport())
+        }
         try alone {
-            if family == "DiT" {
-                var process = Diffusion.Options()
-                process.respacing = "6"
-                _ = try Diffusion(process).sample(denoiser, from: x, labels: labels, options)
-            } else {
-                (options.method, options.steps) = ("heun", 7)
-                _ = try Transport().sampleODE(denoiser, from: x, labels: labels, options)
-            }
+            let sampler = try Sampler(process, options)
+            _ = try sampler.run(denoiser, from: x, labels: labels, noise: nil, monitor)
         }
         #expect(allocations.count == 6)
         #expect(allocations.suffix(4).allSatisfy { $0 == allocations[5] }, "\(allocations)")
@@ -127,15 +149,15 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
         }
         var process = Diffusion.Options()
         process.respacing = "4"
-        let diffusion = try Diffusion(process)
+        let sampler = try Sampler(.diffusion(Diffusion(process)))
         for label in [-1, 6] {
             let text = message {
-                _ = try diffusion.sample(model.denoiser, from: x, labels: [0, 1, label])
+                _ = try sampler.run(model.denoiser, from: x, labels: [0, 1, label])
             }
             #expect(text.contains("labels") && text.contains("\(label)"), "\(text)")
         }
         #expect(
-            message { _ = try diffusion.sample(model.denoiser, from: x, labels: [0, 1]) }
+            message { _ = try sampler.run(model.denoiser, from: x, labels: [0, 1]) }
                 .contains("labels: 2, expected 3"))
         #expect(
             message {
@@ -145,11 +167,11 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
         #expect(
             message {
                 _ = try Denoiser { x, _, _ throws(USPError) in x }.guided(Guidance(2))
-            }.contains("no null class"))
+            }.contains("null_class: the model has none"))
         var options = SampleOptions()
         options.steps = 5
         #expect(
-            message { _ = try diffusion.sample(model.denoiser, from: x, labels: labels, options) }
+            message { _ = try Sampler(sampler.process, options) }
                 .contains("steps: 5, but the process has 4"))
         for respacing in ["0", "1001", "ddim999", "x"] {
             process.respacing = respacing

@@ -25,10 +25,10 @@ private func network(_ golden: GoldenCase, _ family: String) throws -> DiT {
 private func options(_ golden: GoldenCase, _ method: String, steps: Int) -> SampleOptions {
     var options = SampleOptions()
     options.method = method
-    options.steps = steps
+    if method == "Euler" { options.steps = steps }
     options.seed = UInt64(golden.config["seed"] as? Int ?? 0)
     options.generator = "torch"
-    options.eta = 0.5
+    if method == "ddim" { options.eta = 0.5 }
     return options
 }
 
@@ -50,12 +50,11 @@ private func draw(
         options.firstSample = first
         let rows = first..<first + batch
         let part = try z.detachedRows(rows).copied()
-        let sample =
+        let kind =
             isFlow
-            ? try Transport().sampleSDE(denoiser, from: part, labels: Array(labels[rows]), options)
-            : try Diffusion(process).sample(
-                denoiser, from: part, labels: Array(labels[rows]), options)
-        values += sample.values
+            ? Sampler.Process.stochastic(try Transport()) : .diffusion(try Diffusion(process))
+        values += try Sampler(kind, options)
+            .run(denoiser, from: part, labels: Array(labels[rows])).values
     }
     return values
 }

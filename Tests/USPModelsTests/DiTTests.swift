@@ -1,4 +1,4 @@
-// DiT and SiT against the originals: plain and affine, guided and not.
+// DiT and SiT against the originals: plain and affine.
 
 import TestSupport
 import Testing
@@ -59,17 +59,6 @@ import USPTensor
         let configuration = golden.transformer(returnsSigma: true)
         let table = try PositionTable.sincos(width: configuration.width, grid: configuration.grid)
         #expect(relativeError(table, try golden.values("param.pos_embed")) < 1e-6)
-    }
-
-    @Test(arguments: small) func guidance(_ name: String) throws {
-        let golden = try GoldenCase("models/\(name)_guided")
-        let model = try model(golden, name, trainable: false)
-        for (channels, key) in [(3, "three"), (4, "all")] {
-            let y = try model.forwardGuided(
-                try golden.tensor("in.x"), t: try times(golden),
-                y: try golden.indices("in.labels"), scale: 4, channels: channels, in: Context())
-            #expect(relativeError(y, try golden.values("out.\(key)")) < 1e-5)
-        }
     }
 
     @Test func sharedConditionsAreComputedOnce() throws {
@@ -150,9 +139,6 @@ import USPTensor
         #expect(throws: USPError.self) { try model.forward(x, t: [0], y: [0], in: Context()) }
         #expect(throws: USPError.self) {
             try model.forward(try Tensor.zeros([1, 4, 8, 8]), t: [0], y: [0], in: Context())
-        }
-        #expect(throws: USPError(.argument, "guidance on 5 of 4 channels")) {
-            try DiT.guide(Tensor.zeros([2, 4, 1, 1]), scale: 2, channels: 5)
         }
     }
 }

@@ -33,7 +33,7 @@ int main(void) {
 
     usp_denoiser denoiser = USP_DENOISER_INIT;
     denoiser.model = dit;
-    denoiser.guidance = 4;
+    denoiser.cfg_scale = 4;
     usp_sample_options run = USP_SAMPLE_OPTIONS_INIT;
     run.seed = 7;
     run.progress = show;

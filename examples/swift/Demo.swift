@@ -66,8 +66,8 @@ func demo() throws(USPError) {
         var run = SampleOptions()
         (run.method, run.steps) = ("euler", 10)
         let noise = try Tensor.normal([500, 4, 8, 8], seed: 4)
-        let samples = try vae.decode(
-            Transport().sampleODE(sit.denoiser, from: noise, labels: labels, run))
+        let sampler = try Sampler(.flow(Transport()), run)
+        let samples = try vae.decode(sampler.run(sit.denoiser, from: noise, labels: labels))
         let distance = try Evaluate.frechetDistance(judge.features(samples), judge.features(real))
 
         print("4. A classifier from the \(name) encoder")

@@ -14,21 +14,21 @@ func sample() throws(USPError) {
 
     var process = Diffusion.Options()
     process.respacing = "10"
-    let diffusion = try Diffusion(process)
     let z = try Tensor.normal([2, 4, 8, 8], seed: 7)
 
     var run = SampleOptions()
     run.seed = 7
-    run.progress = { progress throws(USPError) in
+    let sampler = try Sampler(.diffusion(Diffusion(process)), run)
+    let monitor = SamplingMonitor { progress throws(USPError) in
         print("\(progress.stage) \(progress.step)/\(progress.steps)")
     }
-    let latents = try diffusion.sample(
-        model.denoiser.guided(Guidance(4)), from: z, labels: [3, 7], run)
+    let guided = try model.denoiser.guided(Guidance(4))
+    let latents = try sampler.run(guided, from: z, labels: [3, 7], noise: nil, monitor)
     print("the first latent is \(latents.values[0])")
 
     // Any function may be sampled: noise and variance from latents, times and labels.
     let function = Denoiser { x, _, _ throws(USPError) in
         try Tensor([x.shape[0], 8, 8, 8], [Float](repeating: 0, count: 2 * x.shape.count))
     }
-    print("of a function: \(try diffusion.sample(function, from: z, labels: nil).values[0])")
+    print("of a function: \(try sampler.run(function, from: z).values[0])")
 }

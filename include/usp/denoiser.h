@@ -20,24 +20,42 @@ USP_BEGIN_DECLARATIONS
 typedef int32_t (*usp_denoise_fn)(const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
                                   usp_tensor *out, void *user);
 
+/* usp_denoiser: written by make abi */
 typedef struct usp_denoiser {
-    uint32_t struct_size;
-    int32_t out_channels;      /* of function: O above; 0 = what the process needs (C, or 2C where
-                                  variances are learned) */
-    const usp_model *model;    /* a DiT or SiT, borrowed for the call; or NULL, and then: */
+    uint32_t struct_size; /* what the INIT macro wrote */
+    uint32_t reserved;
+    /* A DiT or SiT, borrowed for the call; or NULL, and: */
+    const usp_model *model;
+    /* Your own. */
     usp_denoise_fn function;
+    /* Handed to the function. */
     void *user;
-    float guidance;            /* classifier-free scale; 0 or 1 = off. The run then needs y */
-    int32_t guidance_channels; /* leading channels that guidance moves; 0 = 3, as the originals do;
-                                  C or more = all */
-    float guidance_begin;      /* guide only at times from begin to end, on the model's scale; */
-    float guidance_end;        /* 0 and 0 = always */
-    int64_t null_class;        /* of function, with guidance; a model knows its own */
-    const usp_tensor *guidance_scales; /* [B] f32: a scale for each sample, in place of guidance */
+    /* [B] f32: a scale for each sample, in place of cfg_scale; or NULL. */
+    const usp_tensor *cfg_scales;
+    /* Classifier-free guidance: null + scale * (labelled - null). 1 is off; else the run needs
+     * labels. Default: 1. */
+    double cfg_scale;
+    /* Leading latent channels that guidance moves, all where there are fewer; absent: the
+     * model's own rule, which is 3 for the originals. 1 or more. -1: absent. */
+    int64_t cfg_channels;
+    /* First time, on the model's scale, at which guidance applies; absent: no bound. USP_ABSENT:
+     * absent. */
+    double cfg_begin;
+    /* Last time, on the model's scale, at which guidance applies; absent: no bound. USP_ABSENT:
+     * absent. */
+    double cfg_end;
+    /* The label that stands for none, which guidance of a function needs; a model knows its own.
+     * 0 to 16777216. -1: absent. */
+    int64_t null_class;
+    /* Channels of a function's output; absent: what the process needs, C or 2C where variances
+     * are learned. 1 to 65536. -1: absent. */
+    int64_t out_channels;
 } usp_denoiser;
 
 #define USP_DENOISER_INIT \
-    {USP_OPTIONS_SIZE(usp_denoiser), 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, NULL}
+    {USP_OPTIONS_SIZE(usp_denoiser), 0, NULL, NULL, NULL, NULL, 1, -1, USP_ABSENT, USP_ABSENT, \
+     -1, -1}
+/* end of usp_denoiser */
 
 USP_END_DECLARATIONS
 

@@ -11,19 +11,30 @@ USP_BEGIN_DECLARATIONS
 /* Schedules, losses and samplers of one process. Immutable: any thread. */
 typedef struct usp_diffusion usp_diffusion;
 
+/* usp_diffusion_options: written by make abi */
 typedef struct usp_diffusion_options {
-    uint32_t struct_size;
-    int32_t training_steps;  /* 0 = 1000 */
-    const char *schedule;    /* "linear", "cosine"; NULL = "linear" */
-    const char *respacing;   /* "250", "10,10,20", "ddim50"; NULL or "" = every step */
-    const char *prediction;  /* "epsilon", "start", "previous"; NULL = "epsilon" */
-    const char *variance;    /* "learned-range", "learned", "fixed-small", "fixed-large";
-                                NULL = "learned-range" */
-    const char *loss;        /* "mse", "rescaled-mse", "kl", "rescaled-kl"; NULL = "mse" */
+    uint32_t struct_size; /* what the INIT macro wrote */
+    uint32_t reserved;
+    /* Steps of the whole process: what the model was trained with. 1 to 1000000. Default: 1000. */
+    int64_t training_steps;
+    /* How the noise grows over the process. One of linear, cosine. Default: linear. */
+    const char *schedule;
+    /* Which of the steps a run uses: "250", "10,10,20" in equal sections, "ddim50" by an integer
+     * stride; empty: every step. Default: none. */
+    const char *respacing;
+    /* What the model predicts. One of epsilon, start, previous. Default: epsilon. */
+    const char *prediction;
+    /* Where the variance of a step comes from; learned ones take a second set of channels. One
+     * of learned-range, learned, fixed-small, fixed-large. Default: learned-range. */
+    const char *variance;
+    /* What training minimises. One of mse, rescaled-mse, kl, rescaled-kl. Default: mse. */
+    const char *loss;
 } usp_diffusion_options;
 
 #define USP_DIFFUSION_OPTIONS_INIT \
-    {USP_OPTIONS_SIZE(usp_diffusion_options), 0, NULL, NULL, NULL, NULL, NULL}
+    {USP_OPTIONS_SIZE(usp_diffusion_options), 0, 1000, "linear", NULL, "epsilon", \
+     "learned-range", "mse"}
+/* end of usp_diffusion_options */
 
 /* out: owned. Errors: ARGUMENT naming the choices for an unknown one. */
 USP_API USP_CHECK usp_status usp_diffusion_create(
@@ -52,14 +63,14 @@ USP_API USP_CHECK usp_status usp_diffusion_noise(
  *   z    [B, C, H, W]  f32  standard normal
  *   y    [B]           i64  labels, or NULL
  *   out  [B, C, H, W]  f32
- * options.method: "ddpm" (NULL), "ddim", "dpm++" (DPM-Solver++ 2M) or "dpm++sde"; options.steps
- * must be 0 or usp_diffusion_steps: the respacing says how many.
- * Errors: NOT_FINITE naming the step at which the model returned such a value. */
+ * options.method: one of the diffusion's, the first by default; options.steps must be absent or
+ * usp_diffusion_steps: the respacing says how many.
+ * Errors: ARGUMENT for an option that has no part in the method; NOT_FINITE naming the step at which the model returned such a value. */
 USP_API USP_CHECK usp_status usp_diffusion_sample(
     const usp_diffusion *diffusion, const usp_denoiser *denoiser, const usp_tensor *z,
     const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
 
-/* Noise from latents: DDIM run backwards. Arguments as usp_diffusion_sample. */
+/* Noise from latents: DDIM (eta 0) run backwards. Arguments as usp_diffusion_sample. */
 USP_API USP_CHECK usp_status usp_diffusion_invert(
     const usp_diffusion *diffusion, const usp_denoiser *denoiser, const usp_tensor *x,
     const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
@@ -83,7 +94,8 @@ USP_API USP_CHECK usp_status usp_diffusion_losses(
  *   out_prior  [B]           f32  the prior's term, or NULL
  *   out_vb, out_start_mse, out_noise_mse  [B, steps]  f32  the steps' terms and the squared errors
  *              of the predicted latents and noise, the noisiest step first; or NULL
- * options: clip (the original clips), noise [steps, B, C, H, W], seed, progress. */
+ * options: clip (the original clips), noise [steps, B, C, H, W], seed, progress, preview have a
+ * part. */
 USP_API USP_CHECK usp_status usp_diffusion_bits_per_dimension(
     const usp_diffusion *diffusion, const usp_denoiser *denoiser, const usp_tensor *start,
     const usp_tensor *y, const usp_sample_options *options, usp_tensor *out_total,

@@ -13,42 +13,75 @@ USP_BEGIN_DECLARATIONS
 typedef int32_t (*usp_start_fn)(usp_tensor *start, void *user);
 
 /* How a sampler runs; shared by all of them. */
+/* usp_sample_options: written by make abi */
 typedef struct usp_sample_options {
-    uint32_t struct_size;
-    int32_t steps;             /* 0 = the sampler's own number; see each sampler */
-    const char *method;        /* NULL = the sampler's own; see each sampler */
-    uint64_t seed;             /* of the noise that is drawn between steps, without `noise` */
-    const char *generator;     /* NULL = one counter-based stream a sample; "torch", "torch-cuda" =
-                                  the numbers and the order of the original scripts, whose
-                                  first draw after the seed is z */
-    const usp_tensor *noise;   /* [S, B, C, H, W] f32: consumed in order, one entry a draw. S:
-                                  steps of ddpm, and of ddim with eta; steps - 1 of dpm++sde and of
-                                  SDEs */
-    usp_progress_fn progress;  /* after each step; NULL = none */
+    uint32_t struct_size; /* what the INIT macro wrote */
+    uint32_t reserved;
+    /* [S, B, C, H, W] f32: consumed in order, one entry a draw, in place of drawn noise; or
+     * NULL. S: steps of ddpm, and of ddim with eta; steps - 1 of dpm++sde and of SDEs. Part in:
+     * ddpm, ddim, dpm++sde, sde, sde-heun. */
+    const usp_tensor *noise;
+    /* After each step; NULL = none. */
+    usp_progress_fn progress;
+    /* Handed to progress. */
     void *progress_user;
-    usp_progress_fn preview;   /* every preview_interval steps, with usp_progress.latents set */
+    /* Every preview_interval steps, with usp_progress.latents set; NULL = none. */
+    usp_progress_fn preview;
+    /* Handed to preview. */
     void *preview_user;
-    int32_t preview_interval;  /* 0 = 10 */
-    int32_t clip;              /* 1 = clip predicted clean latents to [-1, 1] (diffusion) */
-    float eta;                 /* DDIM: 0 is deterministic, 1 as noisy as ancestral sampling */
-    float atol;                /* adaptive solvers; 0 = 1e-6 */
-    float rtol;                /* adaptive solvers; 0 = 1e-3 */
-    float timestep_shift;      /* 0 or 1 = none; LightningDiT uses 0.3 (transport) */
-    const char *form;          /* SDE diffusion form (transport); NULL = "sigma" */
-    float norm;                /* SDE diffusion norm; 0 = 1 */
-    const char *last_step;     /* SDE: "Mean", "Tweedie", "Euler", "None"; NULL = "Mean" */
-    float last_step_size;      /* SDE; 0 = 0.04 */
-    int32_t first_sample;      /* number of the batch's first sample, for runs in parts: drawn noise
-                                  goes by a sample's number */
-    usp_start_fn adjust_start; /* at each step (diffusion); NULL = none */
+    /* At each step of a diffusion; NULL = none. Part in: ddpm, ddim, dpm++, dpm++sde. */
+    usp_start_fn adjust_start;
+    /* Handed to adjust_start. */
     void *adjust_user;
-    int64_t total_samples;     /* of all parts, which "torch" and "torch-cuda" draw at once; 0 = the
-                                  batch's */
+    /* The solver. Diffusion: ddpm, ddim, dpm++, dpm++sde. ODE: dopri5, euler, midpoint, heun,
+     * heun3, rk4, adams-bashforth, adams-bashforth3. SDE: Euler (sde), Heun (sde-heun). Absent:
+     * the first of its kind. NULL: absent. */
+    const char *method;
+    /* Steps of a run; of an ODE its points of time. Absent: all of a diffusion's, 50 points, 250
+     * steps of an SDE. 1 to 1000000. -1: absent. */
+    int64_t steps;
+    /* Of the noise that is drawn between steps. Default: 0. */
+    uint64_t seed;
+    /* The numbers and the order of the original scripts, whose first draw after the seed is the
+     * start; absent: one counter-based stream a sample. One of torch, torch-cuda. NULL: absent. */
+    const char *generator;
+    /* Number of the batch's first sample, for runs in parts: drawn noise goes by a sample's
+     * number. 0 to 281474976710656. Default: 0. */
+    int64_t first_sample;
+    /* Samples of all parts together, which torch's generators draw at once; absent: the batch's.
+     * 1 to 281474976710656. -1: absent. */
+    int64_t total_samples;
+    /* Clip predicted clean latents to [-1, 1]. Default: no. Part in: ddpm, ddim, dpm++,
+     * dpm++sde, bits per dimension. */
+    int64_t clip;
+    /* 0 is deterministic, 1 as noisy as ancestral sampling. 0 to 1. Default: 0. Part in: ddim. */
+    double eta;
+    /* Absolute tolerance of a step. 0 or more. Default: 1e-06. Part in: dopri5. */
+    double atol;
+    /* Relative tolerance of a step. 0 or more. Default: 0.001. Part in: dopri5. */
+    double rtol;
+    /* Below 1 takes shorter steps at the start, 0.3 in LightningDiT; 0 or 1: none. 0 or more.
+     * Default: 1. Part in: dopri5, euler, midpoint, heun, heun3, rk4, adams-bashforth,
+     * adams-bashforth3. */
+    double timestep_shift;
+    /* Diffusion of the SDE. One of constant, SBDM, sigma, linear, decreasing,
+     * increasing-decreasing. Default: sigma. Part in: sde, sde-heun. */
+    const char *form;
+    /* Factor of the SDE's diffusion. 0 or more. Default: 1. Part in: sde, sde-heun. */
+    double norm;
+    /* What follows the SDE's last noisy step. One of None, Mean, Tweedie, Euler. Default: Mean.
+     * Part in: sde, sde-heun. */
+    const char *last_step;
+    /* Size of that step. 0 to below 1. Default: 0.04. Part in: sde, sde-heun. */
+    double last_step_size;
+    /* Steps from one preview to the next; the last step always has one. 1 or more. Default: 10. */
+    int64_t preview_interval;
 } usp_sample_options;
 
-#define USP_SAMPLE_OPTIONS_INIT                                                              \
-    {USP_OPTIONS_SIZE(usp_sample_options), 0, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, \
-     0, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, NULL, 0}
+#define USP_SAMPLE_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_sample_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, \
+     0, NULL, 0, -1, 0, 0, 1e-06, 0.001, 1, "sigma", 1, "Mean", 0.04, 10}
+/* end of usp_sample_options */
 
 USP_END_DECLARATIONS
 

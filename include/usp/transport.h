@@ -11,18 +11,30 @@ USP_BEGIN_DECLARATIONS
 /* Paths between noise (t = 0) and data (t = 1), losses and solvers. Immutable: any thread. */
 typedef struct usp_transport usp_transport;
 
+/* usp_transport_options: written by make abi */
 typedef struct usp_transport_options {
-    uint32_t struct_size;
+    uint32_t struct_size; /* what the INIT macro wrote */
     uint32_t reserved;
-    const char *path;        /* "Linear", "GVP", "VP"; NULL = "Linear" */
-    const char *prediction;  /* "velocity", "score", "noise"; NULL = "velocity" */
-    const char *loss_weight; /* "velocity", "likelihood"; NULL = none */
-    float train_epsilon;     /* 0 = the original's for path and prediction */
-    float sample_epsilon;    /* 0 = the original's for path and prediction */
+    /* The path from noise to data. One of Linear, GVP, VP. Default: Linear. */
+    const char *path;
+    /* What the model predicts. One of velocity, score, noise. Default: velocity. */
+    const char *prediction;
+    /* How training weighs the squared error of score and noise models. One of none, velocity,
+     * likelihood. Default: none. */
+    const char *loss_weight;
+    /* How far training stays away from singular ends; absent: the original's rule, 1e-5 for VP,
+     * 1e-3 for score and noise, 0 for velocity on Linear and GVP. 0 to below 0.5. USP_ABSENT:
+     * absent. */
+    double train_epsilon;
+    /* The same for sampling; absent: 1e-3, and 0 for velocity on Linear and GVP. 0 to below 0.5.
+     * USP_ABSENT: absent. */
+    double sample_epsilon;
 } usp_transport_options;
 
 #define USP_TRANSPORT_OPTIONS_INIT \
-    {USP_OPTIONS_SIZE(usp_transport_options), 0, NULL, NULL, NULL, 0, 0}
+    {USP_OPTIONS_SIZE(usp_transport_options), 0, "Linear", "velocity", "none", USP_ABSENT, \
+     USP_ABSENT}
+/* end of usp_transport_options */
 
 /* out: owned. Errors: ARGUMENT naming the choices for an unknown one. */
 USP_API USP_CHECK usp_status usp_transport_create(
@@ -42,9 +54,8 @@ USP_API USP_CHECK usp_status usp_transport_interval(
  *   z    [B, C, H, W]  f32  standard normal
  *   y    [B]           i64  labels, or NULL
  *   out  [B, C, H, W]  f32
- * options.method: "dopri5" (NULL, adaptive), "euler", "midpoint", "heun", "heun3",
- * "rk4", "adams-bashforth" (ab2), "adams-bashforth3" (ab3);
- * options.steps: points of time, 0 = 50. */
+ * options.method: one of the ODE's, the first by default; options.steps: points of time.
+ * Errors: ARGUMENT for an option that has no part in the method. */
 USP_API USP_CHECK usp_status usp_transport_sample_ode(
     const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *z,
     const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
@@ -55,8 +66,7 @@ USP_API USP_CHECK usp_status usp_transport_invert_ode(
     const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
 
 /* Latents from noise along an SDE with the same marginals.
- * options.method: "Euler" (NULL), "Heun"; options.form: "constant", "SBDM", "sigma" (NULL),
- * "linear", "decreasing", "increasing-decreasing"; options.steps: 0 = 250. */
+ * options.method: one of the SDE's, the first by default. */
 USP_API USP_CHECK usp_status usp_transport_sample_sde(
     const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *z,
     const usp_tensor *y, const usp_sample_options *options, usp_tensor *out);
@@ -80,7 +90,8 @@ USP_API USP_CHECK usp_status usp_transport_losses(
  *   y         [B]           i64  labels, or NULL
  *   out_logp  [B]           f32  nats
  *   out_z     [B, C, H, W]  f32  the noise that x came from, or NULL
- * options.noise: [1, B, C, H, W] the probe; NULL = signs from seed. */
+ * options.method: one of the ODE's; options.noise: [1, B, C, H, W] the probe, NULL = signs from
+ * seed. */
 USP_API USP_CHECK usp_status usp_transport_likelihood(
     const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *x,
     const usp_tensor *y, const usp_sample_options *options, usp_tensor *out_logp,

@@ -5,20 +5,34 @@ import USPBase
 import USPFiles
 import USPKit
 
-/// Options of a command: the fields of a table that have a part in `part`.
+/// Options of a command: the fields of a table that have a part in `part`; all if it is empty.
 private struct CommandOptions {
     let name: String
     let part: String
     let table: any Described.Type
     /// Fields that the command has in another form.
     let leaving: [String]
+    /// Other names of a field's option.
+    let also: [(field: String, names: [String])]
 
-    init(_ name: String, _ part: String, _ table: any Described.Type, leaving: [String] = []) {
+    init(
+        _ name: String, _ part: String, _ table: any Described.Type, leaving: [String] = [],
+        also: [(field: String, names: [String])] = []
+    ) {
         (self.name, self.part, self.table, self.leaving) = (name, part, table, leaving)
+        self.also = also
     }
 }
 
-private let commandOptions: [CommandOptions] = []
+private let commandOptions: [CommandOptions] = [
+    CommandOptions(
+        "SamplerOptions", "", SampleOptions.self,
+        leaving: [
+            "method", "steps", "seed", "generator", "first_sample", "total_samples",
+            "preview_interval",
+        ],
+        also: [("timestep_shift", ["shift"])])
+]
 
 extension FieldKind {
     fileprivate var json: (kind: String, expected: String, choices: [String]) {
@@ -79,6 +93,10 @@ private let commands = commandOptions.map { command in
     JSON.object([
         .init("name", .string(command.name)), .init("part", .string(command.part)),
         .init("leaving", .array(command.leaving.map(JSON.string))),
+        .init(
+            "also",
+            .object(
+                command.also.map { .init($0.field, .array($0.names.map(JSON.string))) })),
         .init("table", command.table.json),
     ])
 }

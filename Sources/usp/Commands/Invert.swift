@@ -35,22 +35,23 @@ struct Invert: ParsableCommand {
         Interrupt.listen()
         let writer = try ArrayWriter(output)
         let network = try model.load()
-        let sampler = try LatentSampler(network, solver, seed: seed, inverts: true)
-        for note in try sampler.notes { complain("note: \(note)") }
+        let sampler = try LatentSampler(
+            network, solver, seed: seed, task: likelihood ? .likelihood : .invert)
+        for note in sampler.notes { complain("note: \(note)") }
         let data = try LatentFile.read(latents)
         let (count, shape) = (data.shape[0], network.inputShape(batch: data.shape[0]))
         try require(data.shape == shape, .shape, "\(latents): \(data.shape), expected \(shape)")
         let batch = LatentSampler.Batch(
             z: data, labels: try chosen.labels(count, network, seed: seed),
-            guidance: try guidance.guidance(0..<count), first: 0, total: count)
-        var progress = Progress("invert", total: sampler.progressSteps)
+            guidance: try guidance.guidance(0..<count, channels: shape[1]), first: 0, total: count)
+        var progress = Progress("invert", total: sampler.sampler.steps)
         let show = { (step: Int, _: Int) in progress.update(step) }
         if likelihood {
             let result = try sampler.likelihood(batch, progress: show)
             print(table(result.logLikelihood, batch.labels, size: data.count / count))
             try LatentFile.write(result.noise, writer)
         } else {
-            try LatentFile.write(try sampler.invert(batch, progress: show), writer)
+            try LatentFile.write(try sampler.run(batch, progress: show), writer)
         }
         print("\(output): noise \(data.shape)")
     }

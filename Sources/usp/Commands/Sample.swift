@@ -12,12 +12,13 @@ struct Sample: ParsableCommand {
         discussion: """
             Writes each image beside OUT with its number as soon as it is done, and at the end the \
             grid as OUT, all pixels as an npz (arr_0, uint8 [N, H, W, 3], as evaluation suites \
-            read it), and how they were made as JSON and in the PNGs' text. A sample does not \
-            depend on the batch it is in, except by dopri5, which chooses its steps for a whole \
-            batch as the original does.
+            read it), and how they were made as JSON and in the PNGs' text. Images go to their files \
+            as they come: many take no more memory than few, but for torch's generators, which \
+            draw all starts at once. A sample does not depend on the batch it is in, except by \
+            dopri5, which chooses its steps for a whole batch as the original does.
 
-            Solvers of a DiT: ddpm, ddim, dpm++, dpm++sde. Of a SiT: euler, midpoint, heun, heun3, \
-            rk4, dopri5, adams-bashforth, adams-bashforth3 along the flow; sde, sde-heun.
+            Solvers of a DiT: \(Solver.listed { $0.isDiffusion }). Of a SiT: \
+            \(Solver.listed { $0.isFlow }) along the flow; \(Solver.listed { $0.isStochastic }).
             """)
 
     @OptionGroup var model: ModelArguments
@@ -43,7 +44,7 @@ struct Sample: ParsableCommand {
     @Option(help: "Start from these latents, such as invert writes, in place of drawn noise.")
     var noise: String?
 
-    @Option(help: "Samples drawn together; 8 by default, dopri5 takes all.")
+    @Option(help: "Samples drawn together; 8 by default, of dopri5 all, at most 500.")
     var batch: Int?
 
     @Option(help: "Write OUT-preview.png, the images as predicted so far, every so many steps.")
@@ -52,9 +53,16 @@ struct Sample: ParsableCommand {
     @Option(name: [.short, .long], help: "The PNG to write.")
     var output: String
 
+    /// Images of one run.
+    private static let most = 10_000_000
+    /// Samples that dopri5 draws together where --batch does not say.
+    private static let mostTogether = 500
+
     func validate() throws {
         if let batch, batch < 1 { throw ValidationError("--batch: \(batch), expected 1 or more") }
-        if let num, num < 1 { throw ValidationError("--num: \(num), expected 1 or more") }
+        if let num, !(1...Sample.most).contains(num) {
+            throw ValidationError("--num: \(num), expected 1 to \(Sample.most)")
+        }
         if let preview, preview < 1 {
             throw ValidationError("--preview: \(preview), expected 1 or more")
         }
@@ -71,12 +79,17 @@ struct Sample: ParsableCommand {
         try check(decoder, network)
         let sampler = try LatentSampler(
             network, solver, seed: seed, generator: generator == "counter" ? nil : generator)
-        for note in try sampler.notes { complain("note: \(note)") }
-        let z = try start(network)
-        let labels = try chosen.labels(z.shape[0], network, seed: seed)
+        for note in sampler.notes { complain("note: \(note)") }
+        let start = try SampleStart(self, network)
+        let labels = try chosen.labels(start.count, network, seed: seed)
+        let latents = network.inputShape(batch: 1)
         let output = try SampleOutput(
-            output, record: record(network, decoder, sampler), labels: labels)
-        print(try draw(z, labels, sampler, decoder, output))
+            output, record: record(network, decoder, sampler), labels: labels,
+            image: [
+                latents[2] * decoder.factor, latents[3] * decoder.factor,
+                decoder.inputShape(batch: 1)[1],
+            ])
+        print(try draw(start, labels, sampler, decoder, output, channels: latents[1]))
     }
 
     private func check(_ decoder: VAE, _ network: DiT) throws(USPError) {
@@ -88,73 +101,59 @@ struct Sample: ParsableCommand {
             "\(vae): decodes latents of \(wanted) channels, \(model.model) makes \(given)")
     }
 
-    /// The latents that all samples start from.
-    private func start(_ network: DiT) throws(USPError) -> Tensor {
-        if let noise {
-            let given = try LatentFile.read(noise)
-            let count = num ?? given.shape[0]
-            let shape = network.inputShape(batch: given.shape[0])
-            try require(given.shape == shape, .shape, "\(noise): \(given.shape), expected \(shape)")
-            try require(
-                count <= given.shape[0], .argument, "--num \(count): \(noise) has \(given.shape[0])"
-            )
-            return try given.detachedRows(0..<count)
-        }
-        let shape = network.inputShape(batch: num ?? chosen.count(network))
-        switch generator {
-        case "torch": return try Tensor.torchNormal(shape, seed: seed)
-        case "torch-cuda": return try Tensor.torchNormal(shape, seed: seed, device: "cuda")
-        default: return try Tensor.normal(shape, seed: seed)
-        }
-    }
-
     /// Draws and decodes batch after batch, and tells what was written.
     private func draw(
-        _ z: Tensor, _ labels: [Int], _ sampler: LatentSampler, _ decoder: VAE,
-        _ output: SampleOutput
+        _ start: SampleStart, _ labels: [Int], _ sampler: LatentSampler, _ decoder: VAE,
+        _ output: SampleOutput, channels: Int
     ) throws -> String {
-        var output = output
         let count = labels.count
+        let size = batchSize(sampler, count)
+        let batches = try stride(from: 0, to: count, by: size).map { first in
+            let range = first..<min(first + size, count)
+            return (range: range, guidance: try guidance.guidance(range, channels: channels))
+        }
         let began = seconds()
         var evaluations = 0
         var progress = SampleProgress(count)
-        for first in stride(from: 0, to: count, by: batchSize(sampler, count)) {
-            let range = first..<min(first + batchSize(sampler, count), count)
-            let batch = LatentSampler.Batch(
-                z: try z.detachedRows(range).copied(), labels: Array(labels[range]),
-                guidance: try guidance.guidance(range), first: first, total: count)
-            let show = { [output] (latents: Tensor) throws(USPError) in
-                try output.preview(decoder.decode(latents))
-            }
-            let latents = try sampler.draw(
-                batch, progress: { progress.step($0, of: $1, in: range) },
-                preview: preview.map { (interval: $0, show: show) })
-            evaluations += sampler.takeEvaluations() * range.count
-            progress.sampled(range)
-            for index in 0..<range.count {
-                try Interrupt.check()
-                try output.add(decoder.decode(latents.detachedRows(index..<index + 1)))
-                progress.decoded(first + index + 1, in: range)
-            }
+        let show = { (latents: Tensor) throws(USPError) in
+            try output.preview(decoder.decode(latents))
         }
-        let took = seconds() - began
-        return try output.finish([
-            .init("evaluations", .number(Double(evaluations) / Double(count))),
-            .init("seconds", .number(took)),
-            .init("images_per_second", .number(Double(count) / max(took, 1e-9))),
-        ])
+        return try output.write { (add) throws(USPError) in
+            for (range, guidance) in batches {
+                let batch = LatentSampler.Batch(
+                    z: try start.latents(range), labels: Array(labels[range]), guidance: guidance,
+                    first: range.lowerBound, total: count)
+                let latents = try sampler.run(
+                    batch, progress: { progress.step($0, of: $1, in: range) },
+                    preview: preview.map { (interval: $0, show: show) })
+                evaluations += sampler.takeEvaluations() * range.count
+                progress.sampled(range)
+                for index in 0..<range.count {
+                    try Interrupt.check()
+                    try add(decoder.decode(latents.detachedRows(index..<index + 1)))
+                    progress.decoded(range.lowerBound + index + 1, in: range)
+                }
+            }
+            let took = seconds() - began
+            return [
+                .init("evaluations", .number(Double(evaluations) / Double(count))),
+                .init("seconds", .number(took)),
+                .init("images_per_second", .number(Double(count) / max(took, 1e-9))),
+            ]
+        }
     }
 
     private func batchSize(_ sampler: LatentSampler, _ count: Int) -> Int {
-        min(batch ?? (sampler.isAdaptive ? count : 8), count)
+        min(batch ?? (sampler.isAdaptive ? Sample.mostTogether : 8), count)
     }
 
     /// Everything that the pixels depend on, but the labels.
     private func record(
         _ network: DiT, _ decoder: VAE, _ sampler: LatentSampler
     ) throws -> [JSON.Member] {
-        let guidance = try guidance.guidance(0..<1)
-        let (scales, channels) = (try self.guidance.scales, network.configuration.channels)
+        let channels = network.configuration.channels
+        let guidance = try guidance.guidance(0..<1, channels: channels)
+        let scales = try self.guidance.scales
         let numbers = { (values: [Float]) in
             JSON.array(values.map { .number(Double("\($0)") ?? Double($0)) })
         }
@@ -165,13 +164,15 @@ struct Sample: ParsableCommand {
             .init("parameters", .integer(network.weights.count)),
             .init("precision", .string(model.dtype.lowercased())),
         ]
-        members += try sampler.record()
+        members += sampler.record
         members += [
             .init("cfg", numbers(scales)),
-            .init("cfg_channels", .integer(min(guidance.channels, channels))),
+            .init(
+                "cfg_channels",
+                .integer(min(guidance.channels ?? Guidance.publishedChannels, channels))),
             .init(
                 "cfg_interval",
-                guidance.interval.map { numbers([$0.lowerBound, $0.upperBound]) } ?? .null),
+                guidance.begin.map { numbers([$0, guidance.end ?? $0]) } ?? .null),
             .init("seed", .string(String(seed))), .init("generator", .string(generator)),
             .init("noise", noise.map(JSON.string) ?? .null),
             .init("batch", batch.map(JSON.integer) ?? .null),
@@ -183,6 +184,41 @@ struct Sample: ParsableCommand {
             .init("version", .string(USPKit.version)),
         ]
         return members
+    }
+}
+
+/// The latents that samples start from: drawn when their turn comes, as far as the generator can.
+struct SampleStart {
+    let count: Int
+    /// Of a batch's numbers; not to be changed.
+    let latents: (Range<Int>) throws(USPError) -> Tensor
+
+    fileprivate init(_ asked: Sample, _ network: DiT) throws(USPError) {
+        if let noise = asked.noise {
+            let given = try LatentFile.read(noise)
+            let shape = network.inputShape(batch: given.shape[0])
+            try require(given.shape == shape, .shape, "\(noise): \(given.shape), expected \(shape)")
+            count = asked.num ?? given.shape[0]
+            try require(
+                count <= given.shape[0], .argument, "--num \(count): \(noise) has \(given.shape[0])"
+            )
+            latents = { (range) throws(USPError) in try given.detachedRows(range).copied() }
+            return
+        }
+        count = asked.num ?? asked.chosen.count(network)
+        let seed = asked.seed
+        if asked.generator == "counter" {
+            latents = { (range) throws(USPError) in
+                try Tensor.normal(
+                    network.inputShape(batch: range.count), seed: seed,
+                    firstSample: range.lowerBound)
+            }
+        } else {
+            let all = try Tensor.torchNormal(
+                network.inputShape(batch: count), seed: seed,
+                device: asked.generator == "torch" ? "cpu" : "cuda")
+            latents = { (range) throws(USPError) in try all.detachedRows(range).copied() }
+        }
     }
 }
 

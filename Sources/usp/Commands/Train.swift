@@ -131,15 +131,15 @@ struct Train: ParsableCommand {
         }
         if isFlow {
             var process = Transport.Options()
-            process.path = path ?? process.path
-            process.prediction = prediction ?? process.prediction
-            process.lossWeight = lossWeight ?? process.lossWeight
+            if let path { try process.set("path", path) }
+            if let prediction { try process.set("prediction", prediction) }
+            if let lossWeight { try process.set("loss_weight", lossWeight) }
             options.transport = try Transport(process)
         } else {
             var process = Diffusion.Options()
-            process.schedule = schedule ?? process.schedule
-            process.prediction = prediction ?? process.prediction
-            if !model.configuration.learnsSigma { process.variance = "fixed-large" }
+            if let schedule { try process.set("schedule", schedule) }
+            if let prediction { try process.set("prediction", prediction) }
+            process.variance = .of(learnsSigma: model.configuration.learnsSigma)
             options.diffusion = try Diffusion(process)
         }
     }

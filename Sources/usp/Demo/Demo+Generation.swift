@@ -112,14 +112,13 @@ extension Demo {
     private func flow(
         _ model: DiT, _ noise: Tensor, _ labels: [Int], in context: Context
     ) throws(USPError) -> Tensor {
-        var options = FlowOptions()
-        options.method = .adamsBashforth2
-        options.points = plan.sampleEvaluations
-        return try Transport().sampleFlow(
-            { (x, times) throws(USPError) in
-                try Interrupt.check()
-                return try model.forward(x, t: times, y: labels, in: context)
-            }, latents: noise, options)
+        var options = SampleOptions()
+        (options.method, options.steps) = ("adams-bashforth", plan.sampleEvaluations)
+        let denoiser = Denoiser { (x, times, labels) throws(USPError) in
+            try Interrupt.check()
+            return try model.forward(x, t: times, y: labels ?? [], in: context)
+        }
+        return try Sampler(.flow(Transport()), options).run(denoiser, from: noise, labels: labels)
     }
 }
 

@@ -7,33 +7,44 @@ import USPModels
 import USPTensor
 import USPTraining
 
-/// A solver's name in the numbers and on the page.
+/// A solver in the numbers and on the page.
 struct SolverName {
     let key: String
     let title: String
+    /// What the sampler calls it.
+    let method: String
 
-    static let flows: [(name: SolverName, method: ODEMethod)] = [
-        (SolverName(key: "euler", title: "Euler"), .euler),
-        (SolverName(key: "midpoint", title: "midpoint"), .midpoint),
-        (SolverName(key: "heun", title: "Heun"), .heun),
-        (SolverName(key: "rk4", title: "Runge-Kutta 4"), .rk4),
-        (SolverName(key: "adams_bashforth", title: "Adams-Bashforth 2"), .adamsBashforth2),
-    ]
-    static let stochastic = SolverName(key: "sde", title: "SDE, Euler-Maruyama")
-    static let adaptive = SolverName(key: "dopri5", title: "dopri5")
-    static let denoisers: [(name: SolverName, solver: GaussianSolver)] = [
-        (SolverName(key: "ddpm", title: "ancestral (DDPM)"), .ancestral),
-        (SolverName(key: "ddim", title: "DDIM"), .implicit),
-        (SolverName(key: "dpm++", title: "DPM-Solver++ 2M"), .multistep(noisy: false)),
-        (SolverName(key: "dpm++sde", title: "DPM-Solver++ 2M, SDE"), .multistep(noisy: true)),
-    ]
-}
+    init(_ method: String, _ title: String, key: String? = nil) {
+        (self.method, self.title, self.key) = (method, title, key ?? method)
+    }
 
-/// The samplers of the Gaussian process.
-enum GaussianSolver {
-    case ancestral
-    case implicit
-    case multistep(noisy: Bool)
+    static let flows = [
+        SolverName("euler", "Euler"), SolverName("midpoint", "midpoint"),
+        SolverName("heun", "Heun"), SolverName("rk4", "Runge-Kutta 4"),
+        SolverName("adams-bashforth", "Adams-Bashforth 2", key: "adams_bashforth"),
+    ]
+    static let stochastic = SolverName("Euler", "SDE, Euler-Maruyama", key: "sde")
+    static let adaptive = SolverName("dopri5", "dopri5")
+    static let denoisers = [
+        SolverName("ddpm", "ancestral (DDPM)"), SolverName("ddim", "DDIM"),
+        SolverName("dpm++", "DPM-Solver++ 2M"), SolverName("dpm++sde", "DPM-Solver++ 2M, SDE"),
+    ]
+
+    /// Options of a run that evaluates a flow so often.
+    func options(_ evaluations: Int) -> SampleOptions {
+        var options = SampleOptions()
+        options.method = method
+        let steps =
+            switch method {
+            case "midpoint", "heun": evaluations / 2
+            case "rk4": evaluations / 4
+            // The first step evaluates twice.
+            case "adams-bashforth": evaluations - 1
+            default: evaluations
+            }
+        options.steps = key == "sde" ? steps : steps + 1
+        return options
+    }
 }
 
 extension Demo {
@@ -61,14 +72,12 @@ extension Demo {
     private func compareFlows(
         _ model: DiT, _ judging: SampleJudging, _ rows: inout Rows
     ) throws(USPError) {
-        for (name, method) in SolverName.flows {
+        for name in SolverName.flows {
             for evaluations in plan.evaluations {
-                var options = FlowOptions()
-                options.method = method
-                options.points = method.steps(evaluations) + 1
+                let sampler = try Sampler(.flow(Transport()), name.options(evaluations))
                 try row("flow.\(name.key).\(evaluations)", judging, &rows) {
                     (noise, labels, _) throws(USPError) in
-                    try Transport().sampleFlow(velocity(model, labels), latents: noise, options)
+                    try sampler.run(velocity(model), from: noise, labels: labels)
                 }
             }
         }
@@ -78,12 +87,12 @@ extension Demo {
         _ model: DiT, _ judging: SampleJudging, _ rows: inout Rows
     ) throws(USPError) {
         for evaluations in plan.evaluations {
-            var options = StochasticOptions()
-            options.steps = evaluations
-            try row("flow.\(SolverName.stochastic.key).\(evaluations)", judging, &rows) {
+            let name = SolverName.stochastic
+            let sampler = try Sampler(.stochastic(Transport()), name.options(evaluations))
+            try row("flow.\(name.key).\(evaluations)", judging, &rows) {
                 (noise, labels, first) throws(USPError) in
-                try Transport().sampleStochastic(
-                    velocity(model, labels), latents: noise, noise: solverNoise(first), options)
+                try sampler.run(
+                    velocity(model), from: noise, labels: labels, solverNoise(first))
             }
         }
     }
@@ -99,12 +108,14 @@ extension Demo {
         let value = try distance(judging, samples: plan.solverSamples) {
             (noise, labels, _) throws(USPError) in
             batches += 1
-            let predict = velocity(model, labels)
-            return try Transport().sampleFlow(
-                { (x, times) throws(USPError) in
-                    calls += 1
-                    return try predict(x, times)
-                }, latents: noise)
+            var evaluations = 0
+            let monitor = SamplingMonitor { (state) throws(USPError) in
+                evaluations = state.evaluations
+            }
+            let result = try Sampler(.flow(Transport())).run(
+                velocity(model), from: noise, labels: labels, noise: nil, monitor)
+            calls += evaluations
+            return result
         }
         folder.results[number: "\(prefix)\(calls / max(batches, 1))"] = value
         try folder.saveResults()
@@ -114,40 +125,32 @@ extension Demo {
     private func compareDenoisers(
         _ model: DiT, _ judging: SampleJudging, _ rows: inout Rows
     ) throws(USPError) {
-        for (name, solver) in SolverName.denoisers {
+        for name in SolverName.denoisers {
             for evaluations in plan.evaluations {
-                let process = try process(solver, evaluations)
+                let process = try process(name, evaluations)
+                var options = SampleOptions()
+                options.method = name.method
+                let sampler = try Sampler(.diffusion(process), options)
                 let predict = noise(model, process)
                 try row("diffusion.\(name.key).\(evaluations)", judging, &rows) {
                     (start, labels, first) throws(USPError) in
-                    let (denoiser, fresh) = (predict(labels), solverNoise(first))
-                    return switch solver {
-                    case .ancestral:
-                        try process.sampleAncestral(denoiser, latents: start, noise: fresh)
-                    case .implicit: try process.sampleDDIM(denoiser, latents: start)
-                    case .multistep(let noisy):
-                        try process.sampleMultistep(
-                            denoiser, latents: start, noise: noisy ? fresh : nil)
-                    }
+                    try sampler.run(predict, from: start, labels: labels, solverNoise(first))
                 }
             }
         }
     }
 
-    private func process(
-        _ solver: GaussianSolver, _ evaluations: Int
-    ) throws(USPError) -> GaussianDiffusion {
-        var configuration = GaussianDiffusion.Configuration()
-        configuration.variance = .fixedSmall
-        configuration.respacing = "\(evaluations)"
-        if case .implicit = solver { configuration.respacing = "ddim\(evaluations)" }
-        return try GaussianDiffusion(configuration)
+    private func process(_ name: SolverName, _ evaluations: Int) throws(USPError) -> Diffusion {
+        var options = Diffusion.Options()
+        options.variance = .fixedSmall
+        options.respacing = name.method == "ddim" ? "ddim\(evaluations)" : "\(evaluations)"
+        return try Diffusion(options)
     }
 
     /// Throws if a solver cannot take as many evaluations as the plan says: before the work.
     func checkSolvers() throws(USPError) {
-        for (_, solver) in SolverName.denoisers {
-            for evaluations in plan.evaluations { _ = try process(solver, evaluations) }
+        for name in SolverName.denoisers {
+            for evaluations in plan.evaluations { _ = try process(name, evaluations) }
         }
     }
 
@@ -169,11 +172,11 @@ extension Demo {
         .streams(key("solver noise"), firstSample: first)
     }
 
-    private func velocity(_ model: DiT, _ labels: [Int]) -> Denoiser {
+    private func velocity(_ model: DiT) -> Denoiser {
         let context = Context(compute: plan.compute)
-        return { (x, times) throws(USPError) in
+        return Denoiser { (x, times, labels) throws(USPError) in
             try Interrupt.check()
-            return try model.forward(x, t: times, y: labels, in: context)
+            return try model.forward(x, t: times, y: labels ?? [], in: context)
         }
     }
 
@@ -181,35 +184,21 @@ extension Demo {
     ///
     /// x_s = √ᾱ data + √(1 − ᾱ) noise is (√ᾱ + √(1 − ᾱ)) times the straight path's x_t with
     /// t = √ᾱ / (√ᾱ + √(1 − ᾱ)), where noise = x_t − t · velocity.
-    private func noise(_ model: DiT, _ process: GaussianDiffusion) -> ([Int]) -> Denoiser {
+    private func noise(_ model: DiT, _ process: Diffusion) -> Denoiser {
         let times = process.modelTimes.map { Float($0) }
         let levels = Dictionary(uniqueKeysWithValues: zip(times, process.alphasCumulative))
-        return { labels in
-            let velocity = velocity(model, labels)
-            return { (x, times) throws(USPError) in
-                guard let level = levels[times[0]] else {
-                    throw USPError(.internal, "no step of the process at time \(times[0])")
-                }
-                let (signal, spread) = (level.squareRoot(), (1 - level).squareRoot())
-                let (scale, t) = (Float(1 / (signal + spread)), Float(signal / (signal + spread)))
-                let point = try Tensor(x.shape, x.values.map { $0 * scale })
-                let v = try velocity(point, [Float](repeating: t, count: times.count))
-                for i in 0..<point.count { point.floats[i] -= t * v.floats[i] }
-                return point
+        let velocity = velocity(model)
+        return Denoiser { (x, times, labels) throws(USPError) in
+            guard let level = levels[times[0]] else {
+                throw USPError(.internal, "no step of the process at time \(times[0])")
             }
-        }
-    }
-}
-
-extension ODEMethod {
-    /// Steps that take so many evaluations.
-    fileprivate func steps(_ evaluations: Int) -> Int {
-        switch self {
-        case .midpoint, .heun: evaluations / 2
-        case .rk4: evaluations / 4
-        // The first step evaluates twice.
-        case .adamsBashforth2: evaluations - 1
-        default: evaluations
+            let (signal, spread) = (level.squareRoot(), (1 - level).squareRoot())
+            let (scale, t) = (Float(1 / (signal + spread)), Float(signal / (signal + spread)))
+            let point = try Tensor(x.shape, x.values.map { $0 * scale })
+            let v = try velocity.predict(
+                point, [Float](repeating: t, count: times.count), labels)
+            for i in 0..<point.count { point.floats[i] -= t * v.floats[i] }
+            return point
         }
     }
 }

@@ -170,7 +170,7 @@ struct DemoReport {
     }
 
     private var solvers: String {
-        let flows = SolverName.flows.map(\.name) + [SolverName.stochastic]
+        let flows = SolverName.flows + [SolverName.stochastic]
         let adaptive = "solvers.flow.\(SolverName.adaptive.key)."
         var last = ""
         for entry in results.numbers where entry.name.hasPrefix(adaptive) {
@@ -180,7 +180,7 @@ struct DemoReport {
         return
             "<section><h2>5 · Solvers</h2><p>Frechet distance of \(plan.solverSamples) samples from the same noise against the number of times that the network is evaluated: the SiT from USP weights along its own path, and the same network read as DiT's noise prediction in DiT's process (1,000 steps, linear schedule, fixed small variance).</p><div class='pair'>"
             + solverTable("SiT's transport", "flow", flows, last)
-            + solverTable("DiT's diffusion", "diffusion", SolverName.denoisers.map(\.name), "")
+            + solverTable("DiT's diffusion", "diffusion", SolverName.denoisers, "")
             + "</div></section>"
     }
 

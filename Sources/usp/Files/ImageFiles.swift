@@ -53,6 +53,10 @@ enum ImageFiles {
             pixels: Array(pixels[index * size..<(index + 1) * size]))
     }
 
+    /// The text by which pictures made of several images are known, so that nobody takes them for
+    /// one where samples are read.
+    static let composed = (key: PNG.composedKey, value: "several images in one picture")
+
     /// All images of `[B, H, W, C]` in rows and columns about as many, without a gap.
     static func grid(_ pixels: [UInt8], _ shape: Shape) throws(USPError) -> PixelImage {
         let (count, height, line) = (shape[0], shape[1], shape[2] * shape[3])

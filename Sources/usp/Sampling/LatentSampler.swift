@@ -1,17 +1,10 @@
 // A model with its process, solver and guidance: one way to draw latents, whatever the family.
 
 import USPBase
-import USPDiffusion
 import USPKit
 
 /// Draws latents of batches, and tells how it does.
 struct LatentSampler {
-    enum Process {
-        case diffusion(Diffusion)
-        case flow(USPKit.Transport)
-        case stochastic(USPKit.Transport)
-    }
-
     /// What one batch is.
     struct Batch {
         let z: Tensor
@@ -23,129 +16,92 @@ struct LatentSampler {
     }
 
     private let model: DiT
-    let process: Process
-    let options: SampleOptions
-    private let calls = Calls()
-    /// The solver's name, as the command line takes it.
-    let solver: String
+    let sampler: Sampler
+    /// As the command line says it: of a diffusion those of the process.
     let steps: Int
+    private let calls = Calls()
 
     /// - generator: nil, `torch` or `torch-cuda`
-    /// - inverts: data to noise, which only flows and ddim can
     /// - Throws: for unknown names with the known ones; for settings without a part in the solver.
     init(
         _ model: DiT, _ given: SolverArguments, seed: UInt64, generator: String? = nil,
-        inverts: Bool = false
+        task: Sampler.Task = .sample
     ) throws(USPError) {
         self.model = model
         let isFlow = model.family == "SiT"
-        solver = try LatentSampler.solver(given.solver, isFlow: isFlow, inverts: inverts)
-        let isStochastic = isFlow && solver.hasPrefix("sde")
-        steps = given.steps ?? (isFlow && !isStochastic ? 50 : 250)
-        try given.refuseUseless(solver, isFlow: isFlow, isStochastic: isStochastic)
+        let known = Solver.all.filter { task.takes($0) && $0.isDiffusion != isFlow }
+        try require(!known.isEmpty, .unsupported, "the \(task): only a SiT's flow has one")
+        let solver = try Solver.named(given.solver, of: known)
+        try given.refuseUseless(solver)
         var options = SampleOptions()
-        options.steps = steps
-        options.method = isStochastic ? (solver == "sde" ? "Euler" : "Heun") : solver
-        options.seed = seed
-        options.generator = generator
-        options.clipsStart = given.clip
-        options.eta = given.eta ?? options.eta
-        options.atol = given.atol ?? options.atol
-        options.rtol = given.rtol ?? options.rtol
-        options.timestepShift = given.shift ?? options.timestepShift
-        options.form = try DiffusionForm.named(given.form ?? options.form).rawValue
-        options.norm = given.norm ?? options.norm
-        options.lastStep = try LastStep.named(given.lastStep ?? options.lastStep).rawValue
-        options.lastStepSize = given.lastStepSize ?? options.lastStepSize
-        self.options = options
-        if isFlow {
-            let transport = try USPKit.Transport(given.transport)
-            process = isStochastic ? .stochastic(transport) : .flow(transport)
-        } else {
+        try given.options.apply(to: &options)
+        (options.method, options.seed, options.generator) = (solver.method, seed, generator)
+        if isFlow { options.steps = given.steps }
+        let process: Sampler.Process
+        if solver.isDiffusion {
+            steps = given.steps ?? 250
             process = .diffusion(
                 try Diffusion(
                     given.diffusion(solver, steps, learnsSigma: model.configuration.learnsSigma)))
+        } else {
+            let transport = try Transport(given.transport)
+            process = solver.isStochastic ? .stochastic(transport) : .flow(transport)
+            steps =
+                given.steps
+                ?? (solver.isStochastic ? Sampler.stochasticSteps : Sampler.flowPoints)
         }
+        sampler = try Sampler(process, options, for: task)
     }
 
-    private static func solver(
-        _ name: String?, isFlow: Bool, inverts: Bool
-    ) throws(USPError) -> String {
-        let flows = ODEMethod.allCases.map(\.rawValue) + (inverts ? [] : ["sde", "sde-heun"])
-        let known = isFlow ? flows : inverts ? ["ddim"] : Diffusion.methods
-        guard let name = name?.lowercased() else {
-            return isFlow ? "dopri5" : inverts ? "ddim" : "ddpm"
-        }
-        if known.contains(name) { return name }
-        if isFlow, let method = try? ODEMethod.named(name) { return method.rawValue }
-        throw unknownName(name, what: "solver", known: known)
-    }
-
-    /// Latents of the batch; Ctrl-C ends between two steps.
+    /// Latents of the batch, or the noise that its latents come from if that is the task; Ctrl-C
+    /// ends between two steps.
     ///
     /// - progress: receives steps done and all steps
     /// - preview: receives predicted clean latents every so many steps
-    func draw(
-        _ batch: Batch, progress: @escaping (Int, Int) -> Void = { _, _ in },
+    func run(
+        _ batch: Batch, progress: @escaping (Int, Int) -> Void,
         preview: (interval: Int, show: (Tensor) throws(USPError) -> Void)? = nil
     ) throws(USPError) -> Tensor {
-        var options = self.options(batch, progress)
+        var options = sampler.options
+        (options.firstSample, options.totalSamples) = (batch.first, batch.total)
+        var monitor = monitor(progress)
         if let preview {
             options.previewInterval = preview.interval
-            options.preview = { state throws(USPError) in
+            monitor.preview = { state throws(USPError) in
                 if let latents = state.latents { try preview.show(latents) }
             }
         }
-        let denoiser = try counted.guided(batch.guidance)
-        switch process {
-        case .diffusion(let diffusion):
-            return try diffusion.sample(denoiser, from: batch.z, labels: batch.labels, options)
-        case .flow(let transport):
-            return try transport.sampleODE(denoiser, from: batch.z, labels: batch.labels, options)
-        case .stochastic(let transport):
-            return try transport.sampleSDE(denoiser, from: batch.z, labels: batch.labels, options)
-        }
-    }
-
-    /// The noise that the batch's latents come from.
-    func invert(
-        _ batch: Batch, progress: @escaping (Int, Int) -> Void
-    ) throws(USPError) -> Tensor {
-        let denoiser = try counted.guided(batch.guidance)
-        let options = options(batch, progress)
-        switch process {
-        case .diffusion(let diffusion):
-            return try diffusion.invert(denoiser, from: batch.z, labels: batch.labels, options)
-        case .flow(let transport), .stochastic(let transport):
-            return try transport.invertODE(denoiser, from: batch.z, labels: batch.labels, options)
-        }
+        return try Sampler(sampler.process, options, for: sampler.task).run(
+            denoiser(batch), from: batch.z, labels: batch.labels, noise: nil, monitor)
     }
 
     /// Log-likelihoods in nats of the batch's latents, and the noise that they come from.
     func likelihood(
         _ batch: Batch, progress: @escaping (Int, Int) -> Void
     ) throws(USPError) -> (logLikelihood: [Float], noise: Tensor) {
-        guard case .flow(let transport) = process else {
-            throw USPError(.unsupported, "likelihood: is that of a SiT's flow")
-        }
         try require(
-            batch.guidance.scales.allSatisfy { $0 == 1 }, .argument,
+            batch.guidance.changesNothing, .argument,
             "likelihood: a guided model has none; give --cfg 1")
-        return try transport.likelihood(
-            counted, of: batch.z, labels: batch.labels, options(batch, progress))
+        return try sampler.likelihood(
+            denoiser(batch), of: batch.z, labels: batch.labels, probe: nil, monitor(progress))
     }
 
-    private func options(
-        _ batch: Batch, _ progress: @escaping (Int, Int) -> Void
-    ) -> SampleOptions {
-        var options = options
-        options.firstSample = batch.first
-        options.totalSamples = batch.total
-        options.progress = { state throws(USPError) in
+    private func denoiser(_ batch: Batch) throws(USPError) -> Denoiser {
+        try require(
+            model.nullClass != nil || batch.guidance.changesNothing, .argument,
+            "guidance: the model has no null class to guide away from; give --cfg 1")
+        return try model.denoiser.guided(batch.guidance)
+    }
+
+    private func monitor(_ progress: @escaping (Int, Int) -> Void) -> SamplingMonitor {
+        let calls = calls
+        var before = 0
+        return SamplingMonitor { state throws(USPError) in
             try Interrupt.check()
+            calls.count += state.evaluations - before
+            before = state.evaluations
             progress(state.step, state.steps)
         }
-        return options
     }
 
     /// Calls of the model since the last time this was asked.
@@ -154,18 +110,11 @@ struct LatentSampler {
         return calls.count
     }
 
-    /// Steps that progress counts: a flow's are between its points of time.
-    var progressSteps: Int {
-        if case .flow = process { steps - 1 } else { steps }
-    }
-
     /// Whether a sample depends on those it is drawn with: steps are chosen for all together.
-    var isAdaptive: Bool { solver == "dopri5" }
+    var isAdaptive: Bool { sampler.solver.isAdaptive }
 
-    private var counted: USPKit.Denoiser {
-        let calls = calls
-        return model.denoiser.observed { calls.count += 1 }
-    }
+    /// What was moved about the stretch of time that the solver covers.
+    var notes: [String] { sampler.interval?.notes ?? [] }
 }
 
 /// A count that closures share.
@@ -174,42 +123,32 @@ private final class Calls {
 }
 
 extension SolverArguments {
-    fileprivate var transport: USPKit.Transport.Options {
-        var options = USPKit.Transport.Options()
-        options.path = path ?? options.path
-        options.prediction = prediction ?? options.prediction
-        return options
+    fileprivate var transport: Transport.Options {
+        get throws(USPError) {
+            var options = Transport.Options()
+            if let path { try options.set("path", path) }
+            if let prediction { try options.set("prediction", prediction) }
+            return options
+        }
     }
 
     fileprivate func diffusion(
-        _ solver: String, _ steps: Int, learnsSigma: Bool
-    ) -> Diffusion.Options {
+        _ solver: Solver, _ steps: Int, learnsSigma: Bool
+    ) throws(USPError) -> Diffusion.Options {
         var options = Diffusion.Options()
-        options.schedule = schedule ?? options.schedule
-        options.prediction = prediction ?? options.prediction
-        options.respacing = solver == "ddim" ? "ddim\(steps)" : "\(steps)"
-        if !learnsSigma { options.variance = "fixed-large" }
+        if let schedule { try options.set("schedule", schedule) }
+        if let prediction { try options.set("prediction", prediction) }
+        options.respacing = solver.name == "ddim" ? "ddim\(steps)" : "\(steps)"
+        options.variance = .of(learnsSigma: learnsSigma)
         return options
     }
 
-    /// - Throws: for an option that would change nothing, so that nobody believes it did.
-    fileprivate func refuseUseless(
-        _ solver: String, isFlow: Bool, isStochastic: Bool
-    ) throws(USPError) {
-        let isAdaptive = solver == "dopri5"
-        let uses: [(option: String, isGiven: Bool, hasPart: Bool)] = [
-            ("--schedule", schedule != nil, !isFlow), ("--path", path != nil, isFlow),
-            ("--shift", shift != nil, isFlow && !isStochastic),
-            ("--atol", atol != nil, isAdaptive), ("--rtol", rtol != nil, isAdaptive),
-            ("--eta", eta != nil, solver == "ddim"), ("--clip", clip, !isFlow),
-            ("--form", form != nil, isStochastic), ("--norm", norm != nil, isStochastic),
-            ("--last-step", lastStep != nil, isStochastic),
-            ("--last-step-size", lastStepSize != nil, isStochastic),
-        ]
-        for use in uses where use.isGiven && !use.hasPart {
-            throw USPError(
-                .argument,
-                "\(use.option) has no part in the solver \(solver) of a \(isFlow ? "SiT" : "DiT")")
-        }
+    /// - Throws: for an option that would change nothing, so that nobody believes it did: also for
+    ///   one that says the default.
+    fileprivate func refuseUseless(_ solver: Solver) throws(USPError) {
+        var said = options.said.map { (name: $0, parts: SampleOptions.parts(of: $0)) }
+        if schedule != nil { said.append(("schedule", Solver.names { $0.isDiffusion })) }
+        if path != nil { said.append(("path", Solver.names { !$0.isDiffusion })) }
+        for option in said { try solver.requirePart(option.name, of: option.parts) }
     }
 }

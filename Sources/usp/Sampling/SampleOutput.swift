@@ -5,69 +5,87 @@ import USPFiles
 import USPKit
 import USPTensor
 
-/// Files beside each other; each appears complete or not at all.
-struct SampleOutput {
+/// Files beside each other; each appears complete or not at all. Images go to their files as they
+/// come: only those of the grid are kept.
+final class SampleOutput {
     /// Images of the grid at most.
     static let gridLimit = 100
 
     let path: String
     private let record: [JSON.Member]
     private let labels: [Int]
+    /// `[N, H, W, C]`.
+    private let shape: Shape
+    /// Of the grid.
     private var pixels: [UInt8] = []
-    private var shape: Shape = []
+    private var count = 0
 
     /// - record: the protocol, without labels
+    /// - image: `[H, W, C]`
     /// - Throws: where no image can be written, before anything is computed
-    init(_ path: String, record: [JSON.Member], labels: [Int]) throws(USPError) {
+    init(
+        _ path: String, record: [JSON.Member], labels: [Int], image: Shape
+    ) throws(USPError) {
         self.path = path
         self.record = record
         self.labels = labels
+        shape = try Shape.checked([labels.count] + image.extents, dtype: .uint8, "samples")
         try ImageFiles.expectWritable(path)
     }
 
-    /// Writes the next decoded image `[1, C, H, W]` as its PNG and keeps it for the others.
-    mutating func add(_ image: Tensor) throws(USPError) {
-        let index = shape.rank == 0 ? 0 : shape[0]
-        let (height, width, channels) = (image.shape[2], image.shape[3], image.shape[1])
+    private var stem: String { ImageFiles.withoutEnding(path) }
+
+    /// Writes all pixels and each image while `draw` gives them to `add`, then the grid and the
+    /// protocol, to which is added what `draw` measured.
+    ///
+    /// - Returns: one line about it
+    func write(
+        _ draw:
+            @escaping (_ add: (Tensor) throws(USPError) -> Void) throws(USPError) -> [JSON
+            .Member]
+    ) throws(USPError) -> String {
+        var measured: [JSON.Member] = []
+        let array = ArrayOutput("arr_0", .uint8, shape) { (file) throws(USPError) in
+            measured = try draw { (image) throws(USPError) in try self.add(image, to: file) }
+        }
+        try Npz.write("\(stem).npz", [array])
+        return try finish(measured)
+    }
+
+    /// The next decoded image `[1, C, H, W]`.
+    private func add(_ image: Tensor, to file: AtomicFile) throws(USPError) {
         let own = try image.pixels()
-        shape = [index + 1, height, width, channels]
-        pixels += own
+        try file.write(own)
+        if count < SampleOutput.gridLimit { pixels += own }
         let members: [JSON.Member] = [
-            .init("image", .integer(index)), .init("label", .integer(labels[index])),
+            .init("image", .integer(count)), .init("label", .integer(labels[count])),
         ]
         try PNG.write(
-            ImageFiles.numbered(path, index),
-            ImageFiles.image(own, 0, [1, height, width, channels]),
+            ImageFiles.numbered(path, count),
+            ImageFiles.image(own, 0, Shape([1] + shape.extents.dropFirst())),
             texts: texts(members))
+        count += 1
     }
 
     /// Writes decoded images of an unfinished batch as one picture, in place of the last one.
     func preview(_ images: Tensor) throws(USPError) {
-        try PNG.write(ImageFiles.withoutEnding(path) + "-preview.png", SampleOutput.grid(images))
-    }
-
-    private static func grid(_ images: Tensor) throws(USPError) -> PixelImage {
         let shape = images.shape
-        return try ImageFiles.grid(images.pixels(), [shape[0], shape[2], shape[3], shape[1]])
+        let picture = try ImageFiles.grid(
+            images.pixels(), [shape[0], shape[2], shape[3], shape[1]])
+        try PNG.write("\(stem)-preview.png", picture, texts: [ImageFiles.composed])
     }
 
-    /// Writes the grid, all pixels and the protocol, to which what was measured is added.
-    ///
-    /// - Returns: one line about it
-    func finish(_ measured: [JSON.Member]) throws(USPError) -> String {
+    /// The grid and the protocol.
+    private func finish(_ measured: [JSON.Member]) throws(USPError) -> String {
         let all: JSON.Member = .init("labels", .array(labels.map(JSON.integer)))
-        let stem = ImageFiles.withoutEnding(path)
-        let array = ArrayOutput("arr_0", .uint8, shape, bytes: try ByteBuffer(pixels).view)
-        try Npz.write("\(stem).npz", [array])
-        let shown = min(shape[0], SampleOutput.gridLimit)
+        let shown = min(count, SampleOutput.gridLimit)
         let file = try AtomicFile("\(stem).json")
         try file.write(JSON.object(record + measured + [all]).indented)
         try file.commit()
-        let part: Shape = [shown, shape[1], shape[2], shape[3]]
-        try PNG.write(
-            path, ImageFiles.grid(Array(pixels.prefix(part.count)), part), texts: texts([all]))
-        let note = shown < shape[0] ? ", the first \(shown) in the grid" : ""
-        return "\(path): \(grouped(shape[0])) images of \(shape[2]) x \(shape[1])\(note)"
+        let grid = try ImageFiles.grid(pixels, [shown, shape[1], shape[2], shape[3]])
+        try PNG.write(path, grid, texts: [ImageFiles.composed] + texts([all]))
+        let note = shown < count ? ", the first \(shown) in the grid" : ""
+        return "\(path): \(grouped(count)) images of \(shape[2]) x \(shape[1])\(note)"
     }
 
     private func texts(_ own: [JSON.Member]) -> [(key: String, value: String)] {

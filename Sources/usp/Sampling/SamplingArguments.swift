@@ -42,7 +42,7 @@ struct ModelArguments: ParsableArguments {
 /// The process that the model was trained for, and the solver. What is not given is the solver's
 /// own; what a solver has no use for is refused.
 struct SolverArguments: ParsableArguments {
-    @Option(help: "See above; by default ddpm for a DiT, dopri5 for a SiT.")
+    @Option(help: "See above; by default the first of the model's process.")
     var solver: String?
 
     @Option(help: "Steps; DiT 250, SiT 50 points of time (SDE 250) by default.")
@@ -61,36 +61,7 @@ struct SolverArguments: ParsableArguments {
             """)
     var prediction: String?
 
-    @Option(help: "ODE: below 1 takes shorter steps at the start; 1 by default.")
-    var shift: Float?
-
-    @Option(help: "dopri5: absolute tolerance, 1e-6 by default.")
-    var atol: Float?
-
-    @Option(help: "dopri5: relative tolerance, 1e-3 by default.")
-    var rtol: Float?
-
-    @Option(help: "ddim: 0 (default) is deterministic, 1 as noisy as ddpm.")
-    var eta: Float?
-
-    @Flag(help: "DiT: clip predicted clean latents to -1 ... 1.")
-    var clip = false
-
-    @Option(
-        help: """
-            SDE's diffusion: constant, SBDM, sigma (default), linear, decreasing, \
-            increasing-decreasing.
-            """)
-    var form: String?
-
-    @Option(help: "SDE: factor of the diffusion, 1 by default.")
-    var norm: Float?
-
-    @Option(help: "SDE: after the last noisy step None, Mean (default), Tweedie, Euler.")
-    var lastStep: String?
-
-    @Option(help: "SDE: size of that step, 0.04 by default.")
-    var lastStepSize: Float?
+    @OptionGroup var options: SamplerOptions
 
     func validate() throws {
         if let steps, steps < 1 { throw ValidationError("--steps: \(steps), expected 1 or more") }
@@ -102,8 +73,8 @@ struct GuidanceArguments: ParsableArguments {
     @Option(help: "Guidance; 1 is off. Several, such as 1,2,4, are taken by the images in turn.")
     var cfg = "4"
 
-    @Option(help: "Leading latent channels that are guided, or all; 3 is the originals' rule.")
-    var cfgChannels = "3"
+    @Option(help: "Leading latent channels that are guided, or all; by default the model's rule.")
+    var cfgChannels: String?
 
     @Option(help: "LOW,HIGH: guide only at these times (DiT 0 ... 999, SiT 0 ... 1).")
     var cfgInterval: String?
@@ -122,22 +93,26 @@ struct GuidanceArguments: ParsableArguments {
     }
 
     /// Of the images of this range.
-    func guidance(_ images: Range<Int>) throws -> Guidance {
+    ///
+    /// - channels: of the latents
+    func guidance(_ images: Range<Int>, channels: Int? = nil) throws -> Guidance {
         let scales = try scales
         var guidance = Guidance(scales: images.map { scales[$0 % scales.count] })
         if cfgChannels == "all" {
             guidance.channels = .max
-        } else if let channels = Int(cfgChannels), channels > 0 {
-            guidance.channels = channels
-        } else {
-            throw ValidationError("--cfg-channels \(cfgChannels): expected 1 or more, or all")
+        } else if let cfgChannels {
+            guard let wanted = Int(cfgChannels), wanted > 0, wanted <= channels ?? wanted else {
+                let most = channels.map { "1 to \($0)" } ?? "1 or more"
+                throw ValidationError("--cfg-channels \(cfgChannels): expected \(most), or all")
+            }
+            guidance.channels = wanted
         }
         if let cfgInterval {
             guard let ends: [Float] = numbers(cfgInterval), ends.count == 2, ends[0] <= ends[1]
             else {
                 throw ValidationError("--cfg-interval \(cfgInterval): expected LOW,HIGH")
             }
-            guidance.interval = ends[0]...ends[1]
+            (guidance.begin, guidance.end) = (ends[0], ends[1])
         }
         return guidance
     }

@@ -237,7 +237,9 @@ def test_errors_and_callbacks():
         with pytest.raises(usp.ArgumentError, match="steps"):
             transport.sample_sde(network, z, steps=steps)
     with pytest.raises(usp.ArgumentError, match="timestep_shift"):
-        transport.sample_ode(network, z, method="euler", timestep_shift=0)
+        transport.sample_ode(network, z, method="euler", timestep_shift=-1)
+    plain = transport.sample_ode(network, z, method="euler", timestep_shift=1)
+    assert np.array_equal(transport.sample_ode(network, z, method="euler", timestep_shift=0), plain)
     with pytest.raises(usp.ArgumentError, match="increasing-decreasing"):
         transport.sample_sde(network, z, form="waves")
     with pytest.raises(usp.NotFiniteError, match="step 1 of 4.*not finite"):

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "89012d35c67e84d7683c1d83fa3543783022d35b9374fb478450318c8cd47dc7"
+HEADER_SHA256 = "5f3d5d79811c05149a57c2a0739ca2bb00ceac4dca19f4aadf2c4d155c888a96"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -251,16 +251,17 @@ class usp_denoiser(Structure):
 
 usp_denoiser._fields_ = [
     ("struct_size", c_uint32),
-    ("out_channels", c_int32),
+    ("reserved", c_uint32),
     ("model", POINTER(usp_model)),
     ("function", usp_denoise_fn),
     ("user", c_void_p),
-    ("guidance", c_float),
-    ("guidance_channels", c_int32),
-    ("guidance_begin", c_float),
-    ("guidance_end", c_float),
+    ("cfg_scales", POINTER(usp_tensor)),
+    ("cfg_scale", c_double),
+    ("cfg_channels", c_int64),
+    ("cfg_begin", c_double),
+    ("cfg_end", c_double),
     ("null_class", c_int64),
-    ("guidance_scales", POINTER(usp_tensor)),
+    ("out_channels", c_int64),
 ]
 
 
@@ -273,29 +274,30 @@ class usp_sample_options(Structure):
 
 usp_sample_options._fields_ = [
     ("struct_size", c_uint32),
-    ("steps", c_int32),
-    ("method", c_char_p),
-    ("seed", c_uint64),
-    ("generator", c_char_p),
+    ("reserved", c_uint32),
     ("noise", POINTER(usp_tensor)),
     ("progress", usp_progress_fn),
     ("progress_user", c_void_p),
     ("preview", usp_progress_fn),
     ("preview_user", c_void_p),
-    ("preview_interval", c_int32),
-    ("clip", c_int32),
-    ("eta", c_float),
-    ("atol", c_float),
-    ("rtol", c_float),
-    ("timestep_shift", c_float),
-    ("form", c_char_p),
-    ("norm", c_float),
-    ("last_step", c_char_p),
-    ("last_step_size", c_float),
-    ("first_sample", c_int32),
     ("adjust_start", usp_start_fn),
     ("adjust_user", c_void_p),
+    ("method", c_char_p),
+    ("steps", c_int64),
+    ("seed", c_uint64),
+    ("generator", c_char_p),
+    ("first_sample", c_int64),
     ("total_samples", c_int64),
+    ("clip", c_int64),
+    ("eta", c_double),
+    ("atol", c_double),
+    ("rtol", c_double),
+    ("timestep_shift", c_double),
+    ("form", c_char_p),
+    ("norm", c_double),
+    ("last_step", c_char_p),
+    ("last_step_size", c_double),
+    ("preview_interval", c_int64),
 ]
 
 
@@ -309,7 +311,8 @@ class usp_diffusion_options(Structure):
 
 usp_diffusion_options._fields_ = [
     ("struct_size", c_uint32),
-    ("training_steps", c_int32),
+    ("reserved", c_uint32),
+    ("training_steps", c_int64),
     ("schedule", c_char_p),
     ("respacing", c_char_p),
     ("prediction", c_char_p),
@@ -332,8 +335,8 @@ usp_transport_options._fields_ = [
     ("path", c_char_p),
     ("prediction", c_char_p),
     ("loss_weight", c_char_p),
-    ("train_epsilon", c_float),
-    ("sample_epsilon", c_float),
+    ("train_epsilon", c_double),
+    ("sample_epsilon", c_double),
 ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _abi
 from ._arrays import as_numpy, as_tensor, from_view, result, vector, widened
-from ._call import exactly, options, sizes
+from ._call import options
 from ._callbacks import Callbacks, Progress
 from ._errors import ArgumentError, DTypeError, ShapeError
 from ._handles import Handle
@@ -58,23 +58,18 @@ class Run:
     ) -> Any:
         """The struct of a library model or of any callable (x, t, y) -> array."""
         begin, end = cfg_interval if cfg_interval is not None else (None, None)
+        each = cfg_scale is not None and np.ndim(cfg_scale) > 0
         struct = options(
-            _abi.usp_denoiser, guidance_channels=cfg_channels, guidance_begin=begin,
-            guidance_end=end, null_class=null_class)
+            _abi.usp_denoiser, cfg_scale=None if each else cfg_scale, cfg_channels=cfg_channels,
+            cfg_begin=begin, cfg_end=end, null_class=null_class)
+        if each:
+            struct.cfg_scales = self.numbers(cfg_scale, "cfg_scale", np.float32, batch)
         if isinstance(model, Handle):
             struct.model = model.handle
         elif callable(model):
             struct.function = self.callbacks.wrap(_abi.usp_denoise_fn, evaluation(model))
-            if cfg_scale is not None and null_class is None:
-                raise ArgumentError("null_class: is needed with cfg_scale and a function")
         else:
             raise ArgumentError(f"model: {type(model).__name__} is neither a model nor callable")
-        if cfg_scale is not None and np.ndim(cfg_scale) == 0 and float(cfg_scale) == 0:
-            cfg_scale = np.zeros(batch, np.float32)  # in the struct a scale of 0 is none given
-        if cfg_scale is not None and np.ndim(cfg_scale) > 0:
-            struct.guidance_scales = self.numbers(cfg_scale, "cfg_scale", np.float32, batch)
-        elif cfg_scale is not None:
-            struct.guidance = float(cfg_scale)
         self._keep += [struct, model]
         return ctypes.byref(struct)
 
@@ -83,14 +78,9 @@ class Run:
         unknown = set(given) - set(COMMON)
         if unknown:
             raise TypeError(f"unexpected keyword: {', '.join(sorted(unknown))}")
-        for name in ("atol", "rtol", "norm", "last_step_size"):
-            if name in own:
-                own[name] = exactly(own[name])
-        sizes(**{name: own.get(name) for name in ("steps", "timestep_shift")})
+        names = ("seed", "generator", "first_sample", "total_samples", "preview_interval")
         struct = options(
-            _abi.usp_sample_options, seed=given.get("seed"), generator=given.get("generator"),
-            first_sample=given.get("first_sample"), total_samples=given.get("total_samples"),
-            preview_interval=given.get("preview_interval"), **own)
+            _abi.usp_sample_options, **{name: given.get(name) for name in names}, **own)
         struct.noise = self.array(
             given.get("noise"), "noise", shape=["steps", *shape])
         struct.progress = self.callbacks.progress(given.get("progress"))
@@ -102,6 +92,20 @@ class Run:
             struct.adjust_start = self.callbacks.wrap(_abi.usp_start_fn, adjuster(denoised))
         self._keep.append(struct)
         return ctypes.byref(struct)
+
+
+def sample(
+    function: Any, process: Handle, model: Any, start: Any, y: Any, out: Any,
+    common: Dict[str, Any], guidance: Tuple[Any, ...], **own: Any,
+) -> np.ndarray:
+    """One run of a sampler of the library: latents like those it starts from."""
+    run = Run()
+    latents, shape = run.latents(start, "z")
+    target, array = run.output(out, shape)
+    run.callbacks.call(
+        function, process.handle, run.denoiser(model, shape[0], *guidance), latents,
+        run.numbers(y, "y", np.int64, shape[0]), run.sampling(shape, common, **own), target)
+    return array
 
 
 def copied(pointer: Any) -> Optional[np.ndarray]:

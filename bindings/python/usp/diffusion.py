@@ -9,10 +9,10 @@ import numpy as np
 
 from . import _abi
 from ._arrays import as_tensor, result
-from ._call import call, encoded, options, sizes
+from ._call import call, encoded, options
 from ._handles import Handle
 from ._library import lib
-from ._sampling import Run
+from ._sampling import Run, sample
 
 
 class Diffusion(Handle):
@@ -51,7 +51,7 @@ class Diffusion(Handle):
         if loss is None:
             loss = rescaled
         given = options(
-            _abi.usp_diffusion_options, **sizes(training_steps=diffusion_steps), schedule=schedule,
+            _abi.usp_diffusion_options, training_steps=diffusion_steps, schedule=schedule,
             respacing=None if respacing is None else str(respacing),
             prediction=prediction or ("start" if predict_xstart else "epsilon"),
             variance=variance, loss=loss)
@@ -97,8 +97,8 @@ class Diffusion(Handle):
         Further keywords: seed, generator, progress, preview, preview_interval, and denoised_fn,
         which changes the predicted latents x0 -> x0 of each step before they are clipped.
         """
-        return self._sample(
-            lib.usp_diffusion_sample, model, z, y, out, dict(common, noise=noise),
+        return sample(
+            lib.usp_diffusion_sample, self, model, z, y, out, dict(common, noise=noise),
             (cfg_scale, cfg_channels, cfg_interval, null_class), method="ddpm", clip=clip_denoised)
 
     def ddim_sample_loop(
@@ -108,8 +108,8 @@ class Diffusion(Handle):
         out: Any = None, **common: Any,
     ) -> np.ndarray:
         """As p_sample_loop by DDIM; eta 0 is deterministic, 1 as noisy as ancestral sampling."""
-        return self._sample(
-            lib.usp_diffusion_sample, model, z, y, out, dict(common, noise=noise),
+        return sample(
+            lib.usp_diffusion_sample, self, model, z, y, out, dict(common, noise=noise),
             (cfg_scale, cfg_channels, cfg_interval, null_class), method="ddim",
             clip=clip_denoised, eta=eta)
 
@@ -120,8 +120,8 @@ class Diffusion(Handle):
         out: Any = None, **common: Any,
     ) -> np.ndarray:
         """As p_sample_loop by DPM-Solver++ (2M): for processes respaced to ten to twenty steps."""
-        return self._sample(
-            lib.usp_diffusion_sample, model, z, y, out, common,
+        return sample(
+            lib.usp_diffusion_sample, self, model, z, y, out, common,
             (cfg_scale, cfg_channels, cfg_interval, null_class),
             method="dpm++sde" if stochastic else "dpm++", clip=clip_denoised)
 
@@ -131,22 +131,9 @@ class Diffusion(Handle):
         null_class: Optional[int] = None, out: Any = None, **common: Any,
     ) -> np.ndarray:
         """Noise from latents: DDIM run backwards."""
-        return self._sample(
-            lib.usp_diffusion_invert, model, x, y, out, common,
+        return sample(
+            lib.usp_diffusion_invert, self, model, x, y, out, common,
             (cfg_scale, cfg_channels, cfg_interval, null_class), clip=clip_denoised)
-
-    def _sample(
-        self, function: Any, model: Any, z: Any, y: Any, out: Any, common: Dict[str, Any],
-        guidance: Tuple[Any, ...], **own: Any,
-    ) -> np.ndarray:
-        run = Run()
-        latents, shape = run.latents(z, "z")
-        target, array = run.output(out, shape)
-        run.callbacks.call(
-            function, self.handle, run.denoiser(model, shape[0], *guidance), latents,
-            run.numbers(y, "y", np.int64, shape[0]),
-            run.sampling(shape, common, **own), target)
-        return array
 
     def training_losses(
         self, model: Any, x0: Any, t: Any = None, y: Any = None, noise: Any = None, seed: int = 0

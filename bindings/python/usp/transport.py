@@ -13,7 +13,7 @@ from ._arrays import as_numpy
 from ._call import composed, options
 from ._handles import Handle
 from ._library import lib
-from ._sampling import Run
+from ._sampling import Run, sample
 
 Interval = Optional[Tuple[float, float]]
 
@@ -59,9 +59,10 @@ class Transport(Handle):
         """
         self._tell_moved_ends(stochastic=False)
         function = lib.usp_transport_invert_ode if reverse else lib.usp_transport_sample_ode
-        return self._sample(
-            function, model, z, y, out, common, (cfg_scale, cfg_channels, cfg_interval, null_class),
-            method=method, steps=steps, atol=atol, rtol=rtol, timestep_shift=timestep_shift)
+        return sample(
+            function, self, model, z, y, out, common,
+            (cfg_scale, cfg_channels, cfg_interval, null_class), method=method, steps=steps,
+            atol=atol, rtol=rtol, timestep_shift=timestep_shift)
 
     def sample_sde(
         self, model: Any, z: Any, y: Any = None, method: str = "Euler", form: str = "sigma",
@@ -80,8 +81,8 @@ class Transport(Handle):
         self._tell_moved_ends(
             stochastic=True, method=method, form=form, last_step=last_step or "None",
             last_step_size=last_step_size)
-        return self._sample(
-            lib.usp_transport_sample_sde, model, z, y, out, dict(common, noise=noise),
+        return sample(
+            lib.usp_transport_sample_sde, self, model, z, y, out, dict(common, noise=noise),
             (cfg_scale, cfg_channels, cfg_interval, null_class), method=method, form=form,
             norm=norm, last_step=last_step or "None", last_step_size=last_step_size, steps=steps)
 
@@ -109,18 +110,6 @@ class Transport(Handle):
         note = self.interval(**given)[2]
         if note:
             warnings.warn(note, stacklevel=3)
-
-    def _sample(
-        self, function: Any, model: Any, z: Any, y: Any, out: Any, common: Dict[str, Any],
-        guidance: Tuple[Any, ...], **own: Any,
-    ) -> np.ndarray:
-        run = Run()
-        latents, shape = run.latents(z, "z")
-        target, array = run.output(out, shape)
-        run.callbacks.call(
-            function, self.handle, run.denoiser(model, shape[0], *guidance), latents,
-            run.numbers(y, "y", np.int64, shape[0]), run.sampling(shape, common, **own), target)
-        return array
 
     def training_losses(
         self, model: Any, x1: Any, y: Any = None, t: Any = None, x0: Any = None, seed: int = 0

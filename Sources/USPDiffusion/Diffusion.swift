@@ -5,7 +5,7 @@ import USPBase
 import USPTensor
 
 /// What the first C channels of the model's output are.
-package enum GaussianPrediction: String, NamedChoice {
+public enum GaussianPrediction: String, NamedChoice {
     /// The noise in x_t.
     case epsilon
     /// The clean latents.
@@ -21,7 +21,7 @@ package enum GaussianPrediction: String, NamedChoice {
 }
 
 /// Where the variance of x_{t-1} comes from.
-package enum GaussianVariance: String, NamedChoice {
+public enum GaussianVariance: String, NamedChoice {
     /// The second C channels interpolate between the smallest and the largest log variance.
     case learnedRange = "learned-range"
     /// The second C channels are the log variance itself (ADM's meaning; DiT's code, which never
@@ -37,11 +37,16 @@ package enum GaussianVariance: String, NamedChoice {
         "learned_range": .learnedRange, "fixed_small": .fixedSmall, "fixed_large": .fixedLarge,
     ]
 
-    package var isLearned: Bool { self == .learnedRange || self == .learned }
+    /// Of a model with or without a second set of channels; `fixed-large` is the originals' choice.
+    public static func of(learnsSigma: Bool) -> GaussianVariance {
+        learnsSigma ? .learnedRange : .fixedLarge
+    }
+
+    public var isLearned: Bool { self == .learnedRange || self == .learned }
 }
 
 /// What training minimises.
-package enum GaussianLoss: String, NamedChoice {
+public enum GaussianLoss: String, NamedChoice {
     /// Squared error, plus the variational bound for learned variances (its mean detached).
     case meanSquared = "mse"
     /// As `mse`, the bound weighted by steps / 1000.
@@ -63,22 +68,20 @@ package enum GaussianLoss: String, NamedChoice {
 ///
 /// Source: Ho et al. 2020, Nichol and Dhariwal 2021, and DiT's published sampler, whose numbers
 /// these tables repeat. All `[steps]`, double.
-package struct GaussianDiffusion: Sendable {
-    package struct Configuration: Sendable, Equatable {
-        /// Of the whole process.
-        package var schedule: BetaSchedule = .linear
-        /// Steps of the whole process: what the model was trained with.
-        package var trainingSteps = 1000
-        /// Which of them are used, as `Respacing.steps` reads it; empty = all.
-        package var respacing = ""
-        package var prediction: GaussianPrediction = .epsilon
-        package var variance: GaussianVariance = .learnedRange
-        package var loss: GaussianLoss = .meanSquared
+public final class Diffusion: Sendable {
+    /// What the process is.
+    public struct Options: Sendable, Equatable {
+        public var trainingSteps = 1000
+        public var schedule: BetaSchedule = .linear
+        public var respacing = ""
+        public var prediction: GaussianPrediction = .epsilon
+        public var variance: GaussianVariance = .learnedRange
+        public var loss: GaussianLoss = .meanSquared
 
-        package init() {}
+        public init() {}
     }
 
-    package let configuration: Configuration
+    public let options: Options
     /// The step of the whole process, which is what the model is told, of each used step.
     package let modelTimes: [Int]
     package let betas: [Double]
@@ -94,26 +97,27 @@ package struct GaussianDiffusion: Sendable {
     package let meanFromCurrent: [Double]
 
     /// - Throws: `.argument` for a step count or respacing that cannot be.
-    package init(_ configuration: Configuration = Configuration()) throws(USPError) {
-        let all = try configuration.schedule.betas(steps: configuration.trainingSteps)
-        try self.init(configuration, betas: all)
+    public convenience init(_ options: Options = Options()) throws(USPError) {
+        try options.checkFields()
+        let all = try options.schedule.betas(steps: options.trainingSteps)
+        try self.init(options, betas: all)
     }
 
     /// With given variances of the whole process, each in (0, 1].
-    package init(_ configuration: Configuration, betas all: [Double]) throws(USPError) {
+    package init(_ options: Options, betas all: [Double]) throws(USPError) {
         try require(
             !all.isEmpty && all.allSatisfy { $0 > 0 && $0 <= 1 }, .argument,
             "betas: expected some, each above 0 and at most 1")
-        self.configuration = configuration
-        modelTimes = try Respacing.steps(configuration.respacing, of: all.count)
-        let cumulative = GaussianDiffusion.cumulativeProducts(all.map { 1 - $0 })
+        self.options = options
+        modelTimes = try Respacing.steps(options.respacing, of: all.count)
+        let cumulative = Diffusion.cumulativeProducts(all.map { 1 - $0 })
         var betas: [Double] = []
         var last = 1.0
         for time in modelTimes {
             betas.append(1 - cumulative[time] / last)
             last = cumulative[time]
         }
-        let bars = GaussianDiffusion.cumulativeProducts(betas.map { 1 - $0 })
+        let bars = Diffusion.cumulativeProducts(betas.map { 1 - $0 })
         let previous = [1] + bars.dropLast()
         let variance = betas.indices.map { betas[$0] * (1 - previous[$0]) / (1 - bars[$0]) }
         self.betas = betas
@@ -138,7 +142,7 @@ package struct GaussianDiffusion: Sendable {
     }
 
     /// Steps of a run.
-    package var steps: Int { betas.count }
+    public var steps: Int { betas.count }
 
     /// What the model is told for these used steps.
     ///
@@ -157,7 +161,7 @@ package struct GaussianDiffusion: Sendable {
     }
 
     /// x_t = √ᾱ · x_0 + √(1 − ᾱ) · noise, `[B, C, H, W]`, each sample at its own step.
-    package func noised(
+    public func noised(
         _ start: Tensor, steps indices: [Int], noise: Tensor
     ) throws(USPError) -> Tensor {
         try checkLatents(start, "start")
@@ -183,4 +187,46 @@ package struct GaussianDiffusion: Sendable {
             throw USPError(.argument, "step \(index): expected 0 to \(steps - 1)")
         }
     }
+}
+
+extension Diffusion.Options: Described {
+    public static let title = "diffusion"
+
+    public static let fields: [Field<Diffusion.Options>] = [
+        .integer(
+            "training_steps", \.trainingSteps, FieldRange(1, 1_000_000),
+            "Steps of the whole process: what the model was trained with."),
+        .choice("schedule", named: \.schedule, "How the noise grows over the process."),
+        .text(
+            "respacing", \.respacing,
+            "Which of the steps a run uses: \"250\", \"10,10,20\" in equal sections, \"ddim50\" "
+                + "by an integer stride; empty: every step."),
+        .choice("prediction", named: \.prediction, "What the model predicts."),
+        .choice(
+            "variance", named: \.variance,
+            "Where the variance of a step comes from; learned ones take a second set of channels."),
+        .choice("loss", named: \.loss, "What training minimises."),
+    ]
+}
+
+extension Diffusion {
+    /// A table of the process, `[steps]`, under the original's name.
+    public func table(_ name: String) throws(USPError) -> [Double] {
+        guard let table = Diffusion.tables.first(where: { $0.name == name }) else {
+            throw unknownName(name, what: "table", known: Diffusion.tables.map(\.name))
+        }
+        return table.values(self)
+    }
+
+    private static let tables: [(name: String, values: @Sendable (Diffusion) -> [Double])] = [
+        ("betas", { $0.betas }),
+        ("alphas_cumprod", { $0.alphasCumulative }),
+        ("alphas_cumprod_prev", { $0.alphasCumulativePrevious }),
+        ("alphas_cumprod_next", { $0.alphasCumulativeNext }),
+        ("posterior_variance", { $0.posteriorVariance }),
+        ("posterior_log_variance_clipped", { $0.posteriorLogVariance }),
+        ("posterior_mean_coef1", { $0.meanFromStart }),
+        ("posterior_mean_coef2", { $0.meanFromCurrent }),
+        ("timestep_map", { $0.modelTimes.map { Double($0) } }),
+    ]
 }

@@ -5,13 +5,13 @@ import USPBase
 import USPTensor
 
 /// Losses of a batch, and the gradient of their weighted sum with respect to the model's output.
-package struct LossAndGradient {
+public struct LossAndGradient {
     /// One for each sample.
-    package let losses: [Float]
+    public let losses: [Float]
     /// Parts of it under the originals' names ("mse", "vb"), one value for each sample.
-    package let terms: [String: [Float]]
+    public let terms: [String: [Float]]
     /// ∂ Σ weight · loss / ∂ output, f32, of the output's shape: what the tape is seeded with.
-    package let gradient: Tensor
+    public let gradient: Tensor
 
     /// The mean over the batch.
     package var mean: Float {
@@ -19,7 +19,28 @@ package struct LossAndGradient {
     }
 }
 
-extension GaussianDiffusion {
+extension Diffusion {
+    /// Losses of a denoiser at noised latents.
+    ///
+    /// - start: clean latents `[B, C, H, W]`
+    /// - steps: one a sample; nil draws them
+    /// - noise: `[B, C, H, W]`; nil draws it
+    public func losses(
+        of denoiser: Denoiser, start: Tensor, steps: [Int]? = nil, labels: [Int]? = nil,
+        noise: Tensor? = nil, seed: UInt64 = 0
+    ) throws(USPError) -> LossAndGradient {
+        try checkLatents(start, "start")
+        try checkLabels(labels, start)
+        let steps =
+            steps ?? drawSteps(RandomKey(seed: seed).stream("steps"), count: start.shape[0])
+        let drawn: Tensor
+        if let noise { drawn = noise } else { drawn = try Tensor.normal(start.shape, seed: seed) }
+        let noised = try noised(start, steps: steps, noise: drawn)
+        let output = try denoiser.predict(noised, times(steps), labels)
+        return try losses(
+            output: output, start: start, noised: noised, noise: drawn, steps: steps)
+    }
+
     /// The losses of the model's output at `noised`.
     ///
     /// - output: what the model gave at `(noised, times(indices))`; `[B, 2C, H, W]` where variances
@@ -35,7 +56,7 @@ extension GaussianDiffusion {
         try checkLike(noise, start, "noise")
         try check(indices, batch: start.shape[0])
         let weights = try sampleWeights(weights, batch: indices.count)
-        let learned = configuration.variance.isLearned
+        let learned = options.variance.isLearned
         let prediction = try Prediction(output, for: start, doubled: learned)
         let gradient = try Tensor.zeros(output.shape)
         let batch = LossBatch(
@@ -57,11 +78,11 @@ extension GaussianDiffusion {
     private func sampleLoss(
         _ batch: LossBatch, _ sample: Int, step: Int, weight: Float
     ) -> (squared: Double?, bound: Double?) {
-        let loss = configuration.loss
+        let loss = options.loss
         var squared: Double?
         if !loss.isBound {
             squared = squaredError(batch, sample, step: step, weight: weight)
-            guard configuration.variance.isLearned else { return (squared, nil) }
+            guard options.variance.isLearned else { return (squared, nil) }
         }
         let scale =
             switch loss {
@@ -94,7 +115,7 @@ extension GaussianDiffusion {
         var total = 0.0
         for i in 0..<count {
             let target =
-                switch configuration.prediction {
+                switch options.prediction {
                 case .epsilon: e[i]
                 case .start: x0[i]
                 case .previous: fromStart * x0[i] + fromCurrent * xt[i]

@@ -1,14 +1,18 @@
 // Noise as tensors.
 
 import USPBase
-import USPTensor
 
 extension Tensor {
     /// Standard normal noise. The first axis counts samples, each with a stream of its own: the
     /// first samples of a larger batch are those of a smaller one.
-    public static func normal(_ shape: Shape, seed: UInt64) throws(USPError) -> Tensor {
+    ///
+    /// - firstSample: number of the batch's first sample
+    public static func normal(
+        _ shape: Shape, seed: UInt64, firstSample: Int = 0
+    ) throws(USPError) -> Tensor {
         try Tensor.normal(
-            Shape.checked(shape.extents), RandomKey(seed: seed).stream("noise"))
+            Shape.checked(shape.extents), RandomKey(seed: seed).stream("noise"),
+            firstSample: firstSample)
     }
 }
 

@@ -1,7 +1,6 @@
 // What long calls tell while they run.
 
 import USPBase
-import USPTensor
 
 /// Where a long call stands, told between steps on the caller's thread.
 public struct Progress {
@@ -9,22 +8,34 @@ public struct Progress {
     public let stage: String
     /// Steps done.
     public let step: Int
-    /// Steps in all; 0 if not known (adaptive solvers).
+    /// Steps in all; 0 if not known.
     public let steps: Int
     /// Since the call began.
     public let seconds: Double
+    /// Calls of the model so far; 0 where none is called.
+    public let evaluations: Int
     /// In previews only: the predicted clean latents `[B, C, H, W]`; copy what is kept.
     public let latents: Tensor?
+
+    package init(
+        stage: String, step: Int, steps: Int, seconds: Double, evaluations: Int = 0,
+        latents: Tensor? = nil
+    ) {
+        (self.stage, self.step, self.steps, self.seconds) = (stage, step, steps, seconds)
+        (self.evaluations, self.latents) = (evaluations, latents)
+    }
 }
 
 /// Receives progress; an error that it throws ends the call.
 public typealias ProgressFunction = (Progress) throws(USPError) -> Void
 
 /// Measures the seconds of one call.
-struct Stopwatch {
+package struct Stopwatch {
     private let start = ContinuousClock.now
 
-    var seconds: Double {
+    package init() {}
+
+    package var seconds: Double {
         let elapsed = ContinuousClock.now - start
         return Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
     }
