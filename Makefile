@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 TOOL := .build/release/usp-cli
+export PREFIX DESTDIR BINDIR LIBDIR INCLUDEDIR DATADIR ZSHDIR
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -10,6 +11,7 @@ setup: ## install the Debian packages that are missing
 	@scripts/setup.sh
 
 build: setup ## build library and command line tool (release)
+	@scripts/argument-parser.sh
 	swift build -c release
 
 demo: build ## the whole idea on real pictures, in ten minutes: out/demo/index.html
@@ -41,7 +43,33 @@ abi: setup ## write again what header, Python and tool say of options, prototype
 bench: build ## our speed, and with PEERS=path/to/python the peers' on the same tensors
 	benchmarks/run.sh $(PEERS)
 
+stage: ## build what is installed and packaged: .build/stage
+	@scripts/stage.sh
+
+install: stage ## library, header, pkg-config, CMake, tool, manual (PREFIX=/usr/local DESTDIR=)
+	@scripts/install.sh install
+
+install-debug: ## their debug symbols
+	@scripts/install.sh install-debug
+
+test-install: stage ## what is installed and packaged, and programs that use it
+	@Tests/Install/run.sh
+	@Tests/Install/abi.sh
+
+uninstall: ## remove what install and install-debug put there
+	@scripts/install.sh uninstall
+
+dist: ## a source archive that builds without a network: dist/usp-*.tar.xz
+	@scripts/dist.sh
+
+abi-check: ## compare the header with the kept ABI of its number (abigail-tools)
+	@packaging/abi/abi.py check
+
+abi-dump: ## keep the header's ABI, at the release of a new number
+	@packaging/abi/abi.py keep
+
 clean: ## remove what was built
 	rm -rf .build out
 
-.PHONY: help setup build demo test format quick fuzz golden abi bench clean
+.PHONY: help setup build demo test format quick fuzz golden abi bench clean \
+	stage install install-debug uninstall test-install dist abi-check abi-dump

@@ -2,18 +2,38 @@
 // The rooms of usp in floor order: a room imports only rooms on lower floors.
 import PackageDescription
 
-let strict: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .treatAllWarnings(as: .error),
-]
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
+
+/// The folder of the build stays out of what is shipped: two folders give the same bytes. (Tests keep
+/// it: SwiftPM finds them by the paths in the index.)
+let samePaths = "\(Context.packageDirectory)=."
+
+/// What is shipped: without the concurrency and regular-expression modules, which nothing here uses and
+/// which would be linked into the library.
+let shipped: [SwiftSetting] =
+    strict + [
+        .unsafeFlags([
+            "-file-prefix-map", samePaths,
+            "-Xfrontend", "-disable-implicit-concurrency-module-import",
+            "-Xfrontend", "-disable-implicit-string-processing-module-import",
+        ])
+    ]
+
+let hidden = ["-fvisibility=hidden", "-ffile-prefix-map=\(samePaths)"]
 
 /// Per-element loops live in C; they are optimised in every configuration.
 let kernelFlags: [CSetting] = [
-    .unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=fast", "-fvisibility=hidden"])
+    .unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=fast"] + hidden)
 ]
 
+/// How `packaging/NAME.link` says that a product is linked; `scripts/link.sh` reads the same file. The
+/// library cannot be unloaded (nodelete): its workers run for as long as the process lives.
+func linked(_ name: String) -> [LinkerSetting] {
+    [.unsafeFlags(["@\(Context.packageDirectory)/packaging/\(name).link"])]
+}
+
 func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+    .target(name: name, dependencies: dependencies, swiftSettings: shipped)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
@@ -31,14 +51,16 @@ let package = Package(
         .executable(name: "usp-examples", targets: ["USPExamples"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
     ],
     targets: [
         // floor 0: the contract, the kernels, the borrowed libraries
         .systemLibrary(name: "CUSP", path: "include"),
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
-        .target(name: "CFiles", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("z")]),
+        .target(
+            name: "CFiles", cSettings: [.unsafeFlags(hidden)],
+            linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("z")]),
         .target(name: "CKernels", cSettings: kernelFlags),
         // floor 1: shapes, errors, random numbers, threads
         room("USPBase"),
@@ -59,19 +81,13 @@ let package = Package(
         room(
             "USPKit",
             [
-                "USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData",
+                "CUSP", "USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData",
                 "USPTransfer", "USPTraining", "USPEvaluation",
             ]),
         // floor 6: the C ABI, thin
         .target(
-            name: "USPC", dependencies: ["USPKit", "CUSP"], swiftSettings: strict,
-            linkerSettings: [
-                // nodelete: workers run this code for as long as the process lives
-                .unsafeFlags([
-                    "-static-stdlib", "-Xlinker", "--version-script=include/usp.map",
-                    "-Xlinker", "-z", "-Xlinker", "nodelete",
-                ])
-            ]),
+            name: "USPC", dependencies: ["USPKit", "CUSP"], swiftSettings: shipped,
+            linkerSettings: linked("library")),
         // floor 7: the command line tool
         .executableTarget(
             name: "usp",
@@ -80,7 +96,7 @@ let package = Package(
                 "USPData", "USPTransfer", "USPTraining", "USPEvaluation",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: strict),
+            swiftSettings: shipped, linkerSettings: linked("tool")),
         // the tables of fields as JSON, for `make abi`
         .executableTarget(
             name: "usp-tables", dependencies: ["USPKit", "USPBase", "USPFiles"],

@@ -6,13 +6,13 @@ set -eu
 fail() { echo "usp: $*" >&2; exit 1; }
 
 [ "$(uname -s)" = Linux ] || fail "this library builds on Linux (Debian 12 or newer); this machine runs $(uname -s)."
-command -v apt-get >/dev/null 2>&1 || fail "the set-up needs apt-get (Debian 12 or newer, or a derivative); install OpenBLAS, libpng, libjpeg, zlib, Python 3 and the Fashion-MNIST idx files by hand and run 'swift build -c release'."
+command -v apt-get >/dev/null 2>&1 || fail "the set-up needs apt-get (Debian 12 or newer, or a derivative); install OpenBLAS, libjpeg, zlib, Python 3 and the Fashion-MNIST idx files by hand and run 'swift build -c release'."
 command -v swift >/dev/null 2>&1 || fail "Swift 6.2 or newer is not installed; get it from https://www.swift.org/install/linux/."
 version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -n 1)
 set -- $version
 [ "${1:-0}" -gt 6 ] || { [ "${1:-0}" -eq 6 ] && [ "${2:-0}" -ge 2 ]; } || fail "Swift ${1:-?}.${2:-?} is too old; Swift 6.2 or newer is needed: https://www.swift.org/install/linux/."
 
-packages="libopenblas-dev libpython3-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev dataset-fashion-mnist python3-venv make"
+packages="libopenblas-dev libpython3-dev libjpeg62-turbo-dev zlib1g-dev dataset-fashion-mnist python3-venv make cmake pkg-config patchelf abigail-tools"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

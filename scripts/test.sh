@@ -43,6 +43,13 @@ assert len(counts) == 1 and counts.pop() > 1, generation
 CHECK
 }
 
+install() {
+    scripts/stage.sh
+    Tests/Install/run.sh
+    Tests/Install/abi.sh
+}
+
+scripts/argument-parser.sh
 stage "build" swift build -c release --build-tests
 stage "build the library and the tool" swift build -c release
 stage "damaged files" .build/release/usp-fuzz --runs 20000
@@ -50,6 +57,7 @@ stage "Swift tests" swift test -c release --skip-build --no-parallel
 [ ! -x Tests/ABI/run.sh ] || stage "header, symbols and a C program" Tests/ABI/run.sh
 [ ! -d bindings/python/tests ] || stage "Python" python_tests
 [ ! -x Tests/CLI/run.sh ] || stage "command line" Tests/CLI/run.sh
+stage "install and ABI" install
 stage "the demo, quick" demo
 [ ! -x examples/run.sh ] || stage "examples" examples/run.sh
 echo "usp: $passed stages"

@@ -1,17 +1,15 @@
 // The library as a whole: its version, its threads. The rooms below speak through the other files.
 
+internal import CUSP
 @_exported import USPBase
 @_exported import USPDiffusion
 @_exported import USPTensor
 
-/// The version of the library, as in `include/usp.h`.
-package let libraryVersion: StaticString = "0.1.0"
-
-/// The version of the library, such as `0.1.0`.
-public var version: String { "\(libraryVersion)" }
+/// The version of the library, such as `0.1.0`, as `include/usp.h` says it.
+public let version = "\(USP_VERSION_MAJOR).\(USP_VERSION_MINOR).\(USP_VERSION_PATCH)"
 
 /// What the library was built for and uses here, for logs.
-public var buildInformation: String { "usp \(libraryVersion) \(instructionSet)" }
+public var buildInformation: String { "usp \(version) \(instructionSet)" }
 
 /// Uses this many threads from now on, the caller's included; 0 means one per processor.
 ///

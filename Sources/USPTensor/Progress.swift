@@ -1,5 +1,6 @@
 // What long calls tell while they run.
 
+import Glibc
 import USPBase
 
 /// Where a long call stands, told between steps on the caller's thread.
@@ -31,12 +32,15 @@ public typealias ProgressFunction = (Progress) throws(USPError) -> Void
 
 /// Measures the seconds of one call.
 package struct Stopwatch {
-    private let start = ContinuousClock.now
+    private let start = Stopwatch.now
 
     package init() {}
 
-    package var seconds: Double {
-        let elapsed = ContinuousClock.now - start
-        return Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+    package var seconds: Double { Stopwatch.now - start }
+
+    private static var now: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
     }
 }

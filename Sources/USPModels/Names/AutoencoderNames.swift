@@ -69,7 +69,7 @@ extension Dialect {
     static func diffusersName(_ name: String, levels: Int) -> String {
         let parts = components(name)
         guard parts.count > 3 else {
-            return name.replacing(".norm_out.", with: ".conv_norm_out.")
+            return parts.map { $0 == "norm_out" ? "conv_norm_out" : $0 }.joined(separator: ".")
         }
         if parts[1] == "mid" {
             let kind = parts[2].hasPrefix("attn") ? "attentions" : "resnets"

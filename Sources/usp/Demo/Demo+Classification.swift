@@ -112,8 +112,8 @@ extension Demo {
 
     private func train(_ name: String, _ run: TrainingRun, steps: Int) throws(USPError) {
         try folder.train(
-            name, title: "7/8 " + name.replacing("_", with: " "), run, steps: steps,
-            curve: "loss." + name)
+            name, title: "7/8 " + name.split(separator: "_").joined(separator: " "), run,
+            steps: steps, curve: "loss." + name)
     }
 
     private func topOne(

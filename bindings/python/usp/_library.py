@@ -11,7 +11,8 @@ from . import _abi
 
 
 def candidates() -> list[Path]:
-    """Where the library may be: `USP_LIBRARY`, beside this package, the repository's build."""
+    """Where the library may be: `USP_LIBRARY`, or in this order the package's own, the build of the
+    repository that the package is in, the system's."""
     here = Path(__file__).resolve().parent
     named = os.environ.get("USP_LIBRARY")
     if named:
@@ -19,6 +20,7 @@ def candidates() -> list[Path]:
     paths = [here / "lib" / "libusp.so"]
     if here.parent.parent.name == "bindings":
         paths.append(here.parents[2] / ".build" / "release" / "libusp.so")
+    paths.append(Path(f"libusp.so.{_abi.USP_ABI_VERSION}"))  # no folder: where the loader looks
     return paths
 
 
@@ -33,7 +35,8 @@ def load() -> ctypes.CDLL:
             continue
         return prepared(library, path)
     raise ImportError(
-        "usp: libusp.so was not found; build it with `make build` or set USP_LIBRARY. Tried:\n"
+        "usp: libusp.so was not found; install it, build it with `make build` or set USP_LIBRARY. "
+        "Tried:\n"
         + "\n".join(tried)
     )
 
