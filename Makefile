@@ -52,15 +52,31 @@ install: stage ## library, header, pkg-config, CMake, tool, manual (PREFIX=/usr/
 install-debug: ## their debug symbols
 	@scripts/install.sh install-debug
 
-test-install: stage ## what is installed and packaged, and programs that use it
+test-install: stage wheel ## what is installed and packaged, and programs that use it
 	@Tests/Install/run.sh
 	@Tests/Install/abi.sh
+	@Tests/Install/wheel.sh
 
 uninstall: ## remove what install and install-debug put there
 	@scripts/install.sh uninstall
 
 dist: ## a source archive that builds without a network: dist/usp-*.tar.xz
 	@scripts/dist.sh
+
+docs: build ## the documentation site: out/docs/index.html
+	@scripts/docs.sh
+
+wheel: ## one wheel for every Python: dist/usp-*.whl
+	@scripts/wheel.sh
+
+deb: stage ## Debian packages: dist/*.deb
+	@scripts/deb.sh
+
+test-bare: deb ## the packages in a bare Debian made by debootstrap (root; before a release)
+	@Tests/Install/bare.sh
+
+reproduce: ## two builds in two folders give the same bytes (two clean builds; before a release)
+	@scripts/reproduce.sh
 
 abi-check: ## compare the header with the kept ABI of its number (abigail-tools)
 	@packaging/abi/abi.py check
@@ -72,4 +88,4 @@ clean: ## remove what was built
 	rm -rf .build out
 
 .PHONY: help setup build demo test format quick fuzz golden abi bench clean \
-	stage install install-debug uninstall test-install dist abi-check abi-dump
+	stage install install-debug uninstall test-install dist docs wheel deb test-bare reproduce abi-check abi-dump

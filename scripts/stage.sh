@@ -31,6 +31,7 @@ strip_apart "$stage/lib/libusp.so"
 strip_apart "$stage/bin/usp"
 packaging/manual.py "$stage/bin/usp" "$stage/man"
 for shell in bash zsh fish; do
-    "$stage/bin/usp" --generate-completion-script "$shell" >"$stage/completions/usp.$shell"
+    "$stage/bin/usp" --generate-completion-script "$shell" | sed '1{/^#!/d}' \
+        >"$stage/completions/usp.$shell"
 done
 packaging/sizes.py "$stage/lib/libusp.so" >"$stage/sizes.txt"

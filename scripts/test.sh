@@ -43,6 +43,13 @@ assert len(counts) == 1 and counts.pop() > 1, generation
 CHECK
 }
 
+# Every block of the pages that can run without a network.
+documentation() {
+    PYTHONPATH="$PWD/bindings/python" USP_TOOL=.build/release/usp-cli \
+        .build/python-environment/bin/python Tests/Docs/snippets.py \
+        README.md bindings/python/README.md docs/*.md docs/*/*.md
+}
+
 install() {
     scripts/stage.sh
     Tests/Install/run.sh
@@ -58,6 +65,7 @@ stage "Swift tests" swift test -c release --skip-build --no-parallel
 [ ! -d bindings/python/tests ] || stage "Python" python_tests
 [ ! -x Tests/CLI/run.sh ] || stage "command line" Tests/CLI/run.sh
 stage "install and ABI" install
+stage "documentation" documentation
 stage "the demo, quick" demo
 [ ! -x examples/run.sh ] || stage "examples" examples/run.sh
 echo "usp: $passed stages"
