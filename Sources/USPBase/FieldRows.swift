@@ -12,6 +12,15 @@
 public typealias FieldPath<Root, Value> = any WritableKeyPath<Root, Value> & Sendable
 
 extension Field {
+    /// The row in the table of a struct that holds this row's.
+    public func within<Outer>(_ path: FieldPath<Outer, Root>) -> Field<Outer> {
+        let (get, put) = (get, put)
+        return Field<Outer>(
+            name: name, kind: kind, parts: parts, sentence: sentence, isOptional: isOptional,
+            get: { get($0[keyPath: path]) },
+            put: { outer, value throws(USPError) in try put(&outer[keyPath: path], value) })
+    }
+
     /// - read, write: between the property and the kind's value; `write` gives nil for another kind
     private static func row<Value>(
         _ name: String, _ path: FieldPath<Root, Value>, _ kind: FieldKind, _ sentence: String,
@@ -189,6 +198,15 @@ extension Field {
         row(
             name, path, choices(Choice.self), sentence, parts, read: { .text($0.rawValue) },
             write: { $0.asText.flatMap(Choice.init) })
+    }
+
+    package static func choice<Choice: NamedChoice>(
+        _ name: String, named path: FieldPath<Root, Choice?>, _ sentence: String,
+        in parts: [String] = []
+    ) -> Field {
+        row(
+            name, optional: path, choices(Choice.self), sentence, parts,
+            read: { .text($0.rawValue) }, write: { $0.asText.flatMap(Choice.init) })
     }
 
     private static func choices<Choice: NamedChoice>(_ type: Choice.Type) -> FieldKind {

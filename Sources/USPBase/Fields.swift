@@ -90,7 +90,14 @@ extension Described {
 
     /// The fields that differ from those of `base` and can be said as text; `init(text:)` reads it.
     public func text(differingFrom base: Self = Self()) -> String {
-        described(differingFrom: base).map { name, value in
+        assigned(described(differingFrom: base))
+    }
+
+    /// All fields that can be said as text.
+    public var text: String { assigned(described) }
+
+    private func assigned(_ values: [(name: String, value: String)]) -> String {
+        values.map { name, value in
             let isPlain = !value.isEmpty && !value.contains { $0.isWhitespace || $0 == "\"" }
             return "\(name)=\(isPlain ? value : "\"\(value)\"")"
         }.joined(separator: " ")

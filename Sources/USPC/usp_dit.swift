@@ -5,50 +5,6 @@ import USPBase
 import USPKit
 import USPTensor
 
-@_cdecl("usp_dit_create") @implementation public func usp_dit_create(
-    _ config: UnsafePointer<usp_dit_config>?, _ seed: UInt64,
-    _ out: UnsafeMutablePointer<OpaquePointer?>?
-) -> usp_status {
-    guarded("usp_dit_create") { () throws(USPError) in
-        try checkOut(out)
-        let given = try options(config, zeros: usp_dit_config(), "config")
-        var sizes = DiT.Configuration()
-        sizes.family = try text(given.family, else: sizes.family, "family")
-        sizes.gridHeight = try count(given.grid_height, else: sizes.gridHeight, "grid_height")
-        sizes.gridWidth = try count(given.grid_width, else: sizes.gridWidth, "grid_width")
-        sizes.channels = try count(given.channels, else: sizes.channels, "channels")
-        sizes.patch = try count(given.patch, else: sizes.patch, "patch")
-        sizes.width = try count(given.width, else: sizes.width, "width")
-        sizes.depth = try count(given.depth, else: sizes.depth, "depth")
-        sizes.heads = try count(given.heads, else: sizes.heads, "heads")
-        sizes.classes = try count(given.classes, else: sizes.classes, "classes")
-        sizes.affineNorms = given.affine != 0
-        sizes.learnsSigma = given.learn_sigma != USP_NO
-        try store(ModelHandle(DiT(sizes, seed: seed)), in: out)
-    }
-}
-
-@_cdecl("usp_dit_describe") @implementation public func usp_dit_describe(
-    _ dit: OpaquePointer?, _ out: UnsafeMutablePointer<usp_dit_config>?
-) -> usp_status {
-    guarded("usp_dit_describe") { () throws(USPError) in
-        let sizes = try model(dit, as: DiT.self, "dit").configuration
-        var result = usp_dit_config()
-        result.grid_height = Int32(sizes.gridHeight)
-        result.grid_width = Int32(sizes.gridWidth)
-        result.channels = Int32(sizes.channels)
-        result.patch = Int32(sizes.patch)
-        result.width = Int32(sizes.width)
-        result.depth = Int32(sizes.depth)
-        result.heads = Int32(sizes.heads)
-        result.classes = Int32(sizes.classes)
-        result.affine = sizes.affineNorms ? 1 : 0
-        result.learn_sigma = sizes.learnsSigma ? USP_YES : USP_NO
-        result.family = familyText(sizes.family)
-        try returnOptions(result, in: out)
-    }
-}
-
 @_cdecl("usp_dit_out_channels") @implementation public func usp_dit_out_channels(
     _ dit: OpaquePointer?
 ) -> Int64 {

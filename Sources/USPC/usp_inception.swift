@@ -5,15 +5,6 @@ import USPBase
 import USPKit
 import USPTensor
 
-@_cdecl("usp_inception_create") @implementation public func usp_inception_create(
-    _ seed: UInt64, _ out: UnsafeMutablePointer<OpaquePointer?>?
-) -> usp_status {
-    guarded("usp_inception_create") { () throws(USPError) in
-        try checkOut(out)
-        try store(ModelHandle(Inception(seed: seed)), in: out)
-    }
-}
-
 @_cdecl("usp_inception_features") @implementation public func usp_inception_features(
     _ inception: OpaquePointer?, _ images: UnsafePointer<usp_tensor>?,
     _ options: UnsafePointer<usp_inception_options>?, _ outPool: UnsafeMutablePointer<usp_tensor>?,

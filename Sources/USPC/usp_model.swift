@@ -32,24 +32,7 @@ func model<Wanted: Model>(
 private func loadOptions(
     _ pointer: UnsafePointer<usp_model_options>?
 ) throws(USPError) -> LoadOptions {
-    let given = try options(pointer, zeros: usp_model_options())
-    var result = LoadOptions()
-    let heads = try count(given.heads, else: 0, "heads")
-    let decoderHeads = try count(given.decoder_heads, else: 0, "decoder_heads")
-    result.heads = heads == 0 ? nil : heads
-    result.decoderHeads = decoderHeads == 0 ? nil : decoderHeads
-    if given.grid_height != 0 || given.grid_width != 0 {
-        let height = try count(given.grid_height, else: Int(given.grid_width), "grid_height")
-        result.grid = (height, try count(given.grid_width, else: height, "grid_width"))
-    }
-    if given.scale != 0 { result.scale = [try real(given.scale, else: 1, "scale")] }
-    if given.shift != 0 { result.shift = [try real(given.shift, else: 0, "shift")] }
-    result.family = try optionalText(given.family, "family")
-    result.table = try optionalText(given.table, "table")
-    result.compute = try computeType(given.compute)
-    result.exact = given.exact != 0
-    result.pool = try optionalText(given.pool, "pool")
-    return result
+    try options(pointer, LoadOptions.self, usp_model_options()).options
 }
 
 /// The type of the products' inputs.
@@ -57,6 +40,17 @@ func computeType(_ pointer: UnsafePointer<CChar>?) throws(USPError) -> DType {
     let type = try floatingType(text(pointer, else: "f32", "compute"))
     guard type != .float16 else { throw USPError(.unsupported, "compute: f16; use f32 or bf16") }
     return type
+}
+
+@_cdecl("usp_model_create") @implementation public func usp_model_create(
+    _ name: UnsafePointer<CChar>?, _ config: UnsafePointer<CChar>?, _ seed: UInt64,
+    _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> usp_status {
+    guarded("usp_model_create") { () throws(USPError) in
+        try checkOut(out)
+        let sizes = try optionalText(config, "config") ?? ""
+        try store(ModelHandle(createModel(text(name, "name"), sizes, seed: seed)), in: out)
+    }
 }
 
 @_cdecl("usp_model_open") @implementation public func usp_model_open(
@@ -88,18 +82,34 @@ func computeType(_ pointer: UnsafePointer<CChar>?) throws(USPError) -> DType {
     _ model: OpaquePointer?
 ) -> UnsafePointer<CChar>? {
     guarded("usp_model_family", else: nil) { () throws(USPError) in
-        familyText(try USPC.model(model).family)
+        staticTexts.pointer(try USPC.model(model).family)
     }
 }
 
-func familyText(_ family: String) -> UnsafePointer<CChar>? {
-    switch family {
-    case "VAE": staticText("VAE")
-    case "MAE": staticText("MAE")
-    case "ViT": staticText("ViT")
-    case "SiT": staticText("SiT")
-    case "Inception": staticText("Inception")
-    default: staticText("DiT")
+/// Names that live as long as the process.
+private let staticTexts = InternedTexts()
+
+@_cdecl("usp_model_config") @implementation public func usp_model_config(
+    _ model: OpaquePointer?, _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int,
+    _ outLength: UnsafeMutablePointer<Int>?
+) -> usp_status {
+    guarded("usp_model_config") { () throws(USPError) in
+        try write(USPC.model(model).configuration.text, buffer, capacity, outLength)
+    }
+}
+
+@_cdecl("usp_preset_count") @implementation public func usp_preset_count() -> Int {
+    Family.presetNames.count
+}
+
+@_cdecl("usp_preset_name") @implementation public func usp_preset_name(
+    _ index: Int
+) -> UnsafePointer<CChar>? {
+    guarded("usp_preset_name", else: nil) { () throws(USPError) in
+        guard Family.presetNames.indices.contains(index) else {
+            throw USPError(.argument, "index: \(index) is past the end")
+        }
+        return staticTexts.pointer(Family.presetNames[index])
     }
 }
 
@@ -143,7 +153,8 @@ func familyText(_ family: String) -> UnsafePointer<CChar>? {
     guarded("usp_model_input") { () throws(USPError) in
         let out = try result(out, "out")
         guard batch >= 0 else { throw USPError(.argument, "batch: is \(batch)") }
-        describe(nil, try USPC.model(model).inputShape(batch: Int(batch)), .float32, in: out)
+        let model = try USPC.model(model)
+        describe(nil, model.inputShape(batch: Int(batch)), model.inputType, in: out)
     }
 }
 

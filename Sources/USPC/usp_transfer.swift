@@ -4,46 +4,18 @@ import CUSP
 import USPBase
 import USPKit
 
-extension Transfer: Handled {
+extension TransferPlan: Handled {
     static var handleName: String { "usp_transfer_plan" }
 }
 
-private func plan(_ pointer: OpaquePointer?) throws(USPError) -> Transfer {
-    try handle(pointer, Transfer.self, "plan")
+private func plan(_ pointer: OpaquePointer?) throws(USPError) -> TransferPlan {
+    try handle(pointer, TransferPlan.self, "plan")
 }
 
 private func settings(
     _ pointer: UnsafePointer<usp_transfer_options>?
-) throws(USPError) -> Transfer.Options {
-    let given = try options(pointer, zeros: usp_transfer_options())
-    func positive(_ value: Int32, _ name: String) throws(USPError) -> Int? {
-        let value = try count(value, else: 0, name)
-        return value == 0 ? nil : value
-    }
-    var result = Transfer.Options()
-    if let height = try positive(given.grid_height, "grid_height") {
-        result.grid = (height, try positive(given.grid_width, "grid_width") ?? height)
-    } else if given.grid_width != 0 {
-        throw USPError(.argument, "grid_width: is \(given.grid_width) without a grid_height")
-    }
-    result.classes = try positive(given.classes, "classes")
-    result.patch = try positive(given.patch, "patch")
-    result.channels = try positive(given.channels, "channels")
-    if given.use_layers != 0 { result.layers = Int(given.layers) }
-    result.seed = given.seed
-    result.affineNorms = given.plain_norms == 0
-    result.keepsActivation = given.keep_activation != 0
-    result.channelRule = try text(given.channel_rule, else: "fresh", "channel_rule")
-    result.depthRule = try text(given.depth_rule, else: "prefix", "depth_rule")
-    result.pool = try optionalText(given.pool, "pool")
-    result.head = try text(given.head, else: "fine-tune", "head")
-    result.gateBias = try real(given.gate_bias, else: 0, "gate_bias")
-    result.timestep = try real(given.timestep, else: 0, "timestep")
-    result.block = try positive(given.block, "block")
-    if given.use_label != 0 { result.label = Int(given.label) }
-    result.heads = try positive(given.heads, "heads")
-    result.table = try optionalText(given.table, "table")
-    return result
+) throws(USPError) -> TransferOptions {
+    try options(pointer, TransferOptions.self, usp_transfer_options()).options
 }
 
 @_cdecl("usp_transfer_plan_open") @implementation public func usp_transfer_plan_open(
@@ -53,7 +25,7 @@ private func settings(
     guarded("usp_transfer_plan_open") { () throws(USPError) in
         try checkOut(out)
         try store(
-            Transfer(path: text(path, "path"), to: text(to, "to"), settings(options)), in: out)
+            TransferPlan(path: text(path, "path"), to: text(to, "to"), settings(options)), in: out)
     }
 }
 
@@ -64,14 +36,14 @@ private func settings(
     guarded("usp_transfer_plan_create") { () throws(USPError) in
         try checkOut(out)
         let source = try handle(source, Checkpoint.self, "source")
-        try store(Transfer(source, to: text(to, "to"), settings(options)), in: out)
+        try store(TransferPlan(source, to: text(to, "to"), settings(options)), in: out)
     }
 }
 
 @_cdecl("usp_transfer_plan_free") @implementation public func usp_transfer_plan_free(
     _ plan: OpaquePointer?
 ) {
-    freeHandle(plan, Transfer.self)
+    freeHandle(plan, TransferPlan.self)
 }
 
 @_cdecl("usp_transfer_plan_count") @implementation public func usp_transfer_plan_count(
@@ -85,7 +57,7 @@ private func settings(
 @_cdecl("usp_transfer_plan_name") @implementation public func usp_transfer_plan_name(
     _ plan: OpaquePointer?, _ index: Int
 ) -> UnsafePointer<CChar>? {
-    lentItem("usp_transfer_plan_name", plan, index, Transfer.self, "plan") {
+    lentItem("usp_transfer_plan_name", plan, index, TransferPlan.self, "plan") {
         $0.entries.indices.contains($1) ? $0.entries[$1].name : nil
     }
 }
@@ -93,7 +65,7 @@ private func settings(
 @_cdecl("usp_transfer_plan_source") @implementation public func usp_transfer_plan_source(
     _ plan: OpaquePointer?, _ index: Int
 ) -> UnsafePointer<CChar>? {
-    lentItem("usp_transfer_plan_source", plan, index, Transfer.self, "plan") {
+    lentItem("usp_transfer_plan_source", plan, index, TransferPlan.self, "plan") {
         $0.entries.indices.contains($1) ? $0.entries[$1].sources.joined(separator: " + ") : nil
     }
 }
@@ -101,7 +73,7 @@ private func settings(
 @_cdecl("usp_transfer_plan_action") @implementation public func usp_transfer_plan_action(
     _ plan: OpaquePointer?, _ index: Int
 ) -> UnsafePointer<CChar>? {
-    lentItem("usp_transfer_plan_action", plan, index, Transfer.self, "plan") {
+    lentItem("usp_transfer_plan_action", plan, index, TransferPlan.self, "plan") {
         $0.entries.indices.contains($1) ? $0.entries[$1].what : nil
     }
 }
@@ -130,7 +102,7 @@ private func settings(
 @_cdecl("usp_transfer_plan_left_name") @implementation public func usp_transfer_plan_left_name(
     _ plan: OpaquePointer?, _ index: Int
 ) -> UnsafePointer<CChar>? {
-    lentItem("usp_transfer_plan_left_name", plan, index, Transfer.self, "plan") {
+    lentItem("usp_transfer_plan_left_name", plan, index, TransferPlan.self, "plan") {
         $0.left.indices.contains($1) ? $0.left[$1].name : nil
     }
 }
@@ -139,7 +111,7 @@ private func settings(
 public func usp_transfer_plan_left_reason(
     _ plan: OpaquePointer?, _ index: Int
 ) -> UnsafePointer<CChar>? {
-    lentItem("usp_transfer_plan_left_reason", plan, index, Transfer.self, "plan") {
+    lentItem("usp_transfer_plan_left_reason", plan, index, TransferPlan.self, "plan") {
         $0.left.indices.contains($1) ? $0.left[$1].reason : nil
     }
 }
@@ -155,7 +127,7 @@ public func usp_transfer_plan_left_reason(
 @_cdecl("usp_transfer_plan_note") @implementation public func usp_transfer_plan_note(
     _ plan: OpaquePointer?, _ index: Int
 ) -> UnsafePointer<CChar>? {
-    lentItem("usp_transfer_plan_note", plan, index, Transfer.self, "plan") {
+    lentItem("usp_transfer_plan_note", plan, index, TransferPlan.self, "plan") {
         $0.notes.indices.contains($1) ? $0.notes[$1] : nil
     }
 }

@@ -5,68 +5,6 @@ import USPBase
 import USPKit
 import USPTensor
 
-@_cdecl("usp_vae_create") @implementation public func usp_vae_create(
-    _ config: UnsafePointer<usp_vae_config>?, _ seed: UInt64,
-    _ out: UnsafeMutablePointer<OpaquePointer?>?
-) -> usp_status {
-    guarded("usp_vae_create") { () throws(USPError) in
-        try checkOut(out)
-        let given = try options(config, zeros: usp_vae_config(), "config")
-        try store(ModelHandle(VAE(vaeConfiguration(given), seed: seed)), in: out)
-    }
-}
-
-private func vaeConfiguration(_ given: usp_vae_config) throws(USPError) -> VAE.Configuration {
-    var sizes = VAE.Configuration()
-    sizes.imageChannels = try count(
-        given.image_channels, else: sizes.imageChannels, "image_channels")
-    sizes.baseWidth = try count(given.base_width, else: sizes.baseWidth, "base_width")
-    sizes.blocksPerLevel = try count(
-        given.blocks_per_level, else: sizes.blocksPerLevel, "blocks_per_level")
-    sizes.latentChannels = try count(
-        given.latent_channels, else: sizes.latentChannels, "latent_channels")
-    sizes.groups = try count(given.groups, else: sizes.groups, "groups")
-    sizes.scale = [try real(given.scale, else: 1, "scale")]
-    sizes.shift = [try real(given.shift, else: 0, "shift")]
-    let levels = try count(given.levels, else: 0, "levels")
-    guard levels <= 8 else { throw USPError(.argument, "levels: is \(levels), expected at most 8") }
-    if levels > 0 {
-        sizes.multipliers = withUnsafeBytes(of: given.multipliers) { bytes in
-            (0..<levels).map { Int(bytes.load(fromByteOffset: $0 * 4, as: Int32.self)) }
-        }
-    }
-    sizes.encoderAttentionLevels = (0..<32).filter { given.encoder_attention >> $0 & 1 == 1 }
-    sizes.decoderAttentionLevels = (0..<32).filter { given.decoder_attention >> $0 & 1 == 1 }
-    return sizes
-}
-
-@_cdecl("usp_vae_describe") @implementation public func usp_vae_describe(
-    _ vae: OpaquePointer?, _ out: UnsafeMutablePointer<usp_vae_config>?
-) -> usp_status {
-    guarded("usp_vae_describe") { () throws(USPError) in
-        let sizes = try model(vae, as: VAE.self, "vae").configuration
-        var result = usp_vae_config()
-        result.image_channels = Int32(sizes.imageChannels)
-        result.base_width = Int32(sizes.baseWidth)
-        result.levels = Int32(sizes.multipliers.count)
-        withUnsafeMutableBytes(of: &result.multipliers) { bytes in
-            for (level, value) in sizes.multipliers.enumerated() {
-                bytes.storeBytes(of: Int32(value), toByteOffset: level * 4, as: Int32.self)
-            }
-        }
-        result.blocks_per_level = Int32(sizes.blocksPerLevel)
-        result.latent_channels = Int32(sizes.latentChannels)
-        result.groups = Int32(sizes.groups)
-        result.encoder_attention = bits(sizes.encoderAttentionLevels)
-        result.decoder_attention = bits(sizes.decoderAttentionLevels)
-        result.scale = sizes.scale[0]
-        result.shift = sizes.shift[0]
-        try returnOptions(result, in: out)
-    }
-}
-
-private func bits(_ levels: [Int]) -> UInt32 { levels.reduce(0) { $0 | 1 << UInt32($1) } }
-
 @_cdecl("usp_vae_normalization") @implementation public func usp_vae_normalization(
     _ vae: OpaquePointer?, _ outScale: UnsafeMutablePointer<usp_tensor>?,
     _ outShift: UnsafeMutablePointer<usp_tensor>?
@@ -83,13 +21,7 @@ private func bits(_ levels: [Int]) -> UInt32 { levels.reduce(0) { $0 | 1 << UInt
 
 private func vaeOptions(_ pointer: UnsafePointer<usp_vae_options>?) throws(USPError) -> VAE.Options
 {
-    let given = try options(pointer, zeros: usp_vae_options())
-    var result = VAE.Options()
-    result.normalizes = given.raw == 0
-    result.exact = given.exact != 0
-    result.tile = try count(given.tile, else: 0, "tile")
-    result.overlap = try count(given.overlap, else: min(result.overlap, result.tile / 4), "overlap")
-    return result
+    try options(pointer, VAE.Options.self, usp_vae_options()).options
 }
 
 @_cdecl("usp_vae_encode") @implementation public func usp_vae_encode(

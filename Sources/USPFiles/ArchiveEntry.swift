@@ -37,6 +37,11 @@ package struct ArchiveEntry: Sendable {
         self.init(name, dtype, shape, .plain(bytes))
     }
 
+    /// An array of which no more than this is known; to read it is an error.
+    package init(describing name: String, _ dtype: DType, _ shape: Shape) throws(USPError) {
+        self.init(name, dtype, shape, .deflated(try ByteBuffer(count: 0).view, skip: 0))
+    }
+
     package var count: Int { shape.count }
     package var byteCount: Int { shape.count * dtype.size }
 

@@ -95,7 +95,7 @@ struct EncodedImages {
     /// `[B, 2z, h, w]`: mean of z itself, then its log variance.
     private func moments(_ images: Tensor) throws(USPError) -> Tensor {
         var options = VAE.Options()
-        options.normalizes = false
+        options.scaled = false
         let posterior = try vae.encode(images, options)
         let shape = posterior.mean.shape
         let result = try Tensor([shape[0], 2 * shape[1], shape[2], shape[3]])

@@ -3,7 +3,9 @@
 internal import CUSP
 @_exported import USPBase
 @_exported import USPDiffusion
+@_exported import USPModels
 @_exported import USPTensor
+@_exported import USPTransfer
 
 /// The version of the library, such as `0.1.0`, as `include/usp.h` says it.
 public let version = "\(USP_VERSION_MAJOR).\(USP_VERSION_MINOR).\(USP_VERSION_PATCH)"

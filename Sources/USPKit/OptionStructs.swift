@@ -22,5 +22,9 @@ package let optionStructs = [
     OptionStruct("usp_sample_options", in: "sampler", SampleOptions.self),
     OptionStruct("usp_diffusion_options", in: "diffusion", Diffusion.Options.self),
     OptionStruct("usp_transport_options", in: "transport", Transport.Options.self),
+    OptionStruct("usp_model_options", in: "model", LoadOptions.self),
+    OptionStruct("usp_vae_options", in: "vae", VAE.Options.self),
+    OptionStruct("usp_mae_options", in: "mae", MaskedAutoencoder.Options.self),
+    OptionStruct("usp_transfer_options", in: "transfer", TransferOptions.self),
     OptionStruct("usp_inception_options", in: "inception", Inception.Options.self),
 ]

@@ -57,7 +57,7 @@ struct TrainingPiece {
     }
 
     /// The labels, some of them dropped for the null class.
-    func labels(_ model: USPModels.DiT, dropout: Float) throws(USPError) -> [Int] {
+    func labels(_ model: DiT, dropout: Float) throws(USPError) -> [Int] {
         let null = model.configuration.classes
         guard let labels else {
             try require(model.configuration.hasNullClass, .argument, "labels: are needed")
@@ -73,10 +73,10 @@ struct TrainingPiece {
 
 /// The model being trained, by family.
 enum TrainingTaskKind {
-    case autoencode(KLAutoencoder)
-    case pretrain(USPModels.MaskedAutoencoder)
-    case classify(VisionTransformer)
-    case diffuse(USPModels.DiT)
+    case autoencode(VAE)
+    case pretrain(MaskedAutoencoder)
+    case classify(ViT)
+    case diffuse(DiT)
 
     /// The model again over parameters of its own.
     init(
@@ -87,19 +87,19 @@ enum TrainingTaskKind {
             try require(
                 options.recomputes == .nothing, .unsupported,
                 "recompute: an autoencoder has no transformer blocks")
-            self = .autoencode(try KLAutoencoder(model.network.configuration, parameters))
+            self = .autoencode(try VAE(model.configuration, parameters))
         case let model as MaskedAutoencoder:
-            let own = try USPModels.MaskedAutoencoder(model.network.configuration, parameters)
+            let own = try MaskedAutoencoder(model.configuration, parameters)
             own.recomputes = options.recomputes
             self = .pretrain(own)
         case let model as ViT:
-            var sizes = model.network.configuration
+            var sizes = model.configuration
             sizes.dropPath = options.dropPath
-            let own = try VisionTransformer(sizes, parameters)
+            let own = try ViT(sizes, parameters)
             own.recomputes = options.recomputes
             self = .classify(own)
         case let model as DiT:
-            let own = try USPModels.DiT(model.network.configuration, parameters)
+            let own = try DiT(model.configuration, parameters)
             own.recomputes = options.recomputes
             self = .diffuse(own)
         default: throw USPError(.unsupported, "training a \(model.family)")
@@ -110,8 +110,8 @@ enum TrainingTaskKind {
     var depth: Int {
         switch self {
         case .autoencode: 0
-        case .pretrain(let model): model.configuration.encoder.depth
-        case .classify(let model): model.configuration.encoder.depth
+        case .pretrain(let model): model.configuration.depth
+        case .classify(let model): model.configuration.depth
         case .diffuse(let model): model.configuration.depth
         }
     }
@@ -123,21 +123,12 @@ enum TrainingTaskKind {
 
     /// A model of the same sizes over these parameters.
     func model(_ parameters: Parameters, _ arithmetic: Arithmetic) throws(USPError) -> any Model {
-        let weights = ModelWeights(parameters)
         switch self {
-        case .autoencode(let model):
-            return VAE(
-                try KLAutoencoder(model.configuration, parameters), weights, arithmetic)
+        case .autoencode(let model): try VAE(model.configuration, parameters, arithmetic)
         case .pretrain(let model):
-            return MaskedAutoencoder(
-                try USPModels.MaskedAutoencoder(model.configuration, parameters), weights,
-                arithmetic)
-        case .classify(let model):
-            return ViT(
-                try VisionTransformer(model.configuration, parameters), weights, arithmetic)
-        case .diffuse(let model):
-            return DiT(
-                try USPModels.DiT(model.configuration, parameters), weights, arithmetic)
+            try MaskedAutoencoder(model.configuration, parameters, arithmetic)
+        case .classify(let model): try ViT(model.configuration, parameters, arithmetic)
+        case .diffuse(let model): try DiT(model.configuration, parameters, arithmetic)
         }
     }
 
@@ -157,7 +148,7 @@ enum TrainingTaskKind {
 }
 
 private func autoencoding(
-    _ model: KLAutoencoder, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
+    _ model: VAE, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
 ) throws(USPError) -> Loss {
     let sizes = model.configuration
     let shape = piece.inputs.shape
@@ -166,10 +157,10 @@ private func autoencoding(
         "images: shape \(shape), expected [B, \(sizes.imageChannels), H, W]")
     let noise = try piece.normalNoise(
         [piece.count, sizes.latentChannels, shape[2] / sizes.factor, shape[3] / sizes.factor])
-    guard let error = KLAutoencoder.ReconstructionError(rawValue: options.reconstruction) else {
+    guard let error = VAE.ReconstructionError(rawValue: options.reconstruction) else {
         throw unknownName(
             options.reconstruction, what: "reconstruction",
-            known: KLAutoencoder.ReconstructionError.allCases.map(\.rawValue))
+            known: VAE.ReconstructionError.allCases.map(\.rawValue))
     }
     let loss = try model.loss(
         piece.inputs, noise: noise, error: error, divergenceWeight: options.divergenceWeight,
@@ -178,11 +169,11 @@ private func autoencoding(
 }
 
 private func masking(
-    _ model: USPModels.MaskedAutoencoder, _ piece: TrainingPiece, _ options: TrainerOptions,
+    _ model: MaskedAutoencoder, _ piece: TrainingPiece, _ options: TrainerOptions,
     _ context: Context
 ) throws(USPError) -> Loss {
-    let tokens = model.configuration.encoder.tokens
-    try expect(piece.inputs, model.configuration.encoder.imageShape(piece.count), "latents")
+    let tokens = model.configuration.tokens
+    try expect(piece.inputs, model.configuration.imageShape(piece.count), "latents")
     let noise: [Float]
     if let given = piece.noise {
         noise = given.values
@@ -195,7 +186,7 @@ private func masking(
     if options.addsNoise {
         let noise = try Tensor.normal(
             input.shape, piece.key.stream("noise"), firstSample: piece.first)
-        input = try USPModels.MaskedAutoencoder.noisy(
+        input = try MaskedAutoencoder.noisy(
             input, t: piece.uniform("time").map { 0.5 + 0.5 * $0 }, noise: noise)
     }
     let output = try model.forward(
@@ -205,15 +196,15 @@ private func masking(
 }
 
 private func classifying(
-    _ model: VisionTransformer, _ piece: TrainingPiece, _ options: TrainerOptions,
+    _ model: ViT, _ piece: TrainingPiece, _ options: TrainerOptions,
     _ context: Context
 ) throws(USPError) -> Loss {
     let logits: Tensor
     if options.headOnly && piece.inputs.shape.rank == 2 {
-        try expect(piece.inputs, [piece.count, model.configuration.encoder.width], "features")
+        try expect(piece.inputs, [piece.count, model.configuration.width], "features")
         logits = try model.logits(features: piece.inputs, trainsStatistics: true, in: context)
     } else {
-        try expect(piece.inputs, model.configuration.encoder.imageShape(piece.count), "images")
+        try expect(piece.inputs, model.configuration.imageShape(piece.count), "images")
         logits = try model.logits(piece.inputs, trainsStatistics: true, in: context)
     }
     if let targets = piece.targets {
@@ -227,7 +218,7 @@ private func classifying(
 
 /// DiT: the Gaussian process's loss, whose gradient is known in closed form.
 private func denoising(
-    _ model: USPModels.DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
+    _ model: DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
 ) throws(USPError) -> Loss {
     let process: Diffusion
     if let given = options.diffusion { process = given } else { process = try Diffusion() }
@@ -252,7 +243,7 @@ private func denoising(
 
 /// SiT: the transport's loss, likewise.
 private func flowing(
-    _ model: USPModels.DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
+    _ model: DiT, _ piece: TrainingPiece, _ options: TrainerOptions, _ context: Context
 ) throws(USPError) -> Loss {
     let process: Transport
     if let given = options.transport { process = given } else { process = try Transport() }

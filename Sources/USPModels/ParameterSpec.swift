@@ -6,7 +6,7 @@ import USPBase
 import USPTensor
 
 /// How a parameter starts when it is not loaded.
-package enum Initializer: Sendable, Equatable {
+public enum Initializer: Sendable, Equatable {
     case zeros
     case ones
     case constant(Float)
@@ -21,7 +21,7 @@ package enum Initializer: Sendable, Equatable {
     case table([Float])
 
     /// PyTorch's default for linear and convolution weights and biases: ±1/√fanIn.
-    package static func torchDefault(fanIn: Int) -> Initializer {
+    public static func torchDefault(fanIn: Int) -> Initializer {
         .uniform(bound: 1 / Float(max(fanIn, 1)).squareRoot())
     }
 
@@ -52,16 +52,16 @@ package enum Initializer: Sendable, Equatable {
 }
 
 /// One row of a model's parameter table.
-package struct ParameterSpec: Sendable {
+public struct ParameterSpec: Sendable {
     /// The name in the original's state dictionary, such as `blocks.0.attn.qkv.weight`.
-    package let name: String
+    public let name: String
     /// PyTorch's shape.
-    package let shape: Shape
-    package let initializer: Initializer
+    public let shape: Shape
+    public let initializer: Initializer
     /// False for frozen tables (`pos_embed`) and statistics (`running_mean`).
-    package let isTrainable: Bool
+    public let isTrainable: Bool
 
-    package init(
+    public init(
         _ name: String, _ shape: Shape, _ initializer: Initializer, isTrainable: Bool = true
     ) {
         self.name = name
@@ -72,5 +72,5 @@ package struct ParameterSpec: Sendable {
 
     /// timm's `param_groups_weight_decay`: vectors, as biases are, do not decay, everything else does
     /// (class and mask tokens are three-dimensional, so they do).
-    package var decays: Bool { isTrainable && shape.rank > 1 }
+    public var decays: Bool { isTrainable && shape.rank > 1 }
 }

@@ -46,13 +46,13 @@ package struct Context {
 }
 
 /// How a model's products are computed.
-package struct Arithmetic: Sendable, Equatable {
+public struct Arithmetic: Sendable, Equatable {
     /// Type of their inputs.
-    package var compute = DType.float32
+    public var compute = DType.float32
     /// See `Context.exact`.
-    package var exact = false
+    public var exact = false
 
-    package init(compute: DType = .float32, exact: Bool = false) {
+    public init(compute: DType = .float32, exact: Bool = false) {
         self.compute = compute
         self.exact = exact
     }

@@ -15,8 +15,8 @@ package typealias LabelSource = (_ indices: [Int]) throws(USPError) -> [Int]
 package enum TrainingTask {
     /// Reconstruction and divergence of an autoencoder; the posterior is sampled.
     package static func autoencoding(
-        _ model: KLAutoencoder, images: @escaping SampleSource,
-        error: KLAutoencoder.ReconstructionError = .squared, divergenceWeight: Float = 1e-6
+        _ model: VAE, images: @escaping SampleSource,
+        error: VAE.ReconstructionError = .squared, divergenceWeight: Float = 1e-6
     ) -> (Context, Batch) throws(USPError) -> Loss {
         { (context, batch) throws(USPError) in
             let x = try images(batch.indices)
@@ -47,9 +47,9 @@ package enum TrainingTask {
             let samples = x.shape[0]
             let masking = try Masking(
                 noise: Tensor.uniform(
-                    [samples, model.configuration.encoder.tokens], batch.key.stream("mask"),
+                    [samples, model.configuration.tokens], batch.key.stream("mask"),
                     firstSample: batch.first
-                ).values, batch: samples, tokens: model.configuration.encoder.tokens, ratio: ratio)
+                ).values, batch: samples, tokens: model.configuration.tokens, ratio: ratio)
             var input = x
             if noisy {
                 let times = try Tensor.uniform(
@@ -67,7 +67,7 @@ package enum TrainingTask {
 
     /// Cross entropy of a classifier with label smoothing.
     package static func classifying(
-        _ model: VisionTransformer, latents: @escaping SampleSource, labels: @escaping LabelSource,
+        _ model: ViT, latents: @escaping SampleSource, labels: @escaping LabelSource,
         smoothing: Float = 0
     ) -> (Context, Batch) throws(USPError) -> Loss {
         { (context, batch) throws(USPError) in
@@ -82,9 +82,9 @@ package enum TrainingTask {
     /// Cross entropy of a classifier's head alone, from features that were computed once: while
     /// only the head is trained they do not change.
     ///
-    /// - features: `[B, D]`, as `VisionTransformer.features` gives them
+    /// - features: `[B, D]`, as `ViT.features` gives them
     package static func probing(
-        _ model: VisionTransformer, features: @escaping SampleSource, labels: @escaping LabelSource
+        _ model: ViT, features: @escaping SampleSource, labels: @escaping LabelSource
     ) -> (Context, Batch) throws(USPError) -> Loss {
         { (context, batch) throws(USPError) in
             let logits = try model.logits(

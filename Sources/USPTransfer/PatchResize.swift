@@ -58,7 +58,7 @@ enum PatchResize {
 
     /// The kernel `[D, C, P, P]` for another patch and other channels.
     static func kernel(
-        _ kernel: [Float], width: Int, _ change: PatchChange, _ adaptation: ChannelAdaptation
+        _ kernel: [Float], width: Int, _ change: PatchChange, _ adaptation: ChannelRule
     ) throws(USPError) -> [Float] {
         let matrix = try matrix(from: change.patchBefore, to: change.patchAfter)
         let (old, new) = (

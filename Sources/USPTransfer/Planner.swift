@@ -10,20 +10,17 @@ struct Planner {
     static let mostTokens = 1 << 18
 
     private let source: TransferSource
-    private let target: Sizes
-    private let configuration: ModelConfiguration
+    private let target: any TransformerConfiguration
     private let options: TransferOptions
     private(set) var entries: [TransferEntry] = []
     private(set) var left: [SkippedItem] = []
     private(set) var notes: [String] = []
     private var used: Set<String> = []
 
-    init(_ source: TransferSource, _ configuration: ModelConfiguration, _ options: TransferOptions)
-    {
-        self.source = source
-        self.configuration = configuration
-        self.options = options
-        target = Sizes(configuration)
+    init(
+        _ source: TransferSource, _ target: any TransformerConfiguration, _ options: TransferOptions
+    ) {
+        (self.source, self.target, self.options) = (source, target, options)
     }
 
     mutating func run(_ specs: [ParameterSpec]) throws(USPError) {
@@ -36,14 +33,14 @@ struct Planner {
         left += source.file.unexpected.map {
             SkippedItem(name: $0, reason: "of no model that we know")
         }
-        if source.activation != target.activation {
+        if source.sizes.activation != target.activation {
             notes.append(
-                "the source's MLPs were trained with \(label(source.activation)), the target's use "
+                "the source's MLPs were trained with \(label(source.sizes.activation)), the target's use "
                     + "\(label(target.activation)), as published")
         }
-        if source.heads != target.heads {
+        if source.sizes.heads != target.heads && source.untold.isEmpty {
             notes.append(
-                "the source has \(source.heads) attention heads, the target \(target.heads)")
+                "the source has \(source.sizes.heads) attention heads, the target \(target.heads)")
         }
     }
 
@@ -70,7 +67,7 @@ struct Planner {
             return addFresh(spec, "block beyond the transferred ones")
         }
         let name = "blocks.\(origin).\(rest)"
-        if source.isDiffusion && target.family != "DiT" && target.family != "SiT" {
+        if source.isModulated && !target.isModulated {
             return try addFolded(spec, origin, rest, name)
         }
         guard source.file.sources[name] != nil else { return addFresh(spec) }
@@ -81,10 +78,10 @@ struct Planner {
     /// The source's block for one of the target's.
     private func origin(of block: Int) -> Int? {
         guard block < options.layers ?? .max else { return nil }
-        switch options.depthAdaptation {
-        case .prefix: return block < source.depth ? block : nil
-        case .stride: return block * source.depth / max(target.depth, 1)
-        case .repeat: return block % source.depth
+        switch options.depthRule {
+        case .prefix: return block < source.sizes.depth ? block : nil
+        case .stride: return block * source.sizes.depth / max(target.depth, 1)
+        case .repeat: return block % source.sizes.depth
         }
     }
 
@@ -114,11 +111,12 @@ struct Planner {
 
     private mutating func addPositions(_ spec: ParameterSpec) {
         guard let shape = source.file.sources[spec.name]?.shape, shape.rank == 3,
-            shape[2] == spec.shape[2], shape[1] == source.leading + source.grid.count
+            shape[2] == spec.shape[2],
+            shape[1] == source.sizes.leadingPositions + source.sizes.tokens
         else { return addFresh(spec) }
         let change = PositionChange(
-            from: source.grid, to: target.grid, leadingBefore: source.leading,
-            leadingAfter: target.leading)
+            from: source.sizes.grid, to: target.grid,
+            leadingBefore: source.sizes.leadingPositions, leadingAfter: target.leadingPositions)
         var steps: [String] = []
         if change.leadingBefore > change.leadingAfter { steps.append("class row dropped") }
         if change.leadingBefore < change.leadingAfter {
@@ -132,15 +130,15 @@ struct Planner {
     }
 
     private mutating func addPatches(_ spec: ParameterSpec) {
-        let name = source.patchEmbedding + spec.name.drop { $0 != "." }
+        let name = source.configuration.patchEmbedding + spec.name.drop { $0 != "." }
         guard source.file.sources[name] != nil else { return addFresh(spec) }
         let change = PatchChange(
-            patchBefore: source.patch, patchAfter: target.patch, channelsBefore: source.channels,
-            channelsAfter: target.channels)
+            patchBefore: source.sizes.patch, patchAfter: target.patch,
+            channelsBefore: source.sizes.channels, channelsAfter: target.channels)
         let hasOtherChannels = change.channelsBefore != change.channelsAfter
-        if hasOtherChannels && options.channelAdaptation == .fresh {
+        if hasOtherChannels && options.channelRule == .fresh {
             return addFresh(
-                spec, "the source has \(source.channels) channels, not \(target.channels)")
+                spec, "the source has \(source.sizes.channels) channels, not \(target.channels)")
         }
         guard spec.shape.rank == 4, hasOtherChannels || change.patchBefore != change.patchAfter
         else {
@@ -154,7 +152,7 @@ struct Planner {
         }
         if hasOtherChannels {
             let how =
-                options.channelAdaptation == .copy ? "copied, the rest zero" : "repeated and scaled"
+                options.channelRule == .copy ? "copied, the rest zero" : "repeated and scaled"
             steps.append("channels \(change.channelsBefore) -> \(change.channelsAfter), \(how)")
         }
         append(spec, .patches(change), name, steps)
@@ -238,14 +236,14 @@ struct Planner {
         case "cls_token": return "the target has no class token"
         case "pos_embed": return "the target's position table is its own"
         case "patch_embed", "x_embedder":
-            return "for \(source.channels) channels; the target has \(target.channels)"
+            return "for \(source.sizes.channels) channels; the target has \(target.channels)"
         case "mask_token", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred",
             "decoder_pos_embed":
             return "the decoder of pretraining"
         case "norm", "fc_norm": return "the target has no such final norm"
         case "head": return "the classifier's head"
         case "t_embedder", "y_embedder":
-            return target.family == "DiT" || target.family == "SiT"
+            return target.isModulated
                 ? "for other classes" : "time and label are folded into the blocks"
         case "final_layer": return "predicts noise, not features"
         default: return "the target has no place for it"

@@ -45,7 +45,7 @@ final class TransferRun {
             let kernel = try floats(entry)
             try write(
                 try PatchResize.kernel(
-                    kernel, width: entry.shape[0], change, plan.options.channelAdaptation),
+                    kernel, width: entry.shape[0], change, plan.options.channelRule),
                 to: target, entry)
         case .modulatedNorm(let block, let chunk, let isBias):
             try write(try norm(entry, block, chunk, isBias), to: target, entry)
@@ -121,7 +121,8 @@ final class TransferRun {
             all = present
         } else {
             var options = LoadOptions()
-            options.inference = plan.options.source
+            options = plan.options.source
+            options.needsHeads = false
             let model = try DiT.load(plan.source.archive, options).model
             let label = plan.options.label ?? model.configuration.classes
             all = try model.conditioning(t: [plan.options.timestep], y: [label], in: Context())
@@ -135,8 +136,13 @@ final class TransferRun {
 }
 
 extension TransferPlan {
+    /// Carries the plan out in memory; arrays that are copied stay in the source's file.
+    public func apply() throws(USPError) -> Checkpoint {
+        try Checkpoint(entries: arrays(), metadata: metadata)
+    }
+
     /// The target's arrays in memory, those that are copied still in the source's file.
-    package func apply() throws(USPError) -> [ArchiveEntry] {
+    package func arrays() throws(USPError) -> [ArchiveEntry] {
         let run = TransferRun(self)
         var result: [ArchiveEntry] = []
         for entry in entries {
@@ -153,41 +159,38 @@ extension TransferPlan {
 
     /// Facts that a reader of the file cannot tell from shapes.
     package var metadata: [(key: String, value: String)] {
-        let sizes = Sizes(configuration)
-        return [
-            ("format", "pt"), ("usp.family", sizes.family), ("usp.heads", String(sizes.heads)),
-            ("usp.grid", sizes.grid.description),
-            ("usp.activation", sizes.activation == .geluTanh ? "gelu_tanh" : "gelu_erf"),
-            ("usp.seed", String(options.seed)), ("usp.source", sourcePath),
-        ]
+        var untold = source.untold
+        if case .configuration = options.target { untold = [] }
+        let names = configuration.described.map(\.name)
+        return configuration.metadata(untold: untold.filter(names.contains))
+            + [("usp.seed", String(options.seed)), ("usp.source", sourcePath)]
     }
 
-    /// Writes the target's file: safetensors, or for names that end in `.pt`, `.pth` or `.ckpt`
-    /// PyTorch's training layout (`{"model": …, "ema": …}`; `{"model": …}` for vision
+    /// Writes the target's file: safetensors, or for names that end in `.pt`, `.pth`, `.ckpt` or
+    /// `.bin` PyTorch's training layout (`{"model": …, "ema": …}`; `{"model": …}` for vision
     /// transformers).
     ///
     /// One tensor is in memory at a time; copies go from file to file inside the kernel. The file
     /// appears complete or not at all.
     /// - dtype: of the arrays: f32, f16 or bf16
     /// - Throws: `.io`, `.dtype`
-    package func write(_ path: String, dtype: DType = .float32) throws(USPError) {
+    public func write(_ path: String, dtype: DType = .float32) throws(USPError) {
         try require(
             [.float32, .float16, .bfloat16].contains(dtype), .dtype,
             "\(dtype.name): weights are written as f32, f16 or bf16")
         let run = TransferRun(self)
         let outputs = entries.map { entry in
             ArrayOutput(entry.name, dtype, entry.shape) { file throws(USPError) in
-                try write(entry, run, dtype, file)
+                try self.write(entry, run, dtype, file)
             }
         }
-        guard [".pt", ".pth", ".ckpt", ".bin"].contains(where: path.hasSuffix) else {
-            return try Safetensors.write(path, outputs, metadata: metadata)
-        }
-        let table = TorchArchive.table(outputs)
-        var root: [(key: String, value: TorchObject)] = [("model", table)]
-        if case .diffusion = configuration { root.append(("ema", table)) }
-        root += metadata.dropFirst().map { ($0.key, .text($0.value)) }
-        try TorchArchive.write(path, root: .dictionary(root), outputs)
+        let format = try ArrayFormat.of(path)
+        let tables = try Family.named(configuration.family).kind.tables
+        try require(
+            format.keepsTexts, .unsupported,
+            "\(path): has no place for the model's configuration; write .safetensors or .pt")
+        try format.write(
+            path, outputs, metadata: metadata, tables: format == .torch ? tables : [])
     }
 
     private func write(

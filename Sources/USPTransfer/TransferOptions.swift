@@ -1,20 +1,18 @@
 // What a transfer shall make, and how it deals with what the source has not.
 
 import USPBase
-import USPFiles
 import USPModels
 import USPTensor
 
 /// What the source's weights shall become.
 package enum TransferTarget: Sendable {
-    /// A published name such as `DiT-XL/2`, or a family (`DiT`, `SiT`, `ViT`, `MAE`) whose sizes
-    /// are the source's.
+    /// A published name such as `DiT-XL/2`, or a transformer family whose sizes are the source's.
     case named(String)
-    case configuration(ModelConfiguration)
+    case configuration(any TransformerConfiguration)
 }
 
 /// How a patch embedding for other channels is made.
-package enum ChannelAdaptation: String, Sendable, CaseIterable {
+public enum ChannelRule: String, Sendable, CaseIterable {
     /// Initialised afresh, as the original does.
     case fresh
     /// Channels that both have are copied; further ones start at zero.
@@ -24,7 +22,7 @@ package enum ChannelAdaptation: String, Sendable, CaseIterable {
 }
 
 /// Which source block a target's block comes from when their numbers differ.
-package enum DepthAdaptation: String, Sendable, CaseIterable {
+public enum DepthRule: String, Sendable, CaseIterable {
     /// Block i from block i; blocks beyond the source start afresh.
     case prefix
     /// Evenly over the source: block i from ⌊i·source/target⌋.
@@ -34,43 +32,126 @@ package enum DepthAdaptation: String, Sendable, CaseIterable {
 }
 
 /// How a classifier's head starts.
-package enum HeadRule: String, Sendable, CaseIterable {
+public enum HeadRule: String, Sendable, CaseIterable {
     /// Linear with deviation 2e-5: fine-tuning.
     case fineTune = "fine-tune"
     /// Batch norm and linear with deviation 0.01: the linear probe.
     case probe
 }
 
-package struct TransferOptions: Sendable {
-    package var target: TransferTarget
+/// What the target has and the source has not, and how geometry changes.
+public struct TransferOptions: Sendable {
     /// The target's rows and columns of tokens; nil: the preset's, or the source's.
-    package var grid: Grid?
-    package var classes: Int?
+    public var grid: Grid?
+    public var classes: Int?
     /// The target's patch and channels where they are not the preset's or the source's.
-    package var patch: Int?
-    package var channels: Int?
+    public var patch: Int?
+    public var channels: Int?
     /// Only this many blocks come from the source; nil: all.
-    package var layers: Int?
-    package var seed: UInt64 = 0
+    public var layers: Int?
+    public var seed: UInt64 = 0
     /// Whether a diffusion transformer's blocks get norms with γ and β; off is the ablation.
-    package var affineNorms = true
+    public var affine = true
     /// Whether the target's MLPs use the source's GELU instead of their family's.
-    package var keepsActivation = false
-    package var channelAdaptation = ChannelAdaptation.fresh
-    package var depthAdaptation = DepthAdaptation.prefix
-    package var resampling = PositionTable.Resampling.bicubic
+    public var keepsActivation = false
+    public var channelRule = ChannelRule.fresh
+    public var depthRule = DepthRule.prefix
     /// A classifier's pooling; nil: class token where there is one.
-    package var pool: VisionTransformerConfiguration.Pool?
-    package var head = HeadRule.fineTune
+    public var pool: ViT.Pool?
+    public var head = HeadRule.fineTune
     /// Start of the gates' biases in adaLN: 0 as published; 1 lets every block act from the start.
-    package var gateBias: Float = 0
+    public var gateBias: Float = 0
     /// A diffusion transformer as a feature extractor: after this block (nil: all), at this time
     /// and label (nil: the null class), which are folded into the weights exactly.
-    package var block: Int?
-    package var timestep: Float = 0
-    package var label: Int?
-    /// What the source's file does not tell.
-    package var source = InferenceOptions()
+    public var block: Int?
+    public var timestep: Float = 0
+    public var label: Int?
+    /// What the source's file does not tell: its table, heads and decoder's heads.
+    public var table: String?
+    public var heads: Int?
+    public var decoderHeads: Int?
 
+    package var target = TransferTarget.named("")
+    package var resampling = PositionTable.Resampling.bicubic
+
+    public init() {}
     package init(to target: TransferTarget) { self.target = target }
+
+    /// How the source is read.
+    var source: LoadOptions {
+        var options = LoadOptions()
+        (options.table, options.heads, options.decoderHeads) = (table, heads, decoderHeads)
+        return options
+    }
+}
+
+extension TransferOptions: Described {
+    public static let title = "transfer"
+    /// Families whose blocks time and label modulate.
+    private static let modulated = Family.transformers { $0.isModulated }
+
+    public static let fields: [Field<TransferOptions>] = [
+        .grid(
+            "grid", \.grid,
+            "The target's rows and columns of tokens; without it the preset's, or the source's."),
+        .integer(
+            "classes", \.classes, FieldRange(1, 1e6), "The target's classes.",
+            in: Family.having("classes")),
+        .integer("patch", \.patch, .size, "The target's patch."),
+        .integer("channels", \.channels, .size, "The target's channels."),
+        .integer(
+            "layers", \.layers, .notNegative,
+            "Only so many blocks come from the source; without it all."),
+        .seed("seed", \.seed, "Of everything fresh."),
+        .flag(
+            "affine", \.affine,
+            "Norms with gamma and beta in a diffusion transformer's blocks, which take a ViT's; "
+                + "off is the ablation.", in: modulated),
+        .flag(
+            "keep_activation", \.keepsActivation,
+            "The source's GELU instead of the target family's."),
+        .choice(
+            "channel_rule", \.channelRule,
+            "Where channels differ: a fresh patch embedding, a copy of the channels that both have, "
+                + "or the source's again and again, scaled."),
+        .choice(
+            "depth_rule", \.depthRule,
+            "Where depths differ: the first blocks, evenly over the source, or its blocks again and "
+                + "again."),
+        .choice(
+            "pool", named: \.pool,
+            "A classifier's pooling; without it the class token where there is one.",
+            in: Family.having("pool")),
+        .choice(
+            "head", \.head,
+            "How a classifier's head starts; probe has a batch norm before it.",
+            in: Family.having("head")),
+        .real(
+            "gate_bias", \.gateBias, .any,
+            "Where adaLN's gates start: 0 as published; 1 lets every block act from the first step.",
+            in: modulated),
+        .integer(
+            "block", \.block, .from(1),
+            "A diffusion source becomes a feature extractor after this block; without it after all."
+        ),
+        .real("timestep", \.timestep, .any, "At this time, folded into the weights."),
+        .integer("label", \.label, .notNegative, "And this label; without it the null class."),
+        .text(
+            "table", \.table, "The source's table; without it what the family's readers take."),
+        .integer(
+            "heads", \.heads, .size,
+            "The source's attention heads, where its file does not tell and its width is not a "
+                + "published one."),
+        .integer(
+            "decoder_heads", \.decoderHeads, .size, "Those of its decoder; likewise."),
+    ]
+}
+
+extension Family {
+    /// Names of the families whose transformers are so.
+    static func transformers(
+        _ isSo: (any TransformerConfiguration) -> Bool = { _ in true }
+    ) -> [String] {
+        all.filter { ($0.defaults as? any TransformerConfiguration).map(isSo) ?? false }.map(\.name)
+    }
 }

@@ -41,37 +41,46 @@ package struct PatchChange: Sendable, Equatable {
 }
 
 /// One tensor of the target.
-package struct TransferEntry: Sendable {
-    package let name: String
-    package let shape: Shape
+public struct TransferEntry: Sendable {
+    public let name: String
+    public let shape: Shape
     package let operation: TransferOperation
     /// The source's names; empty for fresh tensors.
-    package let sources: [String]
-    /// What happens on the way, for people.
-    package let what: String
+    public let sources: [String]
+    /// What happens on the way, such as `copied`, `initialised zeros`, or
+    /// `class row dropped, resampled bicubically 14x14 -> 16x16`.
+    public let what: String
     /// For `.initialize` and `.gates`.
     let initializer: Initializer
     /// Our name of the source's tensor.
     let sourceName: String
 
     /// Whether its values come from pretraining.
-    package var isTransferred: Bool { !sources.isEmpty }
+    public var isTransferred: Bool { !sources.isEmpty }
 }
 
-package struct TransferPlan: Sendable {
-    package let configuration: ModelConfiguration
-    package let options: TransferOptions
-    package let entries: [TransferEntry]
-    /// Tensors of the source that have no place in the target, and why.
-    package let left: [SkippedItem]
+/// A plan that says for every tensor of a target where it comes from and what happens on the way,
+/// and for every tensor of the source where it went or why it stayed; then its execution.
+///
+/// Made from names and shapes only. Immutable: any thread.
+public final class TransferPlan: Sendable {
+    /// The target's.
+    public let configuration: any TransformerConfiguration
+    public let options: TransferOptions
+    /// In the target's order.
+    public let entries: [TransferEntry]
+    let leftItems: [SkippedItem]
     /// What else there is to know, such as another GELU.
-    package let notes: [String]
+    public let notes: [String]
     let source: Source
 
     /// The file that a plan refers to.
     struct Source: Sendable {
         let archive: Archive
         let file: FileModel
+        /// Fields of the source that nothing told; a target of its own sizes does not tell them
+        /// either.
+        let untold: [String]
     }
 
     package var sourcePath: String { source.archive.path }
@@ -89,11 +98,35 @@ package struct TransferPlan: Sendable {
         )
     }
 
-    /// Share of the target's parameters that come from the source, 0 ... 1.
-    package var share: Double {
+    /// Tensors of the source that have no place in the target, and why.
+    public var left: [(name: String, reason: String)] { leftItems.map { ($0.name, $0.reason) } }
+    public var parameters: Int { totals.parameters }
+    public var transferredParameters: Int { totals.transferredParameters }
+    public var transferredTensors: Int { totals.transferredTensors }
+
+    /// Share of the target's parameters that come from the source, 0 … 1.
+    public var share: Double {
         let totals = totals
         return totals.parameters == 0
             ? 0 : Double(totals.transferredParameters) / Double(totals.parameters)
+    }
+
+    /// Plans a transfer from a file, of whose tables the family's usual one is taken.
+    ///
+    /// - target: a published name such as `DiT-XL/2`, or a family of transformers (`DiT`, `SiT`,
+    ///   `ViT`, `MAE`) whose sizes are the source's
+    /// - Throws: if the source is no transformer, or the target cannot hold it, saying which could
+    public convenience init(
+        path: String, to target: String, _ options: TransferOptions = TransferOptions()
+    ) throws(USPError) {
+        try self.init(try Archive.open(path), options.to(target))
+    }
+
+    /// Plans a transfer from a checkpoint; see `init(path:to:_:)`.
+    public convenience init(
+        _ source: Checkpoint, to target: String, _ options: TransferOptions = TransferOptions()
+    ) throws(USPError) {
+        try self.init(source.selected, options.to(target))
     }
 
     /// Looks at the source's names and shapes and decides.
@@ -101,15 +134,23 @@ package struct TransferPlan: Sendable {
     /// - Throws: `.unsupported` or `.format` if the source is no transformer that we know, `.shape`
     ///   if the target cannot hold it, `.argument`
     package init(_ archive: Archive, _ options: TransferOptions) throws(USPError) {
-        let source = try TransferSource(archive, options.source)
+        let source = try TransferSource(archive, options)
         let configuration = try options.configuration(source)
         var planner = Planner(source, configuration, options)
         try planner.run(try configuration.specs())
         self.configuration = configuration
         self.options = options
-        self.source = Source(archive: archive, file: source.file)
+        self.source = Source(archive: archive, file: source.file, untold: source.untold)
         entries = planner.entries
-        left = planner.left
+        leftItems = planner.left
         notes = planner.notes
+    }
+}
+
+extension TransferOptions {
+    fileprivate func to(_ target: String) -> TransferOptions {
+        var options = self
+        options.target = .named(target)
+        return options
     }
 }

@@ -7,8 +7,8 @@ import USPTensor
 
 extension TransferPlan {
     /// The table: target, shape, source, what happens; then what stayed behind; then totals.
-    package var text: String {
-        let sizes = Sizes(configuration)
+    public var text: String {
+        let sizes = configuration
         let place = sourceTable.isEmpty ? "" : ", table \(sourceTable)"
         var lines = [
             "from \(sourcePath) (\(sourceDialect)\(place))",
@@ -21,7 +21,7 @@ extension TransferPlan {
         }
         lines += aligned([["target", "shape", "source", "what happens"]] + rows)
         lines += ["", "left behind:"]
-        lines += left.isEmpty ? ["nothing"] : aligned(left.map { [$0.name, $0.reason] })
+        lines += leftItems.isEmpty ? ["nothing"] : aligned(leftItems.map { [$0.name, $0.reason] })
         if !notes.isEmpty { lines += [""] + notes.map { "note: \($0)" } }
         let totals = totals
         lines += [
@@ -56,8 +56,10 @@ extension TransferPlan {
     }
 
     /// The same for programs.
-    package var json: JSON {
-        let sizes = Sizes(configuration)
+    public var json: String { jsonValue.indented }
+
+    package var jsonValue: JSON {
+        let sizes = configuration
         let totals = totals
         return .object([
             .init("source", .string(sourcePath)), .init("table", .string(sourceTable)),
@@ -87,7 +89,7 @@ extension TransferPlan {
             .init(
                 "left",
                 .array(
-                    left.map {
+                    leftItems.map {
                         .object([
                             .init("name", .string($0.name)), .init("reason", .string($0.reason)),
                         ])

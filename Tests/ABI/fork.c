@@ -76,13 +76,9 @@ static int wait_for(pid_t pid) {
 
 int main(int argc, char **argv) {
     int times = argc > 1 ? atoi(argv[1]) : 40, failures = 0;
-    usp_dit_config config = USP_DIT_CONFIG_INIT;
-    config.width = 64;
-    config.depth = 2;
-    config.heads = 2;
     usp_tensor x = {noise, {1, 4, side, side}, {0}, 4, USP_F32};
-    if (usp_dit_create(&config, 1, &dit) != USP_OK || usp_random_normal(1, &x) != USP_OK ||
-        !predict(expected))
+    if (usp_model_create("DiT", "width=64 depth=2 heads=2", 1, &dit) != USP_OK ||
+        usp_random_normal(1, &x) != USP_OK || !predict(expected))
         return puts(usp_last_error()), 1;
     for (int threads = 1; threads <= 3; threads++) {
         pthread_t computing[2];

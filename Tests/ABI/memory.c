@@ -53,20 +53,14 @@ static void noise(void) {
 
 static void models(void) {
     usp_model *model = NULL;
-    usp_dit_config dit = USP_DIT_CONFIG_INIT;
-    dit.grid_height = dit.grid_width = 1 << 12;
-    EXPECT_STATUS(usp_dit_create(&dit, 1, &model), USP_ERROR_MEMORY, "cannot allocate");
-    usp_vit_config vit = USP_VIT_CONFIG_INIT;
-    vit.classes = 1 << 16;
-    vit.width = 4096;
-    vit.heads = 64;
-    EXPECT_STATUS(usp_vit_create(&vit, 1, &model), USP_ERROR_MEMORY, "cannot allocate");
-    usp_mae_config mae = USP_MAE_CONFIG_INIT;
-    mae.grid_height = mae.grid_width = 2;
-    mae.width = mae.decoder_width = 16;
-    mae.depth = mae.decoder_depth = 1;
-    mae.heads = mae.decoder_heads = 2;
-    EXPECT_OK(usp_mae_create(&mae, 1, &model));
+    EXPECT_STATUS(usp_model_create("DiT", "grid=4096", 1, &model), USP_ERROR_MEMORY,
+                  "cannot allocate");
+    EXPECT_STATUS(usp_model_create("ViT", "classes=65536 width=4096 heads=64", 1, &model),
+                  USP_ERROR_MEMORY, "cannot allocate");
+    EXPECT_OK(usp_model_create(
+        "MAE",
+        "grid=2 width=16 depth=1 heads=2 decoder_width=16 decoder_depth=1 decoder_heads=2", 1,
+        &model));
     usp_tensor images = large(USP_F32, SHAPE(1 << 21, 4, 4, 4));
     float loss = 0;
     EXPECT_STATUS(usp_mae_forward(model, &images, NULL, &loss, NULL, NULL), USP_ERROR_MEMORY,

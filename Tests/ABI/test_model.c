@@ -1,5 +1,5 @@
-/* model, vae, mae, vit, dit, inception: the wrong family, the wrong sizes, freed handles, any free
- * order; a masked loss of nothing. */
+/* model, vae, mae, vit, dit, inception: made by name; the wrong family, the wrong sizes, freed handles,
+ * any free order; a masked loss of nothing. */
 #include "check.h"
 
 #include <math.h>
@@ -7,43 +7,51 @@
 
 #define PATH "/tmp/usp-abi-model.safetensors"
 
+#define TINY_VAE "base_width=8 multipliers=1,1 groups=4"
+#define TINY_MAE \
+    "grid=2 width=16 depth=1 heads=2 decoder_width=16 decoder_depth=1 decoder_heads=2"
+
+/* Made by name; the configuration that is read back makes the same model. */
+static void creation(void) {
+    usp_model *model = NULL, *again = NULL;
+    char config[1000], other[1000];
+    size_t length = 0;
+    EXPECT_OK(usp_model_create("SiT-S/2", "depth=1 classes=10 grid=4x6", 1, &model));
+    EXPECT_OK(usp_model_config(model, NULL, 0, &length));
+    EXPECT(length > 0 && length < sizeof config);
+    EXPECT_OK(usp_model_config(model, config, sizeof config, NULL));
+    EXPECT(strlen(config) == length && strstr(config, "grid=4x6") && strstr(config, "heads=6"));
+    EXPECT_OK(usp_model_create("SiT", config, 1, &again));
+    EXPECT_OK(usp_model_config(again, other, sizeof other, NULL));
+    EXPECT(strcmp(config, other) == 0 && usp_model_size(again) == usp_model_size(model));
+    EXPECT(strcmp(usp_model_family(again), "SiT") == 0);
+    usp_model_free(again);
+    usp_model_free(model);
+    EXPECT_STATUS(usp_model_create("SiT-S/3", NULL, 1, &model), USP_ERROR_ARGUMENT,
+                  "did you mean SiT-S/2?");
+    EXPECT_STATUS(usp_model_create("SiT", "widht=8", 1, &model), USP_ERROR_ARGUMENT,
+                  "did you mean \"width\"?");
+    EXPECT_STATUS(usp_model_create("SiT", "width=0", 1, &model), USP_ERROR_ARGUMENT, "1 to 65536");
+    EXPECT_STATUS(usp_model_create("SiT", "width=8 width=9", 1, &model), USP_ERROR_ARGUMENT,
+                  "said twice");
+    EXPECT(usp_preset_count() > 90 && strcmp(usp_preset_name(0), "kl-f8") == 0);
+    EXPECT(usp_preset_name(usp_preset_count()) == NULL);
+}
+
 static usp_model *tiny_dit(void) {
-    usp_dit_config config = USP_DIT_CONFIG_INIT;
     usp_model *model = NULL;
-    config.grid_height = config.grid_width = 2;
-    config.width = 16;
-    config.depth = 1;
-    config.heads = 2;
-    config.classes = 3;
-    EXPECT_OK(usp_dit_create(&config, 1, &model));
+    EXPECT_OK(usp_model_create("DiT", "grid=2 width=16 depth=1 heads=2 classes=3", 1, &model));
     return model;
 }
 
 static void families(void) {
     usp_model *dit = tiny_dit(), *vae = NULL;
-    usp_vae_config sizes = USP_VAE_CONFIG_INIT;
-    sizes.base_width = 8;
-    sizes.levels = 2;
-    sizes.multipliers[0] = sizes.multipliers[1] = 1;
-    sizes.groups = 3;
-    EXPECT_STATUS(usp_vae_create(&sizes, 1, &vae), USP_ERROR_ARGUMENT, "groups");
-    sizes.groups = 4;
-    EXPECT_OK(usp_vae_create(&sizes, 1, &vae));
+    const char *sizes = "base_width=8 multipliers=1,1 groups=3";
+    EXPECT_STATUS(usp_model_create("VAE", sizes, 1, &vae), USP_ERROR_ARGUMENT, "groups");
+    EXPECT_OK(usp_model_create("VAE", TINY_VAE, 1, &vae));
     EXPECT(strcmp(usp_model_family(vae), "VAE") == 0 && strcmp(usp_model_family(dit), "DiT") == 0);
     EXPECT(usp_dit_out_channels(dit) == 8 && usp_dit_out_channels(vae) == 0);
     EXPECT(strstr(usp_last_error(), "is a VAE, expected a DiT") != NULL);
-
-    usp_vae_config found = USP_VAE_CONFIG_INIT;
-    EXPECT_OK(usp_vae_describe(vae, &found));
-    EXPECT(found.struct_size == sizeof found && found.levels == 2 && found.latent_channels == 4);
-    found.struct_size = 0;
-    EXPECT_STATUS(usp_vae_describe(vae, &found), USP_ERROR_ARGUMENT, "struct_size");
-    /* A caller of an older version, whose struct ends before the last field that is known. */
-    memset(&found, 0x55, sizeof found);
-    found.struct_size = offsetof(usp_vae_config, levels);
-    EXPECT_OK(usp_vae_describe(vae, &found));
-    EXPECT(found.base_width == 8 && found.levels == 0x55555555);
-    EXPECT(found.struct_size == offsetof(usp_vae_config, levels));
 
     float images[3 * 4 * 4] = {0}, latents[4 * 2 * 2], back[3 * 4 * 4];
     usp_tensor x = tensor(images, USP_F32, SHAPE(1, 3, 4, 4));
@@ -107,13 +115,8 @@ static void forward(void) {
 }
 
 static void masked(void) {
-    usp_mae_config config = USP_MAE_CONFIG_INIT;
-    config.grid_height = config.grid_width = 2;
-    config.width = config.decoder_width = 16;
-    config.depth = config.decoder_depth = 1;
-    config.heads = config.decoder_heads = 2;
     usp_model *mae = NULL;
-    EXPECT_OK(usp_mae_create(&config, 1, &mae));
+    EXPECT_OK(usp_model_create("MAE", TINY_MAE, 1, &mae));
     float latents[4 * 4 * 4], prediction[4 * 16], tokens[4], loss = 0;
     usp_tensor x = tensor(latents, USP_F32, SHAPE(1, 4, 4, 4));
     usp_tensor pred = tensor(prediction, USP_F32, SHAPE(1, 4, 16));
@@ -124,7 +127,7 @@ static void masked(void) {
     EXPECT(loss > 0 && tokens[0] + tokens[1] + tokens[2] + tokens[3] == 3);
 
     usp_checkpoint *gradients = NULL;
-    options.keep_all = 1;
+    options.mask_ratio = 0;
     EXPECT_STATUS(usp_mae_forward(mae, &x, &options, &loss, &pred, &mask), USP_ERROR_ARGUMENT,
                   "0 of 1 x 4 patches are masked");
     EXPECT_STATUS(usp_mae_gradients(mae, &x, &options, NULL, &gradients), USP_ERROR_ARGUMENT,
@@ -136,25 +139,10 @@ static void masked(void) {
 
 /* What no model takes, said alike by all families. */
 static void refusals(void) {
-    usp_vae_config vae = USP_VAE_CONFIG_INIT;
-    vae.base_width = 8;
-    vae.levels = 2;
-    vae.multipliers[0] = vae.multipliers[1] = 1;
-    vae.groups = 4;
-    usp_mae_config mae = USP_MAE_CONFIG_INIT;
-    mae.grid_height = mae.grid_width = 2;
-    mae.width = mae.decoder_width = 16;
-    mae.depth = mae.decoder_depth = 1;
-    mae.heads = mae.decoder_heads = 2;
-    usp_vit_config vit = USP_VIT_CONFIG_INIT;
-    vit.grid_height = vit.grid_width = 2;
-    vit.width = 16;
-    vit.depth = 1;
-    vit.heads = 2;
     usp_model *models[4] = {NULL, NULL, NULL, tiny_dit()}, *again = NULL;
-    EXPECT_OK(usp_vae_create(&vae, 1, &models[0]));
-    EXPECT_OK(usp_mae_create(&mae, 1, &models[1]));
-    EXPECT_OK(usp_vit_create(&vit, 1, &models[2]));
+    EXPECT_OK(usp_model_create("VAE", TINY_VAE, 1, &models[0]));
+    EXPECT_OK(usp_model_create("MAE", TINY_MAE, 1, &models[1]));
+    EXPECT_OK(usp_model_create("ViT", "grid=2 width=16 depth=1 heads=2", 1, &models[2]));
     usp_tensor none = tensor(NULL, USP_F32, SHAPE(0, 4, 4, 4));
     usp_tensor t = tensor(NULL, USP_F32, SHAPE(0));
     usp_tensor images = tensor(NULL, USP_F32, SHAPE(0, 3, 4, 4));
@@ -188,8 +176,8 @@ static void refusals(void) {
     options[1].pool = "avg";
     options[2].decoder_heads = 2;
     options[3].scale = 2;
-    const char *names[4] = {"heads: has no part in a VAE", "pool: has no part in a MAE",
-                            "decoder heads: has no part", "scale: has no part in a DiT"};
+    const char *names[4] = {"heads: has no part in a VAE", "pool: has no part in an MAE",
+                            "decoder_heads: has no part", "scale: has no part in a DiT"};
     for (int i = 0; i < 4; i++) {
         usp_checkpoint *weights = NULL;
         EXPECT_OK(usp_model_checkpoint(models[i], &weights));
@@ -232,8 +220,11 @@ static void inception(void) {
     usp_tensor l = tensor(logits, USP_F32, SHAPE(2, 1008));
     usp_tensor one = tensor(again, USP_F32, SHAPE(1, 2048));
     usp_model *network = NULL, *dit = tiny_dit();
-    EXPECT_OK(usp_inception_create(3, &network));
+    EXPECT_OK(usp_model_create("Inception", NULL, 3, &network));
     EXPECT(strcmp(usp_model_family(network), "Inception") == 0);
+    usp_tensor taken;
+    EXPECT_OK(usp_model_input(network, 2, &taken));
+    EXPECT(taken.dtype == USP_U8 && taken.shape[0] == 2 && taken.shape[3] == 3);
     EXPECT_OK(usp_inception_features(network, &images, NULL, &p, &s, &l));
     EXPECT(pool[0] >= 0 && spatial[0] >= 0 && logits[0] != logits[1008]);
 
@@ -264,6 +255,7 @@ static void inception(void) {
 }
 
 void test_model(void) {
+    creation();
     inception();
     families();
     forward();

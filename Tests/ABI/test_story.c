@@ -12,13 +12,8 @@ enum { SAMPLES = 4, LATENTS = SAMPLES * 4 * 8 * 8 };
 /* Latents of noise pictures, from an untrained autoencoder. */
 static void encode(float *latents) {
     static float pixels[SAMPLES * 3 * 16 * 16], back[SAMPLES * 3 * 16 * 16];
-    usp_vae_config sizes = USP_VAE_CONFIG_INIT;
-    sizes.base_width = 8;
-    sizes.levels = 2;
-    sizes.multipliers[0] = sizes.multipliers[1] = 1;
-    sizes.groups = 4;
     usp_model *vae = NULL;
-    EXPECT_OK(usp_vae_create(&sizes, 1, &vae));
+    EXPECT_OK(usp_model_create("VAE", "base_width=8 groups=4 multipliers=1,1", 1, &vae));
     usp_tensor x = tensor(pixels, USP_F32, SHAPE(SAMPLES, 3, 16, 16));
     usp_tensor z = tensor(latents, USP_F32, SHAPE(SAMPLES, 4, 8, 8));
     usp_tensor y = tensor(back, USP_F32, SHAPE(SAMPLES, 3, 16, 16));
@@ -30,15 +25,14 @@ static void encode(float *latents) {
 
 /* Three steps, then two more after a stop, which must be those of going on. */
 static usp_model *pretrain(usp_tensor *z) {
-    usp_mae_config sizes = USP_MAE_CONFIG_INIT, found = USP_MAE_CONFIG_INIT;
-    sizes.grid_height = sizes.grid_width = 4;
-    sizes.width = sizes.decoder_width = 16;
-    sizes.depth = sizes.decoder_depth = 1;
-    sizes.heads = sizes.decoder_heads = 2;
     usp_model *mae = NULL, *trained = NULL;
-    EXPECT_OK(usp_mae_create(&sizes, 2, &mae));
-    EXPECT_OK(usp_mae_describe(mae, &found));
-    EXPECT(found.grid_height == 4 && found.decoder_heads == 2 && found.channels == 4);
+    EXPECT_OK(usp_model_create(
+        "MAE",
+        "grid=4 width=16 depth=1 heads=2 decoder_width=16 decoder_depth=1 decoder_heads=2", 2,
+        &mae));
+    char found[1000];
+    EXPECT_OK(usp_model_config(mae, found, sizeof found, NULL));
+    EXPECT(strstr(found, "grid=4x4 channels=4 ") == found && strstr(found, " decoder_heads=2"));
 
     usp_trainer_options options = USP_TRAINER_OPTIONS_INIT;
     options.beta2 = 0.95f;

@@ -31,13 +31,10 @@ static void check_ranges(const usp_model *vit) {
     for (int i = 0; i < 8; i++)
         EXPECT_STATUS(usp_trainer_create(vit, &ranges[i], &trainer), USP_ERROR_ARGUMENT, names[i]);
 
-    usp_vit_config config = USP_VIT_CONFIG_INIT;
-    config.depth = 1;
-    config.head = "none";
     usp_model *headless = NULL;
     usp_trainer_options options = USP_TRAINER_OPTIONS_INIT;
     options.head_only = 1;
-    EXPECT_OK(usp_vit_create(&config, 1, &headless));
+    EXPECT_OK(usp_model_create("ViT", "depth=1 head=none", 1, &headless));
     EXPECT_STATUS(usp_trainer_create(headless, &options, &trainer), USP_ERROR_ARGUMENT, "no head");
     usp_model_free(headless);
 }
@@ -84,15 +81,9 @@ static void check_restore(usp_trainer *trainer, const usp_tensor *x, const usp_t
 }
 
 void test_trainer(void) {
-    usp_vit_config config = USP_VIT_CONFIG_INIT;
-    config.grid_height = config.grid_width = 2;
-    config.width = 16;
-    config.depth = 1;
-    config.heads = 2;
-    config.classes = 3;
-    config.pool = "avg";
     usp_model *vit = NULL, *after = NULL;
-    EXPECT_OK(usp_vit_create(&config, 1, &vit));
+    EXPECT_OK(usp_model_create(
+        "ViT", "grid=2 width=16 depth=1 heads=2 classes=3 pool=avg", 1, &vit));
 
     usp_trainer_options options = USP_TRAINER_OPTIONS_INIT;
     usp_trainer *trainer = NULL;

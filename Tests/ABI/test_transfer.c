@@ -43,7 +43,7 @@ void test_transfer(void) {
     EXPECT(usp_checkpoint_count(made) == usp_transfer_plan_count(plan));
     EXPECT_OK(usp_transfer_plan_write(plan, PATH, NULL));
     EXPECT_STATUS(usp_transfer_plan_write(plan, PATH, "f13"), USP_ERROR_ARGUMENT, "bf16");
-    EXPECT_STATUS(usp_transfer_plan_write(plan, "/nowhere/x", NULL), USP_ERROR_IO, "/nowhere");
+    EXPECT_STATUS(usp_transfer_plan_write(plan, "/nowhere/x.pt", NULL), USP_ERROR_IO, "/nowhere");
     usp_transfer_plan_free(plan);
     EXPECT_OK(usp_checkpoint_open(PATH, NULL, &written));
     EXPECT(usp_checkpoint_count(written) == usp_checkpoint_count(made));
@@ -55,7 +55,7 @@ void test_transfer(void) {
     options.grid_height = 0;
     options.grid_width = 6;
     EXPECT_STATUS(usp_transfer_plan_open(SOURCE, "DiT", &options, &none), USP_ERROR_ARGUMENT,
-                  "without a grid_height");
+                  "grid: 0x6");
     options.grid_width = 0;
     EXPECT_STATUS(usp_transfer_plan_open(SOURCE, "DiT-B/2", &options, &none), USP_ERROR_SHAPE,
                   "24 wide");

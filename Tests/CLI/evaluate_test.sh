@@ -15,11 +15,11 @@ expect 2 'expected 1 or more' evaluate "$work/f.npy" --neighbours 0
 python3 - "$(dirname "$tool")/libusp.so" "$work/inception.safetensors" <<'MAKE'
 import ctypes, sys
 library, model = ctypes.CDLL(sys.argv[1]), ctypes.c_void_p()
-assert library.usp_inception_create(ctypes.c_uint64(1), ctypes.byref(model)) == 0
+assert library.usp_model_create(b"Inception", None, ctypes.c_uint64(1), ctypes.byref(model)) == 0
 assert library.usp_model_save(model, sys.argv[2].encode(), None) == 0
 MAKE
 weights="--inception $work/inception.safetensors"
-expect 0 'Inception network .*outputs 1008' inspect "$work/inception.safetensors"
+expect 0 'model *Inception network (names of pytorch-fid' inspect "$work/inception.safetensors"
 expect 1 'give --inception' evaluate "$golden/images"
 expect 1 'no Inception network in it' evaluate "$golden/images" --inception \
     "$golden/models/mae_params.safetensors"

@@ -51,7 +51,7 @@ pretrain="pretrain $on_photos --size 32 $small $decoder"
 continues 60 $pretrain --steps 60
 holds "$work/cut-log.jsonl" '"step":60,"epoch":60.0,"loss":'
 holds "$work/cut-log.jsonl" '"command":"pretrain".*"batch":"4"'
-expect 0 'usp.decoder_heads: 2' inspect "$work/cut.safetensors" --summary
+expect 0 'usp.config: .*decoder_heads=2' inspect "$work/cut.safetensors" --summary
 expect 0 'come from' transfer "$work/cut.safetensors" --to SiT --classes 2 -o "$work/t.safetensors"
 expect 1 'earlier run with batch 4, now 2; give the same options' $pretrain --steps 60 --batch 2 \
     -o "$work/cut.safetensors"
@@ -85,7 +85,7 @@ expect 1 '5 images, which need an autoencoder' pretrain "$photos" -o "$work/f.sa
 expect 1 'multiple of 4' $pretrain --size 30 -o "$work/f.safetensors"
 expect 1 'patch 3: does not divide latents of 8 x 8' $pretrain --patch 3 -o "$work/f.safetensors"
 expect 1 'batch 6: there are 5 samples' $pretrain --batch 6 -o "$work/f.safetensors"
-expect 1 'known are .safetensors' $pretrain -o "$work/f.npz"
+expect 1 'is written as .safetensors' $pretrain -o "$work/f.npz"
 expect 1 'cannot write' $pretrain -o "$work/no/f.safetensors"
 expect 1 'unknown model MAE-Q/2; did you mean' $pretrain --model MAE-Q/2 -o "$work/f.safetensors"
 expect 1 'takes latents of 4 channels, the data.s have 16' pretrain "$photos" \
@@ -121,7 +121,7 @@ cp -r "$photos" "$work/split/val"
 finetune="finetune $on_photos --from $work/pretrained.safetensors --val $work/other"
 continues 40 $finetune --steps 40
 holds "$work/cut-log.jsonl" '"step":40,"epoch":40.0,"top1":'
-expect 0 'grid 4x4, class token yes, classes 2' inspect "$work/cut.safetensors" --summary
+expect 0 'grid 4x4, .*class_token yes, .*classes 2' inspect "$work/cut.safetensors" --summary
 expect 0 'usp.class_names: \["cat","dog"\]' inspect "$work/cut.safetensors" --summary
 expect 0 '3 steps, top1 ' $finetune --probe --steps 3 -o "$work/g.safetensors"
 expect 0 'head.0.running_mean' inspect "$work/g.safetensors"

@@ -9,8 +9,8 @@ import USPTensor
 /// Two blocks of random weights; the last layer too, which starts at zero.
 private func transformer(_ family: String) throws -> DiT {
     var sizes = DiT.Configuration()
-    sizes.family = family
-    (sizes.gridHeight, sizes.gridWidth, sizes.width, sizes.depth, sizes.heads) = (4, 4, 32, 2, 2)
+    sizes.returnsSigma = family == "DiT"
+    (sizes.grid, sizes.width, sizes.depth, sizes.heads) = (Grid(4, 4), 32, 2, 2)
     sizes.classes = 5
     let model = try DiT(sizes, seed: 1)
     for name in model.weights.names where name != "pos_embed" {

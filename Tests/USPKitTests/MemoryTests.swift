@@ -28,7 +28,7 @@ private func resident(_ field: String) throws -> Int {
 /// A DiT of 57 MB on disk; 16 tokens a sample, so that weights are nearly all there is.
 private let sizes = {
     var sizes = DiT.Configuration()
-    (sizes.gridHeight, sizes.gridWidth, sizes.depth, sizes.classes) = (4, 4, 5, 10)
+    (sizes.grid, sizes.depth, sizes.classes) = (Grid(4, 4), 5, 10)
     return sizes
 }()
 

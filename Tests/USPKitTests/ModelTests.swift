@@ -7,11 +7,10 @@ import USPKit
 
 private func smallMaskedAutoencoder() throws -> MaskedAutoencoder {
     var sizes = MaskedAutoencoder.Configuration()
-    sizes.encoder.gridHeight = 4
-    sizes.encoder.gridWidth = 4
-    sizes.encoder.width = 32
-    sizes.encoder.depth = 2
-    sizes.encoder.heads = 2
+    sizes.grid = Grid(4, 4)
+    sizes.width = 32
+    sizes.depth = 2
+    sizes.heads = 2
     sizes.decoderWidth = 16
     sizes.decoderDepth = 1
     sizes.decoderHeads = 2

@@ -8,21 +8,21 @@ import USPBase
 import USPKit
 import USPTensor
 
-private func encoder() -> EncoderConfiguration {
-    var sizes = EncoderConfiguration()
-    (sizes.gridHeight, sizes.gridWidth, sizes.width, sizes.depth, sizes.heads) = (4, 4, 32, 1, 2)
+private func encoder() -> TransformerSizes {
+    var sizes = TransformerSizes()
+    (sizes.grid, sizes.width, sizes.depth, sizes.heads) = (Grid(4, 4), 32, 1, 2)
     return sizes
 }
 
-private func classifier(head: String = "linear") throws -> ViT {
+private func classifier(head: ViT.Head = .linear) throws -> ViT {
     var sizes = ViT.Configuration()
-    (sizes.encoder, sizes.head, sizes.classes) = (encoder(), head, 5)
+    (sizes.transformer, sizes.head, sizes.classes) = (encoder(), head, 5)
     return try ViT(sizes, seed: 1)
 }
 
 private func autoencoder() throws -> MaskedAutoencoder {
     var sizes = MaskedAutoencoder.Configuration()
-    (sizes.encoder, sizes.decoderWidth, sizes.decoderDepth) = (encoder(), 16, 1)
+    (sizes.transformer, sizes.decoderWidth, sizes.decoderDepth) = (encoder(), 16, 1)
     sizes.decoderHeads = 2
     return try MaskedAutoencoder(sizes, seed: 1)
 }
@@ -30,8 +30,8 @@ private func autoencoder() throws -> MaskedAutoencoder {
 /// Blocks and the last layer are random: fresh ones ignore time and label.
 private func transformer(_ family: String) throws -> DiT {
     var sizes = DiT.Configuration()
-    sizes.family = family
-    (sizes.gridHeight, sizes.gridWidth, sizes.width, sizes.depth, sizes.heads) = (4, 4, 32, 1, 2)
+    sizes.returnsSigma = family == "DiT"
+    (sizes.grid, sizes.width, sizes.depth, sizes.heads) = (Grid(4, 4), 32, 1, 2)
     sizes.classes = 5
     let model = try DiT(sizes, seed: 1)
     for name in model.weights.names where name != "pos_embed" {
@@ -74,7 +74,7 @@ private func batch(_ labels: [Int]? = nil) throws -> Trainer.Batch {
 
     /// LARS moves a matrix by rate · 0.001 · ‖p‖/‖g‖ · g in its first step.
     @Test func probesTrustAThousandth() throws {
-        let model = try classifier(head: "probe")
+        let model = try classifier(head: .probe)
         var options = TrainerOptions()
         (options.optimizer, options.rate, options.headOnly) = ("lars", 0.5, true)
         let trainer = try Trainer(model, options)

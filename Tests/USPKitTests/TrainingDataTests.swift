@@ -29,7 +29,8 @@ private func withPictures(_ body: (String) throws -> Void) throws {
 private func autoencoder() throws -> VAE {
     var sizes = VAE.Configuration()
     (sizes.baseWidth, sizes.multipliers, sizes.blocksPerLevel) = (8, [1, 2, 2], 1)
-    (sizes.groups, sizes.scale, sizes.shift) = (4, [2, 3, 1, 0.5], [0.1, 0, 0.2, 0])
+    sizes.groups = 4
+    sizes.normalization = LatentNormalization(shift: [0.1, 0, 0.2, 0], scale: [2, 3, 1, 0.5])
     return try VAE(sizes, seed: 5)
 }
 

@@ -23,7 +23,7 @@ import USPTensor
         let configuration = golden.transformer(returnsSigma: name.hasPrefix("dit"))
         return try DiT(
             configuration,
-            try golden.parameters(try DiT.specs(configuration), trainable: trainable))
+            try golden.parameters(try configuration.specs(), trainable: trainable))
     }
 
     @Test(arguments: cases) func matchesPyTorch(_ name: String) throws {

@@ -10,26 +10,26 @@ import USPTensor
 extension GoldenCase {
     func integer(_ key: String) -> Int { config[key] as? Int ?? 0 }
 
-    var encoder: ViTConfiguration {
+    var encoder: TransformerSizes {
         let side = integer("image") / integer("patch")
-        return ViTConfiguration(
+        return TransformerSizes(
             grid: Grid(side, side), channels: integer("channels"), patch: integer("patch"),
             width: integer("width"), depth: integer("depth"), heads: integer("heads"))
     }
 
-    var maskedAutoencoder: MaskedAutoencoderConfiguration {
-        MaskedAutoencoderConfiguration(
-            encoder: encoder, decoderWidth: integer("decoder_width"),
+    var maskedAutoencoder: MaskedAutoencoder.Configuration {
+        MaskedAutoencoder.Configuration(
+            encoder, decoderWidth: integer("decoder_width"),
             decoderDepth: integer("decoder_depth"), decoderHeads: integer("decoder_heads"))
     }
 
-    func transformer(returnsSigma: Bool) -> DiTConfiguration {
+    func transformer(returnsSigma: Bool) -> DiT.Configuration {
         let side = integer("image") / integer("patch")
-        return DiTConfiguration(
+        return DiT.Configuration(
             grid: Grid(side, side), channels: integer("channels"), patch: integer("patch"),
             width: integer("width"), depth: integer("depth"), heads: integer("heads"),
             classes: integer("classes"), returnsSigma: returnsSigma,
-            affineNorms: config["affine"] as? Bool ?? false)
+            affine: config["affine"] as? Bool ?? false)
     }
 
     /// Parameters of the table with the case's values; every one must be there.

@@ -13,7 +13,7 @@ import USPTensor
         for (index, spec) in parameters.specs.enumerated() {
             try parameters[index].copy(from: hashedParameter(spec.name, spec.shape))
         }
-        return try Inception(parameters)
+        return try Inception(Inception.Configuration(), parameters)
     }
 
     private func images() throws -> Tensor {

@@ -29,7 +29,7 @@ private func changed(
 
 private func heads(_ count: Int) -> LoadOptions {
     var options = LoadOptions()
-    options.inference.heads = count
+    options.heads = count
     return options
 }
 
@@ -40,11 +40,11 @@ private func error(_ body: () throws -> Void) -> USPError? {
 @Suite struct TransformerInferenceTests {
     /// 31/28 · 28 is below 31 in f32.
     @Test func hiddenWidthsComeBackExactly() throws {
-        let sizes = DiTConfiguration(
+        let sizes = DiT.Configuration(
             grid: Grid(2, 2), channels: 1, patch: 1, width: 28, depth: 1, heads: 1,
             mlpRatio: (31.0 / 28 as Float).nextUp, classes: 2)
         #expect(Int(28 * (31.0 / 28 as Float)) == 30 && sizes.block.hidden == 31)
-        let entries = try DiT.specs(sizes).map { try entry($0.name, $0.shape) }
+        let entries = try sizes.specs().map { try entry($0.name, $0.shape) }
         let archive = Archive(
             path: "test", format: .safetensors, tables: [try ArchiveTable("", entries)])
         #expect(try DiT.load(archive, heads(1)).model.configuration.block.hidden == 31)
@@ -82,7 +82,7 @@ private func error(_ body: () throws -> Void) -> USPError? {
     /// 1e-5 in diffusers' blocks, 1e-6 in the originals'; diffusers shifts the frequencies.
     @Test func constantsGoByTheDialect() throws {
         var options = heads(3)
-        options.inference.grid = Grid(8, 8)
+        options.grid = Grid(8, 8)
         let other = try DiT.load(open("models/dit_diffusers_params.safetensors"), options).model
         #expect(other.configuration.epsilon == 1e-5 && other.configuration.frequencyShift == 1)
         let own = try DiT.load(open("models/dit_affine_params.safetensors"), heads(3)).model
@@ -93,10 +93,10 @@ private func error(_ body: () throws -> Void) -> USPError? {
         let archive = try open("models/mae_params.safetensors")
         let norms = try [entry("fc_norm.weight", [48]), entry("fc_norm.bias", [48])]
         let file = try changed(archive, norms) { $0.hasPrefix("norm.") }
-        #expect(try VisionTransformer.load(file, heads(3)).model.configuration.pool == .average)
-        let plain = VisionTransformerConfiguration(
-            encoder: ViTConfiguration(
-                grid: Grid(2, 2), channels: 1, patch: 1, width: 8, depth: 0, heads: 1,
+        #expect(try ViT.load(file, heads(3)).model.configuration.pool == .avg)
+        let plain = ViT.Configuration(
+            TransformerSizes(
+                grid: Grid(2, 2), channels: 1, patch: 1, width: 8, depth: 1, heads: 1,
                 classToken: false),
             pool: .token, head: .none, classes: 1)
         #expect(
@@ -115,7 +115,7 @@ private func error(_ body: () throws -> Void) -> USPError? {
         let diffusion = try nested("models/dit_affine_params.safetensors")
         #expect(try DiT.load(diffusion, heads(3)).report.table == "ema")
         let vision = try nested("models/mae_params.safetensors")
-        #expect(try VisionTransformer.load(vision, heads(3)).report.table == "model")
+        #expect(try ViT.load(vision, heads(3)).report.table == "model")
     }
 
     @Test func factorsOfRowsFitTheirRows() throws {
@@ -125,11 +125,11 @@ private func error(_ body: () throws -> Void) -> USPError? {
             return try changed(archive, [gamma, token]) { $0.hasPrefix("decoder_") }
         }
         let short = try dino(entry("blocks.0.ls1.gamma", [47]))
-        let told = error { _ = try VisionTransformer.load(short, heads(3)) }
+        let told = error { _ = try ViT.load(short, heads(3)) }
         #expect(told?.message.contains("blocks.0.ls1.gamma: [47] for the rows of [48, 48]") == true)
         // What went into the rows leaves as ones.
         let fitting = try dino(entry("blocks.0.ls1.gamma", [48], 0.5))
-        let model = try VisionTransformer.load(fitting, heads(3)).model
+        let model = try ViT.load(fitting, heads(3)).model
         let written = try FileNames(FileModel(fitting)).exported(model.parameters.named)
         let gamma = try #require(written.first { $0.name == "blocks.0.ls1.gamma" })
         #expect(gamma.tensor.values == [Float](repeating: 1, count: 48))
@@ -175,9 +175,9 @@ private func error(_ body: () throws -> Void) -> USPError? {
 @Suite struct AutoencoderInferenceTests {
     /// A small autoencoder's arrays in a file, with this text beside it as `config.json`.
     private func load(
-        _ sizes: KLAutoencoderConfiguration, config: String? = nil,
-        changing changes: [ArchiveEntry] = [], _ options: InferenceOptions = InferenceOptions()
-    ) throws -> KLAutoencoderConfiguration {
+        _ sizes: VAE.Configuration, config: String? = nil,
+        changing changes: [ArchiveEntry] = [], _ options: LoadOptions = LoadOptions()
+    ) throws -> VAE.Configuration {
         var template = Array("/tmp/usp-folder-XXXXXX".utf8CString)
         let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
         defer {
@@ -190,17 +190,18 @@ private func error(_ body: () throws -> Void) -> USPError? {
             try file.commit()
         }
         let names = Set(changes.map(\.name))
-        let entries = try KLAutoencoderConfiguration.specs(sizes).map {
+        let entries = try sizes.specs().map {
             try entry($0.name, $0.shape)
         }.filter { !names.contains($0.name) }
         let archive = Archive(
             path: "\(folder)/model.safetensors", format: .safetensors,
             tables: [try ArchiveTable("", entries + changes)])
-        return try FileModel(archive).autoencoderConfiguration(options)
+        let file = try FileModel(archive)
+        return try #require(try file.sizes(options) as? VAE.Configuration)
     }
 
-    private var small: KLAutoencoderConfiguration {
-        var sizes = KLAutoencoderConfiguration()
+    private var small: VAE.Configuration {
+        var sizes = VAE.Configuration()
         (sizes.baseWidth, sizes.groups, sizes.multipliers) = (8, 4, [1, 1])
         sizes.blocksPerLevel = 1
         return sizes
@@ -214,8 +215,8 @@ private func error(_ body: () throws -> Void) -> USPError? {
         let sizes = try load(small, config: config)
         #expect(sizes.groups == 4)
         #expect(sizes.normalization == LatentNormalization(shift: [2], scale: [0.25]))
-        var options = InferenceOptions()
-        (options.groups, options.normalization) = (2, LatentNormalization(scale: [3]))
+        var options = LoadOptions()
+        (options.groups, options.scale) = (2, 3)
         let given = try load(small, config: config, options)
         #expect(given.groups == 2 && given.normalization == LatentNormalization(scale: [3]))
         // Groups of 32 are the rule, and do not divide 8 channels.
@@ -224,7 +225,7 @@ private func error(_ body: () throws -> Void) -> USPError? {
 
     /// MAR's 16 channels at f16: 0.2325; 16 channels at f8 are somebody else's.
     @Test func publishedScalesGoByTheShape() throws {
-        var options = InferenceOptions()
+        var options = LoadOptions()
         options.groups = 4
         var sizes = small
         sizes.latentChannels = 16

@@ -7,8 +7,8 @@ import USPModels
 import USPTensor
 
 /// The sizes and parameters of a golden case.
-private func autoencoder(_ golden: GoldenCase) throws -> KLAutoencoder {
-    var sizes = KLAutoencoderConfiguration()
+private func autoencoder(_ golden: GoldenCase) throws -> VAE {
+    var sizes = VAE.Configuration()
     sizes.baseWidth = golden.config["base"] as? Int ?? 0
     sizes.multipliers = golden.config["mult"] as? [Int] ?? []
     sizes.blocksPerLevel = golden.config["blocks"] as? Int ?? 0
@@ -16,12 +16,12 @@ private func autoencoder(_ golden: GoldenCase) throws -> KLAutoencoder {
     let last = sizes.multipliers.count - 1
     if golden.config["encoder_attention"] as? Bool == true { sizes.encoderAttentionLevels = [last] }
     if golden.config["decoder_attention"] as? Bool == true { sizes.decoderAttentionLevels = [last] }
-    let parameters = try Parameters(KLAutoencoderConfiguration.specs(sizes))
+    let parameters = try Parameters(sizes.specs())
     #expect(Set(parameters.specs.map(\.name)) == Set(golden.names("param.")))
     for spec in parameters.specs {
         try parameters.tensor(spec.name).copy(from: golden.tensor("param.\(spec.name)"))
     }
-    return try KLAutoencoder(sizes, parameters)
+    return try VAE(sizes, parameters)
 }
 
 /// The largest error of the parameters' gradients, relative to each one's largest element but no
@@ -97,26 +97,26 @@ func autoencoderTrainsAsPyTorch(_ exact: Bool) throws {
 }
 
 @Test func presetsHaveThePublishedSizes() throws {
-    func count(_ sizes: KLAutoencoderConfiguration) -> Int {
-        KLAutoencoderConfiguration.specs(sizes).reduce(0) { $0 + $1.shape.count }
+    func count(_ sizes: VAE.Configuration) -> Int {
+        (try? sizes.specs())?.reduce(0) { $0 + $1.shape.count } ?? 0
     }
     #expect(count(.f8) == 83_653_863)
-    let mar = KLAutoencoderConfiguration.specs(.mar)
+    let mar = try VAE.Configuration.mar.specs()
     #expect(mar.contains { $0.name == "encoder.down.4.attn.1.proj_out.weight" })
     #expect(!mar.contains { $0.name.hasPrefix("decoder.up.4.attn") })
     #expect(mar.first { $0.name == "quant_conv.weight" }?.shape == [32, 32, 1, 1])
-    let vavae = KLAutoencoderConfiguration.specs(.vavae)
+    let vavae = try VAE.Configuration.vavae.specs()
     #expect(vavae.contains { $0.name == "decoder.up.4.attn.2.q.weight" })
-    for sizes in [KLAutoencoderConfiguration.f8, .mar, .vavae] { try sizes.validate() }
+    for sizes in [VAE.Configuration.f8, .mar, .vavae] { try sizes.check() }
 }
 
 /// A small autoencoder with everything switched on.
-private func small() throws -> KLAutoencoder {
-    var sizes = KLAutoencoderConfiguration()
+private func small() throws -> VAE {
+    var sizes = VAE.Configuration()
     (sizes.imageChannels, sizes.baseWidth, sizes.groups, sizes.latentChannels) = (1, 8, 4, 3)
     (sizes.multipliers, sizes.blocksPerLevel) = ([1, 2], 1)
     sizes.normalization = LatentNormalization(shift: [0.5, -1, 0], scale: [2, 0.5, 1])
-    return try KLAutoencoder(sizes, key: RandomKey(seed: 3))
+    return try VAE(sizes, key: RandomKey(seed: 3))
 }
 
 @Test func latentsAreNormalisedUnlessAskedOtherwise() throws {
@@ -152,9 +152,9 @@ private func small() throws -> KLAutoencoder {
     #expect(throws: USPError.self) {
         try model.decode(randomTensor([1, 4, 8, 8], "x"), in: Context())
     }
-    var sizes = KLAutoencoderConfiguration.f8
+    var sizes = VAE.Configuration.f8
     sizes.groups = 48
-    #expect(throws: USPError.self) { try sizes.validate() }
+    #expect(throws: USPError.self) { try sizes.check() }
 }
 
 @Test func tilesCoverEveryPositionOnce() throws {
@@ -239,9 +239,9 @@ func blendedTilesAreNoFurtherOffThanTheTiles(
 }
 
 @Test func fastConvolutionsStayCloseToExactOnes() throws {
-    var sizes = KLAutoencoderConfiguration.f8
+    var sizes = VAE.Configuration.f8
     (sizes.baseWidth, sizes.blocksPerLevel) = (32, 1)
-    let model = try KLAutoencoder(sizes, key: RandomKey(seed: 5))
+    let model = try VAE(sizes, key: RandomKey(seed: 5))
     let latents = try randomTensor([2, 4, 9, 7], "z")
     let images = try model.decode(latents, in: Context())
     let exact = Context(exact: true)
@@ -251,9 +251,9 @@ func blendedTilesAreNoFurtherOffThanTheTiles(
 }
 
 @Test func autoencoderIsTheSameForAnyNumberOfThreadsAndBatch() throws {
-    var sizes = KLAutoencoderConfiguration.f8
+    var sizes = VAE.Configuration.f8
     (sizes.baseWidth, sizes.blocksPerLevel, sizes.multipliers) = (32, 1, [1, 2])
-    let model = try KLAutoencoder(sizes, key: RandomKey(seed: 5))
+    let model = try VAE(sizes, key: RandomKey(seed: 5))
     let latents = try randomTensor([3, 4, 6, 5], "z")
     try alone {
         let together = try model.decode(latents, in: Context()).values

@@ -14,7 +14,7 @@ import USPTensor
 
     private func run(
         _ golden: GoldenCase, _ model: MaskedAutoencoder, _ images: Tensor, _ context: Context
-    ) throws -> MaskedAutoencoder.Output {
+    ) throws -> MaskedAutoencoder.Reconstruction {
         let masking = try Masking(
             noise: try golden.values("in.noise"), batch: images.shape[0],
             tokens: golden.encoder.tokens, ratio: golden.config["mask_ratio"] as? Double ?? 0.75)
@@ -29,7 +29,7 @@ import USPTensor
         let golden = try GoldenCase("models/\(name)")
         let configuration = golden.maskedAutoencoder
         for recomputes in Recomputation.allCases {
-            let parameters = try golden.parameters(try MaskedAutoencoder.specs(configuration))
+            let parameters = try golden.parameters(try configuration.specs())
             let model = try MaskedAutoencoder(configuration, parameters)
             model.recomputes = recomputes
             let images = try golden.tensor("in.images")
@@ -51,7 +51,7 @@ import USPTensor
         let golden = try GoldenCase("models/\(name)")
         let configuration = golden.maskedAutoencoder
         let parameters = try golden.parameters(
-            try MaskedAutoencoder.specs(configuration), trainable: false)
+            try configuration.specs(), trainable: false)
         let model = try MaskedAutoencoder(configuration, parameters)
         let output = try run(
             golden, model, try golden.tensor("in.images"), Context(compute: .bfloat16))
@@ -61,7 +61,7 @@ import USPTensor
     @Test func bfloat16Trains() throws {
         let golden = try GoldenCase("models/mae_norm_patch")
         let configuration = golden.maskedAutoencoder
-        let parameters = try golden.parameters(try MaskedAutoencoder.specs(configuration))
+        let parameters = try golden.parameters(try configuration.specs())
         let model = try MaskedAutoencoder(configuration, parameters)
         let tape = Tape()
         let context = Context(tape: tape, compute: .bfloat16)
@@ -75,7 +75,7 @@ import USPTensor
         try alone {
             let golden = try GoldenCase("models/mae_norm_patch")
             let configuration = golden.maskedAutoencoder
-            let parameters = try golden.parameters(try MaskedAutoencoder.specs(configuration))
+            let parameters = try golden.parameters(try configuration.specs())
             let model = try MaskedAutoencoder(configuration, parameters)
             let images = try golden.tensor("in.images")
             let masking = try Masking(
@@ -95,7 +95,7 @@ import USPTensor
         let golden = try GoldenCase("models/mae_norm_patch")
         let configuration = golden.maskedAutoencoder
         try expectSameOnAllThreads {
-            let parameters = try golden.parameters(try MaskedAutoencoder.specs(configuration))
+            let parameters = try golden.parameters(try configuration.specs())
             let model = try MaskedAutoencoder(configuration, parameters)
             let tape = Tape()
             let output = try run(golden, model, try golden.tensor("in.images"), Context(tape: tape))

@@ -53,11 +53,8 @@ import USPModels
         ("SiT-XL/2", 675.13), ("DiT-XL/2-VAE-simple", 675.26), ("DiT-B/2-VAE-simple", 130.55),
     ])
     func publishedDiffusionSizes(_ name: String, _ millions: Double) throws {
-        guard case .diffusion(let configuration) = try Presets.find(name) else {
-            Issue.record("\(name) is no diffusion transformer")
-            return
-        }
-        let count = try DiT.specs(configuration).reduce(0) { $0 + $1.shape.count }
+        let configuration = try DiT.Configuration(named: name)
+        let count = try configuration.specs().reduce(0) { $0 + $1.shape.count }
         #expect(abs(Double(count) / 1e6 - millions) < 0.006)
     }
 
@@ -66,18 +63,15 @@ import USPModels
         ("MAE-H/2", 629.96 + 25.99),
     ])
     func publishedAutoencoderSizes(_ name: String, _ millions: Double) throws {
-        guard case .maskedAutoencoder(let configuration) = try Presets.find(name) else {
-            Issue.record("\(name) is no masked autoencoder")
-            return
-        }
-        let count = try MaskedAutoencoder.specs(configuration).reduce(0) { $0 + $1.shape.count }
+        let configuration = try MaskedAutoencoder.Configuration(named: name)
+        let count = try configuration.specs().reduce(0) { $0 + $1.shape.count }
         #expect(abs(Double(count) / 1e6 - millions) < 0.02)
     }
 
     @Test func everyNameIsAModelAndUnknownOnesSuggest() throws {
-        for name in Presets.names { _ = try Presets.find(name) }
+        for name in Family.presetNames { try Family.configuration(named: name).check() }
         do {
-            _ = try Presets.find("dit-xl2")
+            _ = try Family.configuration(named: "dit-xl2")
             Issue.record("found dit-xl2")
         } catch {
             #expect(error.message.contains("DiT-XL/2?"))

@@ -24,10 +24,10 @@ import USPTensor
         let configuration = golden.transformer(returnsSigma: true)
         let model = try DiT(
             configuration,
-            try golden.parameters(try DiT.specs(configuration), trainable: false))
+            try golden.parameters(try configuration.specs(), trainable: false))
         let batch = 2 * 512 * ThreadPool.shared.threads / configuration.tokens + 3
         try #require(sampleGroups(batch, tokens: configuration.tokens).count >= 2)
-        let x = try normalTensor(configuration.latentShape(batch), seed: 3)
+        let x = try normalTensor(configuration.imageShape(batch), seed: 3)
         let t = (0..<batch).map { Float($0 % 1000) }
         let y = (0..<batch).map { $0 % configuration.classes }
         let context = Context(compute: compute)

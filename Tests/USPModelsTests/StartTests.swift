@@ -49,12 +49,8 @@ import USPTensor
     }
 
     @Test func publishedInputs() throws {
-        func encoder(_ name: String) throws -> ViTConfiguration? {
-            switch try Presets.find(name) {
-            case .maskedAutoencoder(let sizes): sizes.encoder
-            case .classifier(let sizes): sizes.encoder
-            case .diffusion: nil
-            }
+        func encoder(_ name: String) throws -> TransformerSizes? {
+            try (Family.configuration(named: name) as? any TransformerConfiguration)?.transformer
         }
         for (name, side, channels) in [
             ("MAE-B/1", 14, 16), ("MAE-B/2", 14, 4), ("ViT-L/4", 7, 4), ("ViT-L/14", 16, 3),
@@ -64,7 +60,7 @@ import USPTensor
             #expect(found.grid == Grid(side, side) && found.channels == channels)
         }
         for (name, returns) in [("DiT-S/2", true), ("SiT-S/2", false)] {
-            guard case .diffusion(let sizes) = try Presets.find(name) else { continue }
+            let sizes = try DiT.Configuration(named: name)
             #expect(sizes.learnsSigma && sizes.returnsSigma == returns)
         }
         #expect([192, 384, 512, 1536].map { Presets.heads(width: $0) } == [3, 6, 16, 24])

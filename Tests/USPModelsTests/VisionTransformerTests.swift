@@ -12,12 +12,12 @@ import USPTensor
         "probe_training",
     ]
 
-    private func configuration(_ golden: GoldenCase) -> VisionTransformerConfiguration {
+    private func configuration(_ golden: GoldenCase) -> ViT.Configuration {
         var encoder = golden.encoder
         encoder.embedsClass = golden.config["embeds_class"] as? Bool ?? true
-        return VisionTransformerConfiguration(
-            encoder: encoder,
-            pool: golden.config["pool"] as? String == "average" ? .average : .token,
+        return ViT.Configuration(
+            encoder,
+            pool: golden.config["pool"] as? String == "average" ? .avg : .token,
             head: golden.config["head"] == nil ? .linear : .probe,
             classes: golden.integer("classes"))
     }
@@ -26,8 +26,8 @@ import USPTensor
         let golden = try GoldenCase("models/\(name)")
         let configuration = configuration(golden)
         for recomputes in Recomputation.allCases {
-            let parameters = try golden.parameters(try VisionTransformer.specs(configuration))
-            let model = try VisionTransformer(configuration, parameters)
+            let parameters = try golden.parameters(try configuration.specs())
+            let model = try ViT(configuration, parameters)
             model.recomputes = recomputes
             let images = try golden.tensor("in.images")
             let imageGradient = try trainable(images)
@@ -58,8 +58,8 @@ import USPTensor
         let golden = try GoldenCase("models/\(name)")
         let configuration = configuration(golden)
         let parameters = try golden.parameters(
-            try VisionTransformer.specs(configuration), trainable: false)
-        let model = try VisionTransformer(configuration, parameters)
+            try configuration.specs(), trainable: false)
+        let model = try ViT(configuration, parameters)
         let logits = try model.logits(
             try golden.tensor("in.images"), in: Context(compute: .bfloat16))
         try golden.checkHalf(logits, "logits")
@@ -69,9 +69,9 @@ import USPTensor
         let golden = try GoldenCase("models/probe_training")
         let configuration = configuration(golden)
         let parameters = try golden.parameters(
-            try VisionTransformer.specs(configuration), trainable: false)
+            try configuration.specs(), trainable: false)
         try parameters.makeTrainable { $0.name.hasPrefix("head.") }
-        let model = try VisionTransformer(configuration, parameters)
+        let model = try ViT(configuration, parameters)
         let tape = Tape()
         let context = Context(tape: tape)
         let logits = try model.logits(
@@ -87,7 +87,7 @@ import USPTensor
         try alone {
             var configuration = configuration(try GoldenCase("models/classifier_token"))
             configuration.dropPath = 0.9
-            let model = try VisionTransformer(configuration, key: RandomKey(seed: 2))
+            let model = try ViT(configuration, key: RandomKey(seed: 2))
             let images = try normalTensor([8, 4, 16, 16], seed: 3)
             let random = Context(random: RandomKey(seed: 4))
             let dropped = try model.tokens(images, in: random).values

@@ -10,7 +10,7 @@ import USPTraining
 enum SmallRun: String, Sendable, CaseIterable {
     case autoencoding, pretraining, fineTuning, probing, flowing
 
-    private static let encoder = ViTConfiguration(
+    private static let encoder = TransformerSizes(
         grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2)
 
     /// - clipNorm: 0 updates each parameter as soon as its gradient is there
@@ -30,29 +30,29 @@ enum SmallRun: String, Sendable, CaseIterable {
         let labels: LabelSource = { (indices) in indices.map { $0 % 5 } }
         switch self {
         case .autoencoding:
-            let model = try KLAutoencoder(Self.autoencoder, key: key)
+            let model = try VAE(Self.autoencoder, key: key)
             return try run(
                 model.parameters, options, TrainingTask.autoencoding(model, images: samples))
         case .pretraining:
-            let sizes = MaskedAutoencoderConfiguration(
-                encoder: Self.encoder, decoderWidth: 16, decoderDepth: 1, decoderHeads: 2)
+            let sizes = MaskedAutoencoder.Configuration(
+                Self.encoder, decoderWidth: 16, decoderDepth: 1, decoderHeads: 2)
             let model = try MaskedAutoencoder(sizes, key: key)
             model.recomputes = recomputes
             return try run(
                 model.parameters, options, TrainingTask.masking(model, latents: samples))
         case .fineTuning, .probing:
-            let sizes = VisionTransformerConfiguration(
-                encoder: Self.encoder, pool: .average, head: self == .probing ? .probe : .linear,
+            let sizes = ViT.Configuration(
+                Self.encoder, pool: .avg, head: self == .probing ? .probe : .linear,
                 classes: 5, dropPath: self == .probing ? 0 : 0.2)
-            let model = try VisionTransformer(sizes, key: key)
+            let model = try ViT(sizes, key: key)
             model.recomputes = recomputes
             return try run(
                 model.parameters, options,
                 TrainingTask.classifying(model, latents: samples, labels: labels))
         case .flowing:
-            let sizes = DiTConfiguration(
+            let sizes = DiT.Configuration(
                 grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2, classes: 5,
-                returnsSigma: false, affineNorms: true)
+                returnsSigma: false, affine: true)
             let model = try DiT(sizes, key: key)
             model.recomputes = recomputes
             return try run(
@@ -61,8 +61,8 @@ enum SmallRun: String, Sendable, CaseIterable {
         }
     }
 
-    private static var autoencoder: KLAutoencoderConfiguration {
-        var sizes = KLAutoencoderConfiguration()
+    private static var autoencoder: VAE.Configuration {
+        var sizes = VAE.Configuration()
         (sizes.imageChannels, sizes.baseWidth, sizes.groups) = (4, 8, 4)
         (sizes.multipliers, sizes.blocksPerLevel) = ([1, 2], 1)
         return sizes

@@ -179,13 +179,13 @@ private func values(_ parameters: Parameters) -> [[Float]] {
 
     /// The frozen part too, whose packed copies are of the values before.
     @Test func restoredModelsComputeWithWhatWasSaved() throws {
-        let sizes = VisionTransformerConfiguration(
-            encoder: ViTConfiguration(
+        let sizes = ViT.Configuration(
+            TransformerSizes(
                 grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2),
-            pool: .average, head: .linear, classes: 5, headDeviation: 0.1)
+            pool: .avg, head: .linear, classes: 5, headDeviation: 0.1)
         let x = try normalTensor([2, 4, 8, 8], seed: 1)
-        func start(_ seed: UInt64) throws -> (VisionTransformer, Trainer, [Float]) {
-            let model = try VisionTransformer(sizes, key: RandomKey(seed: seed))
+        func start(_ seed: UInt64) throws -> (ViT, Trainer, [Float]) {
+            let model = try ViT(sizes, key: RandomKey(seed: seed))
             let trainer = try Trainer(
                 model.parameters, TrainerOptions(), trains: { $0.name.hasPrefix("head.") })
             return (model, trainer, try model.logits(x, in: Context()).values)
@@ -218,8 +218,8 @@ private func values(_ parameters: Parameters) -> [[Float]] {
 
     /// USP's `--add_noise`: √t·x + √(1 − t)·ε with t = 0.5 + 0.5·u, and the target clean.
     @Test func noisyPretrainingIsTheOriginals() throws {
-        let sizes = MaskedAutoencoderConfiguration(
-            encoder: ViTConfiguration(
+        let sizes = MaskedAutoencoder.Configuration(
+            TransformerSizes(
                 grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2),
             decoderWidth: 16, decoderDepth: 1, decoderHeads: 2)
         let model = try MaskedAutoencoder(sizes, key: RandomKey(seed: 1))
@@ -242,10 +242,10 @@ private func values(_ parameters: Parameters) -> [[Float]] {
 
     /// All labels or none: a drop of 1 is the null class, of 0 the labels themselves.
     @Test(arguments: [0, 1] as [Float]) func droppedLabelsAreTheNullClass(_ drop: Float) throws {
-        let sizes = DiTConfiguration(
+        let sizes = DiT.Configuration(
             grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2, classes: 5,
             returnsSigma: false)
-        let model = try DiT(sizes, Parameters(DiT.specs(sizes)))
+        let model = try DiT(sizes, Parameters(sizes.specs()))
         for (position, spec) in model.parameters.specs.enumerated() where spec.isTrainable {
             try model.parameters[position].copy(
                 from: randomTensor(spec.shape, spec.name, scale: 0.1))

@@ -44,11 +44,11 @@ private func worstError(
 
 @Test func maskedPretrainingFollowsPyTorch() throws {
     let golden = try GoldenCase("training/mae_adamw")
-    let encoder = ViTConfiguration(
+    let encoder = TransformerSizes(
         grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2)
-    let sizes = MaskedAutoencoderConfiguration(
-        encoder: encoder, decoderWidth: 16, decoderDepth: 1, decoderHeads: 2)
-    let model = try MaskedAutoencoder(sizes, Parameters(MaskedAutoencoder.specs(sizes)))
+    let sizes = MaskedAutoencoder.Configuration(
+        encoder, decoderWidth: 16, decoderDepth: 1, decoderHeads: 2)
+    let model = try MaskedAutoencoder(sizes, Parameters(sizes.specs()))
     try fill(model.parameters, from: golden)
     var options = TrainerOptions()
     options.optimizer = .pretraining
@@ -77,10 +77,10 @@ private func worstError(
 private func transportRun(
     _ golden: GoldenCase, clip: Float, average: Float
 ) throws -> (trainer: Trainer, losses: [Float], norms: [Float]) {
-    let sizes = DiTConfiguration(
+    let sizes = DiT.Configuration(
         grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2, classes: 10,
-        returnsSigma: false, affineNorms: true)
-    let model = try DiT(sizes, Parameters(DiT.specs(sizes)))
+        returnsSigma: false, affine: true)
+    let model = try DiT(sizes, Parameters(sizes.specs()))
     try fill(model.parameters, from: golden)
     var options = TrainerOptions()
     options.schedule = Schedule(rate: 1e-3)
@@ -126,11 +126,11 @@ private func transportRun(
 
 @Test func fineTuningFollowsPyTorch() throws {
     let golden = try GoldenCase("training/finetune_layer_decay")
-    let encoder = ViTConfiguration(
+    let encoder = TransformerSizes(
         grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2)
-    let sizes = VisionTransformerConfiguration(
-        encoder: encoder, pool: .average, head: .linear, classes: 10)
-    let model = try VisionTransformer(sizes, Parameters(VisionTransformer.specs(sizes)))
+    let sizes = ViT.Configuration(
+        encoder, pool: .avg, head: .linear, classes: 10)
+    let model = try ViT(sizes, Parameters(sizes.specs()))
     try fill(model.parameters, from: golden)
     var options = TrainerOptions()
     options.weightDecay = 0.05

@@ -57,9 +57,9 @@ func damagedModels(_ file: String) throws {
             path: "broken", format: .safetensors, tables: [try ArchiveTable("", damaged)])
         var load = LoadOptions()
         load.isStrict = damage.stream.below(2) == 0
-        load.inference.heads = [nil, 1, 2, 3, 5, -1][damage.stream.below(6)]
-        load.inference.decoderHeads = [nil, 2][damage.stream.below(2)]
-        load.inference.grid = [nil, Grid(7, 7), Grid(8, 8)][damage.stream.below(3)]
+        load.heads = [nil, 1, 2, 3, 5, -1][damage.stream.below(6)]
+        load.decoderHeads = [nil, 2][damage.stream.below(2)]
+        load.grid = [nil, Grid(7, 7), Grid(8, 8)][damage.stream.below(3)]
         func count(_ name: String, _ body: () throws(USPError) -> Void) {
             do throws(USPError) {
                 try body()
@@ -71,17 +71,19 @@ func damagedModels(_ file: String) throws {
         }
         count("mae") { () throws(USPError) in _ = try MaskedAutoencoder.load(broken, load) }
         count("vit") { () throws(USPError) in
-            _ = try VisionTransformer.load(broken, pool: .average, load)
+            var load = load
+            load.pool = .avg
+            _ = try ViT.load(broken, load)
         }
         count("dit") { () throws(USPError) in _ = try DiT.load(broken, load) }
-        count("vae") { () throws(USPError) in _ = try KLAutoencoder.load(broken, load) }
+        count("vae") { () throws(USPError) in _ = try VAE.load(broken, load) }
         for target in ["DiT", "ViT", "MAE", "SiT"] {
             count("transfer") { () throws(USPError) in
                 var options = TransferOptions(to: .named(target))
-                options.source = load.inference
-                options.channelAdaptation = .repeat
-                (options.patch, options.depthAdaptation) = (1, .stride)
-                _ = try TransferPlan(broken, options).apply()
+                (options.heads, options.decoderHeads) = (load.heads, load.decoderHeads)
+                options.channelRule = .repeat
+                (options.patch, options.depthRule) = (1, .stride)
+                _ = try TransferPlan(broken, options).arrays()
             }
         }
     }

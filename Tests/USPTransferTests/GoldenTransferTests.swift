@@ -18,20 +18,20 @@ func pretrained() throws -> Archive { try Archive.open("\(goldenPath)/transfer/c
 /// Options with what the small checkpoint does not tell.
 func transferOptions(_ target: TransferTarget) -> TransferOptions {
     var options = TransferOptions(to: target)
-    options.source.heads = 2
-    options.source.decoderHeads = 2
+    options.heads = 2
+    options.decoderHeads = 2
     return options
 }
 
-func transformer(_ golden: GoldenCase, returnsSigma: Bool = true) -> DiTConfiguration {
+func transformer(_ golden: GoldenCase, returnsSigma: Bool = true) -> DiT.Configuration {
     let config = golden.config
     func integer(_ key: String) -> Int { config[key] as? Int ?? 0 }
     let side = integer("image") / integer("patch")
-    return DiTConfiguration(
+    return DiT.Configuration(
         grid: Grid(side, side), channels: integer("channels"), patch: integer("patch"),
         width: integer("width"), depth: integer("depth"), heads: integer("heads"),
         classes: integer("classes"), returnsSigma: returnsSigma,
-        affineNorms: config["affine"] as? Bool ?? false)
+        affine: config["affine"] as? Bool ?? false)
 }
 
 func floats(_ entry: ArchiveEntry) throws -> [Float] {
@@ -49,7 +49,7 @@ func goldenTransfer(_ name: String, _ returnsSigma: Bool) throws {
     let golden = try GoldenCase("transfer/\(name)")
     let full = try GoldenCase("transfer/full")
     var options = transferOptions(
-        .configuration(.diffusion(transformer(golden, returnsSigma: returnsSigma))))
+        .configuration(transformer(golden, returnsSigma: returnsSigma)))
     options.layers = golden.config["keep_blocks"] as? Int
     let plan = try TransferPlan(try pretrained(), options)
     let loaded = Set(golden.line["loaded"] as? [String] ?? [])
@@ -62,7 +62,7 @@ func goldenTransfer(_ name: String, _ returnsSigma: Bool) throws {
         "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias",
     ])
     #expect(gone.isSubset(of: left), "\(gone.subtracting(left))")
-    for entry in try plan.apply() where loaded.contains(entry.name) {
+    for entry in try plan.arrays() where loaded.contains(entry.name) {
         let values = try floats(entry)
         let (actual, expected) = try #require(
             golden.kept(values, "out", entry.name) ?? full.kept(values, "out", entry.name))
@@ -75,8 +75,8 @@ func goldenTransfer(_ name: String, _ returnsSigma: Bool) throws {
     }
 }
 
-@Test(arguments: VisionTransformerConfiguration.Pool.allCases)
-func goldenClassifier(_ pool: VisionTransformerConfiguration.Pool) throws {
+@Test(arguments: ViT.Pool.allCases)
+func goldenClassifier(_ pool: ViT.Pool) throws {
     let golden = try GoldenCase("transfer/classifier")
     var options = transferOptions(.named("ViT"))
     options.grid = Grid(8, 8)
@@ -86,7 +86,7 @@ func goldenClassifier(_ pool: VisionTransformerConfiguration.Pool) throws {
     #expect(Set(plan.entries.filter(\.isTransferred).map(\.name)) == Set(loaded))
     let fresh = golden.line[pool == .token ? "fresh_token" : "fresh_average"] as? [String] ?? []
     #expect(Set(plan.entries.filter { !$0.isTransferred }.map(\.name)) == Set(fresh))
-    let entries = try plan.apply()
+    let entries = try plan.arrays()
     let table = try #require(entries.first { $0.name == "pos_embed" })
     #expect(relativeError(try floats(table), try golden.values("out.pos_embed")) < 1e-6)
     let source = try pretrained().table("model")

@@ -27,7 +27,7 @@ private func changed(
 }
 
 private func made(_ plan: TransferPlan, _ name: String) throws -> [Float] {
-    try floats(try #require(try plan.apply().first { $0.name == name }))
+    try floats(try #require(try plan.arrays().first { $0.name == name }))
 }
 
 private func diffusion() throws -> Archive {
@@ -57,12 +57,12 @@ private func error(_ options: TransferOptions, _ source: Archive? = nil) throws 
     let rows = ArchiveEntry(
         "pos_embed", .float32, [1, 49, 24], bytes: try ByteBuffer(Array(table[96...])).view)
     let source = try changed([rows]) { $0 == "cls_token" || $0.contains("decoder") }
-    let encoder = ViTConfiguration(
+    let encoder = TransformerSizes(
         grid: Grid(7, 7), channels: 4, patch: 2, width: 24, depth: 2, heads: 2)
-    let sizes = VisionTransformerConfiguration(
-        encoder: encoder, pool: .token, head: .linear, classes: 3)
+    let sizes = ViT.Configuration(
+        encoder, pool: .token, head: .linear, classes: 3)
     let plan = try TransferPlan(
-        source, transferOptions(.configuration(.classifier(sizes))))
+        source, transferOptions(.configuration(sizes)))
     let values = try made(plan, "pos_embed")
     #expect(values[..<24].allSatisfy { $0 == 0 })
     #expect(try Array(values[24...]) == floats(rows))
@@ -105,8 +105,7 @@ private func error(_ options: TransferOptions, _ source: Archive? = nil) throws 
     options.keepsActivation = true
     let kept = try TransferPlan(try pretrained(), options)
     func activation(_ plan: TransferPlan) -> Activation? {
-        guard case .diffusion(let sizes) = plan.configuration else { return nil }
-        return sizes.activation
+        plan.configuration.activation
     }
     #expect(activation(published) == .geluTanh && published.notes.count == 1)
     #expect(activation(kept) == .geluErf && kept.notes.isEmpty)
@@ -115,7 +114,7 @@ private func error(_ options: TransferOptions, _ source: Archive? = nil) throws 
 /// Without a label the folded modulation is the null class's; the plan says so.
 @Test func foldedModulationsAreOfTheNullClass() throws {
     var options = TransferOptions(to: .named("ViT"))
-    (options.source.heads, options.timestep) = (3, 10)
+    (options.heads, options.timestep) = (3, 10)
     let plan = try TransferPlan(try diffusion(), options)
     #expect(plan.entries.contains { $0.what.contains("modulation at t = 10.0, label null folded") })
     #expect(
@@ -129,15 +128,15 @@ private func error(_ options: TransferOptions, _ source: Archive? = nil) throws 
     let other = try TransferPlan(try diffusion(), options)
     #expect(try made(plan, "blocks.0.norm1.weight") != made(other, "blocks.0.norm1.weight"))
     // A diffusion transformer has no class token, so its extractor has none either.
-    let sizes = VisionTransformerConfiguration(
-        encoder: ViTConfiguration(
+    let sizes = ViT.Configuration(
+        TransformerSizes(
             grid: Grid(8, 8), channels: 4, patch: 2, width: 48, depth: 2, heads: 3),
         pool: .token, head: .none, classes: 1)
-    var configured = TransferOptions(to: .configuration(.classifier(sizes)))
-    configured.source.heads = 3
-    guard case .classifier(let found) = try TransferPlan(diffusion(), configured).configuration
-    else { throw USPError(.internal, "no classifier") }
-    #expect(!found.encoder.classToken && found.pool == .average)
+    var configured = TransferOptions(to: .configuration(sizes))
+    configured.heads = 3
+    let plain = try TransferPlan(diffusion(), configured).configuration
+    let found = try #require(plain as? ViT.Configuration)
+    #expect(!found.classToken && found.pool == .avg)
 }
 
 @Test func plansRefuseWhatTheyCannotDo() throws {
@@ -145,11 +144,11 @@ private func error(_ options: TransferOptions, _ source: Archive? = nil) throws 
     options.layers = -1
     #expect(try error(options)?.message == "layers: -1 is negative")
     options = TransferOptions(to: .named("ViT"))
-    (options.source.heads, options.block) = (3, 0)
+    (options.heads, options.block) = (3, 0)
     #expect(try error(options, diffusion())?.message == "block: 0, the source has 2")
     var sizes = transformer(try GoldenCase("transfer/full"))
     sizes.mlpRatio = 2
-    let ratio = try error(transferOptions(.configuration(.diffusion(sizes))))
+    let ratio = try error(transferOptions(.configuration(sizes)))
     #expect(ratio?.message == "the source's MLP ratio is 4.0, the target's 2.0")
     let narrow = try changed([entry("blocks.1.attn.qkv.weight", [71, 24])])
     let told = try error(transferOptions(.named("DiT")), narrow)

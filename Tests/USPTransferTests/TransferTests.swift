@@ -41,7 +41,7 @@ private func images(_ shape: Shape) throws -> Tensor { try randomTensor(shape, "
 /// The archive of a plan's result in memory.
 private func archive(_ plan: TransferPlan) throws -> Archive {
     Archive(
-        path: "memory", format: .safetensors, tables: [try ArchiveTable("", plan.apply())],
+        path: "memory", format: .safetensors, tables: [try ArchiveTable("", plan.arrays())],
         metadata: plan.metadata)
 }
 
@@ -87,7 +87,7 @@ private func archive(_ plan: TransferPlan) throws -> Archive {
     for entry in source.entries { #expect(gone.contains(entry.name), "\(entry.name)") }
     let model = try DiT.load(written).model
     #expect(model.configuration.grid == Grid(8, 6) && model.configuration.heads == 2)
-    #expect(try JSON(parsing: plan.json.indented)["tensors"]?.integer == totals.tensors)
+    #expect(try JSON(parsing: plan.json)["tensors"]?.integer == totals.tensors)
     #expect(plan.text.contains("of \(totals.tensors) tensors"))
 }
 
@@ -97,8 +97,9 @@ private func archive(_ plan: TransferPlan) throws -> Archive {
     try plan.write(scratch.file("a.pt"))
     let archive = try Archive.open(scratch.file("a.pt"))
     #expect(archive.tables.map(\.name) == ["model", "ema"])
-    let model = try DiT.load(archive, returnsSigma: false).model
-    for entry in try plan.apply() {
+    let model = try DiT.load(archive).model
+    #expect(model.family == "SiT")
+    for entry in try plan.arrays() {
         #expect(try model.parameters.tensor(entry.name).values == floats(entry))
     }
     try plan.write(scratch.file("half.safetensors"), dtype: .bfloat16)
@@ -119,19 +120,19 @@ private func archive(_ plan: TransferPlan) throws -> Archive {
         archive(plan),
         {
             var o = LoadOptions()
-            o.inference.decoderHeads = 2
+            o.decoderHeads = 2
             return o
         }())
-    #expect(model.configuration.encoder.grid == Grid(8, 8) && model.configuration.hasDecoder)
+    #expect(model.configuration.grid == Grid(8, 8) && model.configuration.hasDecoder)
 }
 
 /// A transferred model with its own grid computes what the source does.
 @Test func classifierComputesWhatTheEncoderDoes() throws {
     let plan = try TransferPlan(try pretrained(), transferOptions(.named("ViT")))
-    let target = try VisionTransformer.load(archive(plan)).model
+    let target = try ViT.load(archive(plan)).model
     var options = LoadOptions()
-    options.inference.heads = 2
-    let source = try VisionTransformer.load(try pretrained(), options).model
+    options.heads = 2
+    let source = try ViT.load(try pretrained(), options).model
     let x = try images([2, 4, 14, 14])
     #expect(
         try target.features(x, in: Context()).values == source.features(x, in: Context()).values)
@@ -146,15 +147,15 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
     let source = Archive(path: "dit", format: .safetensors, tables: [try ArchiveTable("", entries)])
     for block in 1...2 {
         var options = TransferOptions(to: .named("ViT"))
-        options.source.heads = 3
+        options.heads = 3
         (options.block, options.timestep, options.label) = (block, 123, 4)
         let plan = try TransferPlan(source, options)
-        let extractor = try VisionTransformer.load(archive(plan)).model
+        let extractor = try ViT.load(archive(plan)).model
         #expect(
-            extractor.configuration.pool == .average
-                && extractor.configuration.encoder.depth == block)
+            extractor.configuration.pool == .avg
+                && extractor.configuration.depth == block)
         var load = LoadOptions()
-        load.inference.heads = 3
+        load.heads = 3
         let model = try DiT.load(source, load).model
         let x = try images([2, 4, 16, 16])
         let conditioning = try model.conditioning(t: [123, 123], y: [4, 4], in: Context())
@@ -169,13 +170,13 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
     let entries = golden.entries.filter { !$0.name.contains("norm1") && !$0.name.contains("norm2") }
     let source = Archive(path: "dit", format: .safetensors, tables: [try ArchiveTable("", entries)])
     var options = TransferOptions(to: .named("DiT"))
-    options.source.heads = 3
+    options.heads = 3
     let plan = try TransferPlan(source, options)
     #expect(
         plan.left.isEmpty
             && plan.entries.filter { !$0.isTransferred }.allSatisfy { $0.name.contains("norm") })
     var load = LoadOptions()
-    load.inference.heads = 3
+    load.heads = 3
     let (before, after) = (try DiT.load(source, load).model, try DiT.load(archive(plan)).model)
     let x = try images([1, 4, 16, 16])
     let y = try before.forward(x, t: [500], y: [3], in: Context())
@@ -189,9 +190,9 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
     sizes.depth = 4
     for (rule, expected) in [
         (.prefix, [0, 1, nil, nil]), (.stride, [0, 0, 1, 1]), (.repeat, [0, 1, 0, 1]),
-    ] as [(DepthAdaptation, [Int?])] {
-        var options = transferOptions(.configuration(.diffusion(sizes)))
-        options.depthAdaptation = rule
+    ] as [(DepthRule, [Int?])] {
+        var options = transferOptions(.configuration(sizes))
+        options.depthRule = rule
         let plan = try TransferPlan(try pretrained(), options)
         for (block, origin) in expected.enumerated() {
             let entry = try #require(
@@ -203,7 +204,7 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
     options.gateBias = 1
     let plan = try TransferPlan(try pretrained(), options)
     let entry = try #require(
-        try plan.apply().first { $0.name == "blocks.0.adaLN_modulation.1.bias" })
+        try plan.arrays().first { $0.name == "blocks.0.adaLN_modulation.1.bias" })
     let values = try floats(entry)
     #expect(values[48..<72].allSatisfy { $0 == 1 } && values[120...].allSatisfy { $0 == 1 })
     #expect(values.reduce(0, +) == 48)
@@ -212,12 +213,12 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
 @Test func patchesAndChannels() throws {
     let kernel = try floats(
         try #require(try pretrained().table("model")["patch_embed.proj.weight"]))
-    func resized(_ patch: Int, _ channels: Int, _ rule: ChannelAdaptation) throws -> [Float] {
+    func resized(_ patch: Int, _ channels: Int, _ rule: ChannelRule) throws -> [Float] {
         var options = transferOptions(.named("DiT"))
-        (options.patch, options.channels, options.channelAdaptation) = (patch, channels, rule)
+        (options.patch, options.channels, options.channelRule) = (patch, channels, rule)
         let plan = try TransferPlan(try pretrained(), options)
         return try floats(
-            try #require(try plan.apply().first { $0.name == "x_embedder.proj.weight" }))
+            try #require(try plan.arrays().first { $0.name == "x_embedder.proj.weight" }))
     }
     // A patch of one pixel stands for a constant patch of four: the kernel's sum.
     let sums = stride(from: 0, to: kernel.count, by: 4).map { kernel[$0..<$0 + 4].reduce(0, +) }
@@ -263,7 +264,7 @@ func diffusionAsFeatureExtractor(_ isAffine: Bool) throws {
     let entry = try #require(plan.entries.first { $0.name == "blocks.0.attn.proj.weight" })
     #expect(entry.sources == ["blocks.0.attn.proj.weight", "blocks.0.ls1.gamma"])
     #expect(entry.what.contains("layer scale folded in"))
-    let made = try #require(try plan.apply().first { $0.name == entry.name })
+    let made = try #require(try plan.arrays().first { $0.name == entry.name })
     #expect(try floats(made) == floats(try #require(table[entry.name])).map { $0 * 0.25 })
     #expect(plan.left.contains { $0.name == "mask_token" })
 }

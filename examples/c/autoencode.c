@@ -6,15 +6,9 @@
 enum { SIDE = 32, FACTOR = 4, CHANNELS = 4 };
 
 int main(void) {
-    usp_vae_config config = USP_VAE_CONFIG_INIT;
-    config.base_width = 16;
-    config.levels = 3; /* each level but the first halves the resolution */
-    config.multipliers[0] = 1;
-    config.multipliers[1] = 2;
-    config.multipliers[2] = 2;
-    config.groups = 8;
     usp_model *vae = NULL;
-    TRY(usp_vae_create(&config, 1, &vae)); /* or usp_model_open("vae.safetensors", NULL, &vae) */
+    /* "kl-f8" is Stable Diffusion's; usp_model_open("vae.safetensors", NULL, &vae) loads one. */
+    TRY(usp_model_create("VAE", "base_width=16 groups=8 multipliers=1,2,2", 1, &vae));
 
     /* A picture of circles, in -1 ... 1. */
     static float picture[3 * SIDE * SIDE], again[3 * SIDE * SIDE];

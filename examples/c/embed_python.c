@@ -20,16 +20,9 @@ static const char *script =
     "handle = ctypes.cast(trained.handle, ctypes.c_void_p).value\n";
 
 int main(void) {
-    usp_vit_config config = USP_VIT_CONFIG_INIT;
-    config.grid_height = config.grid_width = 4;
-    config.channels = 1;
-    config.width = 32;
-    config.depth = 1;
-    config.heads = 2;
-    config.classes = 2;
     usp_model *model = NULL;
     TRY(usp_set_threads(1));
-    TRY(usp_vit_create(&config, 1, &model));
+    TRY(usp_model_create("ViT", "grid=4 channels=1 width=32 depth=1 heads=2 classes=2", 1, &model));
     static float pixels[2 * 64], scores[4];
     usp_tensor x = images(pixels, 2, 1, 8, 8), y = {scores, {2, 2}, {0}, 2, USP_F32};
     TRY(usp_random_normal(3, &x));

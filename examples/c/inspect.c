@@ -5,14 +5,8 @@
 int main(int count, char **arguments) {
     const char *path = count > 1 ? arguments[1] : "out/examples/vit.safetensors";
     if (count < 2) {
-        usp_vit_config config = USP_VIT_CONFIG_INIT;
-        config.grid_height = config.grid_width = 4;
-        config.width = 32;
-        config.depth = 2;
-        config.heads = 2;
-        config.classes = 10;
         usp_model *model = NULL;
-        TRY(usp_vit_create(&config, 1, &model));
+        TRY(usp_model_create("ViT", "grid=4 width=32 depth=2 heads=2 classes=10", 1, &model));
         TRY(usp_model_save(model, path, NULL));
         usp_model_free(model);
     }

@@ -11,14 +11,9 @@ static int32_t show(const usp_progress *progress, void *user) {
 }
 
 int main(void) {
-    usp_dit_config config = USP_DIT_CONFIG_INIT;
-    config.grid_height = config.grid_width = SIDE / 2;
-    config.width = 32;
-    config.depth = 2;
-    config.heads = 2;
-    config.classes = 10;
     usp_model *dit = NULL;
-    TRY(usp_dit_create(&config, 1, &dit)); /* or usp_model_open("DiT-XL-2-256x256.pt", ...) */
+    /* or usp_model_open("DiT-XL-2-256x256.pt", ...) */
+    TRY(usp_model_create("DiT", "grid=4 width=32 depth=2 heads=2 classes=10", 1, &dit));
 
     usp_diffusion_options process = USP_DIFFUSION_OPTIONS_INIT;
     process.respacing = "10";

@@ -15,15 +15,8 @@ static void make_batch(uint64_t seed, float *pixels, int64_t *classes) {
 }
 
 int main(void) {
-    usp_vit_config config = USP_VIT_CONFIG_INIT;
-    config.grid_height = config.grid_width = 4;
-    config.channels = 1;
-    config.width = 32;
-    config.depth = 2;
-    config.heads = 2;
-    config.classes = 2;
     usp_model *start = NULL, *trained = NULL;
-    TRY(usp_vit_create(&config, 1, &start));
+    TRY(usp_model_create("ViT", "grid=4 channels=1 width=32 depth=2 heads=2 classes=2", 1, &start));
 
     usp_trainer_options options = USP_TRAINER_OPTIONS_INIT;
     options.rate = 1e-2f;

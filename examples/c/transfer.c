@@ -2,16 +2,11 @@
 #include "common.h"
 
 int main(void) {
-    usp_mae_config config = USP_MAE_CONFIG_INIT;
-    config.grid_height = config.grid_width = 4;
-    config.width = 32;
-    config.depth = 2;
-    config.heads = 2;
-    config.decoder_width = 16;
-    config.decoder_depth = 1;
-    config.decoder_heads = 2;
     usp_model *pretrained = NULL, *sit = NULL;
-    TRY(usp_mae_create(&config, 1, &pretrained)); /* or a checkpoint of USP's pretraining */
+    /* or a checkpoint of USP's pretraining */
+    const char *sizes =
+        "grid=4 width=32 depth=2 heads=2 decoder_width=16 decoder_depth=1 decoder_heads=2";
+    TRY(usp_model_create("MAE", sizes, 1, &pretrained));
 
     usp_checkpoint *source = NULL, *target = NULL;
     TRY(usp_model_checkpoint(pretrained, &source));

@@ -7,7 +7,7 @@ func autoencode() throws(USPError) {
     sizes.baseWidth = 16
     sizes.multipliers = [1, 2, 2]
     sizes.groups = 8
-    sizes.scale = [0.5]
+    sizes.normalization.scale = [0.5]
     let vae = try VAE(sizes, seed: 1)  // or VAE.load("diffusion_pytorch_model.safetensors")
 
     // Stripes, in −1 … 1.

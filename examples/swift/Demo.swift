@@ -32,14 +32,13 @@ func demo() throws(USPError) {
     let trained = try fit(VAE(sizes, seed: 1), 30, options, on: training)
     let raw = try trained.encode(real).mean.values
     var loading = LoadOptions()
-    loading.scale = [1 / (raw.reduce(0) { $0 + $1 * $1 } / Float(raw.count)).squareRoot()]
+    loading.scale = 1 / (raw.reduce(0) { $0 + $1 * $1 } / Float(raw.count)).squareRoot()
     let vae = try VAE.load(trained.checkpoint(), loading)
     func latents(_ images: Tensor) throws(USPError) -> Tensor { try vae.encode(images).mean }
 
     print("2. Masked pretraining on latents")
     var masked = MaskedAutoencoder.Configuration()
-    (masked.encoder.gridHeight, masked.encoder.gridWidth) = (4, 4)
-    (masked.encoder.width, masked.encoder.depth, masked.encoder.heads) = (64, 2, 4)
+    (masked.grid, masked.width, masked.depth, masked.heads) = (Grid(4, 4), 64, 2, 4)
     (masked.decoderWidth, masked.decoderDepth, masked.decoderHeads) = (32, 1, 4)
     (options.rate, options.beta2, options.weightDecay) = (1e-3, 0.95, 0.05)
     let fresh = try MaskedAutoencoder(masked, seed: 2)
@@ -47,13 +46,13 @@ func demo() throws(USPError) {
 
     print("A judge of samples: a classifier of images")
     var judging = ViT.Configuration()
-    judging.encoder = masked.encoder
-    (judging.encoder.channels, judging.encoder.patch, judging.classes) = (1, 8, 10)
+    judging.transformer = masked.transformer
+    (judging.channels, judging.patch, judging.classes) = (1, 8, 10)
     options.beta2 = 0.999
     let judge = try fit(ViT(judging, seed: 3), 30, options, on: training)
 
     for (name, source) in [("pretrained", pretrained), ("fresh", fresh)] {
-        var target = Transfer.Options()
+        var target = TransferOptions()
         (target.classes, target.heads) = (10, 4)
         var loading = LoadOptions()
         (loading.family, loading.heads) = ("SiT", 4)
@@ -61,7 +60,7 @@ func demo() throws(USPError) {
         print("3. A diffusion transformer from the \(name) encoder")
         var flow = TrainerOptions()
         (flow.rate, flow.averageDecay, flow.labelDropout) = (1e-3, 0.9, 0.1)
-        let plan = try Transfer(source.checkpoint(), to: "SiT", target)
+        let plan = try TransferPlan(source.checkpoint(), to: "SiT", target)
         let sit = try fit(DiT.load(plan.apply(), loading), 30, flow, on: training, latents)
         var run = SampleOptions()
         (run.method, run.steps) = ("euler", 10)
@@ -71,8 +70,8 @@ func demo() throws(USPError) {
         let distance = try Evaluate.frechetDistance(judge.features(samples), judge.features(real))
 
         print("4. A classifier from the \(name) encoder")
-        (options.layerDecay, loading.family, target.pool) = (0.75, "ViT", "average")
-        let start = try Transfer(source.checkpoint(), to: "ViT", target).apply()
+        (options.layerDecay, loading.family, target.pool) = (0.75, "ViT", .avg)
+        let start = try TransferPlan(source.checkpoint(), to: "ViT", target).apply()
         let vit = try fit(ViT.load(start, loading), 30, options, on: training, latents)
         let accuracy = try Evaluate.accuracy(vit.logits(latents(real)), labels: labels)
         print("\(name): Frechet distance \(distance), accuracy \(accuracy)")

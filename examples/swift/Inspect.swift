@@ -5,11 +5,10 @@ import USPKit
 func inspect() throws(USPError) {
     let path = "out/examples/vit.safetensors"
     var sizes = ViT.Configuration()
-    sizes.encoder.gridHeight = 4
-    sizes.encoder.gridWidth = 4
-    sizes.encoder.width = 32
-    sizes.encoder.depth = 2
-    sizes.encoder.heads = 2
+    sizes.grid = Grid(4, 4)
+    sizes.width = 32
+    sizes.depth = 2
+    sizes.heads = 2
     sizes.classes = 10
     try ViT(sizes, seed: 1).save(path)
 

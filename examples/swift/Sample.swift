@@ -4,8 +4,7 @@ import USPKit
 
 func sample() throws(USPError) {
     var sizes = DiT.Configuration()
-    sizes.gridHeight = 4
-    sizes.gridWidth = 4
+    sizes.grid = Grid(4, 4)
     sizes.width = 32
     sizes.depth = 2
     sizes.heads = 2

@@ -11,12 +11,11 @@ private func batch(_ seed: UInt64, size: Int = 16) throws(USPError) -> Trainer.B
 
 func train() throws(USPError) {
     var sizes = ViT.Configuration()
-    sizes.encoder.gridHeight = 4
-    sizes.encoder.gridWidth = 4
-    sizes.encoder.channels = 1
-    sizes.encoder.width = 32
-    sizes.encoder.depth = 2
-    sizes.encoder.heads = 2
+    sizes.grid = Grid(4, 4)
+    sizes.channels = 1
+    sizes.width = 32
+    sizes.depth = 2
+    sizes.heads = 2
     sizes.classes = 2
 
     var options = TrainerOptions()

@@ -4,21 +4,20 @@ import USPKit
 
 func transfer() throws(USPError) {
     var sizes = MaskedAutoencoder.Configuration()
-    sizes.encoder.gridHeight = 4
-    sizes.encoder.gridWidth = 4
-    sizes.encoder.width = 32
-    sizes.encoder.depth = 2
-    sizes.encoder.heads = 2
+    sizes.grid = Grid(4, 4)
+    sizes.width = 32
+    sizes.depth = 2
+    sizes.heads = 2
     sizes.decoderWidth = 16
     sizes.decoderDepth = 1
     sizes.decoderHeads = 2
     let pretrained = try MaskedAutoencoder(sizes, seed: 1)
 
     // "SiT" takes the source's sizes; a published name such as "SiT-XL/2" has its own.
-    var options = Transfer.Options()
-    options.grid = (height: 6, width: 6)
+    var options = TransferOptions()
+    options.grid = Grid(6, 6)
     options.classes = 10
-    let plan = try Transfer(pretrained.checkpoint(), to: "SiT", options)
+    let plan = try TransferPlan(pretrained.checkpoint(), to: "SiT", options)
     print(plan.text)
 
     var loading = LoadOptions()

@@ -32,7 +32,7 @@ USP_BEGIN_DECLARATIONS
 
 /* Grows with every removal and every change of a signature or a layout. A program is compatible
  * with a library of the same number. */
-#define USP_ABI_VERSION 1
+#define USP_ABI_VERSION 2
 
 /* "0.1.0": the library's version, static. */
 USP_API const char *usp_version(void);

@@ -31,9 +31,9 @@ typedef struct usp_checkpoint_options {
 typedef struct usp_save_options {
     uint32_t struct_size; /* what the INIT macro wrote */
     uint32_t reserved;
-    /* Layout of the file; torch opens with torch.load(weights_only=True). Absent: torch for
-     * names that end in .pt .pth .ckpt .bin, else safetensors. One of safetensors, torch. NULL:
-     * absent. */
+    /* Layout of the file; torch opens with torch.load(weights_only=True), npz and npy keep no
+     * texts. Absent: by the name's ending, .safetensors, .pt .pth .ckpt .bin, .npz or .npy. One
+     * of safetensors, torch, npz, npy. NULL: absent. */
     const char *format;
     /* Element type of floating arrays. Absent: as they are. One of f32, bf16, f16. NULL: absent. */
     const char *dtype;

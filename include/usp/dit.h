@@ -8,31 +8,6 @@ USP_BEGIN_DECLARATIONS
 
 /* ---- dit: diffusion transformers, DiT and SiT --------------------------------------------- */
 
-typedef struct usp_dit_config {
-    uint32_t struct_size;
-    int32_t grid_height;     /* rows of patches; 0 = 16 */
-    int32_t grid_width;      /* 0 = 16 */
-    int32_t channels;        /* C; 0 = 4 */
-    int32_t patch;           /* side; 0 = 2 */
-    int32_t width;           /* D; 0 = 384 */
-    int32_t depth;           /* 0 = 12 */
-    int32_t heads;           /* 0 = 6 */
-    int32_t classes;         /* K; 0 = 1000; label K is the null class */
-    int32_t affine;          /* 1 = norms have gamma and beta, which can take a ViT's (USP) */
-    usp_choice learn_sigma;  /* a second set of channels is predicted; default yes */
-    uint32_t reserved;
-    const char *family;      /* "DiT" (NULL), or "SiT", which does not give the second set out */
-} usp_dit_config;
-
-#define USP_DIT_CONFIG_INIT \
-    {USP_OPTIONS_SIZE(usp_dit_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, USP_DEFAULT, 0, NULL}
-
-/* A new model, as usp_mae_create. */
-USP_API USP_CHECK usp_status usp_dit_create(
-    const usp_dit_config *config, uint64_t seed, usp_model **out);
-/* The sizes; family is a static string in *out. */
-USP_API USP_CHECK usp_status usp_dit_describe(const usp_model *dit, usp_dit_config *out);
-
 /* Channels of the prediction, O: C, or 2C with variances. */
 USP_API int64_t usp_dit_out_channels(const usp_model *dit);
 

@@ -28,10 +28,6 @@ typedef struct usp_inception_options {
     {USP_OPTIONS_SIZE(usp_inception_options), 0, "tensorflow"}
 /* end of usp_inception_options */
 
-/* A network with random parameters, for tests: published numbers need published weights.
- * out: owned. */
-USP_API USP_CHECK usp_status usp_inception_create(uint64_t seed, usp_model **out);
-
 /* Features of images of any size; those of one do not depend on the others.
  *   images       [N, H, W, 3]  u8   RGB; N of at least 1
  *   out_pool     [N, 2048]     f32  pool_3: FID (usp_evaluate_frechet), precision and recall; >= 0

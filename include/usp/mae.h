@@ -8,44 +8,30 @@ USP_BEGIN_DECLARATIONS
 
 /* ---- mae: masked modelling of latents or pixels ------------------------------------------- */
 
-typedef struct usp_mae_config {
-    uint32_t struct_size;
-    int32_t grid_height;     /* rows of patches; 0 = 14 */
-    int32_t grid_width;      /* 0 = 14 */
-    int32_t channels;        /* 0 = 4 */
-    int32_t patch;           /* side; 0 = 2 */
-    int32_t width;           /* D; 0 = 384 */
-    int32_t depth;           /* 0 = 12 */
-    int32_t heads;           /* 0 = 6 */
-    int32_t decoder_width;   /* 0 = 512 */
-    int32_t decoder_depth;   /* 0 = 8 */
-    int32_t decoder_heads;   /* 0 = 16 */
-    int32_t without_decoder; /* 1 = features only */
-} usp_mae_config;
-
-#define USP_MAE_CONFIG_INIT {USP_OPTIONS_SIZE(usp_mae_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-
+/* usp_mae_options: written by make abi */
 typedef struct usp_mae_options {
-    uint32_t struct_size;
-    float mask_ratio;         /* share of tokens that are masked, to below 1; 0 = 0.75 */
-    const usp_tensor *noise;  /* [B, T] f32: the tokens of least noise are kept; NULL = from seed */
-    const usp_tensor *target; /* [B, C, H, W] f32 to compare with; NULL = the input */
+    uint32_t struct_size; /* what the INIT macro wrote */
+    uint32_t reserved;
+    /* [B, T] f32: the tokens of least noise are kept; NULL: drawn from seed. */
+    const usp_tensor *noise;
+    /* [B, C, H, W] f32 to compare with; NULL: the input. */
+    const usp_tensor *target;
+    /* Share of tokens that are masked; of none there is no loss. 0 to below 1. Default: 0.75. */
+    double mask_ratio;
+    /* Of the masking and of what add_noise adds. Default: 0. */
     uint64_t seed;
-    int32_t norm_pix_loss;    /* 1 = normalise each patch of the target */
-    int32_t norm_image;       /* 1 = normalise each target over all its patches */
-    int32_t keep_all;         /* 1 = mask nothing (mask_ratio 0): there is no loss then */
-    int32_t add_noise;        /* 1 = the input becomes sqrt(t) x + sqrt(1 - t) e, t in 0.5 ... 1 and
-                                 normal e from seed; the target stays clean */
+    /* Normalise each patch of the target. Default: no. */
+    int64_t norm_pix_loss;
+    /* Normalise each target over all of its patches. Default: no. */
+    int64_t norm_image;
+    /* The input becomes sqrt(t) x + sqrt(1 - t) e with t in 0.5 ... 1 and normal e; the target
+     * stays clean. Default: no. */
+    int64_t add_noise;
 } usp_mae_options;
 
-#define USP_MAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_mae_options), 0, NULL, NULL, 0, 0, 0, 0, 0}
-
-/* A new model with parameters drawn from seed. out: owned. Errors: ARGUMENT for sizes that do not
- * go together, MEMORY. */
-USP_API USP_CHECK usp_status usp_mae_create(
-    const usp_mae_config *config, uint64_t seed, usp_model **out);
-/* The sizes of a model; set out->struct_size first (the INIT macro does), as in all _describe. */
-USP_API USP_CHECK usp_status usp_mae_describe(const usp_model *mae, usp_mae_config *out);
+#define USP_MAE_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_mae_options), 0, NULL, NULL, 0.75, 0, 0, 0, 0}
+/* end of usp_mae_options */
 
 /* Mask, encode, decode, compare.
  *   images    [B, C, H, W]  f32
@@ -64,8 +50,9 @@ USP_API USP_CHECK usp_status usp_mae_gradients(
     const usp_model *mae, const usp_tensor *images, const usp_mae_options *options, float *out_loss,
     usp_checkpoint **out_gradients);
 
-/* Features of all tokens after the encoder's norm.
- *   images  [B, C, H, W]  f32      out  [B, 1 + T, D]  f32, class token first */
+/* Features of all tokens after the encoder's norm: T, and a class token first if the configuration
+ * has one (class_token).
+ *   images  [B, C, H, W]  f32      out  [B, 1 + T, D] or [B, T, D]  f32 */
 USP_API USP_CHECK usp_status usp_mae_features(
     const usp_model *mae, const usp_tensor *images, usp_tensor *out);
 

@@ -12,33 +12,71 @@ USP_BEGIN_DECLARATIONS
  * Immutable once created: any number of threads may run one at the same time. */
 typedef struct usp_model usp_model;
 
+/* usp_model_options: written by make abi */
 typedef struct usp_model_options {
-    uint32_t struct_size;
-    int32_t heads;          /* 0 = as the file says, else the published number for the width */
-    int32_t decoder_heads;  /* the same for a masked autoencoder's decoder */
-    float scale;            /* autoencoder: latents are (z - shift) * scale; 0 = the layout's own */
-    float shift;
-    int32_t grid_height;    /* rows and columns of patches, where the file does not tell: positions
-                               that are no square, or none; 0 = a square, or the published ones. 16
-                               of a ViT are read as 4x4 and none for the class token, even if they
-                               are 5x3 and one; files that this library wrote tell */
-    int32_t grid_width;     /* 0 = grid_height */
-    int32_t exact;          /* 1 = plain sums everywhere. By default large f32 products and 3x3
-                               convolutions take fewer multiplications (Strassen, Winograd): results
-                               within 1e-5 of the largest value of exact arithmetic */
-    const char *family;     /* "VAE", "MAE", "ViT", "DiT", "SiT" or "Inception"; NULL = by names
-                               and shapes (files of DiT and SiT do not differ: DiT) */
-    const char *table;      /* nested table of the file; NULL = what the family's readers take */
-    const char *compute;    /* "f32" (NULL), or "bf16": products in bf16, sums and norms in f32 */
-    const char *pool;       /* classifier: "token" or "avg"; NULL = by the file */
+    uint32_t struct_size; /* what the INIT macro wrote */
+    uint32_t reserved;
+    /* Attention heads; without it as the file says, else the published number of the width. 1 to
+     * 65536. Part in: MAE, ViT, DiT, SiT. -1: absent. */
+    int64_t heads;
+    /* Those of a masked autoencoder's decoder; likewise. 1 to 65536. Part in: MAE. -1: absent. */
+    int64_t decoder_heads;
+    /* Latents are (z - shift) * scale; without it as the file or its layout says. Part in: VAE.
+     * USP_ABSENT: absent. */
+    double scale;
+    /* See scale. Part in: VAE. USP_ABSENT: absent. */
+    double shift;
+    /* Rows and columns of patches, where the file does not tell: positions that are no square,
+     * or none. Part in: MAE, ViT, DiT, SiT. 0: absent. */
+    int64_t grid_height;
+    int64_t grid_width;
+    /* Plain sums everywhere. By default large f32 products and 3x3 convolutions take fewer
+     * multiplications (Strassen, Winograd): results within 1e-5 of the largest value of exact
+     * arithmetic. Default: no. */
+    int64_t exact;
+    /* The family; without it by the file, its names and shapes (files of DiT and SiT do not
+     * differ: DiT). One of VAE, MAE, ViT, DiT, SiT, Inception. NULL: absent. */
+    const char *family;
+    /* Nested table of the file; without it what the family's readers take. NULL: absent. */
+    const char *table;
+    /* Type of the products' inputs; sums and norms are f32. One of f32, bf16. Default: f32. */
+    const char *compute;
+    /* Pooling of a classifier; without it by the file. One of token, avg. Part in: ViT. NULL:
+     * absent. */
+    const char *pool;
+    /* Groups of an autoencoder's norms; without it by the file, else 32. 1 to 65536. Part in:
+     * VAE. -1: absent. */
+    int64_t groups;
+    /* What a transformer's norms add to a variance; without it by the file, else what the
+     * layout's code uses. More than 0. Part in: MAE, ViT, DiT, SiT. USP_ABSENT: absent. */
+    double epsilon;
 } usp_model_options;
 
 #define USP_MODEL_OPTIONS_INIT \
-    {USP_OPTIONS_SIZE(usp_model_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+    {USP_OPTIONS_SIZE(usp_model_options), 0, -1, -1, USP_ABSENT, USP_ABSENT, 0, 0, 0, NULL, NULL, \
+     "f32", NULL, -1, USP_ABSENT}
+/* end of usp_model_options */
 
-/* Load a model; sizes are inferred from names and shapes, in any published dialect.
+/* Make a model with parameters drawn from seed.
+ *   name    a published name (usp_preset_name), such as "SiT-B/2" or "kl-f8", or a family's, whose
+ *           defaults it then has
+ *   config  what differs, as text: "classes=10 grid=16x16 affine=yes"; NULL = nothing. Names and
+ *           values are those of usp_model_config
+ * out: owned. Errors: ARGUMENT for unknown names, with the nearest known one, and for sizes that no
+ * model has; MEMORY. */
+USP_API USP_CHECK usp_status usp_model_create(
+    const char *name, const char *config, uint64_t seed, usp_model **out);
+
+/* Published names that usp_model_create takes, in order of family and size: static; NULL past the
+ * end. */
+USP_API size_t usp_preset_count(void);
+USP_API const char *usp_preset_name(size_t index);
+
+/* Load a model; sizes are as the file says (this library's do), or inferred from names and shapes,
+ * in any published dialect.
  * out: owned. Errors: IO, FORMAT; MISSING_WEIGHT or SHAPE, one message naming everything that does
- * not fit; ARGUMENT for what a file does not tell (heads of an unpublished width) and for options
+ * not fit; FORMAT for a file whose usp.config says something else than its tensors; ARGUMENT
+ * for what a file does not tell (heads of an unpublished width) and for options
  * that have no part in the family. */
 USP_API USP_CHECK usp_status usp_model_open(
     const char *path, const usp_model_options *options, usp_model **out);
@@ -49,6 +87,12 @@ USP_API void usp_model_free(usp_model *model);
 /* "VAE", "MAE", "ViT", "DiT", "SiT" or "Inception": static. */
 USP_API const char *usp_model_family(const usp_model *model);
 
+/* All fields of the configuration, which files keep in their text usp.config: "grid=16x16
+ * channels=4 patch=2 ..." (name=value, separated by blanks). usp_model_create of the same family
+ * makes a model of the same sizes of it. Buffers as usp_checkpoint_report. */
+USP_API USP_CHECK usp_status usp_model_config(
+    const usp_model *model, char *buffer, size_t capacity, size_t *out_length);
+
 /* Number of values of all parameters. */
 USP_API int64_t usp_model_size(const usp_model *model);
 
@@ -58,7 +102,7 @@ USP_API const char *usp_model_parameter_name(const usp_model *model, size_t inde
 USP_API USP_CHECK usp_status usp_model_parameter(
     const usp_model *model, const char *name, usp_tensor *out);
 
-/* The shape that the model takes for this batch: rank 4, data NULL; extents that are free are 0.
+/* What the model takes for this batch: rank 4, data NULL; extents that are free are 0.
  * [B, C, H, W] f32, but for an Inception [B, H, W, 3] u8. */
 USP_API USP_CHECK usp_status usp_model_input(
     const usp_model *model, int64_t batch, usp_tensor *out);
@@ -73,7 +117,9 @@ USP_API USP_CHECK usp_status usp_model_report_json(
 /* The parameters as a checkpoint over the same memory. out: owned. */
 USP_API USP_CHECK usp_status usp_model_checkpoint(const usp_model *model, usp_checkpoint **out);
 
-/* Write the parameters to a file that loads as the same model. */
+/* Write the parameters to a file that loads as the same model. Errors: UNSUPPORTED for .npz and
+ * .npy where shapes do not tell the configuration, naming the fields; ARGUMENT for an ending that
+ * is none of a format. */
 USP_API USP_CHECK usp_status usp_model_save(
     const usp_model *model, const char *path, const usp_save_options *options);
 

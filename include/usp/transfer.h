@@ -13,34 +13,64 @@ USP_BEGIN_DECLARATIONS
  * shapes; applying it twice gives the same bytes. Immutable once created: any thread. */
 typedef struct usp_transfer_plan usp_transfer_plan;
 
+/* usp_transfer_options: written by make abi */
 typedef struct usp_transfer_options {
-    uint32_t struct_size;
-    int32_t grid_height;      /* tokens of the target; 0 = the preset's, or the source's */
-    int32_t grid_width;       /* 0 = grid_height */
-    int32_t classes;          /* 0 = the preset's, or the source's */
-    int32_t patch;            /* 0 = the preset's, or the source's */
-    int32_t channels;         /* 0 = the preset's, or the source's */
-    int32_t use_layers;       /* non-zero: only the first `layers` blocks come from the source */
-    int32_t layers;
-    uint64_t seed;            /* of everything that starts afresh */
-    int32_t plain_norms;      /* non-zero: a diffusion target without beta and gamma */
-    int32_t keep_activation;  /* non-zero: the source's GELU instead of the target family's */
-    const char *channel_rule; /* "fresh", "copy" or "repeat"; NULL = fresh */
-    const char *depth_rule;   /* "prefix", "stride" or "repeat"; NULL = prefix */
-    const char *pool;         /* classifiers: "token" or "average"; NULL = token if there is one */
-    const char *head;         /* classifiers: "fine-tune" or "probe"; NULL = fine-tune */
-    float gate_bias;          /* start of adaLN's gates; 0 = as published */
-    float timestep;           /* diffusion sources as features: at this time */
-    int32_t block;            /* ... after this block; 0 = all */
-    int32_t use_label;        /* ... non-zero: with this label instead of the null class */
-    int32_t label;
-    int32_t heads;            /* of the source; 0 = by its width */
-    const char *table;        /* of the source's file, such as "ema"; NULL = the family's usual */
+    uint32_t struct_size; /* what the INIT macro wrote */
+    uint32_t reserved;
+    /* The target's rows and columns of tokens; without it the preset's, or the source's. 0:
+     * absent. */
+    int64_t grid_height;
+    int64_t grid_width;
+    /* The target's classes. 1 to 1000000. Part in: ViT, DiT, SiT. -1: absent. */
+    int64_t classes;
+    /* The target's patch. 1 to 65536. -1: absent. */
+    int64_t patch;
+    /* The target's channels. 1 to 65536. -1: absent. */
+    int64_t channels;
+    /* Only so many blocks come from the source; without it all. 0 or more. -1: absent. */
+    int64_t layers;
+    /* Of everything fresh. Default: 0. */
+    uint64_t seed;
+    /* Norms with gamma and beta in a diffusion transformer's blocks, which take a ViT's; off is
+     * the ablation. Default: yes. Part in: DiT, SiT. */
+    int64_t affine;
+    /* The source's GELU instead of the target family's. Default: no. */
+    int64_t keep_activation;
+    /* Where channels differ: a fresh patch embedding, a copy of the channels that both have, or
+     * the source's again and again, scaled. One of fresh, copy, repeat. Default: fresh. */
+    const char *channel_rule;
+    /* Where depths differ: the first blocks, evenly over the source, or its blocks again and
+     * again. One of prefix, stride, repeat. Default: prefix. */
+    const char *depth_rule;
+    /* A classifier's pooling; without it the class token where there is one. One of token, avg.
+     * Part in: ViT. NULL: absent. */
+    const char *pool;
+    /* How a classifier's head starts; probe has a batch norm before it. One of fine-tune, probe.
+     * Default: fine-tune. Part in: ViT. */
+    const char *head;
+    /* Where adaLN's gates start: 0 as published; 1 lets every block act from the first step.
+     * Default: 0. Part in: DiT, SiT. */
+    double gate_bias;
+    /* A diffusion source becomes a feature extractor after this block; without it after all. 1
+     * or more. -1: absent. */
+    int64_t block;
+    /* At this time, folded into the weights. Default: 0. */
+    double timestep;
+    /* And this label; without it the null class. 0 or more. -1: absent. */
+    int64_t label;
+    /* The source's table; without it what the family's readers take. NULL: absent. */
+    const char *table;
+    /* The source's attention heads, where its file does not tell and its width is not a
+     * published one. 1 to 65536. -1: absent. */
+    int64_t heads;
+    /* Those of its decoder; likewise. 1 to 65536. -1: absent. */
+    int64_t decoder_heads;
 } usp_transfer_options;
 
 #define USP_TRANSFER_OPTIONS_INIT \
-    {USP_OPTIONS_SIZE(usp_transfer_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
-     0, 0, 0, 0, 0, 0, NULL}
+    {USP_OPTIONS_SIZE(usp_transfer_options), 0, 0, 0, -1, -1, -1, -1, 0, 1, 0, "fresh", "prefix", \
+     NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1}
+/* end of usp_transfer_options */
 
 /* Plan a transfer from a file, or from a checkpoint.
  *   to  a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE") whose sizes

@@ -8,42 +8,25 @@ USP_BEGIN_DECLARATIONS
 
 /* ---- vae: images to latents and back ------------------------------------------------------ */
 
-typedef struct usp_vae_config {
-    uint32_t struct_size;
-    int32_t image_channels;    /* 0 = 3 */
-    int32_t base_width;        /* channels at full resolution; 0 = 128 */
-    int32_t levels;            /* used entries of multipliers; 0 = 4 of 1, 2, 4, 4 */
-    int32_t multipliers[8];    /* channels of each level over base_width; each level but the first
-                                  halves the resolution */
-    int32_t blocks_per_level;  /* 0 = 2 */
-    int32_t latent_channels;   /* 0 = 4 */
-    int32_t groups;            /* of every group norm; 0 = 32 */
-    uint32_t encoder_attention; /* bit l: attention at level l */
-    uint32_t decoder_attention;
-    float scale;               /* latents are (z - shift) * scale; 0 = 1 */
-    float shift;
-    uint32_t reserved;
-} usp_vae_config;
-
-#define USP_VAE_CONFIG_INIT \
-    {USP_OPTIONS_SIZE(usp_vae_config), 0, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0, 0, 0, 0, 0, 0, 0, 0}
-
+/* usp_vae_options: written by make abi */
 typedef struct usp_vae_options {
-    uint32_t struct_size;
-    int32_t raw;      /* 1 = latents are z itself, not (z - shift) * scale */
-    int32_t tile;     /* side of a tile in latent pixels; 0 = the whole image at once */
-    int32_t overlap;  /* latent pixels that neighbouring tiles share; 0 = 16 */
-    int32_t exact;    /* 1 = plain sums in 3x3 convolutions: twice the time. The default, Winograd's
-                         method, is within 1e-5 of the largest value of exact arithmetic */
+    uint32_t struct_size; /* what the INIT macro wrote */
+    uint32_t reserved;
+    /* Latents are (z - shift) * scale; off gives and takes z itself. Default: yes. */
+    int64_t scaled;
+    /* Side of a tile in latent pixels; 0 takes the whole image at once. 0 or more. Default: 0. */
+    int64_t tile;
+    /* Latent pixels that neighbouring tiles share at least, fewer than a tile has; without it
+     * 16, and a quarter of smaller tiles. 0 or more. -1: absent. */
+    int64_t overlap;
+    /* Plain sums in 3x3 convolutions: twice the time. Without it Winograd's method, within 1e-5
+     * of the largest value of exact arithmetic. Default: no. */
+    int64_t exact;
 } usp_vae_options;
 
-#define USP_VAE_OPTIONS_INIT {USP_OPTIONS_SIZE(usp_vae_options), 0, 0, 0, 0}
-
-/* A new model with parameters drawn from seed. out: owned. */
-USP_API USP_CHECK usp_status usp_vae_create(
-    const usp_vae_config *config, uint64_t seed, usp_model **out);
-/* The sizes of a model; set out->struct_size first (the INIT macro does). */
-USP_API USP_CHECK usp_status usp_vae_describe(const usp_model *vae, usp_vae_config *out);
+#define USP_VAE_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_vae_options), 0, 1, 0, -1, 0}
+/* end of usp_vae_options */
 
 /* Scale and shift of each latent channel: latents are (z - shift) * scale.
  *   out_scale, out_shift  [z]  f32; either may be NULL */

@@ -31,7 +31,9 @@ private let commandOptions: [CommandOptions] = [
             "method", "steps", "seed", "generator", "first_sample", "total_samples",
             "preview_interval",
         ],
-        also: [("timestep_shift", ["shift"])])
+        also: [("timestep_shift", ["shift"])]),
+    CommandOptions(
+        "TransferSettings", "", TransferOptions.self, also: [("gate_bias", ["gate"])]),
 ]
 
 extension FieldKind {

@@ -9,6 +9,7 @@ package struct FileModel: Sendable {
     /// The table of the file, such as `ema`; empty for its top level.
     package let table: String
     package let dialect: Dialect
+    package let kind: ModelKind
     /// By our name.
     package let sources: [String: TensorSource]
     /// Names of `sources` in the file's order.
@@ -19,20 +20,24 @@ package struct FileModel: Sendable {
     let duplicates: [(entry: ArchiveEntry, of: String)]
     /// What is beside the tensors: epoch, arguments, free texts.
     package let metadata: [(key: String, value: String)]
+    /// What our own writer tells in `usp.config`.
+    package let configuration: (any ModelConfiguration)?
 
-    /// Finds the table and the dialect of a model of this family (of any without one).
+    /// Finds the table and the dialect of a model of this kind (of any without one).
     ///
-    /// - table: a nested table or prefix of the file; nil takes what the family's readers take:
+    /// - table: a nested table or prefix of the file; nil takes what the kind's readers take:
     ///   averaged weights (`ema`) first for diffusion transformers, last for the others
     /// - Throws: `.unsupported` for a model in words, `.format` telling what the file holds instead
+    ///   or that its configuration is damaged
     package init(
-        _ archive: Archive, _ family: ModelFamily? = nil, table: String? = nil
+        _ archive: Archive, _ kind: ModelKind? = nil, table: String? = nil
     ) throws(USPError) {
-        let found = try FileModel.find(archive, family, table: table)
+        let found = try FileModel.find(archive, kind, table: table)
         path = archive.path
         metadata = archive.metadata
+        configuration = try FileModel.configuration(archive)
         self.table = found.table.name
-        dialect = found.dialect
+        (dialect, self.kind) = (found.dialect, found.kind)
         var translation = Translation()
         for entry in found.table.entries {
             try locating(archive.path) { () throws(USPError) in
@@ -50,23 +55,27 @@ package struct FileModel: Sendable {
     private static let prefixes = [
         "module", "_orig_mod", "first_stage_model", "vae", "encoder_q", "backbone",
     ]
-    private static let averagedFirst = ["ema", "model_ema", "model", "state_dict", "module", ""]
-    private static let averagedLast = ["model", "state_dict", "module", "", "ema", "model_ema"]
+    private static let tables = ["model", "state_dict", "module", ""]
+    private static let averages = ["ema", "model_ema"]
+
+    private typealias Found = (table: ArchiveTable, dialect: Dialect, kind: ModelKind)
 
     private static func find(
-        _ archive: Archive, _ family: ModelFamily?, table: String?
-    ) throws(USPError) -> (table: ArchiveTable, dialect: Dialect) {
+        _ archive: Archive, _ kind: ModelKind?, table: String?
+    ) throws(USPError) -> Found {
         let tables =
             try table.map { name throws(USPError) in [try archive.table(name)] } ?? archive.tables
-        var found: [(table: ArchiveTable, dialect: Dialect)] = []
+        var found: [Found] = []
         for table in tables {
             for candidate in try candidates(table) {
-                if let dialect = Dialect.identify(candidate) { found.append((candidate, dialect)) }
+                if let (dialect, kind) = Dialect.identify(candidate) {
+                    found.append((candidate, dialect, kind))
+                }
             }
         }
-        let fitting = found.filter { family == nil || $0.dialect.family == family }
-        guard let first = fitting.first else { throw mismatch(archive, family, found) }
-        let order = first.dialect.family == .diffusionTransformer ? averagedFirst : averagedLast
+        let fitting = found.filter { kind == nil || $0.kind == kind }
+        guard let first = fitting.first else { throw mismatch(archive, kind, found) }
+        let order = first.kind.prefersAverage ? averages + Self.tables : Self.tables + averages
         for name in order {
             if let match = fitting.first(where: {
                 $0.table.name == name || $0.table.name.hasPrefix(name + ".") && !name.isEmpty
@@ -92,14 +101,13 @@ package struct FileModel: Sendable {
     }
 
     private static func mismatch(
-        _ archive: Archive, _ family: ModelFamily?,
-        _ found: [(table: ArchiveTable, dialect: Dialect)]
+        _ archive: Archive, _ kind: ModelKind?, _ found: [Found]
     ) -> USPError {
-        let wanted = family.map { "no \($0.rawValue)" } ?? "no model that we know"
+        let wanted = kind.map { "no \($0.title)" } ?? "no model that we know"
         if let other = found.first {
             return USPError(
                 .format,
-                "\(archive.path): \(wanted) in it, but a \(other.dialect.family.rawValue) "
+                "\(archive.path): \(wanted) in it, but a \(other.kind.title) "
                     + "(\(other.dialect.name))")
         }
         let names = archive.tables.flatMap { table in

@@ -21,6 +21,8 @@ package struct LoadReport: Sendable {
     package let table: String
     package let dialect: String
     package let family: String
+    /// Names and values of all fields of the configuration.
+    package internal(set) var configuration: [(name: String, value: String)] = []
     package internal(set) var loaded: [Loaded] = []
     package internal(set) var ignored: [SkippedItem] = []
     /// Parameters that the file has not and that started by their rule, with the reason.
@@ -71,6 +73,7 @@ package struct LoadReport: Sendable {
         for item in renamed {
             lines.append("  renamed  \(item.sources.joined(separator: " + ")) -> \(item.parameter)")
         }
+        if !configuration.isEmpty { lines.append("  with     \(configuration.phrase)") }
         for item in initialized { lines.append("  started  \(item.name): \(item.reason)") }
         for item in assumed { lines.append("  assumed  \(item.name): \(item.reason)") }
         for item in ignored { lines.append("  ignored  \(item.name): \(item.reason)") }
@@ -92,6 +95,7 @@ package struct LoadReport: Sendable {
         return .object([
             .init("path", .string(path)), .init("table", .string(table)),
             .init("dialect", .string(dialect)), .init("family", .string(family)),
+            .init("config", .object(configuration.map { .init($0.name, .string($0.value)) })),
             .init(
                 "loaded",
                 .array(

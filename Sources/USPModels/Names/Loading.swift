@@ -5,37 +5,28 @@ import USPBase
 import USPFiles
 import USPTensor
 
-/// How parameters are loaded.
-package struct LoadOptions: Sendable {
-    package var inference = InferenceOptions()
-    /// Whether anything that does not fit is an error; otherwise it is told in the report and
-    /// missing parameters start by their rule.
-    package var isStrict = true
-    /// Whether f32 tensors may stay in the mapped file: no memory, but they cannot be trained.
-    package var borrows = true
-    /// For parameters that are not loaded.
-    package var key = RandomKey(seed: 0)
-
-    package init() {}
-}
-
-/// Tensors that a model has no use for, by prefix.
+/// Tensors or parameters, by prefix, that may be left aside.
 struct Tolerance {
     let prefix: String
     let reason: String
 }
 
+/// What does not have to fit when a model is loaded.
+struct LoadRules {
+    /// Tensors that the model has no use for.
+    var tolerated: [Tolerance] = []
+    /// Parameters that start by their rule where the file has them not.
+    var optional: [Tolerance] = []
+}
+
 extension FileModel {
     /// Fills parameters of this table.
     ///
-    /// - tolerated: prefixes of the file's tensors that the model may leave aside
-    /// - optional: prefixes of parameters that start by their rule if the file has them not
     /// - Throws: `.missingWeight`, `.shape` naming everything that does not fit
     func load(
-        _ specs: [ParameterSpec], _ options: LoadOptions, tolerated: [Tolerance] = [],
-        optional: [Tolerance] = []
+        _ specs: [ParameterSpec], _ options: LoadOptions, _ rules: LoadRules
     ) throws(USPError) -> (parameters: Parameters, report: LoadReport) {
-        var report = match(specs, tolerated, optional)
+        var report = match(specs, rules)
         if options.isStrict && !report.fits { throw report.error }
         let absent = Set(
             report.missing + report.mismatched.map(\.name) + report.initialized.map(\.name))
@@ -69,11 +60,9 @@ extension FileModel {
         return (parameters, report)
     }
 
-    private func match(
-        _ specs: [ParameterSpec], _ tolerated: [Tolerance], _ optional: [Tolerance]
-    ) -> LoadReport {
+    private func match(_ specs: [ParameterSpec], _ rules: LoadRules) -> LoadReport {
         var report = LoadReport(
-            path: path, table: table, dialect: dialect.name, family: dialect.family.rawValue)
+            path: path, table: table, dialect: dialect.name, family: kind.title)
         let wanted = Set(specs.map(\.name))
         for spec in specs {
             if let source = sources[spec.name] {
@@ -86,7 +75,7 @@ extension FileModel {
                 report.initialized.append(
                     SkippedItem(
                         name: spec.name, reason: "not in the file; sines and cosines of the grid"))
-            } else if let rule = optional.first(where: { spec.name.hasPrefix($0.prefix) }) {
+            } else if let rule = rules.optional.first(where: { spec.name.hasPrefix($0.prefix) }) {
                 report.initialized.append(SkippedItem(name: spec.name, reason: rule.reason))
             } else {
                 report.missing.append(spec.name)
@@ -95,7 +84,7 @@ extension FileModel {
         report.ignored = ignored
         for name in names where !wanted.contains(name) {
             let fileName = sources[name]?.names.joined(separator: " + ") ?? name
-            if let rule = tolerated.first(where: { name.hasPrefix($0.prefix) }) {
+            if let rule = rules.tolerated.first(where: { name.hasPrefix($0.prefix) }) {
                 report.ignored.append(SkippedItem(name: fileName, reason: rule.reason))
             } else {
                 report.unexpected.append(fileName)
@@ -137,99 +126,87 @@ extension FileModel {
     }
 }
 
-extension MaskedAutoencoder {
-    private static let tolerated = [
-        Tolerance(prefix: "head.", reason: "a classifier's head"),
-        Tolerance(prefix: "fc_norm.", reason: "a classifier's norm"),
-    ]
-
-    /// Loads a masked autoencoder, or the encoder of one.
+extension Family {
+    /// Loads a model of this family.
     ///
     /// - Throws: `.format` if the file holds something else, `.missingWeight`, `.shape` naming
-    ///   everything that does not fit, `.argument` for what the file does not tell
+    ///   everything that does not fit, `.argument` for what the file does not tell and for options
+    ///   that have no part in the family
+    func load(
+        _ file: FileModel, _ options: LoadOptions
+    ) throws(USPError) -> (model: any Model, report: LoadReport) {
+        try options.checkParts(in: name)
+        let configuration = try configuration(file, options)
+        var (parameters, report) = try file.load(
+            configuration.specs(), options, rules(configuration))
+        report.configuration = configuration.described
+        report.assumed = file.assumed(configuration, options)
+        let weights = ModelWeights(parameters, file: FileNames(file), loading: report)
+        let model = try locating(file.path) { () throws(USPError) in
+            try make(configuration, weights, options.arithmetic)
+        }
+        return (model, report)
+    }
+}
+
+extension Model {
+    /// Loads a model of this class; its sizes are as the file says, or inferred. A DiT is a SiT
+    /// where the options or the file say so.
+    ///
+    /// - Throws: one error that names everything that does not fit.
+    public static func load(
+        _ path: String, _ options: LoadOptions = LoadOptions()
+    ) throws(USPError) -> Self {
+        try load(Archive.open(path), options).model
+    }
+
+    public static func load(
+        _ checkpoint: Checkpoint, _ options: LoadOptions = LoadOptions()
+    ) throws(USPError) -> Self {
+        try load(checkpoint.selected, options).model
+    }
+
     package static func load(
         _ archive: Archive, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> (model: MaskedAutoencoder, report: LoadReport) {
-        let file = try FileModel(archive, .visionTransformer, table: options.inference.table)
-        let configuration = try file.maskedAutoencoderConfiguration(options.inference)
-        var tolerated = tolerated
-        if !configuration.hasDecoder {
-            tolerated.append(Tolerance(prefix: "mask_token", reason: "no decoder in the file"))
+    ) throws(USPError) -> (model: Self, report: LoadReport) {
+        let file = try FileModel(archive, families[0].kind, table: options.table)
+        let loaded = try Family.choose(file, among: families, options.family).load(file, options)
+        guard let model = loaded.model as? Self else {
+            throw USPError(.internal, "\(archive.path): a \(loaded.model.family) as \(Self.self)")
         }
-        var loaded = try file.load(try specs(configuration), options, tolerated: tolerated)
-        loaded.report.assumed = file.assumedHeads(
-            configuration.encoder.heads, width: configuration.encoder.width,
-            options.inference.heads, "num_heads")
-        if configuration.hasDecoder {
-            loaded.report.assumed += file.assumedHeads(
-                configuration.decoderHeads, width: configuration.decoderWidth,
-                options.inference.decoderHeads, "decoder_num_heads")
-        }
-        return (try MaskedAutoencoder(configuration, loaded.parameters), loaded.report)
+        return (model, loaded.report)
     }
 }
 
-extension VisionTransformer {
-    private static let tolerated = [
-        Tolerance(prefix: "decoder_", reason: "the decoder of pretraining"),
-        Tolerance(prefix: "mask_token", reason: "the decoder of pretraining"),
-    ]
-
-    /// Loads a classifier or plain encoder.
-    ///
-    /// - pool: nil: by the file's norm. Average pooling of a file without `fc_norm` starts that
-    ///   norm fresh and leaves `norm` aside, as MAE's and USP's fine-tuning do
-    /// - Throws: as `MaskedAutoencoder.load`
-    package static func load(
-        _ archive: Archive, pool: VisionTransformerConfiguration.Pool? = nil,
-        _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> (model: VisionTransformer, report: LoadReport) {
-        let file = try FileModel(archive, .visionTransformer, table: options.inference.table)
-        let configuration = try file.classifierConfiguration(pool: pool, options.inference)
-        let isAveraged = configuration.pool == .average
-        let other = Tolerance(
-            prefix: isAveraged ? "norm." : "fc_norm.", reason: "the norm of the other pooling")
-        let fresh = Tolerance(
-            prefix: "fc_norm.", reason: "not in the file; average pooling starts its own norm")
-        var loaded = try file.load(
-            try specs(configuration), options, tolerated: tolerated + [other],
-            optional: isAveraged ? [fresh] : [])
-        loaded.report.assumed = file.assumedHeads(
-            configuration.encoder.heads, width: configuration.encoder.width,
-            options.inference.heads, "num_heads")
-        return (try VisionTransformer(configuration, loaded.parameters), loaded.report)
-    }
+/// Loads a model of whatever family the options, the file, or its names and shapes say.
+///
+/// - Throws: one error that names everything that does not fit.
+public func loadModel(
+    _ path: String, _ options: LoadOptions = LoadOptions()
+) throws(USPError) -> any Model {
+    try loadModel(Archive.open(path), options)
 }
 
-extension DiT {
-    /// Loads a diffusion transformer.
-    ///
-    /// - returnsSigma: false for SiT
-    /// - Throws: as `MaskedAutoencoder.load`
-    package static func load(
-        _ archive: Archive, returnsSigma: Bool = true, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> (model: DiT, report: LoadReport) {
-        let file = try FileModel(archive, .diffusionTransformer, table: options.inference.table)
-        let configuration = try file.diffusionConfiguration(
-            returnsSigma: returnsSigma, options.inference)
-        var loaded = try file.load(try specs(configuration), options)
-        loaded.report.assumed = file.assumedHeads(
-            configuration.heads, width: configuration.width, options.inference.heads, "num_heads")
-        return (try DiT(configuration, loaded.parameters), loaded.report)
-    }
+public func loadModel(
+    _ checkpoint: Checkpoint, _ options: LoadOptions = LoadOptions()
+) throws(USPError) -> any Model {
+    try loadModel(checkpoint.selected, options)
 }
 
-extension KLAutoencoder {
-    /// Loads a KL autoencoder with the normalisation of its latents.
-    ///
-    /// - Throws: as `MaskedAutoencoder.load`
-    package static func load(
-        _ archive: Archive, _ options: LoadOptions = LoadOptions()
-    ) throws(USPError) -> (model: KLAutoencoder, report: LoadReport) {
-        let file = try FileModel(archive, .autoencoder, table: options.inference.table)
-        let configuration = try file.autoencoderConfiguration(options.inference)
-        var loaded = try file.load(KLAutoencoderConfiguration.specs(configuration), options)
-        loaded.report.assumed = file.assumedScale(configuration, options.inference.normalization)
-        return (try KLAutoencoder(configuration, loaded.parameters), loaded.report)
+private func loadModel(
+    _ archive: Archive, _ options: LoadOptions
+) throws(USPError) -> any Model {
+    let asked = try options.family.map { name throws(USPError) in try Family.named(name) }
+    let file = try FileModel(archive, asked?.kind, table: options.table)
+    let family = if let asked { asked } else { try Family.of(file) }
+    return try family.load(file, options).model
+}
+
+extension Checkpoint {
+    /// The table that was opened, alone.
+    package var selected: Archive {
+        Archive(
+            path: archive.path, format: archive.format, tables: [table],
+            metadata: archive.metadata, skipped: archive.skipped)
     }
 }

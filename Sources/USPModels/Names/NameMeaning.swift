@@ -3,14 +3,39 @@
 import USPBase
 import USPFiles
 
-/// The kinds of models that files hold.
-package enum ModelFamily: String, Sendable {
-    case autoencoder
-    /// Masked autoencoders, classifiers and plain encoders share one set of names.
-    case visionTransformer = "vision transformer"
-    case diffusionTransformer = "diffusion transformer"
-    /// The network whose features published FID values are measured with.
-    case inception = "Inception network"
+/// What files of one set of names hold: one family's models, or those of some that share them.
+package struct ModelKind: Sendable, Equatable {
+    /// In words, such as `diffusion transformer`.
+    package let title: String
+    /// How its files name their tensors, most telling first.
+    let dialects: [Dialect]
+    /// The keys that a training file nests the model under.
+    package let tables: [String]
+    /// Whether readers take averaged weights (`ema`) before the model's own.
+    let prefersAverage: Bool
+    /// What the originals' code needs beside the parameters in the file.
+    let official: @Sendable (FileModel) throws(USPError) -> [WrittenArray]
+    /// diffusers' layout of the model; nil: it has none.
+    let diffusers: (@Sendable (FileModel) throws(USPError) -> [WrittenArray])?
+
+    init(
+        _ title: String, _ dialects: [Dialect], tables: [String] = [],
+        prefersAverage: Bool = false,
+        official: @escaping @Sendable (FileModel) throws(USPError) -> [WrittenArray] = {
+            file throws(USPError) in try file.plainArrays()
+        },
+        diffusers: (@Sendable (FileModel) throws(USPError) -> [WrittenArray])? = nil
+    ) {
+        (self.title, self.dialects, self.tables) = (title, dialects, tables)
+        (self.prefersAverage, self.official, self.diffusers) = (prefersAverage, official, diffusers)
+    }
+
+    package static func == (a: ModelKind, b: ModelKind) -> Bool { a.title == b.title }
+
+    /// The kinds of all families, each once.
+    static let all: [ModelKind] = Family.all.reduce(into: []) { kinds, family in
+        if !kinds.contains(family.kind) { kinds.append(family.kind) }
+    }
 }
 
 /// What one name of a file stands for.
@@ -31,20 +56,18 @@ package enum NameMeaning: Sendable, Equatable {
 /// How a family's tensors are named in some kind of file.
 package struct Dialect: Sendable {
     package let name: String
-    package let family: ModelFamily
     /// Whether files in this dialect look like this; decided by names only.
     let matches: @Sendable (ArchiveTable) -> Bool
     let meaning: @Sendable (String, ArchiveTable) -> NameMeaning
 
-    /// Every dialect, most telling first.
-    package static let all: [Dialect] = [
-        .lightningDiT, .diffusersDiT, .dit, .diffusersAutoencoder, .compVisAutoencoder, .dinov2,
-        .vit, .inception,
-    ]
-
-    /// The dialect of a table, if its names are in one that we know.
-    package static func identify(_ table: ArchiveTable) -> Dialect? {
-        all.first { $0.matches(table) }
+    /// The dialect of a table and the kind of model in it, if its names are in one that we know.
+    static func identify(_ table: ArchiveTable) -> (dialect: Dialect, kind: ModelKind)? {
+        for kind in ModelKind.all {
+            if let dialect = kind.dialects.first(where: { $0.matches(table) }) {
+                return (dialect, kind)
+            }
+        }
+        return nil
     }
 }
 

@@ -1,4 +1,5 @@
-// A file's model under the names and shapes of another layout, its values untouched.
+// A file's model under the names and shapes of another layout, its values untouched, and what a
+// reader of that layout would take it for.
 
 import USPBase
 import USPFiles
@@ -10,16 +11,6 @@ package enum WrittenDialect: String, Sendable, CaseIterable {
     /// The same, nested as the family's training scripts save it.
     case training
     case diffusers
-
-    /// The keys that a training file nests the model under.
-    package static func tables(_ family: ModelFamily) -> [String] {
-        switch family {
-        case .autoencoder: ["state_dict"]
-        case .visionTransformer: ["model"]
-        case .diffusionTransformer: ["model", "ema"]
-        case .inception: []
-        }
-    }
 }
 
 /// One array of a layout: arrays of the file, one after another.
@@ -27,6 +18,19 @@ package struct WrittenArray {
     package let name: String
     package let shape: Shape
     package let parts: [ArchiveEntry]
+}
+
+/// A field of a configuration that a reader of names and shapes would take for something else.
+package struct UntoldField: Sendable, Equatable {
+    package let name: String
+    package let value: String
+    /// What a reader takes; empty if it cannot know.
+    package let taken: String
+
+    /// `frequency_shift 1 (readers take 0)`
+    package var phrase: String {
+        taken.isEmpty ? "\(name) \(value)" : "\(name) \(value) (readers take \(taken))"
+    }
 }
 
 extension FileModel {
@@ -42,126 +46,131 @@ extension FileModel {
             throw USPError(
                 .unsupported, "\(path): \(name): factors of rows have no place elsewhere")
         }
-        switch (wanted, dialect.family) {
-        case (.diffusers, .autoencoder): return try diffusersAutoencoder()
-        case (.diffusers, .diffusionTransformer): return try diffusersTransformer()
-        case (.diffusers, .visionTransformer), (.diffusers, .inception):
+        guard wanted == .diffusers else { return try kind.official(self) }
+        guard let diffusers = kind.diffusers else {
+            let known = Family.all.filter { $0.kind.diffusers == nil }.map(\.name)
             throw USPError(
                 .unsupported,
-                "\(path): diffusers has no masked autoencoders, classifiers or Inception networks")
-        case (.official, _), (.training, _): return try official()
+                "\(path): diffusers has no layout of \(known.joined(separator: ", "))")
         }
+        return try diffusers(self)
     }
 
-    /// What names and shapes do not tell a reader of another layout: our own texts, the latents'
-    /// normalisation, heads and grid.
-    package var carried: [(key: String, value: String)] {
-        var texts: [(key: String, value: String)] = []
-        if let sizes = try? autoencoderConfiguration(), dialect.family == .autoencoder {
-            func list(_ values: [Float]) -> String {
-                values.map { "\($0)" }.joined(separator: ",")
-            }
-            texts = [
-                ("usp.scale", list(sizes.normalization.scale)),
-                ("usp.shift", list(sizes.normalization.shift)), ("usp.groups", "\(sizes.groups)"),
-            ]
-        } else if dialect.family == .diffusionTransformer, let sizes = try? diffusionConfiguration()
-        {
-            texts = [("usp.heads", "\(sizes.heads)"), ("usp.grid", "\(sizes.grid)")]
-        }
-        let own = metadata.filter { text in
-            text.key.hasPrefix("usp.") && !texts.contains { $0.key == text.key }
-        }
-        return own + texts
+    /// The texts of another layout's file: the source's own, with the configuration.
+    package func carried() throws(USPError) -> [(key: String, value: String)] {
+        let (sizes, untold) = try carriedSizes()
+        let texts = sizes.metadata(untold: untold)
+        let replaced = texts.map(\.key) + FileModel.formerTexts
+        return metadata.filter { $0.key.hasPrefix("usp.") && !replaced.contains($0.key) } + texts
     }
 
-    /// Sizes without the heads, which names and shapes do not depend on.
-    private func diffusionSizes() throws(USPError) -> DiTConfiguration {
-        var options = InferenceOptions()
-        options.heads = 1
-        return try diffusionConfiguration(options)
+    /// The configuration as far as it is known, and the fields of it that nothing tells.
+    private func carriedSizes() throws(USPError) -> (
+        sizes: any ModelConfiguration, untold: [String]
+    ) {
+        var options = LoadOptions()
+        options.needsHeads = false
+        let sizes = try sizes(options)
+        guard let transformer = sizes as? any TransformerConfiguration else { return (sizes, []) }
+        return (sizes, untoldHeads(transformer, options))
     }
 
-    private func parts(_ name: String) -> [ArchiveEntry] { sources[name]?.parts ?? [] }
+    /// What `usp.config` has taken the place of.
+    private static let formerTexts = [
+        "heads", "decoder_heads", "grid", "activation", "groups", "scale", "shift", "untold",
+    ].map { "usp.\($0)" }
 
-    private func official() throws(USPError) -> [WrittenArray] {
-        var result: [WrittenArray] = []
-        if dialect.family == .diffusionTransformer && sources["pos_embed"] == nil {
-            let sizes = try diffusionSizes()
-            let table = try PositionTable.sincos(width: sizes.width, grid: sizes.grid)
-            let bytes = try ByteBuffer(count: table.count * MemoryLayout<Float>.size)
-            table.withUnsafeBytes { bytes.bytes.copyMemory(from: $0) }
-            let shape: Shape = [1, sizes.grid.count, sizes.width]
-            let entry = ArchiveEntry("pos_embed", .float32, shape, bytes: bytes.view)
-            result.append(WrittenArray(name: "pos_embed", shape: shape, parts: [entry]))
-        }
-        for name in names {
-            var shape = try shape(name)
-            if dialect.family == .autoencoder && Dialect.isAttentionMatrix(name) && shape.rank == 2
-            {
-                shape = [shape[0], shape[1], 1, 1]
-            }
-            result.append(WrittenArray(name: name, shape: shape, parts: parts(name)))
-        }
-        return result
+    /// Fields of the file's model that arrays of a layout would not give again.
+    package func untold(
+        by arrays: [(name: String, shape: Shape)]
+    ) throws(USPError) -> [UntoldField] {
+        let (sizes, unknown) = try carriedSizes()
+        return try FileModel.untold(sizes, by: arrays).filter { !unknown.contains($0.name) }
     }
 
-    private func diffusersAutoencoder() throws(USPError) -> [WrittenArray] {
-        let levels = try autoencoderConfiguration().multipliers.count
-        var result: [WrittenArray] = []
-        for name in names {
-            var shape = try shape(name)
-            if Dialect.isAttentionMatrix(name) && shape.rank == 4 {
-                shape = [shape[0], shape.count / max(shape[0], 1)]
-            }
-            result.append(
-                WrittenArray(
-                    name: Dialect.diffusersName(name, levels: levels), shape: shape,
-                    parts: parts(name)))
-        }
-        return result
+    /// The configuration that a model loaded from the file has.
+    package func sizes(
+        _ options: LoadOptions = LoadOptions()
+    ) throws(USPError) -> any ModelConfiguration {
+        try Family.of(self).configuration(self, options)
     }
 
-    private func diffusersTransformer() throws(USPError) -> [WrittenArray] {
+    /// For a file that keeps no texts.
+    ///
+    /// - Throws: `.unsupported` if the archive holds a model that is not read as the same one from
+    ///   names and shapes alone, naming the fields
+    package static func expectNothingUntold(
+        _ archive: Archive, _ path: String
+    ) throws(USPError) {
+        guard archive.metadata.contains(where: { $0.key.hasPrefix("usp.") }),
+            let file = try? FileModel(archive)
+        else { return }
+        let arrays = archive.entries.map { (name: $0.name, shape: $0.shape) }
+        let untold = try file.untold(by: arrays)
         try require(
-            sources["blocks.0.norm1.weight"] == nil, .unsupported,
-            "\(path): diffusers' DiT has no affine norms (blocks.0.norm1.weight)")
-        try expectSineTable()
-        let blocks = try diffusionSizes().depth
-        var result: [WrittenArray] = []
-        for name in names where name != "pos_embed" {
-            let (targets, isStacked) = Dialect.diffusersTransformerNames(name, blocks: blocks)
-            try require(
-                !targets.isEmpty, .unsupported, "\(path): diffusers' DiT has no place for \(name)")
-            let (shape, parts) = (try shape(name), parts(name))
-            guard isStacked else {
-                result += targets.map { WrittenArray(name: $0, shape: shape, parts: parts) }
-                continue
-            }
-            let rows = shape[0] / 3
-            for (index, target) in targets.enumerated() {
-                let part =
-                    parts.count == 3
-                    ? parts[index] : try parts[0].rows(index * rows..<(index + 1) * rows)
-                result.append(WrittenArray(name: target, shape: part.shape, parts: [part]))
-            }
-        }
-        return result
+            untold.isEmpty, .unsupported,
+            "\(path): has no place for the model's "
+                + untold.map(\.phrase).joined(separator: ", ")
+                + "; write .safetensors or .pt, which keep its configuration")
     }
 
-    /// diffusers keeps no table and computes the sines and cosines itself.
-    private func expectSineTable() throws(USPError) {
-        guard let source = sources["pos_embed"] else { return }
-        let sizes = try diffusionSizes()
-        let expected = try PositionTable.sincos(width: sizes.width, grid: sizes.grid)
-        try SystemMemory.expect(source.shape.count, of: Float.self)
-        var table = [Float](repeating: 0, count: source.shape.count)
-        try table.fillAsFloats(source.parts[0])
-        let isSame =
-            table.count == expected.count
-            && zip(table, expected).allSatisfy { abs($0 - $1) < 1e-2 }
-        try require(
-            isSame, .unsupported,
-            "\(path): pos_embed is not the table of sines and cosines that diffusers' DiT computes")
+    /// Fields of a configuration that arrays of these names and shapes would not give again, if
+    /// there were no texts beside them.
+    package static func untold(
+        _ configuration: any ModelConfiguration, by arrays: [(name: String, shape: Shape)]
+    ) throws(USPError) -> [UntoldField] {
+        let entries = try arrays.map { name, shape throws(USPError) in
+            try ArchiveEntry(describing: name, .float32, shape)
+        }
+        let archive = Archive(
+            path: "arrays", format: .safetensors, tables: [try ArchiveTable("", entries)])
+        let family = try Family.named(configuration.family)
+        let file = try FileModel(archive, family.kind)
+        // What a reader has to be told is told, one after another.
+        var (options, untold) = (LoadOptions(), [UntoldField]())
+        func problem(_ options: LoadOptions) -> String? {
+            do throws(USPError) {
+                _ = try family.configuration(file, options)
+                return nil
+            } catch {
+                return error.message
+            }
+        }
+        var last = problem(options)
+        let fields = configuration.askable
+        // One answer may lead to the next question.
+        for (name, value) in fields.flatMap({ _ in fields }) where last != nil {
+            var tried = options
+            try tried.set(name, value)
+            let next = problem(tried)
+            guard next != last else { continue }
+            untold.append(UntoldField(name: name, value: value, taken: ""))
+            (options, last) = (tried, next)
+        }
+        let found = try family.configuration(file, options).described
+        let other = configuration.described.compactMap { name, value in
+            let taken = found.first { $0.name == name }?.value ?? ""
+            return taken == value ? nil : UntoldField(name: name, value: value, taken: taken)
+        }
+        let isOwn = try Family.of(file).name == family.name
+        let name = isOwn ? [] : [UntoldField(name: "family", value: family.name, taken: "")]
+        return name + untold + other
+    }
+
+    func parts(_ name: String) -> [ArchiveEntry] { sources[name]?.parts ?? [] }
+
+    /// The arrays under their own names, as they are.
+    func plainArrays() throws(USPError) -> [WrittenArray] {
+        try names.map { name throws(USPError) in
+            WrittenArray(name: name, shape: try shape(name), parts: parts(name))
+        }
+    }
+}
+
+extension ModelConfiguration {
+    /// Fields that a reader can be told where it asks for them.
+    fileprivate var askable: [(name: String, value: String)] {
+        let options = Set(LoadOptions.fields.map(\.name))
+        return described.filter { options.contains($0.name) }
     }
 }

@@ -4,10 +4,10 @@ import CKernels
 import USPBase
 
 /// An activation; `.geluErf` is exact, `.geluTanh` the approximation of Hendrycks and Gimpel.
-package enum Activation: String, Sendable, CaseIterable {
+public enum Activation: String, Sendable, CaseIterable {
     case none
-    case geluErf
-    case geluTanh
+    case geluErf = "gelu_erf"
+    case geluTanh = "gelu_tanh"
     case silu
     case relu
 

@@ -39,6 +39,9 @@ struct Convert: ParsableCommand {
         if let dialect { return try convert(to: dialect, writer) }
         let checkpoint = try Checkpoint.open(input, table: table == "all" ? "*" : table)
         tellChoice(checkpoint)
+        if !writer.format.keepsTexts {
+            try FileModel.expectNothingUntold(checkpoint.selected, output)
+        }
         let outputs = checkpoint.table.entries.map { $0.output(as: dtype?.dtype) }
         try writer.write(outputs, metadata: metadata(of: checkpoint))
         report(outputs)
@@ -56,13 +59,28 @@ struct Convert: ParsableCommand {
             try ArrayOutput(
                 array.name, array.shape, stacking: array.parts.map { $0.output(as: dtype?.dtype) })
         }
+        try tellUntold(model, outputs, writer.format)
         try writer.write(
-            outputs, metadata: [(key: "format", value: "pt")] + model.carried,
-            tables: dialect == .training ? WrittenDialect.tables(model.dialect.family) : [])
+            outputs, metadata: model.carried(),
+            tables: dialect == .training ? model.kind.tables : [])
         for item in model.ignored { complain("note: \(item.name) stays behind: \(item.reason)") }
         let place = model.table.isEmpty ? "" : ", table \(model.table)"
         complain("note: from the names of \(model.dialect.name)\(place)")
         report(outputs)
+    }
+
+    /// What names and shapes of the layout do not tell is told by `usp.config`, to our readers.
+    private func tellUntold(
+        _ model: FileModel, _ outputs: [ArrayOutput], _ format: ArrayFormat
+    ) throws(USPError) {
+        let untold = try model.untold(by: outputs.map { (name: $0.name, shape: $0.shape) })
+        guard !untold.isEmpty else { return }
+        let fields = untold.map(\.phrase).joined(separator: ", ")
+        try require(
+            format.keepsTexts, .unsupported,
+            "\(output): the layout does not say the model's \(fields); write .safetensors or .pt, "
+                + "which keep its configuration")
+        complain("note: only usp.config says \(fields)")
     }
 
     /// Says what stays behind: the other tables, and what could not be read.
@@ -78,14 +96,13 @@ struct Convert: ParsableCommand {
         }
     }
 
-    /// Safetensors' texts travel, and our own from any file; `format: pt` is what Hugging Face's
-    /// readers expect.
+    /// Safetensors' texts travel, and our own from any file.
     private func metadata(of checkpoint: Checkpoint) -> [(key: String, value: String)] {
         let all = checkpoint.archive.format == .safetensors
         let kept = checkpoint.metadata.filter {
             $0.key.hasPrefix("usp.") || all && $0.key != "format"
         }
-        return [(key: "format", value: "pt")] + kept
+        return kept
     }
 }
 

@@ -71,7 +71,6 @@ struct Encode: ParsableCommand {
         let model = try VAE.load(vae)
         var options = VAE.Options()
         options.tile = tile
-        options.overlap = min(options.overlap, tile / 4)
         options.exact = exact
         Interrupt.listen()
         var progress = Progress("encode", total: images.count, unit: "images")
@@ -121,7 +120,6 @@ struct Decode: ParsableCommand {
         let model = try VAE.load(vae)
         var options = VAE.Options()
         options.tile = tile
-        options.overlap = min(options.overlap, tile / 4)
         options.exact = exact
         Interrupt.listen()
         let count = values.shape[0]

@@ -118,7 +118,7 @@ struct Finetune: ParsableCommand {
 
     private func own(_ model: ViT, _ options: TrainerOptions) -> [(name: String, value: String)] {
         [
-            ("probe", "\(probe)"), ("pool", model.configuration.pool),
+            ("probe", "\(probe)"), ("pool", model.configuration.pool.rawValue),
             ("layer-decay", "\(options.layerDecay)"), ("drop-path", "\(options.dropPath)"),
             ("smoothing", "\(options.labelSmoothing)"),
         ]
@@ -165,33 +165,35 @@ private struct ClassifierStart {
     /// Side of the latents that the source has seen.
     func side() throws(USPError) -> Int {
         guard let from = start.from else { return 28 }
-        let encoder = try transferred(from, classes: 2, grid: nil).configuration.encoder
-        return encoder.gridHeight * encoder.patch
+        let encoder = try transferred(from, classes: 2, grid: nil).configuration.transformer
+        return encoder.grid.height * encoder.patch
     }
 
     /// For the data's classes and size; positions are resampled where it is another.
     func model(_ data: TrainingData) throws(USPError) -> ViT {
         let sample = data.sampleShape
         if let from = start.from {
-            let encoder = try transferred(from, classes: 2, grid: nil).configuration.encoder
+            let encoder = try transferred(from, classes: 2, grid: nil).configuration.transformer
             return try transferred(
                 from, classes: data.classes, grid: tokenGrid(sample, patch: encoder.patch))
         }
         var sizes = try ViT.Configuration(named: start.model ?? "")
-        try start.apply(to: &sizes.encoder, sample)
-        (sizes.classes, sizes.head) = (data.classes, probe ? "probe" : "linear")
-        sizes.pool = pool ?? (probe ? "token" : "average")
+        try start.apply(to: &sizes.transformer, sample)
+        (sizes.classes, sizes.head) = (data.classes, probe ? .probe : .linear)
+        sizes.pool = probe ? .token : .avg
+        if let pool { try sizes.set("pool", pool) }
         return try ViT(sizes, seed: seed)
     }
 
     private func transferred(
-        _ path: String, classes: Int, grid: (height: Int, width: Int)?
+        _ path: String, classes: Int, grid: Grid?
     ) throws(USPError) -> ViT {
-        var options = USPKit.Transfer.Options()
+        var options = TransferOptions()
         (options.classes, options.grid, options.seed) = (classes, grid, seed)
-        (options.heads, options.head) = (start.heads, probe ? "probe" : "fine-tune")
-        options.pool = pool ?? (probe ? nil : "average")
+        (options.heads, options.head) = (start.heads, probe ? .probe : .fineTune)
+        options.pool = probe ? nil : .avg
+        if let pool { try options.set("pool", pool) }
         return try ViT.load(
-            USPKit.Transfer(path: path, to: "ViT", options).apply(), loading)
+            TransferPlan(path: path, to: "ViT", options).apply(), loading)
     }
 }

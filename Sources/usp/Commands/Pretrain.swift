@@ -80,17 +80,17 @@ struct Pretrain: ParsableCommand {
         return try data.source(training.compute()).open(options) { _ in 224 }
     }
 
-    private func model(_ sample: Shape) throws(USPError) -> USPKit.MaskedAutoencoder {
+    private func model(_ sample: Shape) throws(USPError) -> MaskedAutoencoder {
         if let from = start.from {
             var loading = LoadOptions()
             (loading.heads, loading.decoderHeads) = (start.heads, decoderHeads)
-            return try USPKit.MaskedAutoencoder.load(from, loading)
+            return try MaskedAutoencoder.load(from, loading)
         }
-        var sizes = try USPKit.MaskedAutoencoder.Configuration(named: start.model ?? "MAE-B/2")
-        try start.apply(to: &sizes.encoder, sample)
+        var sizes = try MaskedAutoencoder.Configuration(named: start.model ?? "MAE-B/2")
+        try start.apply(to: &sizes.transformer, sample)
         sizes.decoderWidth = decoderWidth ?? sizes.decoderWidth
         sizes.decoderDepth = decoderDepth ?? sizes.decoderDepth
         sizes.decoderHeads = decoderHeads ?? sizes.decoderHeads
-        return try USPKit.MaskedAutoencoder(sizes, seed: training.seed)
+        return try MaskedAutoencoder(sizes, seed: training.seed)
     }
 }

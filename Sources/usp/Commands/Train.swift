@@ -103,7 +103,7 @@ struct Train: ParsableCommand {
         sizes.depth = start.depth ?? sizes.depth
         sizes.heads = start.heads ?? sizes.heads
         (sizes.channels, sizes.classes) = (data.sampleShape[0], data.classes)
-        (sizes.gridHeight, sizes.gridWidth) = try tokenGrid(data.sampleShape, patch: sizes.patch)
+        sizes.grid = try tokenGrid(data.sampleShape, patch: sizes.patch)
         return try DiT(sizes, seed: training.seed)
     }
 

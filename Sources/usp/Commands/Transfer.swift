@@ -31,65 +31,11 @@ struct Transfer: ParsableCommand {
     @Option(help: "Write the report to this file, as JSON.")
     var report: String?
 
-    @Option(help: "The target's tokens: 16 or 24x32.")
-    var grid: String?
-
-    @Option(help: "The target's classes.")
-    var classes: Int?
-
-    @Option(help: "The target's patch.")
-    var patch: Int?
-
-    @Option(help: "The target's channels.")
-    var channels: Int?
-
-    @Option(help: "Only so many blocks come from the source.")
-    var layers: Int?
-
-    @Option(help: "Seed of everything fresh.")
-    var seed: UInt64 = 0
-
     @Option(help: "Type of the written arrays: f32, f16, bf16.")
     var dtype: FloatType?
 
-    @Flag(
-        inversion: .prefixedNo,
-        help: "Norms with beta and gamma in a diffusion transformer's blocks.")
-    var affine = true
-
-    @Option(
-        help: """
-            Where a diffusion transformer's gates start: 0 as published, 1 lets every block act \
-            from the first step.
-            """)
-    var gate: Float = 0
-
-    @Flag(help: "Keep the source's GELU.")
-    var keepGelu = false
-
-    @Option(help: "Other channels: fresh, copy, repeat.")
-    var channelRule = "fresh"
-
-    @Option(help: "Other depth: prefix, stride, repeat.")
-    var depthRule = "prefix"
-
-    @Option(help: "A classifier's pooling: token, average.")
-    var pool: String?
-
-    @Option(help: "A classifier's head: fine-tune, probe.")
-    var head = "fine-tune"
-
-    @Option(help: "A diffusion transformer as features after this block.")
-    var block: Int?
-
-    @Option(help: "... at this timestep.")
-    var timestep: Float = 0
-
-    @Option(help: "The source's table, such as ema.")
-    var table: String?
-
-    @Option(help: "The source's attention heads, where its width is not a published one.")
-    var heads: Int?
+    @OptionGroup(title: "What the target has, and how the source fits")
+    var settings: TransferSettings
 
     func validate() throws {
         if output == nil && !plan { throw ValidationError("give --output FILE, or --plan") }
@@ -97,7 +43,9 @@ struct Transfer: ParsableCommand {
 
     func run() throws {
         let file = try report.map { path throws(USPError) in try AtomicFile(path) }
-        let transfer = try USPKit.Transfer(path: source, to: to, try options())
+        var options = TransferOptions()
+        try settings.apply(to: &options)
+        let transfer = try TransferPlan(path: source, to: to, options)
         if plan {
             print(transfer.text)
         } else if let output {
@@ -112,26 +60,5 @@ struct Transfer: ParsableCommand {
         }
         try file?.write(transfer.json)
         try file?.commit()
-    }
-
-    private func options() throws -> USPKit.Transfer.Options {
-        var options = USPKit.Transfer.Options()
-        if let grid {
-            let sides = grid.split(separator: "x").map { Int($0) }
-            guard (1...2).contains(sides.count), let height = sides[0],
-                let width = sides.last ?? nil
-            else {
-                throw ValidationError("--grid \(grid): expected 16 or 24x32")
-            }
-            options.grid = (height, width)
-        }
-        (options.classes, options.patch, options.channels) = (classes, patch, channels)
-        (options.layers, options.seed, options.affineNorms) = (layers, seed, affine)
-        (options.keepsActivation, options.channelRule, options.depthRule) = (
-            keepGelu, channelRule, depthRule
-        )
-        (options.gateBias, options.pool, options.head, options.block) = (gate, pool, head, block)
-        (options.timestep, options.table, options.heads) = (timestep, table, heads)
-        return options
     }
 }

@@ -9,8 +9,8 @@ import USPTensor
 import USPTraining
 
 extension Demo {
-    private var autoencoderSizes: KLAutoencoderConfiguration {
-        var sizes = KLAutoencoderConfiguration()
+    private var autoencoderSizes: VAE.Configuration {
+        var sizes = VAE.Configuration()
         sizes.imageChannels = 1
         sizes.baseWidth = plan.autoencoderWidth
         sizes.multipliers = plan.autoencoderMultipliers
@@ -22,9 +22,9 @@ extension Demo {
     }
 
     /// Trains the autoencoder, measures its latent scale, and freezes it.
-    func trainAutoencoder() throws(USPError) -> KLAutoencoder {
+    func trainAutoencoder() throws(USPError) -> VAE {
         let sizes = autoencoderSizes
-        let model = try KLAutoencoder(sizes, key: key("autoencoder"))
+        let model = try VAE(sizes, key: key("autoencoder"))
         let name = "autoencoder.safetensors"
         if folder.isDone("autoencoder") {
             try folder.load(name, into: model.parameters)
@@ -37,7 +37,7 @@ extension Demo {
         var normalised = sizes
         normalised.normalization = LatentNormalization(
             scale: [Float(folder.results[number: "vae.scale"] ?? 1)])
-        let finished = try KLAutoencoder(normalised, model.parameters)
+        let finished = try VAE(normalised, model.parameters)
         if !folder.isDone("autoencoder") {
             try folder.save(name, finished)
             try folder.finish("autoencoder")
@@ -45,7 +45,7 @@ extension Demo {
         return finished
     }
 
-    private func fitAutoencoder(_ model: KLAutoencoder) throws(USPError) {
+    private func fitAutoencoder(_ model: VAE) throws(USPError) {
         var options = TrainerOptions()
         options.schedule = Schedule(
             rate: plan.autoencoderRate, warmup: min(50, plan.autoencoderSteps / 10),
@@ -62,7 +62,7 @@ extension Demo {
             curve: "vae.loss")
     }
 
-    private func measureAutoencoder(_ model: KLAutoencoder) throws(USPError) {
+    private func measureAutoencoder(_ model: VAE) throws(USPError) {
         var squares = 0.0
         var (sum, sumOfSquares, count) = (0.0, 0.0, 0)
         let context = Context()
@@ -85,7 +85,7 @@ extension Demo {
     }
 
     /// Posterior means of all images, normalised; kept as a file.
-    func encodeLatents(_ model: KLAutoencoder) throws(USPError) -> DemoLatents {
+    func encodeLatents(_ model: VAE) throws(USPError) -> DemoLatents {
         let (trainingLabels, testLabels) = (
             try training.labels(Array(0..<training.count)), try test.labels(Array(0..<test.count))
         )
@@ -111,7 +111,7 @@ extension Demo {
     }
 
     private func encode(
-        _ images: LabelledImages, _ model: KLAutoencoder, _ done: (Int) -> Void
+        _ images: LabelledImages, _ model: VAE, _ done: (Int) -> Void
     ) throws(USPError) -> Tensor {
         let result = try Tensor([images.count, plan.latentChannels, 8, 8])
         try inBatches(images.count, 250) { (range) throws(USPError) in
@@ -173,7 +173,7 @@ extension Demo {
 
     /// Feature statistics of the test images, and how near their reconstructions come.
     func judgeTestImages(
-        _ judge: Judge, _ model: KLAutoencoder, _ latents: DemoLatents
+        _ judge: Judge, _ model: VAE, _ latents: DemoLatents
     ) throws(USPError) -> FeatureStatistics {
         var real = try FeatureAccumulator(width: Judge.features)
         try inBatches(test.count, 500) { (range) throws(USPError) in
@@ -195,7 +195,7 @@ extension Demo {
         return statistics
     }
 
-    private func drawReconstructions(_ model: KLAutoencoder, _ latents: DemoLatents)
+    private func drawReconstructions(_ model: VAE, _ latents: DemoLatents)
         throws(USPError)
     {
         let rows = try Tensor([32, 1, 32, 32])

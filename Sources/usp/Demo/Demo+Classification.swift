@@ -49,9 +49,9 @@ extension Demo {
     private func probe(
         _ name: String, _ source: String, _ latents: DemoLatents
     ) throws(USPError) -> Double {
-        let sizes = VisionTransformerConfiguration(
-            encoder: encoderSizes, pool: .token, head: .probe, classes: 10, headDeviation: 0.01)
-        let model = try VisionTransformer(sizes, transfer(source, to: .classifier(sizes)))
+        let sizes = ViT.Configuration(
+            encoderSizes, pool: .token, head: .probe, classes: 10, headDeviation: 0.01)
+        let model = try ViT(sizes, transfer(source, to: sizes))
         let (features, labels) = (try features(model, latents.training), latents.trainingLabels)
         var options = TrainerOptions()
         options.optimizer = .probe
@@ -70,9 +70,9 @@ extension Demo {
 
     /// Features of all latents.
     private func features(
-        _ model: VisionTransformer, _ latents: Tensor
+        _ model: ViT, _ latents: Tensor
     ) throws(USPError) -> Tensor {
-        let result = try Tensor([latents.shape[0], model.configuration.encoder.width])
+        let result = try Tensor([latents.shape[0], model.configuration.width])
         try inBatches(latents.shape[0], 500) { (range) throws(USPError) in
             try result.detachedRows(range).copy(
                 from: model.features(
@@ -85,9 +85,9 @@ extension Demo {
     private func fineTune(
         _ name: String, _ source: String, steps: Int, among chosen: [Int], _ latents: DemoLatents
     ) throws(USPError) -> Double {
-        let sizes = VisionTransformerConfiguration(
-            encoder: encoderSizes, pool: .average, head: .linear, classes: 10)
-        let model = try VisionTransformer(sizes, transfer(source, to: .classifier(sizes)))
+        let sizes = ViT.Configuration(
+            encoderSizes, pool: .avg, head: .linear, classes: 10)
+        let model = try ViT(sizes, transfer(source, to: sizes))
         let (values, labels) = (latents.training, latents.trainingLabels)
         var options = TrainerOptions()
         options.arithmetic.compute = plan.compute
@@ -117,7 +117,7 @@ extension Demo {
     }
 
     private func topOne(
-        _ model: VisionTransformer, _ latents: DemoLatents
+        _ model: ViT, _ latents: DemoLatents
     ) throws(USPError) -> Double {
         try accuracy(latents.test.shape[0]) { (range) throws(USPError) in
             let logits = try model.logits(latents.test.detachedRows(range), in: Context())

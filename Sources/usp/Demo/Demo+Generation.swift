@@ -8,21 +8,21 @@ import USPTensor
 import USPTraining
 
 extension Demo {
-    var transformerSizes: DiTConfiguration {
-        DiTConfiguration(
+    var transformerSizes: DiT.Configuration {
+        DiT.Configuration(
             grid: encoderSizes.grid, channels: plan.latentChannels, patch: plan.patch,
             width: plan.width, depth: plan.depth, heads: plan.heads, classes: 10,
-            learnsSigma: false, returnsSigma: false, affineNorms: true)
+            learnsSigma: false, returnsSigma: false, affine: true)
     }
 
     /// Fine-tunes both transformers with the same seeds, data order and noise, and compares them.
     func generate(
-        _ autoencoder: KLAutoencoder, _ latents: DemoLatents, _ judge: Judge,
+        _ autoencoder: VAE, _ latents: DemoLatents, _ judge: Judge,
         _ real: FeatureStatistics
     ) throws(USPError) {
         for start in ["usp", "scratch"] where !folder.isDone("generation_" + start) {
             let file = start == "usp" ? "pretrained.safetensors" : "random.safetensors"
-            let started = try transfer(file, to: .diffusion(transformerSizes))
+            let started = try transfer(file, to: transformerSizes)
             let model = try DiT(transformerSizes, started)
             try stage("generation_" + start) { () throws(USPError) in
                 try fit(model, start, autoencoder, latents, judge, real)
@@ -37,7 +37,7 @@ extension Demo {
     }
 
     private func fit(
-        _ model: DiT, _ start: String, _ autoencoder: KLAutoencoder, _ latents: DemoLatents,
+        _ model: DiT, _ start: String, _ autoencoder: VAE, _ latents: DemoLatents,
         _ judge: Judge, _ real: FeatureStatistics
     ) throws(USPError) {
         var options = TrainerOptions()
@@ -71,7 +71,7 @@ extension Demo {
     }
 
     private func evaluate(
-        _ model: DiT, _ picture: String, _ autoencoder: KLAutoencoder, _ judge: Judge,
+        _ model: DiT, _ picture: String, _ autoencoder: VAE, _ judge: Judge,
         _ real: FeatureStatistics
     ) throws(USPError) -> Double {
         let context = Context(compute: plan.compute)
@@ -124,7 +124,7 @@ extension Demo {
 
 /// What latents are decoded and judged with.
 struct SampleJudging {
-    let autoencoder: KLAutoencoder
+    let autoencoder: VAE
     let judge: Judge
     let real: FeatureStatistics
 }

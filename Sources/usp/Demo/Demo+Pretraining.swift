@@ -6,18 +6,18 @@ import USPTensor
 import USPTraining
 
 extension Demo {
-    var encoderSizes: ViTConfiguration {
-        ViTConfiguration(
+    var encoderSizes: TransformerSizes {
+        TransformerSizes(
             grid: Grid(plan.grid, plan.grid), channels: plan.latentChannels,
             patch: plan.patch, width: plan.width, depth: plan.depth, heads: plan.heads)
     }
 
     /// Pretrains the masked autoencoder on the latents; beside it stays an untrained one, the
     /// control of everything that follows.
-    func pretrain(_ autoencoder: KLAutoencoder, _ latents: DemoLatents) throws(USPError) {
+    func pretrain(_ autoencoder: VAE, _ latents: DemoLatents) throws(USPError) {
         if folder.isDone("pretraining") { return }
-        let sizes = MaskedAutoencoderConfiguration(
-            encoder: encoderSizes, decoderWidth: plan.decoderWidth, decoderDepth: plan.decoderDepth,
+        let sizes = MaskedAutoencoder.Configuration(
+            encoderSizes, decoderWidth: plan.decoderWidth, decoderDepth: plan.decoderDepth,
             decoderHeads: plan.decoderHeads)
         let model = try MaskedAutoencoder(sizes, key: key("masked autoencoder"))
         let control = try MaskedAutoencoder(sizes, key: key("random encoder"))
@@ -52,7 +52,7 @@ extension Demo {
 
     /// Visible part, prediction and whole of some test images, decoded.
     private func drawMasked(
-        _ model: MaskedAutoencoder, _ autoencoder: KLAutoencoder, _ latents: DemoLatents
+        _ model: MaskedAutoencoder, _ autoencoder: VAE, _ latents: DemoLatents
     ) throws(USPError) {
         let count = 12
         let context = Context()

@@ -53,7 +53,7 @@ extension Demo {
     func compareSolvers(_ judging: SampleJudging) throws(USPError) {
         guard !folder.isDone("solvers") else { return }
         try stage("solvers") { () throws(USPError) in
-            let model = try DiT(transformerSizes, Parameters(DiT.specs(transformerSizes)))
+            let model = try DiT(transformerSizes, Parameters(transformerSizes.specs()))
             try folder.load("sit_usp.safetensors", into: model.parameters)
             var rows = Rows(total: rowCount)
             try compareFlows(model, judging, &rows)

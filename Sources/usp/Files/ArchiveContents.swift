@@ -57,7 +57,8 @@ struct ArchiveContents {
 
     private var metadata: String {
         let lines = archive.metadata.map { item in
-            let shown = item.value.count > 100 ? item.value.prefix(99) + "…" : item.value[...]
+            let isWhole = item.key == "usp.config" || item.value.count <= 100
+            let shown = isWhole ? item.value[...] : item.value.prefix(99) + "…"
             return "  \(item.key): \(shown)"
         }
         return "values\n" + lines.joined(separator: "\n")

@@ -265,22 +265,22 @@ struct StartArguments: ParsableArguments {
     }
 
     /// The options' sizes and the data's channels and grid.
-    func apply(to encoder: inout EncoderConfiguration, _ sample: Shape) throws(USPError) {
+    func apply(to encoder: inout TransformerSizes, _ sample: Shape) throws(USPError) {
         encoder.patch = patch ?? encoder.patch
         encoder.width = width ?? encoder.width
         encoder.depth = depth ?? encoder.depth
         encoder.heads = heads ?? encoder.heads
         encoder.channels = sample[0]
-        (encoder.gridHeight, encoder.gridWidth) = try tokenGrid(sample, patch: encoder.patch)
+        encoder.grid = try tokenGrid(sample, patch: encoder.patch)
     }
 }
 
 /// The tokens of a sample `[C, h, w]`.
 ///
 /// - Throws: `.shape` for a patch that does not divide it
-func tokenGrid(_ sample: Shape, patch: Int) throws(USPError) -> (height: Int, width: Int) {
+func tokenGrid(_ sample: Shape, patch: Int) throws(USPError) -> Grid {
     try require(
         patch > 0 && sample[1] % patch == 0 && sample[2] % patch == 0, .shape,
         "patch \(patch): does not divide latents of \(sample[1]) x \(sample[2])")
-    return (sample[1] / patch, sample[2] / patch)
+    return Grid(sample[1] / patch, sample[2] / patch)
 }

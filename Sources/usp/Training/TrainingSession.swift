@@ -13,10 +13,9 @@ struct RunFiles {
 
     /// - Throws: `.argument` for an ending that no model has; `.io` if the folder cannot be written
     init(_ output: String) throws(USPError) {
-        let known = [".safetensors", ".pt", ".pth"]
         try require(
-            known.contains { output.hasSuffix($0) }, .argument,
-            "\(output): the ending names the format; known are \(known.joined(separator: ", "))")
+            ArrayFormat.of(output).keepsTexts, .argument,
+            "\(output): a model is written as .safetensors, .pt or .pth")
         model = output
         state = ImageFiles.withoutEnding(output) + "-state.safetensors"
         log = ImageFiles.withoutEnding(output) + "-log.jsonl"

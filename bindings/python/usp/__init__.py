@@ -23,6 +23,7 @@ from ._errors import (
     USPError,
 )
 from ._library import lib as _lib
+from ._create import create, load, presets
 from .checkpoint import Checkpoint
 from .diffusion import Diffusion
 from .dit import DiT, SiT
@@ -59,6 +60,6 @@ __all__ = [
     "InternalError", "MissingWeightError", "NotFiniteError", "OutOfMemory", "ShapeError",
     "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
-    "UnsupportedError", "build_info", "evaluate", "random", "set_threads", "threads",
+    "UnsupportedError", "build_info", "create", "evaluate", "load", "presets", "random", "set_threads", "threads",
     "transfer", "transfer_plan",
 ]

@@ -6,11 +6,11 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "5f3d5d79811c05149a57c2a0739ca2bb00ceac4dca19f4aadf2c4d155c888a96"
+HEADER_SHA256 = "b1e0c60fa753444d466a5337d3868ab2f6aa11e5c019f7fb2ffbca095f14203e"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
-USP_ABI_VERSION = 1
+USP_ABI_VERSION = 2
 USP_MAX_RANK = 8
 
 
@@ -116,38 +116,20 @@ class usp_model_options(Structure):
 
 usp_model_options._fields_ = [
     ("struct_size", c_uint32),
-    ("heads", c_int32),
-    ("decoder_heads", c_int32),
-    ("scale", c_float),
-    ("shift", c_float),
-    ("grid_height", c_int32),
-    ("grid_width", c_int32),
-    ("exact", c_int32),
+    ("reserved", c_uint32),
+    ("heads", c_int64),
+    ("decoder_heads", c_int64),
+    ("scale", c_double),
+    ("shift", c_double),
+    ("grid_height", c_int64),
+    ("grid_width", c_int64),
+    ("exact", c_int64),
     ("family", c_char_p),
     ("table", c_char_p),
     ("compute", c_char_p),
     ("pool", c_char_p),
-]
-
-
-class usp_vae_config(Structure):
-    pass
-
-
-usp_vae_config._fields_ = [
-    ("struct_size", c_uint32),
-    ("image_channels", c_int32),
-    ("base_width", c_int32),
-    ("levels", c_int32),
-    ("multipliers", c_int32 * 8),
-    ("blocks_per_level", c_int32),
-    ("latent_channels", c_int32),
-    ("groups", c_int32),
-    ("encoder_attention", c_uint32),
-    ("decoder_attention", c_uint32),
-    ("scale", c_float),
-    ("shift", c_float),
-    ("reserved", c_uint32),
+    ("groups", c_int64),
+    ("epsilon", c_double),
 ]
 
 
@@ -157,30 +139,11 @@ class usp_vae_options(Structure):
 
 usp_vae_options._fields_ = [
     ("struct_size", c_uint32),
-    ("raw", c_int32),
-    ("tile", c_int32),
-    ("overlap", c_int32),
-    ("exact", c_int32),
-]
-
-
-class usp_mae_config(Structure):
-    pass
-
-
-usp_mae_config._fields_ = [
-    ("struct_size", c_uint32),
-    ("grid_height", c_int32),
-    ("grid_width", c_int32),
-    ("channels", c_int32),
-    ("patch", c_int32),
-    ("width", c_int32),
-    ("depth", c_int32),
-    ("heads", c_int32),
-    ("decoder_width", c_int32),
-    ("decoder_depth", c_int32),
-    ("decoder_heads", c_int32),
-    ("without_decoder", c_int32),
+    ("reserved", c_uint32),
+    ("scaled", c_int64),
+    ("tile", c_int64),
+    ("overlap", c_int64),
+    ("exact", c_int64),
 ]
 
 
@@ -190,55 +153,14 @@ class usp_mae_options(Structure):
 
 usp_mae_options._fields_ = [
     ("struct_size", c_uint32),
-    ("mask_ratio", c_float),
+    ("reserved", c_uint32),
     ("noise", POINTER(usp_tensor)),
     ("target", POINTER(usp_tensor)),
+    ("mask_ratio", c_double),
     ("seed", c_uint64),
-    ("norm_pix_loss", c_int32),
-    ("norm_image", c_int32),
-    ("keep_all", c_int32),
-    ("add_noise", c_int32),
-]
-
-
-class usp_vit_config(Structure):
-    pass
-
-
-usp_vit_config._fields_ = [
-    ("struct_size", c_uint32),
-    ("grid_height", c_int32),
-    ("grid_width", c_int32),
-    ("channels", c_int32),
-    ("patch", c_int32),
-    ("width", c_int32),
-    ("depth", c_int32),
-    ("heads", c_int32),
-    ("classes", c_int32),
-    ("reserved", c_uint32),
-    ("pool", c_char_p),
-    ("head", c_char_p),
-]
-
-
-class usp_dit_config(Structure):
-    pass
-
-
-usp_dit_config._fields_ = [
-    ("struct_size", c_uint32),
-    ("grid_height", c_int32),
-    ("grid_width", c_int32),
-    ("channels", c_int32),
-    ("patch", c_int32),
-    ("width", c_int32),
-    ("depth", c_int32),
-    ("heads", c_int32),
-    ("classes", c_int32),
-    ("affine", c_int32),
-    ("learn_sigma", c_int),
-    ("reserved", c_uint32),
-    ("family", c_char_p),
+    ("norm_pix_loss", c_int64),
+    ("norm_image", c_int64),
+    ("add_noise", c_int64),
 ]
 
 
@@ -402,27 +324,27 @@ class usp_transfer_options(Structure):
 
 usp_transfer_options._fields_ = [
     ("struct_size", c_uint32),
-    ("grid_height", c_int32),
-    ("grid_width", c_int32),
-    ("classes", c_int32),
-    ("patch", c_int32),
-    ("channels", c_int32),
-    ("use_layers", c_int32),
-    ("layers", c_int32),
+    ("reserved", c_uint32),
+    ("grid_height", c_int64),
+    ("grid_width", c_int64),
+    ("classes", c_int64),
+    ("patch", c_int64),
+    ("channels", c_int64),
+    ("layers", c_int64),
     ("seed", c_uint64),
-    ("plain_norms", c_int32),
-    ("keep_activation", c_int32),
+    ("affine", c_int64),
+    ("keep_activation", c_int64),
     ("channel_rule", c_char_p),
     ("depth_rule", c_char_p),
     ("pool", c_char_p),
     ("head", c_char_p),
-    ("gate_bias", c_float),
-    ("timestep", c_float),
-    ("block", c_int32),
-    ("use_label", c_int32),
-    ("label", c_int32),
-    ("heads", c_int32),
+    ("gate_bias", c_double),
+    ("block", c_int64),
+    ("timestep", c_double),
+    ("label", c_int64),
     ("table", c_char_p),
+    ("heads", c_int64),
+    ("decoder_heads", c_int64),
 ]
 
 
@@ -543,6 +465,18 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_checkpoint), c_char_p, POINTER(usp_save_options)],
     ),
+    "usp_model_create": (
+        c_int,
+        [c_char_p, c_char_p, c_uint64, POINTER(POINTER(usp_model))],
+    ),
+    "usp_preset_count": (
+        c_size_t,
+        [],
+    ),
+    "usp_preset_name": (
+        c_char_p,
+        [c_size_t],
+    ),
     "usp_model_open": (
         c_int,
         [c_char_p, POINTER(usp_model_options), POINTER(POINTER(usp_model))],
@@ -558,6 +492,10 @@ PROTOTYPES = {
     "usp_model_family": (
         c_char_p,
         [POINTER(usp_model)],
+    ),
+    "usp_model_config": (
+        c_int,
+        [POINTER(usp_model), c_char_p, c_size_t, POINTER(c_size_t)],
     ),
     "usp_model_size": (
         c_int64,
@@ -595,14 +533,6 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_model), c_char_p, POINTER(usp_save_options)],
     ),
-    "usp_vae_create": (
-        c_int,
-        [POINTER(usp_vae_config), c_uint64, POINTER(POINTER(usp_model))],
-    ),
-    "usp_vae_describe": (
-        c_int,
-        [POINTER(usp_model), POINTER(usp_vae_config)],
-    ),
     "usp_vae_normalization": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
@@ -618,14 +548,6 @@ PROTOTYPES = {
     "usp_vae_decode": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_vae_options), POINTER(usp_tensor)],
-    ),
-    "usp_mae_create": (
-        c_int,
-        [POINTER(usp_mae_config), c_uint64, POINTER(POINTER(usp_model))],
-    ),
-    "usp_mae_describe": (
-        c_int,
-        [POINTER(usp_model), POINTER(usp_mae_config)],
     ),
     "usp_mae_forward": (
         c_int,
@@ -643,14 +565,6 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
-    "usp_vit_create": (
-        c_int,
-        [POINTER(usp_vit_config), c_uint64, POINTER(POINTER(usp_model))],
-    ),
-    "usp_vit_describe": (
-        c_int,
-        [POINTER(usp_model), POINTER(usp_vit_config)],
-    ),
     "usp_vit_features": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
@@ -658,14 +572,6 @@ PROTOTYPES = {
     "usp_vit_logits": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
-    ),
-    "usp_dit_create": (
-        c_int,
-        [POINTER(usp_dit_config), c_uint64, POINTER(POINTER(usp_model))],
-    ),
-    "usp_dit_describe": (
-        c_int,
-        [POINTER(usp_model), POINTER(usp_dit_config)],
     ),
     "usp_dit_out_channels": (
         c_int64,
@@ -882,10 +788,6 @@ PROTOTYPES = {
     "usp_transfer_plan_write": (
         c_int,
         [POINTER(usp_transfer_plan), c_char_p, c_char_p],
-    ),
-    "usp_inception_create": (
-        c_int,
-        [c_uint64, POINTER(POINTER(usp_model))],
     ),
     "usp_inception_features": (
         c_int,

@@ -58,10 +58,20 @@ def options(kind: Type[Options], **values: Any) -> Options:
     types: Dict[str, Any] = {field[0]: field[1] for field in kind._fields_}
     defaults = DEFAULTS.get(kind.__name__, {})
     for name, value in {**defaults, **values}.items():
+        if value is not None and name in values and is_absent(name, defaults.get(name), value):
+            least = "1" if name.startswith("grid_") else "0"
+            raise ArgumentError(f"{name}: {value}, expected {least} or more, or None")
         value = defaults.get(name) if value is None else value
         if value is not None:
             setattr(result, name, held(types[name], value, name))
     return result
+
+
+def is_absent(name: str, default: Any, value: Any) -> bool:
+    """Whether a value that was given is what stands for absence in C."""
+    if name.startswith("grid_"):
+        return bool(default == 0 and value == 0)
+    return bool(default == -1 and value == -1) or (default != default and value != value)
 
 
 def held(kind: Any, value: Any, name: str) -> Any:

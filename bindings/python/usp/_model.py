@@ -11,7 +11,8 @@ import numpy as np
 
 from . import _abi
 from ._arrays import dtype_name, from_view
-from ._call import call, composed, encoded, options, sizes, view_text
+from ._call import call, composed, encoded, options, view_text
+from ._config import Config, config_text, read_config
 from ._errors import ArgumentError
 from ._handles import Handle
 from ._library import lib
@@ -53,12 +54,22 @@ class Model(Handle):
     def _load(cls: "type[Self]", source: Source, grid: Grid = None, **values: Any) -> Self:
         height, width = grid_sides(grid)
         given = options(
-            _abi.usp_model_options, family=cls._family, **values,
-            **sizes(grid_height=height, grid_width=width))
+            _abi.usp_model_options, family=cls._family, grid_height=height, grid_width=width,
+            **values)
         if isinstance(source, Mapping):
             checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
             return cls._made(lib.usp_model_load, checkpoint.handle, ctypes.byref(given))
         return cls._made(lib.usp_model_open, encoded(source), ctypes.byref(given))
+
+    @classmethod
+    def _create(cls: "type[Self]", name: str, seed: int, sizes: Mapping[str, Any]) -> Self:
+        return cls._made(
+            lib.usp_model_create, encoded(name), encoded(config_text(sizes)), seed)
+
+    @property
+    def config(self) -> Config:
+        """All sizes and switches: attributes of the names that `create` takes."""
+        return read_config(self.family, composed(lib.usp_model_config, self.handle))
 
     @property
     def family(self) -> str:

@@ -7,11 +7,10 @@ from typing import Any, List, Optional, Tuple, TypeVar
 
 import numpy as np
 
-from . import _abi
 from ._arrays import as_tensor, dtype_name, result, vector
-from ._call import call, options, sizes
+from ._call import call
 from ._library import lib
-from ._model import Grid, Model, Source, grid_sides
+from ._model import Grid, Model, Source
 from .checkpoint import Checkpoint
 
 Self = TypeVar("Self", bound="DiT")
@@ -44,20 +43,9 @@ class DiT(Model):
         affine: bool = False, learn_sigma: bool = True, seed: int = 0,
     ) -> Self:
         """A new model; affine norms (USP's variant) can take a pretrained ViT's."""
-        height, columns = grid_sides(grid)
-        config = options(
-            _abi.usp_dit_config, affine=int(affine), family=cls._family,
-            learn_sigma=int(_abi.usp_choice.USP_YES if learn_sigma else _abi.usp_choice.USP_NO),
-            **sizes(
-                grid_height=height, grid_width=columns, channels=channels, patch=patch, width=width,
-                depth=depth, heads=heads, classes=classes))
-        return cls._made(lib.usp_dit_create, ctypes.byref(config), seed)
-
-    @property
-    def config(self) -> _abi.usp_dit_config:
-        config = options(_abi.usp_dit_config)
-        call(lib.usp_dit_describe, self.handle, ctypes.byref(config))
-        return config
+        return cls._create(cls.__name__, seed, dict(
+            grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
+            classes=classes, affine=affine, learn_sigma=learn_sigma))
 
     @property
     def out_channels(self) -> int:

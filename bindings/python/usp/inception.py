@@ -46,7 +46,7 @@ class Inception(Model):
     @classmethod
     def create(cls, *, seed: int = 0) -> "Inception":
         """Random weights, for tests: published numbers need published weights."""
-        return cls._made(lib.usp_inception_create, seed)
+        return cls._create("Inception", seed, {})
 
     def features(self, images: Any, *, preprocessing: Optional[str] = None) -> Features:
         """Features of RGB images [N, H, W, 3] uint8 of any size.

@@ -9,9 +9,9 @@ import numpy as np
 
 from . import _abi
 from ._arrays import as_tensor, dtype_name, result
-from ._call import call, options, sizes
+from ._call import call, options
 from ._library import lib
-from ._model import Grid, Model, Source, grid_sides
+from ._model import Grid, Model, Source
 from .checkpoint import Checkpoint
 
 
@@ -51,19 +51,9 @@ class MaskedAutoencoder(Model):
         decoder_depth: int = 8, decoder_heads: int = 16, seed: int = 0,
     ) -> "MaskedAutoencoder":
         """A new model; decoder_width 0 has no decoder."""
-        height, columns = grid_sides(grid)
-        config = options(
-            _abi.usp_mae_config, decoder_width=decoder_width,
-            without_decoder=int(decoder_width == 0), **sizes(
-                grid_height=height, grid_width=columns, channels=channels, patch=patch, width=width,
-                depth=depth, heads=heads, decoder_depth=decoder_depth, decoder_heads=decoder_heads))
-        return cls._made(lib.usp_mae_create, ctypes.byref(config), seed)
-
-    @property
-    def config(self) -> _abi.usp_mae_config:
-        config = options(_abi.usp_mae_config)
-        call(lib.usp_mae_describe, self.handle, ctypes.byref(config))
-        return config
+        return cls._create("MAE", seed, dict(
+            grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
+            decoder_width=decoder_width, decoder_depth=decoder_depth, decoder_heads=decoder_heads))
 
     @property
     def tokens(self) -> int:
@@ -76,7 +66,7 @@ class MaskedAutoencoder(Model):
     ) -> Tuple[Any, Any, int, List[Any]]:
         tensor, array = as_tensor(latents, "latents", shape=["B", *self.input_shape(1)[1:]])
         given = options(
-            _abi.usp_mae_options, mask_ratio=mask_ratio, keep_all=int(mask_ratio == 0), seed=seed,
+            _abi.usp_mae_options, mask_ratio=mask_ratio, seed=seed,
             norm_pix_loss=int(norm_pix_loss), norm_image=int(norm_image), add_noise=int(add_noise))
         keep = [array]
         if noise is not None:
@@ -129,9 +119,11 @@ class MaskedAutoencoder(Model):
         return loss.value, gradients
 
     def features(self, latents: Any) -> np.ndarray:
-        """Features of all tokens after the encoder's norm, class token first: [B, 1 + T, D]."""
+        """Features of all tokens after the encoder's norm, class token first, if there is one: [B, L + T, D]."""
         tensor, array = as_tensor(latents, "latents", shape=["B", *self.input_shape(1)[1:]])
-        out, features = result(None, (len(array), 1 + self.tokens, self.config.width))
+        config = self.config
+        tokens = self.tokens + int(config.class_token)
+        out, features = result(None, (len(array), tokens, config.width))
         call(lib.usp_mae_features, self.handle, ctypes.byref(tensor), ctypes.byref(out))
         return features
 

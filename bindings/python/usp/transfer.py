@@ -9,7 +9,7 @@ from typing import Any, Mapping, Optional, Tuple, Union
 
 from . import _abi
 from ._arrays import dtype_name
-from ._call import call, composed, encoded, options, sizes, view_text
+from ._call import call, composed, encoded, options, view_text
 from ._handles import Handle
 from ._library import lib
 from ._model import Grid, grid_sides
@@ -108,25 +108,24 @@ def transfer_plan(
     pool: Optional[str] = None, head: Optional[str] = None, gate_bias: Optional[float] = None,
     block: Optional[int] = None, timestep: Optional[float] = None, label: Optional[int] = None,
     table: Optional[str] = None, num_heads: Optional[int] = None,
+    decoder_num_heads: Optional[int] = None,
 ) -> TransferPlan:
     """Plans a transfer from a file or a checkpoint.
 
     `to` is a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE") whose
     sizes are the source's. `layers` lets only the first blocks come from the source. Where channels
     differ, `channel_rule` is "fresh", "copy" or "repeat"; where depths differ, `depth_rule` is
-    "prefix", "stride" or "repeat". Classifiers take `pool` ("token", "average") and `head`
+    "prefix", "stride" or "repeat". Classifiers take `pool` ("token", "avg") and `head`
     ("fine-tune", "probe"). A diffusion source becomes a feature extractor after `block`, at
     `timestep` and `label` (None: the null class).
     """
     height, width = grid_sides(grid)
     given = options(
-        _abi.usp_transfer_options, use_layers=int(layers is not None), layers=layers,
-        seed=seed, plain_norms=int(not affine), keep_activation=int(keep_activation),
-        channel_rule=channel_rule, depth_rule=depth_rule, pool=pool, head=head,
-        gate_bias=gate_bias, timestep=timestep, block=block, use_label=int(label is not None),
-        label=label, table=table, **sizes(
-            grid_height=height, grid_width=width, classes=classes, patch=patch, channels=channels,
-            heads=num_heads))
+        _abi.usp_transfer_options, layers=layers, seed=seed, affine=int(affine),
+        keep_activation=int(keep_activation), channel_rule=channel_rule, depth_rule=depth_rule,
+        pool=pool, head=head, gate_bias=gate_bias, timestep=timestep, block=block, label=label,
+        table=table, grid_height=height, grid_width=width, classes=classes, patch=patch,
+        channels=channels, heads=num_heads, decoder_heads=decoder_num_heads)
     if isinstance(source, Checkpoint) or isinstance(source, Mapping):
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         return TransferPlan._made(

@@ -9,8 +9,7 @@ import numpy as np
 
 from . import _abi
 from ._arrays import as_tensor, dtype_name, result
-from ._call import call, exactly, options, sizes
-from ._errors import ArgumentError
+from ._call import call, options
 from ._library import lib
 from ._model import Model, Source
 from .random import normal
@@ -33,7 +32,7 @@ class Posterior:
         mean, _a = as_tensor(self.mean, "mean")
         logvar, _b = as_tensor(self.logvar, "logvar")
         drawn, _c = as_tensor(noise, "noise", shape=self.mean.shape)
-        given = options(_abi.usp_vae_options, raw=int(not self._scaled))
+        given = options(_abi.usp_vae_options, scaled=int(self._scaled))
         out, array = result(None, self.mean.shape)
         call(
             lib.usp_vae_sample, self._vae.handle, ctypes.byref(mean), ctypes.byref(logvar),
@@ -57,41 +56,33 @@ class VAE(Model):
         """
         return cls._load(
             source, compute=dtype_name(dtype), exact=int(exact), table=table,
-            shift=exactly(shift), **sizes(scale=scale))
+            shift=shift, scale=scale)
 
     @classmethod
     def create(
         cls, *, image_channels: int = 3, base_width: int = 128,
         multipliers: Sequence[int] = (1, 2, 4, 4), blocks_per_level: int = 2,
         latent_channels: int = 4, groups: int = 32, encoder_attention: Sequence[int] = (),
-        decoder_attention: Sequence[int] = (), scale: float = 1.0, shift: float = 0.0,
-        seed: int = 0,
+        decoder_attention: Sequence[int] = (), scale: Union[float, Sequence[float]] = 1.0,
+        shift: Union[float, Sequence[float]] = 0.0, seed: int = 0, mid_attention: bool = True,
+        double_z: bool = True, quant_conv: bool = True,
     ) -> "VAE":
-        """A new model; attention is at the levels named (0 is full resolution)."""
-        if len(multipliers) > 8:
-            raise ArgumentError(f"multipliers: {len(multipliers)} levels, expected at most 8")
-        config = options(
-            _abi.usp_vae_config,
-            encoder_attention=sum(1 << level for level in set(encoder_attention)),
-            decoder_attention=sum(1 << level for level in set(decoder_attention)), shift=shift,
-            **sizes(
-                image_channels=image_channels, base_width=base_width, levels=len(multipliers),
-                blocks_per_level=blocks_per_level, latent_channels=latent_channels, groups=groups,
-                scale=scale))
-        config.multipliers[: len(multipliers)] = list(multipliers)
-        return cls._made(lib.usp_vae_create, ctypes.byref(config), seed)
+        """A new model; attention is at the levels named (0 is full resolution).
 
-    @property
-    def config(self) -> _abi.usp_vae_config:
-        """Sizes: a struct with the fields of `create`."""
-        config = options(_abi.usp_vae_config)
-        call(lib.usp_vae_describe, self.handle, ctypes.byref(config))
-        return config
+        `mid_attention`: self-attention between the middle blocks; `double_z`: the encoder gives a
+        log variance too; `quant_conv`: 1x1 convolutions around the latents.
+        """
+        return cls._create("VAE", seed, dict(
+            image_channels=image_channels, base_width=base_width, multipliers=multipliers,
+            blocks_per_level=blocks_per_level, latent_channels=latent_channels, groups=groups,
+            encoder_attention=sorted(set(encoder_attention)),
+            decoder_attention=sorted(set(decoder_attention)), mid_attention=mid_attention,
+            double_z=double_z, quant_conv=quant_conv, scale=scale, shift=shift))
 
     @property
     def factor(self) -> int:
         """Image pixels to a latent one, along each side."""
-        return 1 << int(self.config.levels - 1)
+        return 1 << (int(self.config.levels) - 1)
 
     @property
     def latent_channels(self) -> int:
@@ -113,12 +104,13 @@ class VAE(Model):
         return self._normalization(shifts=True)
 
     def encode(
-        self, images: Any, *, scaled: bool = True, tile: int = 0, overlap: int = 0,
+        self, images: Any, *, scaled: bool = True, tile: int = 0, overlap: Optional[int] = None,
         exact: bool = False,
     ) -> Posterior:
         """Images [B, C, H, W] float32 in -1 … 1 to the posterior of their latents.
 
-        `tile` is the side of a tile in latent pixels (0: the whole image at once). `exact` sums 3x3
+        `tile` is the side of a tile in latent pixels (0: the whole image at once), `overlap` what
+        neighbours share (None: 16, and a quarter of smaller tiles). `exact` sums 3x3
         convolutions plainly and takes twice as long; the default is within 1e-5 of exact
         arithmetic.
         """
@@ -129,14 +121,14 @@ class VAE(Model):
         mean, mean_array = result(None, shape)
         logvar, logvar_array = result(None, shape)
         given = options(
-            _abi.usp_vae_options, raw=int(not scaled), tile=tile, overlap=overlap, exact=int(exact))
+            _abi.usp_vae_options, scaled=int(scaled), tile=tile, overlap=overlap, exact=int(exact))
         call(
             lib.usp_vae_encode, self.handle, ctypes.byref(tensor), ctypes.byref(given),
             ctypes.byref(mean), ctypes.byref(logvar))
         return Posterior(self, mean_array, logvar_array, scaled)
 
     def decode(
-        self, latents: Any, *, scaled: bool = True, tile: int = 0, overlap: int = 0,
+        self, latents: Any, *, scaled: bool = True, tile: int = 0, overlap: Optional[int] = None,
         exact: bool = False, out: Any = None,
     ) -> np.ndarray:
         """Latents [B, z, h, w] to images [B, C, H, W], about -1 … 1; options as for `encode`."""
@@ -145,7 +137,7 @@ class VAE(Model):
             out, (array.shape[0], self.config.image_channels, array.shape[2] * self.factor,
                   array.shape[3] * self.factor))
         given = options(
-            _abi.usp_vae_options, raw=int(not scaled), tile=tile, overlap=overlap, exact=int(exact))
+            _abi.usp_vae_options, scaled=int(scaled), tile=tile, overlap=overlap, exact=int(exact))
         call(
             lib.usp_vae_decode, self.handle, ctypes.byref(tensor), ctypes.byref(given),
             ctypes.byref(images))

@@ -7,11 +7,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from . import _abi
 from ._arrays import as_tensor, dtype_name, result
-from ._call import call, options, sizes
+from ._call import call
+from ._config import worded
 from ._library import lib
-from ._model import Grid, Model, Source, grid_sides
+from ._model import Grid, Model, Source
 
 
 class ViT(Model):
@@ -41,18 +41,9 @@ class ViT(Model):
         pool: str = "token", head: str = "linear", seed: int = 0,
     ) -> "ViT":
         """A new model; head is "linear", "probe" (batch norm, then linear) or "none"."""
-        height, columns = grid_sides(grid)
-        config = options(
-            _abi.usp_vit_config, pool=pool, head=head, **sizes(
-                grid_height=height, grid_width=columns, channels=channels, patch=patch, width=width,
-                depth=depth, heads=heads, classes=classes))
-        return cls._made(lib.usp_vit_create, ctypes.byref(config), seed)
-
-    @property
-    def config(self) -> _abi.usp_vit_config:
-        config = options(_abi.usp_vit_config)
-        call(lib.usp_vit_describe, self.handle, ctypes.byref(config))
-        return config
+        return cls._create("ViT", seed, dict(
+            grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
+            classes=classes, pool=worded("pool", pool), head=worded("head", head)))
 
     def _run(self, function: Any, images: Any, width: int) -> np.ndarray:
         tensor, array = as_tensor(images, "images", shape=["B", *self.input_shape(1)[1:]])

@@ -1,0 +1,62 @@
+// Writing checkpoints.
+
+import USPBase
+import USPFiles
+
+extension Checkpoint {
+    /// How arrays are written.
+    public struct SaveOptions: Sendable {
+        /// `safetensors`, `torch`, `npz` or `npy`; nil goes by the name's ending.
+        public var format: String?
+        /// Of floating arrays; nil keeps theirs.
+        public var dtype: DType?
+        /// `torch`: the keys that the table is nested under; the arrays are written once.
+        public var tables: [String] = []
+
+        public init() {}
+    }
+
+    /// Writes the arrays to a file, which appears complete or not at all.
+    ///
+    /// - Throws: `.argument` for an ending that names no format; `.unsupported` for a format
+    ///   without texts (.npz, .npy) where the file's model needs them, naming what shapes do not
+    ///   tell
+    public func save(_ path: String, _ options: SaveOptions = SaveOptions()) throws(USPError) {
+        let format =
+            if let name = options.format { try ArrayFormat.named(name) } else {
+                try ArrayFormat.of(path)
+            }
+        if !format.keepsTexts { try FileModel.expectNothingUntold(selected, path) }
+        try format.write(
+            path, table.entries.map { $0.output(as: options.dtype) }, metadata: archive.metadata,
+            tables: options.tables)
+    }
+}
+
+extension Checkpoint.SaveOptions: Described {
+    public static let title = "save"
+    public static let fields: [Field<Checkpoint.SaveOptions>] = [
+        .choice(
+            "format", \.format, of: ArrayFormat.self,
+            "Layout of the file; torch opens with torch.load(weights_only=True), npz and npy keep "
+                + "no texts. Absent: by the name's ending, .safetensors, .pt .pth .ckpt .bin, .npz "
+                + "or .npy."),
+        .dtype(
+            "dtype", \.dtype, [.float32, .bfloat16, .float16],
+            "Element type of floating arrays. Absent: as they are."),
+        .names(
+            "tables", \.tables,
+            "Keys that a torch file nests the arrays under, such as model,ema. Empty: the top "
+                + "level."),
+    ]
+}
+
+extension DType {
+    /// Whether it is a floating type.
+    package var isFloating: Bool {
+        switch self {
+        case .float32, .bfloat16, .float16, .float64: true
+        case .int64, .int32, .int16, .int8, .uint8, .bool: false
+        }
+    }
+}

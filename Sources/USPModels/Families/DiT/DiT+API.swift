@@ -1,0 +1,44 @@
+// What people ask of a diffusion transformer.
+
+import USPBase
+import USPTensor
+
+extension DiT {
+    public func inputShape(batch: Int) -> Shape { configuration.imageShape(batch) }
+    /// Channels of the output: C, or 2C with variances.
+    public var outputChannels: Int { configuration.outputChannels }
+    public var classes: Int { configuration.classes }
+    /// The label for no label; nil for a table without one.
+    public var nullClass: Int? {
+        configuration.hasNullClass ? configuration.classes : nil
+    }
+
+    /// The prediction for latents `[B, C, H, W]` at times t with labels y.
+    ///
+    /// - t: DiT's timesteps 0 … 999, SiT's times 0 … 1
+    /// - y: nil is the null class for all
+    /// - Returns: `[B, outputChannels, H, W]`
+    public func forward(_ x: Tensor, t: [Float], y: [Int]?) throws(USPError) -> Tensor {
+        try forward(x, t: t, y: labels(y, t.count), in: Context(arithmetic))
+    }
+
+    /// Tokens after the first `depth` blocks, averaged: `[B, D]`. Diffusion models learn
+    /// features too; USP probes t = 0 and the null class.
+    public func features(
+        _ x: Tensor, t: [Float], y: [Int]?, depth: Int
+    ) throws(USPError) -> Tensor {
+        let context = Context(arithmetic)
+        let conditioning = try conditioning(t: t, y: labels(y, t.count), in: context)
+        let tokens = try features(x, conditioning, depth: depth, in: context)
+        return try context.meanTokens(tokens, from: 0)
+    }
+
+    /// The labels, or the null class for all.
+    package func labels(_ y: [Int]?, _ count: Int) throws(USPError) -> [Int] {
+        if let y { return y }
+        guard let nullClass else {
+            throw USPError(.argument, "labels: are needed, the model has no null class")
+        }
+        return [Int](repeating: nullClass, count: count)
+    }
+}

@@ -1,0 +1,121 @@
+// The diffusion transformer of Peebles and Xie (2023); SiT (Ma et al. 2024) is a preset of it.
+
+import USPBase
+import USPTensor
+
+/// A DiT or SiT.
+public final class DiT: Model, @unchecked Sendable {
+    // SAFETY of @unchecked: all but `recomputes`, which who trains sets first, is only read.
+    public static let families = [Family.dit, .sit]
+    public let configuration: Configuration
+    public let weights: ModelWeights
+    public let arithmetic: Arithmetic
+    /// In each block, instead of keeping it for the gradient.
+    package var recomputes = Recomputation.nothing
+
+    let patchEmbedding: PatchEmbedding
+    let positions: Tensor
+    let timestep: (first: LinearLayer, second: LinearLayer)
+    let labelTable: Tensor
+    let blocks: [TransformerBlock]
+    let finalNorm: NormLayer
+    let finalLinear: LinearLayer
+    let finalModulation: LinearLayer
+
+    public init(
+        _ configuration: Configuration, _ weights: ModelWeights, _ arithmetic: Arithmetic
+    ) throws(USPError) {
+        try configuration.check()
+        (self.configuration, self.weights, self.arithmetic) = (configuration, weights, arithmetic)
+        let parameters = weights.parameters
+        patchEmbedding = try PatchEmbedding(
+            parameters, "x_embedder", channels: configuration.channels, patch: configuration.patch)
+        positions = try parameters.tensor("pos_embed")
+        timestep = (
+            try LinearLayer(parameters, "t_embedder.mlp.0"),
+            try LinearLayer(parameters, "t_embedder.mlp.2")
+        )
+        labelTable = try parameters.tensor("y_embedder.embedding_table.weight")
+        var blocks: [TransformerBlock] = []
+        for index in 0..<configuration.depth {
+            blocks.append(
+                try TransformerBlock(configuration.block, parameters, "blocks.\(index)"))
+        }
+        self.blocks = blocks
+        // 1e-6 in every layout: diffusers' `norm_eps` is of the blocks only.
+        finalNorm = try NormLayer(parameters, "final_layer.norm_final", epsilon: 1e-6)
+        finalLinear = try LinearLayer(parameters, "final_layer.linear")
+        finalModulation = try LinearLayer(parameters, "final_layer.adaLN_modulation.1")
+    }
+
+    /// The network's prediction for latents at times t with labels y.
+    ///
+    /// - x: `[B, C, H, W]`, f32
+    /// - t: B times: DiT's integer timesteps as floats, SiT's in 0 ... 1
+    /// - y: B labels; `classes` is the null class. Training drops labels before it calls.
+    ///   r·B times and labels are r passes over the same latents: what knows neither is done once.
+    /// - Returns: `[r·B, C, H, W]`, or 2·C channels with a returned sigma; f32
+    /// - Throws: `.shape`, `.argument` for a label outside the table
+    package func forward(
+        _ x: Tensor, t: [Float], y: [Int], in context: Context
+    ) throws(USPError) -> Tensor {
+        try forward(x, try conditioning(t: t, y: y, in: context), in: context)
+    }
+
+    /// The same with a conditioning that was computed before.
+    package func forward(
+        _ x: Tensor, _ conditioning: DiTConditioning, in context: Context
+    ) throws(USPError) -> Tensor {
+        let tokens = try features(x, conditioning, depth: blocks.count, in: context)
+        let (width, patch) = (configuration.width, configuration.patch)
+        let final = conditioning.final
+        let norm = finalNorm.layerNorm(
+            shift: Chunk(final, 0, width: width), scale: Chunk(final, 1, width: width))
+        let patches = try finalLinear.forward(tokens, LinearOptions(norm: norm), in: context)
+        let (height, columns) = (
+            configuration.grid.height * patch, configuration.grid.width * patch
+        )
+        let all = try context.unpatchify(
+            patches, patch: patch, channels: configuration.predictedChannels, height: height,
+            width: columns)
+        guard configuration.outputChannels < configuration.predictedChannels else { return all }
+        let planes = try all.reshaped(
+            [all.shape[0], configuration.predictedChannels, height * columns])
+        return try context.sliceTokens(planes, 0..<configuration.outputChannels)
+            .reshaped([all.shape[0], configuration.outputChannels, height, columns])
+    }
+
+    /// Tokens `[B, T, D]` after the first `depth` blocks, before any norm: DiT as a feature
+    /// extractor (USP probes t = 0 and the null class, averaged over tokens).
+    package func features(
+        _ x: Tensor, _ conditioning: DiTConditioning, depth: Int, in context: Context
+    ) throws(USPError) -> Tensor {
+        let batch = x.shape.rank == 4 ? x.shape[0] : 0
+        try expect(x, configuration.imageShape(batch), "latents")
+        try require(
+            batch > 0 && conditioning.batch > 0 && conditioning.batch % batch == 0, .shape,
+            "conditioning of \(conditioning.batch) samples for \(batch) latents")
+        try require(
+            depth >= 0 && depth <= blocks.count, .argument,
+            "block \(depth), expected 0 to \(blocks.count)")
+        let patches = try patchEmbedding.patches(x, in: context)
+        let embedded = try patchEmbedding.projection.forward(patches, in: context)
+        let tokens = try repeated(
+            context.addTable(embedded, positions, rows: 0..<configuration.tokens),
+            conditioning.batch / batch, in: context)
+        return try runBlocks(
+            blocks[..<depth], tokens, modulations: Array(conditioning.blocks.prefix(depth)),
+            recomputes: recomputes, in: context)
+    }
+
+    /// The batch several times over: `[B, T, D]` to `[r·B, T, D]`.
+    private func repeated(
+        _ tokens: Tensor, _ times: Int, in context: Context
+    ) throws(USPError) -> Tensor {
+        if times == 1 { return tokens }
+        let (batch, count, width) = (tokens.shape[0], tokens.shape[1], tokens.shape[2])
+        let rows = (0..<times * batch).map { $0 % batch }
+        return try context.embedding(tokens.reshaped([batch, count * width]), rows)
+            .reshaped([times * batch, count, width])
+    }
+}

@@ -1,0 +1,187 @@
+// Sizes and parameter table of a diffusion transformer, in the names of DiT's and SiT's releases.
+
+import USPBase
+import USPFiles
+import USPTensor
+
+extension DiT {
+    public struct Configuration: TransformerConfiguration {
+        /// Latents, patches and blocks; 16x16 patches of 2x2 by default. The affine norms of USP's
+        /// variant can take a ViT's.
+        public var transformer: TransformerSizes
+        /// Classes; the label `classes` itself is the null class, if there is one.
+        public var classes: Int
+        /// The label table has a row for the null class.
+        public var hasNullClass: Bool
+        /// The network predicts a second set of channels (the variance).
+        public var learnsSigma: Bool
+        /// That second set is given out: a DiT. SiT computes and drops it.
+        public var returnsSigma: Bool
+        /// Width of the timesteps' sines and cosines.
+        public var frequencies: Int
+        /// Their shift: 0; diffusers' DiT uses 1.
+        public var frequencyShift: Int
+
+        public init() { self.init(grid: Grid(16, 16), width: 384, depth: 12, heads: 6) }
+
+        package init(
+            grid: Grid, channels: Int = 4, patch: Int = 2, width: Int, depth: Int, heads: Int,
+            mlpRatio: Float = 4, classes: Int = 1000, hasNullClass: Bool = true,
+            learnsSigma: Bool = true, returnsSigma: Bool = true, affine: Bool = false,
+            activation: Activation = .geluTanh, epsilon: Float = 1e-6, frequencies: Int = 256,
+            frequencyShift: Int = 0
+        ) {
+            transformer = TransformerSizes(
+                grid: grid, channels: channels, patch: patch, width: width, depth: depth,
+                heads: heads, mlpRatio: mlpRatio, classToken: false, activation: activation,
+                epsilon: epsilon, affine: affine)
+            (self.classes, self.hasNullClass) = (classes, hasNullClass)
+            (self.learnsSigma, self.returnsSigma) = (learnsSigma, returnsSigma)
+            (self.frequencies, self.frequencyShift) = (frequencies, frequencyShift)
+        }
+
+        public var family: String { returnsSigma ? "DiT" : "SiT" }
+        public var isModulated: Bool { true }
+        public var patchEmbedding: String { "x_embedder" }
+
+        /// Channels that the network computes.
+        package var predictedChannels: Int { learnsSigma ? 2 * self.channels : self.channels }
+        /// Channels that `forward` gives.
+        package var outputChannels: Int { returnsSigma ? predictedChannels : self.channels }
+        package var labels: Int { classes + (hasNullClass ? 1 : 0) }
+        package var block: BlockConfiguration { transformer.block(modulated: true) }
+
+        public func checkTogether() throws(USPError) {
+            try transformer.check()
+            try require(labels >= 1, .argument, "\(classes) classes and no null class")
+            try require(
+                frequencyShift < max(frequencies / 2, 1), .argument,
+                "frequency_shift \(frequencyShift), expected less than half of the "
+                    + "\(frequencies) frequencies")
+        }
+    }
+}
+
+extension DiT.Configuration: Described {
+    public static let title = "DiT"
+    public static let fields: [Field<Self>] =
+        TransformerSizes.rows(without: ["class_token", "class_position"], \.transformer) + [
+            .integer(
+                "classes", \.classes, FieldRange(0, 1e6),
+                "Classes; the label after the last is the null class."),
+            .flag(
+                "null_class", \.hasNullClass, "The label table has a row for the null class."),
+            .flag(
+                "learn_sigma", \.learnsSigma,
+                "A second set of channels is predicted; a SiT does not give it out."),
+            .integer(
+                "frequencies", \.frequencies, .size,
+                "Width of the timesteps' sines and cosines."),
+            .integer(
+                "frequency_shift", \.frequencyShift, FieldRange(0, 65535),
+                "Their shift; diffusers' DiT uses 1."),
+        ]
+}
+
+extension DiT.Configuration {
+    /// The parameter table: names, shapes and initialisation of the original (adaLN and the final
+    /// layer start at zero, so every block starts as the identity).
+    /// - Throws: `.argument` for sizes that no model has
+    public func specs() throws(USPError) -> [ParameterSpec] {
+        try check()
+        let (width, patch) = (self.width, self.patch)
+        let table = try PositionTable.sincos(width: width, grid: self.grid)
+        var specs = [
+            ParameterSpec(
+                "pos_embed", [1, self.tokens, width], .table(table), isTrainable: false)
+        ]
+        specs += PatchEmbedding.specs(
+            "x_embedder", width: width, channels: self.channels, patch: patch, xavier: true)
+        specs += LinearLayer.specs(
+            "t_embedder.mlp.0", inputs: frequencies, outputs: width, .normal(0.02))
+        specs += LinearLayer.specs(
+            "t_embedder.mlp.2", inputs: width, outputs: width, .normal(0.02))
+        specs.append(
+            ParameterSpec(
+                "y_embedder.embedding_table.weight", [labels, width], .normal(deviation: 0.02)))
+        for index in 0..<self.depth { specs += block.specs("blocks.\(index)") }
+        specs += LinearLayer.specs(
+            "final_layer.linear", inputs: width, outputs: patch * patch * predictedChannels, .zeros)
+        return specs
+            + LinearLayer.specs(
+                "final_layer.adaLN_modulation.1", inputs: width, outputs: 2 * width, .zeros)
+    }
+}
+
+extension Family {
+    static let dit = Family(
+        "DiT", DiT.self, .diffusionTransformer, stream: "dit",
+        presets: Presets.diffusion("DiT", returnsSigma: true),
+        infer: { file, options throws(USPError) in try file.diffusionConfiguration(options) })
+
+    /// The same network, whose second set of channels is computed and dropped.
+    static let sit = Family(
+        "SiT", DiT.self, .diffusionTransformer, stream: "dit",
+        defaults: {
+            var sizes = DiT.Configuration()
+            sizes.returnsSigma = false
+            return sizes
+        }(),
+        presets: Presets.diffusion("SiT", returnsSigma: false),
+        infer: { file, options throws(USPError) in
+            var sizes = try file.diffusionConfiguration(options)
+            sizes.returnsSigma = false
+            return sizes
+        })
+}
+
+extension FileModel {
+    /// Sizes of a diffusion transformer.
+    func diffusionConfiguration(_ options: LoadOptions) throws(USPError) -> DiT.Configuration {
+        let folder = FolderConfiguration(beside: path)
+        let isDiffusers = dialect.name == Dialect.diffusersDiT.name
+        var sizes = told(as: DiT.Configuration.self) ?? DiT.Configuration()
+        sizes.returnsSigma = true
+        if configuration == nil, isDiffusers {
+            sizes.epsilon = folder?.epsilon ?? 1e-5
+            sizes.frequencyShift = 1
+        }
+        sizes.transformer = try blocks(sizes.transformer, patches: "x_embedder", options)
+        sizes.affine = sources["blocks.0.norm1.weight"] != nil
+        sizes.grid = try diffusionGrid(sizes, folder, options.grid)
+        let labels = try shape("y_embedder.embedding_table.weight")
+        let final = try shape("final_layer.linear.weight")
+        let frequencies = try shape("t_embedder.mlp.0.weight")
+        let outputs = sizes.patchSize
+        try require(
+            labels.rank == 2 && labels[0] > 0 && final.rank == 2 && frequencies.rank == 2
+                && (final[0] == outputs || final[0] == 2 * outputs), .format,
+            "\(path): a final layer of \(final) and labels of \(labels) for patches of \(outputs) "
+                + "values")
+        let tellsNone = told(as: DiT.Configuration.self)?.hasNullClass == false
+        sizes.hasNullClass = labels[0] > 1 && !tellsNone
+        sizes.classes = sizes.hasNullClass ? labels[0] - 1 : labels[0]
+        sizes.learnsSigma = final[0] == 2 * outputs
+        sizes.frequencies = frequencies[1]
+        return sizes
+    }
+
+    /// From the table's rows; diffusers' files have no table, so there from the folder or 32x32
+    /// latents.
+    private func diffusionGrid(
+        _ sizes: DiT.Configuration, _ folder: FolderConfiguration?, _ given: Grid?
+    ) throws(USPError) -> Grid {
+        if let table = sources["pos_embed"]?.shape {
+            try require(
+                table.rank == 3 && table[2] == sizes.width, .format,
+                "\(path): pos_embed is \(table), not [1, T, \(sizes.width)]")
+            return try grid(table[1], given, "pos_embed")
+        }
+        let side = (folder?.sampleSize ?? 32) / sizes.patch
+        let grid = given ?? toldGrid ?? Grid(side, side)
+        try require(
+            grid.height > 0 && grid.width > 0 && grid.height <= (1 << 18) / grid.width, .argument,
+            "\(path): a grid of \(grid) tokens")
+        return grid
+    }
+}

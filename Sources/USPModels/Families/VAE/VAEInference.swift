@@ -1,0 +1,133 @@
+// Sizes of an autoencoder from its tensors, and the published statistics of its latents.
+
+import USPBase
+import USPFiles
+
+extension FileModel {
+    /// Sizes of a KL autoencoder. The latents' scale is the folder's own (`config.json`), else the
+    /// published one of its shape: 0.18215 for 4 channels, 0.2325 for MAR's 16.
+    package func autoencoderConfiguration(
+        _ options: LoadOptions
+    ) throws(USPError) -> VAE.Configuration {
+        let input = try convolution("encoder.conv_in.weight")
+        let latent = try convolution("decoder.conv_in.weight")
+        let moments = try convolution(
+            sources["quant_conv.weight"] == nil ? "encoder.conv_out.weight" : "quant_conv.weight")
+        let folder = FolderConfiguration(beside: path)
+        let told = told(as: VAE.Configuration.self)
+        var sizes = told ?? VAE.Configuration()
+        (sizes.baseWidth, sizes.imageChannels) = (input[0], input[1])
+        sizes.multipliers = try multipliers(base: input[0])
+        sizes.blocksPerLevel = count { "encoder.down.0.block.\($0).conv1.weight" }
+        let levels = sizes.multipliers.indices
+        sizes.encoderAttentionLevels = levels.filter {
+            sources["encoder.down.\($0).attn.0.q.weight"] != nil
+        }
+        sizes.decoderAttentionLevels = levels.filter {
+            sources["decoder.up.\($0).attn.0.q.weight"] != nil
+        }
+        sizes.hasMiddleAttention = sources["encoder.mid.attn_1.q.weight"] != nil
+        sizes.hasLatentConvolutions = sources["quant_conv.weight"] != nil
+        sizes.latentChannels = latent[1]
+        sizes.doublesLatent = moments[0] == 2 * latent[1]
+        sizes.groups =
+            options.groups ?? told?.groups ?? toldNumber("usp.groups") ?? folder?.groups ?? 32
+        sizes.normalization =
+            options.normalization ?? told?.normalization ?? toldNormalization
+            ?? folder?.normalization ?? FileModel.published(sizes)
+        return sizes
+    }
+
+    /// The statistics that our files kept beside the tensors before `usp.config`.
+    private var toldNormalization: LatentNormalization? {
+        func numbers(_ key: String) -> [Float]? {
+            told(key)?.split(separator: ",").compactMap { Float($0) }
+        }
+        guard let scale = numbers("usp.scale"), !scale.isEmpty else { return nil }
+        return LatentNormalization(shift: numbers("usp.shift") ?? [0], scale: scale)
+    }
+
+    /// What a load report says about a scale that neither the file nor its folder tells.
+    func assumedScale(_ sizes: VAE.Configuration, _ given: LatentNormalization?)
+        -> [SkippedItem]
+    {
+        guard given == nil, toldNormalization == nil,
+            FolderConfiguration(beside: path)?.normalization == nil
+        else { return [] }
+        let scale = sizes.normalization.scale.map { "\($0)" }.joined(separator: ", ")
+        let known = sizes.normalization != LatentNormalization()
+        return [
+            SkippedItem(
+                name: "latent scale \(scale)",
+                reason: (known ? "the published one" : "none is published")
+                    + " for \(sizes.latentChannels) latent channels; the file does not tell it")
+        ]
+    }
+
+    private static func published(_ sizes: VAE.Configuration) -> LatentNormalization {
+        switch (sizes.latentChannels, sizes.factor) {
+        case (4, _): VAE.Configuration.f8.normalization
+        case (16, 16...): VAE.Configuration.mar.normalization
+        default: LatentNormalization()
+        }
+    }
+
+    private func convolution(_ name: String) throws(USPError) -> Shape {
+        let shape = try shape(name)
+        try require(
+            shape.rank == 4 && shape.count > 0, .format,
+            "\(path): \(name) is \(shape), not a convolution")
+        return shape
+    }
+
+    func count(_ name: (Int) -> String) -> Int {
+        var count = 0
+        while count < 64 && sources[name(count)] != nil { count += 1 }
+        return count
+    }
+
+    private func multipliers(base: Int) throws(USPError) -> [Int] {
+        var result: [Int] = []
+        for level in 0..<count({ "encoder.down.\($0).block.0.conv2.weight" }) {
+            let width = try convolution("encoder.down.\(level).block.0.conv2.weight")[0]
+            try require(
+                width % base == 0, .format,
+                "\(path): level \(level) has \(width) channels, no multiple of the first's \(base)")
+            result.append(width / base)
+        }
+        return result
+    }
+}
+
+/// What diffusers writes beside a model's weights, where it is there: nothing depends on it.
+struct FolderConfiguration {
+    private let json: JSON
+
+    init?(beside path: String) {
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+        // Arrays in memory lie beside nothing.
+        guard !folder.isEmpty || FolderListing.isFile(path),
+            let file = try? MappedFile(folder + "config.json"), file.count < 1 << 20,
+            let json = try? JSON(parsing: file.view, "config.json"), json["_class_name"] != nil
+        else { return nil }
+        self.json = json
+    }
+
+    var heads: Int? { json["num_attention_heads"]?.integer }
+    var sampleSize: Int? { json["sample_size"]?.integer }
+    var groups: Int? { json["norm_num_groups"]?.integer }
+    var epsilon: Float? { number("norm_eps") }
+
+    var normalization: LatentNormalization? {
+        guard let scale = number("scaling_factor") else { return nil }
+        return LatentNormalization(shift: [number("shift_factor") ?? 0], scale: [scale])
+    }
+
+    private func number(_ key: String) -> Float? {
+        switch json[key] {
+        case .number(let value): Float(value)
+        case .integer(let value): Float(value)
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,106 @@
+// How a model is loaded and computes.
+
+import USPBase
+import USPTensor
+
+/// How a model is loaded and computes; what has no part in a family is refused. The defaults infer
+/// everything that a file tells.
+public struct LoadOptions: Sendable {
+    /// Attention heads; nil goes by the file, else it takes the published number for the width.
+    public var heads: Int?
+    /// Those of a masked autoencoder's decoder; likewise.
+    public var decoderHeads: Int?
+    /// Rows and columns of patches, where the file does not tell: positions that are no square, or
+    /// none. 16 of a ViT are read as 4x4 and none for the class token, even if they are 5x3 and
+    /// one; files that this library wrote tell.
+    public var grid: Grid?
+    /// The name of a family; nil goes by the file, its names and shapes.
+    public var family: String?
+    /// A nested table or prefix of the file; nil goes by the family.
+    public var table: String?
+    /// Type of the products' inputs: f32, or bf16 with f32 sums, norms and softmax.
+    public var compute = DType.float32
+    /// Plain sums everywhere. Else large f32 products and 3x3 convolutions take fewer
+    /// multiplications (Strassen's and Winograd's methods), with about twice the rounding.
+    public var exact = false
+    /// Pooling of a classifier; nil goes by the file.
+    public var pool: ViT.Pool?
+    /// Latents of an autoencoder are (z − shift)·scale; nil takes the file's, else the layout's own.
+    public var scale: Float?
+    public var shift: Float?
+
+    /// Groups of an autoencoder's norms; nil goes by the file, else 32.
+    public var groups: Int?
+    /// What a transformer's norms add to a variance; nil goes by the file, else what the layout's
+    /// code uses.
+    public var epsilon: Float?
+
+    /// Whether heads that nothing tells are an error; otherwise there is one.
+    package var needsHeads = true
+    /// Whether anything that does not fit is an error; otherwise it is told in the report and
+    /// missing parameters start by their rule.
+    package var isStrict = true
+    /// Whether f32 tensors may stay in the mapped file: no memory, but they cannot be trained.
+    package var borrows = true
+    /// For parameters that are not loaded.
+    package var key = RandomKey(seed: 0)
+
+    public init() {}
+
+    var arithmetic: Arithmetic { Arithmetic(compute: compute, exact: exact) }
+
+    /// The normalisation of an autoencoder's latents, if it is given.
+    var normalization: LatentNormalization? {
+        scale == nil && shift == nil
+            ? nil : LatentNormalization(shift: [shift ?? 0], scale: [scale ?? 1])
+    }
+}
+
+extension LoadOptions: Described {
+    public static let title = "model"
+    public static let fields: [Field<LoadOptions>] = [
+        .integer(
+            "heads", \.heads, .size,
+            "Attention heads; without it as the file says, else the published number of the width.",
+            in: Family.having("heads")),
+        .integer(
+            "decoder_heads", \.decoderHeads, .size,
+            "Those of a masked autoencoder's decoder; likewise.", in: Family.having("decoder_heads")
+        ),
+        .real(
+            "scale", \.scale, .any,
+            "Latents are (z - shift) * scale; without it as the file or its layout says.",
+            in: Family.having("scale")),
+        .real("shift", \.shift, .any, "See scale.", in: Family.having("shift")),
+        .grid(
+            "grid", \.grid,
+            "Rows and columns of patches, where the file does not tell: positions that are no "
+                + "square, or none.", in: Family.having("grid")),
+        .flag(
+            "exact", \.exact,
+            "Plain sums everywhere. By default large f32 products and 3x3 convolutions take fewer "
+                + "multiplications (Strassen, Winograd): results within 1e-5 of the largest value "
+                + "of exact arithmetic."),
+        .choice(
+            "family", \.family, Family.all.map(\.name),
+            "The family; without it by the file, its names and shapes (files of DiT and SiT do not "
+                + "differ: DiT)."),
+        .text(
+            "table", \.table, "Nested table of the file; without it what the family's readers take."
+        ),
+        .dtype(
+            "compute", \.compute, [.float32, .bfloat16],
+            "Type of the products' inputs; sums and norms are f32."),
+        .choice(
+            "pool", named: \.pool, "Pooling of a classifier; without it by the file.",
+            in: Family.having("pool")),
+        .integer(
+            "groups", \.groups, .size,
+            "Groups of an autoencoder's norms; without it by the file, else 32.",
+            in: Family.having("groups")),
+        .real(
+            "epsilon", \.epsilon, .positive,
+            "What a transformer's norms add to a variance; without it by the file, else what the "
+                + "layout's code uses.", in: Family.having("epsilon")),
+    ]
+}

@@ -1,0 +1,134 @@
+// Sizes of a stack of transformer blocks with what is before it: what vision transformers, masked
+// autoencoders and diffusion transformers share. What a block can be is a row here, once.
+
+import USPBase
+import USPTensor
+
+public struct TransformerSizes: Sendable, Equatable {
+    /// Rows and columns of tokens.
+    public var grid: Grid
+    /// Channels of an image or latent.
+    public var channels: Int
+    /// Side of a patch in pixels (of the latent).
+    public var patch: Int
+    /// Width of a token, D.
+    public var width: Int
+    /// Blocks.
+    public var depth: Int
+    /// Attention heads; they divide the width.
+    public var heads: Int
+    /// Hidden width of the MLP over D.
+    public var mlpRatio: Float
+    /// Activation of the MLPs: the exact GELU in vision transformers, its tanh form in diffusion
+    /// transformers.
+    public var activation: Activation
+    /// What the blocks' norms add to a variance.
+    public var epsilon: Float
+    /// The blocks' norms have γ and β.
+    public var affine: Bool
+    /// A class token in front of the patches' tokens.
+    public var classToken: Bool
+    /// The position table has a row for the class token; it has none in timm's `no_embed_class`
+    /// files.
+    public var embedsClass: Bool
+
+    public init() { self.init(grid: Grid(14, 14)) }
+
+    public init(
+        grid: Grid, channels: Int = 4, patch: Int = 2, width: Int = 384,
+        depth: Int = 12, heads: Int = 6, mlpRatio: Float = 4, classToken: Bool = true,
+        embedsClass: Bool = true, activation: Activation = .geluErf, epsilon: Float = 1e-6,
+        affine: Bool = true
+    ) {
+        (self.grid, self.channels, self.patch) = (grid, channels, patch)
+        (self.width, self.depth, self.heads, self.mlpRatio) = (width, depth, heads, mlpRatio)
+        (self.classToken, self.embedsClass) = (classToken, embedsClass)
+        (self.activation, self.epsilon, self.affine) = (activation, epsilon, affine)
+    }
+
+    /// Patches of an image.
+    public var tokens: Int { grid.count }
+    /// Tokens in front of them.
+    public var leading: Int { classToken ? 1 : 0 }
+    /// Rows of the position table in front of the patches'.
+    public var leadingPositions: Int { classToken && embedsClass ? 1 : 0 }
+    /// Values of a patch: P·P·C.
+    public var patchSize: Int { patch * patch * channels }
+    /// Hidden width of the MLP; 0 for sizes that are none.
+    public var hidden: Int { Int(exactly: (Float(width) * mlpRatio).rounded(.down)) ?? 0 }
+    /// `[B, C, H, W]` for this many images.
+    public func imageShape(_ batch: Int) -> Shape {
+        [batch, channels, grid.height * patch, grid.width * patch]
+    }
+
+    /// One of the blocks; `start` is its linear layers' initialisation.
+    package func block(
+        _ start: LinearStart = .xavier, modulated: Bool = false
+    ) -> BlockConfiguration {
+        BlockConfiguration(
+            width: width, heads: heads, hidden: hidden, activation: activation, epsilon: epsilon,
+            affine: affine, modulated: modulated, start: start)
+    }
+
+    /// - Throws: `.argument` for sizes that do not go together.
+    func check() throws(USPError) {
+        try require(
+            width % heads == 0, .argument, "\(heads) heads do not divide the width \(width)")
+    }
+}
+
+extension TransformerSizes: Described {
+    public static let title = "transformer"
+    public static let fields: [Field<TransformerSizes>] = [
+        .grid("grid", \.grid, "Rows and columns of patches."),
+        .integer("channels", \.channels, .size, "Channels of an image or latent."),
+        .integer("patch", \.patch, .size, "Side of a patch in pixels."),
+        .integer("width", \.width, .size, "Width of a token, D."),
+        .integer("depth", \.depth, FieldRange(1, 4096), "Blocks."),
+        .integer("heads", \.heads, .size, "Attention heads; they divide the width."),
+        .real(
+            "mlp_ratio", \.mlpRatio, FieldRange(0, 64, excludesLower: true),
+            "Hidden width of the MLPs over D."),
+        .choice("activation", \.activation, "Activation of the MLPs."),
+        .real("epsilon", \.epsilon, .positive, "What the blocks' norms add to a variance."),
+        .flag("affine", \.affine, "The blocks' norms have gamma and beta."),
+        .flag("class_token", \.classToken, "A class token in front of the patches' tokens."),
+        .flag(
+            "class_position", \.embedsClass, "The position table has a row for the class token."),
+    ]
+
+    /// The table's rows for a family that leaves out some.
+    static func rows<Owner: TransformerConfiguration>(
+        without names: [String], _ path: FieldPath<Owner, TransformerSizes>
+    ) -> [Field<Owner>] {
+        fields.filter { !names.contains($0.name) }.map { $0.within(path) }
+    }
+}
+
+/// A configuration around a stack of transformer blocks, whose sizes are its own:
+/// `configuration.width`.
+@dynamicMemberLookup
+public protocol TransformerConfiguration: ModelConfiguration {
+    var transformer: TransformerSizes { get set }
+    /// Whether time and label modulate the blocks.
+    var isModulated: Bool { get }
+    /// The name of the patch embedding.
+    var patchEmbedding: String { get }
+}
+
+extension TransformerConfiguration {
+    public var isModulated: Bool { false }
+    public var patchEmbedding: String { "patch_embed" }
+    /// `[B, C, H, W]` for this many images.
+    public func imageShape(_ batch: Int) -> Shape { transformer.imageShape(batch) }
+
+    public subscript<Value>(dynamicMember path: KeyPath<TransformerSizes, Value>) -> Value {
+        transformer[keyPath: path]
+    }
+    public subscript<Value>(
+        dynamicMember path: WritableKeyPath<TransformerSizes, Value>
+    ) -> Value {
+        get { transformer[keyPath: path] }
+        set { transformer[keyPath: path] = newValue }
+    }
+}

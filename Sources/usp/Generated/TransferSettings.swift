@@ -1,0 +1,152 @@
+// Generated from the tables of fields by scripts/generate_doors.py: do not edit.
+// swift-format-ignore-file
+
+import ArgumentParser
+import USPBase
+import USPKit
+
+/// Options of TransferOptions that have a part in some run.
+struct TransferSettings: ParsableArguments {
+    @Option(
+        name: .customLong("grid"),
+        help: "The target's rows and columns of tokens; without it the preset's, or the source's.")
+    var grid: String?
+
+    @Option(
+        name: .customLong("classes"),
+        help: "The target's classes. 1 to 1000000. Part in: ViT, DiT, SiT.")
+    var classes: String?
+
+    @Option(
+        name: .customLong("patch"),
+        help: "The target's patch. 1 to 65536.")
+    var patch: String?
+
+    @Option(
+        name: .customLong("channels"),
+        help: "The target's channels. 1 to 65536.")
+    var channels: String?
+
+    @Option(
+        name: .customLong("layers"),
+        help: "Only so many blocks come from the source; without it all. 0 or more.")
+    var layers: String?
+
+    @Option(
+        name: .customLong("seed"),
+        help: "Of everything fresh. Default: 0.")
+    var seed: String?
+
+    @Flag(
+        name: .customLong("affine"), inversion: .prefixedNo,
+        help: "Norms with gamma and beta in a diffusion transformer's blocks, which take a ViT's; off is the ablation. Default: yes. Part in: DiT, SiT.")
+    var affine: Bool?
+
+    @Flag(
+        name: .customLong("keep-activation"), inversion: .prefixedNo,
+        help: "The source's GELU instead of the target family's. Default: no.")
+    var keepActivation: Bool?
+
+    @Option(
+        name: .customLong("channel-rule"),
+        help: "Where channels differ: a fresh patch embedding, a copy of the channels that both have, or the source's again and again, scaled. One of fresh, copy, repeat. Default: fresh.")
+    var channelRule: String?
+
+    @Option(
+        name: .customLong("depth-rule"),
+        help: "Where depths differ: the first blocks, evenly over the source, or its blocks again and again. One of prefix, stride, repeat. Default: prefix.")
+    var depthRule: String?
+
+    @Option(
+        name: .customLong("pool"),
+        help: "A classifier's pooling; without it the class token where there is one. One of token, avg. Part in: ViT.")
+    var pool: String?
+
+    @Option(
+        name: .customLong("head"),
+        help: "How a classifier's head starts; probe has a batch norm before it. One of fine-tune, probe. Default: fine-tune. Part in: ViT.")
+    var head: String?
+
+    @Option(
+        name: [.customLong("gate-bias"), .customLong("gate")],
+        help: "Where adaLN's gates start: 0 as published; 1 lets every block act from the first step. Default: 0. Part in: DiT, SiT.")
+    var gateBias: String?
+
+    @Option(
+        name: .customLong("block"),
+        help: "A diffusion source becomes a feature extractor after this block; without it after all. 1 or more.")
+    var block: String?
+
+    @Option(
+        name: .customLong("timestep"),
+        help: "At this time, folded into the weights. Default: 0.")
+    var timestep: String?
+
+    @Option(
+        name: .customLong("label"),
+        help: "And this label; without it the null class. 0 or more.")
+    var label: String?
+
+    @Option(
+        name: .customLong("table"),
+        help: "The source's table; without it what the family's readers take.")
+    var table: String?
+
+    @Option(
+        name: .customLong("heads"),
+        help: "The source's attention heads, where its file does not tell and its width is not a published one. 1 to 65536.")
+    var heads: String?
+
+    @Option(
+        name: .customLong("decoder-heads"),
+        help: "Those of its decoder; likewise. 1 to 65536.")
+    var decoderHeads: String?
+
+    /// Names of what was said.
+    var said: [String] {
+        [
+            grid == nil ? nil : "grid",
+            classes == nil ? nil : "classes",
+            patch == nil ? nil : "patch",
+            channels == nil ? nil : "channels",
+            layers == nil ? nil : "layers",
+            seed == nil ? nil : "seed",
+            affine == nil ? nil : "affine",
+            keepActivation == nil ? nil : "keep_activation",
+            channelRule == nil ? nil : "channel_rule",
+            depthRule == nil ? nil : "depth_rule",
+            pool == nil ? nil : "pool",
+            head == nil ? nil : "head",
+            gateBias == nil ? nil : "gate_bias",
+            block == nil ? nil : "block",
+            timestep == nil ? nil : "timestep",
+            label == nil ? nil : "label",
+            table == nil ? nil : "table",
+            heads == nil ? nil : "heads",
+            decoderHeads == nil ? nil : "decoder_heads",
+        ].compactMap(\.self)
+    }
+
+    /// Changes what was said.
+    func apply(to options: inout TransferOptions) throws(USPError) {
+        if let grid { try options.set("grid", grid) }
+        if let classes { try options.set("classes", classes) }
+        if let patch { try options.set("patch", patch) }
+        if let channels { try options.set("channels", channels) }
+        if let layers { try options.set("layers", layers) }
+        if let seed { try options.set("seed", seed) }
+        if let affine { try options.set("affine", affine ? "yes" : "no") }
+        if let keepActivation { try options.set("keep_activation", keepActivation ? "yes" : "no") }
+        if let channelRule { try options.set("channel_rule", channelRule) }
+        if let depthRule { try options.set("depth_rule", depthRule) }
+        if let pool { try options.set("pool", pool) }
+        if let head { try options.set("head", head) }
+        if let gateBias { try options.set("gate_bias", gateBias) }
+        if let block { try options.set("block", block) }
+        if let timestep { try options.set("timestep", timestep) }
+        if let label { try options.set("label", label) }
+        if let table { try options.set("table", table) }
+        if let heads { try options.set("heads", heads) }
+        if let decoderHeads { try options.set("decoder_heads", decoderHeads) }
+    }
+}

@@ -1,0 +1,95 @@
+"""Models by name, their configurations, and what files keep of them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import usp
+
+SMALL = {
+    "VAE": dict(base_width=8, multipliers=(1, 2), groups=4, mid_attention=False, scale=(1, 2, 3, 4)),
+    "MAE": dict(grid=(2, 3), width=16, depth=1, heads=2, decoder_width=8, decoder_depth=1,
+                decoder_heads=2, epsilon=1e-5),
+    "ViT": dict(grid=4, width=16, depth=1, heads=2, classes=3, pool="avg", class_token=False),
+    "DiT": dict(grid=4, width=16, depth=1, heads=2, classes=3, frequency_shift=1, affine=True),
+    "SiT": dict(grid=4, width=16, depth=1, heads=2, classes=3, activation="gelu_erf"),
+    "Inception": {},
+}
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_a_configuration_makes_its_model_again(family, tmp_path):
+    model = usp.create(family, seed=3, **SMALL[family])
+    assert model.family == family
+    fields = dataclasses.asdict(model.config)
+    for name, value in SMALL[family].items():
+        expected = (value, value) if name == "grid" and np.ndim(value) == 0 else value
+        assert fields[name] == expected
+    again = usp.create(family, seed=3, **fields)
+    assert again.config == model.config and type(again) is type(model)
+    for name, value in model.parameters.items():
+        assert np.array_equal(again.parameters[name], value)
+    for ending in ("safetensors", "pt"):
+        path = tmp_path / f"model.{ending}"
+        model.save(path)
+        assert usp.load(path).config == model.config
+        assert usp.Checkpoint.open(path).metadata["usp.family"] == family
+
+
+def test_published_names():
+    names = usp.presets()
+    assert {"kl-f8", "kl16", "vavae", "MAE-B/2", "ViT-L/16", "DiT-XL/2", "SiT-B/4"} <= set(names)
+    model = usp.create("SiT-S/2", classes=10, depth=1)
+    assert isinstance(model, usp.SiT) and model.config.width == 384 and model.null_class == 10
+    assert str(model.config).startswith("grid=16x16 channels=4 patch=2 width=384 depth=1 heads=6")
+    assert (model.config.grid_height, model.config.grid) == (16, (16, 16))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        model.config.width = 3
+    with pytest.raises(AttributeError):
+        model.config.wdith
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: usp.create("SiT-B/3"), "did you mean SiT-B/2"),
+    (lambda: usp.create("SiT", depht=1), "did you mean .depth."),
+    (lambda: usp.create("SiT", depth=-1), "depth: -1, expected a whole number of 1 to 4096"),
+    (lambda: usp.create("SiT", width=1.5), "width: 1.5, expected a whole number"),
+    (lambda: usp.create("SiT", heads=5), "5 heads do not divide the width 384"),
+    (lambda: usp.create("SiT", grid=(1, 2, 3)), "grid: .1, 2, 3."),
+    (lambda: usp.create("SiT", width=object()), "width: .*expected a number"),
+    (lambda: usp.DiT.create(heads=0), "heads: 0, expected"),
+])
+def test_what_no_model_has(call, message):
+    with pytest.raises(usp.ArgumentError, match=message):
+        call()
+
+
+def test_what_a_format_cannot_say(tmp_path):
+    model = usp.create("SiT", **SMALL["SiT"])
+    with pytest.raises(usp.UnsupportedError, match="family SiT, .*heads 2, activation gelu_erf"):
+        model.save(tmp_path / "m.npz")
+    with pytest.raises(usp.ArgumentError, match="known are .safetensors"):
+        model.save(tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+    arrays = usp.Checkpoint({"x": np.arange(3.0)})
+    arrays.save(tmp_path / "x.npz")
+    assert np.array_equal(np.load(tmp_path / "x.npz")["x"], np.arange(3.0))
+    wide = usp.create("DiT-S/2", classes=3, depth=1)
+    wide.save(tmp_path / "m.npz")
+    assert usp.load(tmp_path / "m.npz").config == wide.config
+
+
+def test_features_without_a_class_token():
+    sizes = dict(grid=(2, 3), width=16, depth=1, heads=2, decoder_width=0)
+    for token in (True, False):
+        model = usp.create("MAE", class_token=token, **sizes)
+        assert model.features(usp.random.normal((2, 4, 4, 6))).shape == (2, 6 + token, 16)
+
+
+def test_pooling_has_one_name_and_an_old_one():
+    source = usp.create("MAE", grid=2, width=16, depth=1, heads=2, decoder_width=0).checkpoint
+    for word in ("avg", "average"):
+        weights, _ = usp.transfer(source, "ViT", classes=3, pool=word)
+        assert usp.ViT.load(weights).config.pool == "avg"
+        assert usp.ViT.load(source, pool=word).config.pool == "avg"
