@@ -37,6 +37,12 @@ private struct Damage {
     }
 }
 
+private let configurations: [String?] = [
+    nil, "", "heads=2", "heads=3 grid=7x7", "grid=65536x65536 width=65536", "depth=4096 heads=0",
+    "mlp_ratio=64 epsilon=1e30", "base_width=65536 multipliers=64,64,64,64,64,64,64,64,64",
+    "scale=1,2,3 shift=nan", "frequencies=65536 frequency_shift=65535", "classes=1000000", "=", "a",
+]
+
 @Test(
     arguments: [
         "transfer/checkpoint-3.pth", "models/dit_affine_params.safetensors",
@@ -53,8 +59,13 @@ func damagedModels(_ file: String) throws {
         let damaged = try entries.compactMap { try damage.damaged($0, names) }.filter {
             seen.insert($0.name).inserted
         }
+        // What a file says of itself may be anything, too.
+        let family = ["VAE", "MAE", "ViT", "DiT", "SiT", "Inception", "none"][
+            damage.stream.below(7)]
+        let text = configurations[damage.stream.below(configurations.count)]
         let broken = Archive(
-            path: "broken", format: .safetensors, tables: [try ArchiveTable("", damaged)])
+            path: "broken", format: .safetensors, tables: [try ArchiveTable("", damaged)],
+            metadata: text.map { [("usp.family", family), ("usp.config", $0)] } ?? [])
         var load = LoadOptions()
         load.isStrict = damage.stream.below(2) == 0
         load.heads = [nil, 1, 2, 3, 5, -1][damage.stream.below(6)]

@@ -131,6 +131,30 @@ private func eachVariant(
     }
 }
 
+/// Every stored property of a configuration is in its table, or a file would not keep it.
+@Test(arguments: cases) func noPropertyIsOutsideOfTheTable(_ family: String) throws {
+    // Training's own, the family's name, and what these blocks have not.
+    let others = [
+        "DiT": ["returnsSigma", "classToken", "embedsClass"],
+        "SiT": ["returnsSigma", "classToken", "embedsClass"],
+        "ViT": ["dropPath", "headDeviation", "affine"], "MAE": ["affine"],
+    ]
+    func values(_ value: Any, _ label: String = "") -> [String: String] {
+        let children = Mirror(reflecting: value).children
+        let isStruct =
+            value is any ModelConfiguration || value is TransformerSizes
+            || value is LatentNormalization
+        guard isStruct else { return [label: "\(value)"] }
+        return children.reduce(into: [:]) { found, child in
+            found.merge(values(child.value, child.label ?? "")) { first, _ in first }
+        }
+    }
+    let all = try variants(Family.named(family).defaults).map { values($0.sizes) }
+    let plain = try #require(all.first)
+    let fixed = plain.keys.filter { key in all.allSatisfy { $0[key] == plain[key] } }
+    #expect(Set(fixed) == Set(others[family] ?? []))
+}
+
 @Test(arguments: cases, ["safetensors", "pt", "npz"])
 func whatIsSavedIsLoaded(_ family: String, _ ending: String) throws {
     let path = NSTemporaryDirectory() + "usp-same-\(family)-\(ending)-\(getpid()).\(ending)"

@@ -141,7 +141,7 @@ extension FileModel {
         // One answer may lead to the next question.
         for (name, value) in fields.flatMap({ _ in fields }) where last != nil {
             var tried = options
-            try tried.set(name, value)
+            guard (try? tried.set(name, value)) != nil else { continue }
             let next = problem(tried)
             guard next != last else { continue }
             untold.append(UntoldField(name: name, value: value, taken: ""))
