@@ -42,6 +42,16 @@ expect 0 'table ema' inspect "$work/t.pt"
 expect 1 'no affine norms' convert "$work/t.pt" --dialect diffusers -o "$work/d.safetensors"
 expect 1 'write .pt or .pth' convert "$work/t.pt" --dialect training -o "$work/d.safetensors"
 absent "$work/d.safetensors"
+# What names and shapes of a layout do not tell goes with the file, or the file is refused.
+dit="$golden/models/dit_diffusers_params.safetensors"
+expect 0 'only usp.config says epsilon 1e-05 (readers take 1e-06), frequency_shift 1' \
+    convert "$dit" --dialect official -o "$work/dit.safetensors"
+expect 0 'usp.config: .*epsilon=1e-05 .*frequency_shift=1' inspect "$work/dit.safetensors"
+expect 1 'the layout does not say the model.s epsilon 1e-05' \
+    convert "$dit" --dialect official -o "$work/dit.npz"
+expect 1 'has no place for the model.s epsilon 1e-05' \
+    convert "$work/dit.safetensors" -o "$work/dit.npz"
+absent "$work/dit.npz"
 head -c 300 "$input" >"$work/cut.pth"
 expect 1 'cut.pth' inspect "$work/cut.pth"
 

@@ -6,7 +6,7 @@ import USPBase
 import USPModels
 import USPTensor
 
-@Suite struct VisionTransformerTests {
+@Suite struct ViTTests {
     static let cases = [
         "classifier_token", "classifier_average", "classifier_no_embed_class", "probe_evaluation",
         "probe_training",
