@@ -131,6 +131,35 @@ private func eachVariant(
     }
 }
 
+/// Files keep what differs from these: a default that changes changes what files say, so it does not
+/// change.
+@Test(arguments: cases) func defaultsStay(_ family: String) throws {
+    let told = [
+        "VAE":
+            "image_channels=3 base_width=128 multipliers=1,2,4,4 blocks_per_level=2 "
+            + "latent_channels=4 groups=32 encoder_attention=\"\" decoder_attention=\"\" "
+            + "mid_attention=yes double_z=yes quant_conv=yes scale=1 shift=0",
+        "MAE":
+            "grid=14x14 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
+            + "activation=gelu_erf epsilon=1e-06 class_token=yes class_position=yes "
+            + "decoder_width=512 decoder_depth=8 decoder_heads=16",
+        "ViT":
+            "grid=14x14 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
+            + "activation=gelu_erf epsilon=1e-06 class_token=yes class_position=yes "
+            + "classes=1000 pool=token head=linear",
+        "DiT":
+            "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
+            + "activation=gelu_tanh epsilon=1e-06 affine=no classes=1000 "
+            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0",
+        "SiT":
+            "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
+            + "activation=gelu_tanh epsilon=1e-06 affine=no classes=1000 "
+            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0",
+        "Inception": "",
+    ]
+    #expect(try Family.named(family).defaults.text == told[family])
+}
+
 /// Every stored property of a configuration is in its table, or a file would not keep it.
 @Test(arguments: cases) func noPropertyIsOutsideOfTheTable(_ family: String) throws {
     // Training's own, the family's name, and what these blocks have not.
