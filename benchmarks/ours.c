@@ -103,8 +103,8 @@ static void open_model(work *w, const char *dtype) {
     MUST(usp_model_open(path, &options, &w->model));
     if (!is(w->task, "train")) return;
     usp_trainer_options training = USP_TRAINER_OPTIONS_INIT;
-    training.compute = dtype;
-    training.recompute = w->recompute;
+    training.dtype = dtype;
+    training.recompute = (const char *[]){"nothing", "blocks", "hidden"}[w->recompute % 3];
     if (is(w->family, "dit")) {
         training.average_decay = 0.9999f;
     } else {
@@ -120,8 +120,12 @@ static void open_model(work *w, const char *dtype) {
 static void run(work *w) {
     if (w->trainer) {
         const int dit = is(w->family, "dit");
-        MUST(usp_trainer_step(w->trainer, &w->x, dit ? &w->y : NULL, dit ? &w->t : NULL,
-                              &w->noise, w->out.data));
+        usp_batch batch = USP_BATCH_INIT;
+        batch.inputs = &w->x;
+        batch.labels = dit ? &w->y : NULL;
+        batch.times = dit ? &w->t : NULL;
+        batch.noise = &w->noise;
+        MUST(usp_trainer_step(w->trainer, &batch, w->out.data));
     } else if (is(w->family, "dit")) {
         MUST(usp_dit_forward(w->model, &w->x, &w->t, &w->y, &w->out));
     } else if (is(w->family, "vit")) {

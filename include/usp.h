@@ -44,8 +44,8 @@
  *    Output arrays are allocated by the caller. _free functions accept NULL. A child keeps its
  *    parents alive, so handles may be freed in any order.
  *
- * 3. Threads. usp_checkpoint, usp_model, usp_diffusion, usp_transport and usp_transfer_plan do not
- *    change once created: any number of threads may use one at the same time. A usp_trainer takes
+ * 3. Threads. usp_checkpoint, usp_model, usp_diffusion, usp_transport, usp_data,
+ *    usp_ranks and usp_transfer_plan do not change once created: any number of threads may use one at the same time. A usp_trainer takes
  *    one thread at a time, except where a function says otherwise. All calls share one pool of
  *    threads (usp_set_threads). The same inputs, seed and CPU give the same bits, whatever the
  *    number of threads. Callbacks run on the calling thread, between steps, without locks: they
@@ -70,7 +70,10 @@
 #include "usp/sampler.h"
 #include "usp/diffusion.h"
 #include "usp/transport.h"
+#include "usp/ranks.h"
+#include "usp/data.h"
 #include "usp/trainer.h"
+#include "usp/run.h"
 #include "usp/transfer.h"
 #include "usp/inception.h"
 #include "usp/evaluate.h"

@@ -255,7 +255,7 @@ def command_file(command):
             f'.customLong("{name}")' for name in [flag, *command["also"].get(field["name"], [])])
         names = f"[{names}]" if "," in names else names
         if field["kind"] == "flag":
-            lines += [f"    @Flag(", f'        name: .customLong("{flag}"), inversion: .prefixedNo,',
+            lines += [f"    @Flag(", f"        name: {names}, inversion: .prefixedNo,",
                       f"        help: {help_text})", f"    var {variable}: Bool?", ""]
         else:
             lines += [f"    @Option(", f"        name: {names},",

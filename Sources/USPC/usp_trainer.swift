@@ -9,7 +9,7 @@ import USPTensor
 final class TrainerHandle: Handled {
     static let handleName = "usp_trainer"
     let trainer: Trainer
-    let last = Lock<Trainer.Report?>(nil)
+    let last = Lock<StepReport?>(nil)
     init(_ trainer: Trainer) { self.trainer = trainer }
 }
 
@@ -24,68 +24,9 @@ private func trainer(_ pointer: OpaquePointer?) throws(USPError) -> TrainerHandl
     guarded("usp_trainer_create") { () throws(USPError) in
         try checkOut(out)
         let model = try USPC.model(model)
-        let given = try USPC.options(options, zeros: usp_trainer_options())
-        let trainer = try Trainer(model, trainerOptions(given))
-        guard given.allreduce != nil || given.world_size <= 1 else {
-            throw USPError(.argument, "world_size: \(given.world_size) ranks without an allreduce")
-        }
-        if let allReduce = given.allreduce {
-            let (function, user) = (allReduce, given.allreduce_user)
-            try trainer.reduce(over: Int(given.world_size)) { data, count throws(USPError) in
-                let status = function(data, count, user)
-                guard status == 0 else {
-                    throw USPError(.callback, "allreduce: the function returned \(status)")
-                }
-            }
-        }
+        let wanted = try USPC.options(options, TrainerOptions.self, usp_trainer_options())
+        let trainer = try Trainer(model, wanted.options)
         try store(TrainerHandle(trainer), in: out)
-    }
-}
-
-private func trainerOptions(_ given: usp_trainer_options) throws(USPError) -> TrainerOptions {
-    var result = TrainerOptions()
-    result.optimizer = try text(given.optimizer, else: result.optimizer, "optimizer")
-    result.rate = try real(given.rate, else: result.rate, "rate")
-    result.minimumRate = try real(given.minimum_rate, else: 0, "minimum_rate")
-    guard given.warmup >= 0, given.steps >= 0 else {
-        throw USPError(
-            .argument, "warmup \(given.warmup), steps \(given.steps): expected 0 or more")
-    }
-    (result.warmup, result.steps) = (Int(given.warmup), Int(given.steps))
-    result.weightDecay = try real(given.weight_decay, else: 0, "weight_decay")
-    result.beta1 = try real(given.beta1, else: result.beta1, "beta1")
-    result.beta2 = try real(given.beta2, else: result.beta2, "beta2")
-    result.averageWarmsUp = given.average_warms_up != 0
-    result.averageDecay = try real(given.average_decay, else: 0, "average_decay")
-    result.clipNorm = try real(given.clip_norm, else: 0, "clip_norm")
-    result.layerDecay = try real(given.layer_decay, else: 1, "layer_decay")
-    result.accumulation = try count(given.accumulation, else: 1, "accumulation")
-    result.compute = try computeType(given.compute)
-    result.exact = given.exact != 0
-    result.seed = given.seed
-    result.maskRatio = try decimal(given.mask_ratio, else: 0.75, "mask_ratio")
-    result.normalizesPatches = given.norm_pix_loss != USP_NO
-    result.divergenceWeight = try real(given.kl_weight, else: result.divergenceWeight, "kl_weight")
-    result.labelSmoothing = try real(given.label_smoothing, else: 0, "label_smoothing")
-    result.dropPath = try real(given.drop_path, else: 0, "drop_path")
-    result.labelDropout = try real(given.label_dropout, else: 0, "label_dropout")
-    result.headOnly = given.head_only != 0
-    result.recomputes = try recomputation(given.recompute)
-    result.reconstruction = try text(
-        given.reconstruction, else: result.reconstruction, "reconstruction")
-    result.diffusion = try optionalHandle(given.diffusion, Diffusion.self, "diffusion")
-    result.transport = try optionalHandle(given.transport, Transport.self, "transport")
-    return result
-}
-
-private func recomputation(_ given: Int32) throws(USPError) -> Recomputation {
-    switch given {
-    case Int32(USP_RECOMPUTE_NOTHING.rawValue): return .nothing
-    case Int32(USP_RECOMPUTE_BLOCKS.rawValue): return .blocks
-    case Int32(USP_RECOMPUTE_HIDDEN.rawValue): return .hidden
-    default:
-        throw USPError(
-            .argument, "recompute: \(given), expected 0 (nothing), 1 (blocks) or 2 (hidden)")
     }
 }
 
@@ -95,57 +36,81 @@ private func recomputation(_ given: Int32) throws(USPError) -> Recomputation {
 }
 
 @_cdecl("usp_trainer_step") @implementation public func usp_trainer_step(
-    _ trainer: OpaquePointer?, _ inputs: UnsafePointer<usp_tensor>?,
-    _ labels: UnsafePointer<usp_tensor>?, _ times: UnsafePointer<usp_tensor>?,
-    _ noise: UnsafePointer<usp_tensor>?, _ outLoss: UnsafeMutablePointer<Float>?
+    _ trainer: OpaquePointer?, _ batch: UnsafePointer<usp_batch>?,
+    _ outLoss: UnsafeMutablePointer<Float>?
 ) -> usp_status {
     guarded("usp_trainer_step") { () throws(USPError) in
         let handle = try USPC.trainer(trainer)
-        let report = try handle.trainer.step(
-            batch(inputs, labels, times, noise, handle.trainer.options))
+        let report = try handle.trainer.step(USPC.batch(batch, handle.trainer.options))
         handle.last.withLock { $0 = report }
         outLoss?.pointee = report.loss
     }
 }
 
 @_cdecl("usp_trainer_gradients") @implementation public func usp_trainer_gradients(
-    _ trainer: OpaquePointer?, _ inputs: UnsafePointer<usp_tensor>?,
-    _ labels: UnsafePointer<usp_tensor>?, _ times: UnsafePointer<usp_tensor>?,
-    _ noise: UnsafePointer<usp_tensor>?, _ outLoss: UnsafeMutablePointer<Float>?,
-    _ outGradients: UnsafeMutablePointer<OpaquePointer?>?
+    _ trainer: OpaquePointer?, _ batch: UnsafePointer<usp_batch>?,
+    _ outLoss: UnsafeMutablePointer<Float>?, _ outGradients: UnsafeMutablePointer<OpaquePointer?>?
 ) -> usp_status {
     guarded("usp_trainer_gradients") { () throws(USPError) in
         try checkOut(outGradients, "out_gradients")
         let trainer = try USPC.trainer(trainer).trainer
-        let result = try trainer.gradients(
-            batch(inputs, labels, times, noise, trainer.options))
+        let result = try trainer.gradients(USPC.batch(batch, trainer.options))
         outLoss?.pointee = result.loss
         try store(result.gradients, in: outGradients)
     }
 }
 
 private func batch(
-    _ inputs: UnsafePointer<usp_tensor>?, _ labels: UnsafePointer<usp_tensor>?,
-    _ times: UnsafePointer<usp_tensor>?, _ noise: UnsafePointer<usp_tensor>?,
-    _ options: TrainerOptions
-) throws(USPError) -> Trainer.Batch {
-    let isFeatures = try view(inputs, "inputs").shape.rank == 2 && options.headOnly
-    var batch = Trainer.Batch(try tensor(inputs, "inputs", isFeatures ? ["B", "D"] : latentAxes))
-    let samples = [Axis.extent(batch.inputs.shape[0])]
-    if labels != nil, try view(labels, "labels").dtype == .float32 {
-        batch.targets = try tensor(labels, "labels", samples + ["K"])
-    } else {
-        batch.labels = try optionalIntegers(labels, "labels", samples)
+    _ pointer: UnsafePointer<usp_batch>?, _ options: TrainerOptions
+) throws(USPError) -> Batch {
+    guard pointer != nil else { throw USPError(.argument, "batch: is NULL") }
+    let given = try USPC.options(pointer, zeros: usp_batch(), "batch")
+    let isFeatures = try view(given.inputs, "inputs").shape.rank == 2 && options.headOnly
+    var batch = Batch(try tensor(given.inputs, "inputs", isFeatures ? ["B", "D"] : latentAxes))
+    let samples = Axis.extent(batch.count)
+    batch.labels = try labels(given.labels, samples)
+    if given.times != nil { batch.times = try reals(given.times, "times", [samples]) }
+    batch.noise = try ofSamples(given.noise, "noise", samples)
+    batch.target = try ofSamples(given.target, "target", samples)
+    guard given.feature_count >= 0, given.feature_count == 0 || given.features != nil else {
+        throw USPError(
+            .argument,
+            "features: \(given.feature_count) at \(given.features == nil ? "NULL" : "an array")")
     }
-    if times != nil { batch.times = try reals(times, "times", samples) }
-    if noise != nil {
-        let given = try view(noise, "noise")
-        guard given.shape.rank > 0, given.shape[0] == batch.inputs.shape[0] else {
-            throw USPError(.shape, "noise: shape \(given.shape), expected [\(samples[0]), ..]")
+    for index in 0..<Int(given.feature_count) {
+        let name = "features[\(index)]"
+        if let tensor = try ofSamples(given.features + index, name, samples) {
+            batch.features.append(tensor)
         }
-        batch.noise = try tensor(noise, "noise", axes(given.shape))
     }
     return batch
+}
+
+private func labels(
+    _ pointer: UnsafePointer<usp_tensor>?, _ samples: Axis
+) throws(USPError) -> Batch.Labels? {
+    guard pointer != nil else { return nil }
+    let given = try view(pointer, "labels")
+    if given.shape.rank == 3 {
+        return .map(
+            try view(pointer, "labels", [samples, "H", "W"], .uint8, .int64).gathered(
+                as: given.dtype))
+    }
+    return given.dtype == .float32
+        ? .shares(try tensor(pointer, "labels", [samples, "K"]))
+        : .classes(try integers(pointer, "labels", [samples]))
+}
+
+/// A tensor with an axis of samples; nil for NULL.
+private func ofSamples(
+    _ pointer: UnsafePointer<usp_tensor>?, _ name: String, _ samples: Axis
+) throws(USPError) -> Tensor? {
+    guard pointer != nil else { return nil }
+    let shape = try view(pointer, name).shape
+    guard shape.rank > 0 else {
+        throw USPError(.shape, "\(name): shape \(shape), expected [\(samples), ..]")
+    }
+    return try tensor(pointer, name, [samples] + axes(shape).dropFirst())
 }
 
 @_cdecl("usp_trainer_steps") @implementation public func usp_trainer_steps(

@@ -25,6 +25,22 @@ extension PixelImage {
             width: newWidth, height: newHeight, channels: channels, pixels: result)
     }
 
+    /// One channel: the luma of ITU-R 601, as Pillow's conversion to `L` rounds it.
+    package func grey() throws(USPError) -> PixelImage {
+        guard channels > 2 else { return self }
+        try SystemMemory.expect(width * height, of: UInt8.self)
+        let result = [UInt8](unsafeUninitializedCapacity: width * height) { target, count in
+            for pixel in 0..<width * height {
+                let at = pixel * channels
+                let (red, green, blue) = (pixels[at], pixels[at + 1], pixels[at + 2])
+                let sum = 19595 * Int(red) + 38470 * Int(green) + 7471 * Int(blue) + 0x8000
+                target[pixel] = UInt8(sum >> 16)
+            }
+            count = width * height
+        }
+        return try PixelImage(width: width, height: height, channels: 1, pixels: result)
+    }
+
     /// Left and right exchanged.
     package func mirrored() throws(USPError) -> PixelImage {
         var result = pixels

@@ -24,6 +24,8 @@ package struct ImageTransform: Sendable, Equatable {
     /// One for each channel: 1 entry = grey images, 3 = RGB.
     package var mean: [Float]
     package var deviation: [Float]
+    /// Colours become grey first.
+    package var makesGrey = false
 
     package init(_ steps: [ImageStep], mean: [Float], deviation: [Float]) {
         self.steps = steps
@@ -75,7 +77,7 @@ package struct ImageTransform: Sendable, Equatable {
     /// The geometry alone.
     package func geometry(_ image: PixelImage, _ key: RandomKey) throws(USPError) -> PixelImage {
         var stream = RandomStream(key)
-        var result = mean.count == 3 ? try image.rgb() : image
+        var result = mean.count == 3 ? try image.rgb() : makesGrey ? try image.grey() : image
         for step in steps {
             switch step {
             case .centreCropADM(let size): result = try result.centreCropADM(size)

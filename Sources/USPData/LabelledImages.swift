@@ -11,7 +11,7 @@ package struct LabelledImages: ImageSource {
     package let height: Int
     package let width: Int
     package let classNames: [String]
-    private let pixels: [UInt8]
+    let pixels: [UInt8]
     private let labels: [UInt8]
 
     /// - pixels: `[N, C, H, W]` row-major; labels: N of them.

@@ -6,7 +6,7 @@ import USPTensor
 
 /// A set of images in memory, with a label each. Immutable: any thread.
 public struct ImageSet: Sendable {
-    private let images: LabelledImages
+    fileprivate let images: LabelledImages
 
     /// Fashion-MNIST (Xiao et al. 2017), 28x28 grey in a black frame of 32x32, ten classes.
     ///
@@ -22,7 +22,14 @@ public struct ImageSet: Sendable {
                 training ? .training : .test, folder: folder ?? FashionMNIST.debianFolder))
     }
 
+    /// The first `count` of them, or all that there are.
+    public func first(_ count: Int) throws(USPError) -> ImageSet {
+        ImageSet(images: try images.selecting(Array(0..<max(0, min(count, images.count)))))
+    }
+
     public var count: Int { images.count }
+    /// One an image.
+    public var labels: [Int] { (0..<images.count).map { images.label($0) } }
     public var classNames: [String] { images.classNames }
 
     /// The images of these numbers: `[B, C, H, W]` in −1 … 1, and their labels.
@@ -33,5 +40,14 @@ public struct ImageSet: Sendable {
     ) {
         let numbers = Array(numbers)
         return (try images.batch(numbers), try images.labels(numbers))
+    }
+}
+
+extension DataSet {
+    /// Images in memory, as they are: neither cut nor mirrored.
+    public convenience init(
+        _ images: ImageSet, _ options: DataOptions = DataOptions()
+    ) throws(USPError) {
+        try self.init(images.images, options)
     }
 }

@@ -2,9 +2,11 @@
 
 internal import CUSP
 @_exported import USPBase
+@_exported import USPData
 @_exported import USPDiffusion
 @_exported import USPModels
 @_exported import USPTensor
+@_exported import USPTraining
 @_exported import USPTransfer
 
 /// The version of the library, such as `0.1.0`, as `include/usp.h` says it.

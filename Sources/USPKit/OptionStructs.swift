@@ -27,4 +27,7 @@ package let optionStructs = [
     OptionStruct("usp_mae_options", in: "mae", MaskedAutoencoder.Options.self),
     OptionStruct("usp_transfer_options", in: "transfer", TransferOptions.self),
     OptionStruct("usp_inception_options", in: "inception", Inception.Options.self),
+    OptionStruct("usp_trainer_options", in: "trainer", TrainerOptions.self),
+    OptionStruct("usp_data_options", in: "data", DataOptions.self),
+    OptionStruct("usp_run_options", in: "run", RunOptions.self),
 ]

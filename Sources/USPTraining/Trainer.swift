@@ -1,268 +1,203 @@
-// The training loop's one step: forward, backward, clip, update, average. It knows no model: a task
-// hands it a loss.
+// Training step by step from batches: a private copy of a model, its optimiser, its average.
 
+import Synchronization
 import USPBase
+import USPData
+import USPFiles
 import USPModels
 import USPTensor
 
-/// How a model is trained; each field's zero switches the feature off.
-package struct TrainerOptions: Sendable {
-    package var optimizer = OptimizerKind.standard
-    package var schedule = Schedule(rate: 1e-4)
-    package var weightDecay: Float = 0
-    /// Decay of the exponential moving average of all parameters; 0 keeps none.
-    package var averageDecay: Float = 0
-    /// Let the decay grow with the steps done, n: min(averageDecay, (1 + n)/(10 + n)). The average
-    /// of a short run then looks back over its last tenth, not over its start.
-    package var averageWarmsUp = false
-    /// Largest norm of all gradients together; 0 does not clip.
-    package var clipNorm: Float = 0
-    /// Micro-batches whose gradients are averaged before each update.
-    package var accumulation = 1
-    package var arithmetic = Arithmetic()
-    /// Seed of dropout and drop path; steps and micro-batches have streams of their own.
-    package var seed: UInt64 = 0
-
-    package init() {}
-}
-
-extension TrainerOptions {
-    /// The average's decay in the update after `step` steps.
-    func averageDecay(at step: Int) -> Float {
-        averageWarmsUp ? min(averageDecay, Float(1 + step) / Float(10 + step)) : averageDecay
-    }
-}
-
-/// What a task returns for one micro-batch.
-package enum Loss {
-    /// A scalar on the tape.
-    case scalar(Tensor)
-    /// A value whose gradient with respect to `output` is known in closed form.
-    case seeded(value: Float, output: Tensor, gradient: Tensor)
-
-    package var value: Float {
-        switch self {
-        case .scalar(let tensor): tensor.floats[0]
-        case .seeded(let value, _, _): value
-        }
-    }
-
-    package func backward(_ tape: Tape) throws(USPError) {
-        switch self {
-        case .scalar(let tensor): try tape.backward(from: tensor)
-        case .seeded(_, let output, let gradient):
-            try tape.backward(from: output, gradient: gradient)
-        }
-    }
-}
-
-/// What one step did.
-package struct StepReport: Sendable, Equatable {
-    /// Steps done, this one included.
-    package let step: Int
-    /// Mean loss over the micro-batches.
-    package let loss: Float
-    package let rate: Float
-    /// Norm of the gradients before clipping; 0 without clipping.
-    package let gradientNorm: Float
-}
-
-/// Sums gradients over ranks in place; see `usp_allreduce_fn`.
-package typealias AllReduce = (Tensor) throws(USPError) -> Void
-
-/// Owns the optimiser, the average and the step count of one model's parameters.
+/// Trains a copy of a model. One thread at a time, except for `cancel`.
 ///
-/// One thread at a time. Everything random depends on seed and step alone, so a trainer that is
-/// restored from `state` continues as if it had never stopped.
-package final class Trainer {
-    package let parameters: Parameters
-    package let options: TrainerOptions
-    package let optimizer: Optimizer
-    /// The moving average, in the parameters' layout.
-    package let average: Tensor?
-    package let cancellation = Cancellation()
-    package private(set) var step = 0
-    /// Sums gradients over ranks; nil trains alone.
-    package var allReduce: (reduce: AllReduce, ranks: Int)?
+/// What is minimised goes by the family: `Tasks/` has a file for each. Everything random depends on
+/// seed, step and the sample's place in the batch of all ranks alone.
+public final class Trainer: @unchecked Sendable {
+    // SAFETY of @unchecked: `busy` lets one thread in at a time; cancellation is atomic.
+    public let options: TrainerOptions
+    package let network: any Trainable
+    package let updates: ParameterTrainer
+    /// How many of the trainer's parameters are the model's; the task's own come behind them.
+    private let modelCount: Int
+    /// The names in the file that the model came from.
+    private let file: FileNames?
+    private let ranks: Ranks
+    private let busy = Atomic<Bool>(false)
 
-    /// Makes the parameters that `trains` accepts trainable and starts at step 0.
+    /// Starts from a copy of the model's parameters, at step 0.
     ///
-    /// - rateScale, decays: as `Optimizer` takes them
-    package init(
-        _ parameters: Parameters, _ options: TrainerOptions,
-        rateScale: (ParameterSpec) -> Float = { _ in 1 },
-        decays: (ParameterSpec) -> Bool = \.decays,
-        trains: (ParameterSpec) -> Bool = { _ in true }
+    /// - Throws: `.argument` for options out of range or without a part in the model's family;
+    ///   `.unsupported` for a family that is not trained
+    public init(
+        _ model: any Model, _ options: TrainerOptions = TrainerOptions()
     ) throws(USPError) {
+        guard let network = model as? any Trainable else {
+            throw USPError(.unsupported, "training a \(model.family)")
+        }
+        try options.checkFields()
+        try options.checkParts(in: network.family)
+        let source = network.parameters
         try require(
-            options.accumulation >= 1, .argument,
-            "accumulation: \(options.accumulation), expected 1 or more")
-        try require(
-            options.averageDecay >= 0 && options.averageDecay < 1, .argument,
-            "average decay: \(options.averageDecay), expected 0 ..< 1")
-        self.parameters = parameters
-        self.options = options
-        try parameters.makeTrainable(keepsGradients: false, where: trains)
-        optimizer = try Optimizer(
-            options.optimizer, parameters, weightDecay: options.weightDecay, rateScale: rateScale,
-            decays: decays)
-        average = options.averageDecay > 0 ? try parameters.slab?.copied() : nil
+            !options.headOnly || source.specs.contains { options.trains($0.name) },
+            .argument, "head only: this \(network.family) has no head")
+        let parameters = try Parameters(source.specs + network.ownSpecs(options))
+        parameters.initialize(RandomKey(seed: options.seed).stream("task"))
+        for position in source.specs.indices {
+            try parameters[position].copy(from: source[position])
+            source[position].releasePages()
+        }
+        self.network = try network.training(over: parameters, options)
+        (self.options, file) = (options, network.weights.file)
+        (modelCount, ranks) = (source.specs.count, options.ranks ?? .alone)
+        updates = try ParameterTrainer(
+            parameters, options,
+            rateScale: {
+                options.layerDecay == 1
+                    ? 1
+                    : LayerDecay.scale(of: $0.name, depth: network.layers, decay: options.layerDecay)
+            },
+            decays: network.decays, trains: { options.trains($0.name) })
     }
 
-    /// One update from `accumulation` micro-batches.
+    public var family: String { network.family }
+    /// Steps done.
+    public var steps: Int { updates.step }
+
+    /// One update. The batch is this rank's share and is cut into `accumulation` equal parts.
     ///
-    /// Where nothing needs all gradients at once (one micro-batch, no clipping, one rank, AdamW),
-    /// each parameter is updated as soon as its gradient is complete, and the gradient is
-    /// forgotten: the same bits, and no slab of gradients in memory.
-    ///
-    /// - loss: called with a recording context and the micro-batch's index
-    /// - Throws: what `loss` throws; `.cancelled`; `.notFinite` naming the step if the loss or what
-    ///   ranks have summed is. Parameters are then as before the step; not so if memory runs out
-    ///   (`.memory`) amid a backward pass that updates.
+    /// - Throws: `.cancelled`; `.notFinite` with the step, if the loss is. Parameters are then as
+    ///   before.
     @discardableResult
-    package func train(
-        _ loss: (Context, Int) throws(USPError) -> Loss
-    ) throws(USPError) -> StepReport {
-        try checkCancellation()
-        if options.accumulation == 1 && options.clipNorm == 0 && allReduce == nil
-            && optimizer.updatesOneByOne
-        {
-            return try trainOneByOne(loss)
-        }
-        try parameters.keepGradients()
-        parameters.zeroGradients()
-        var total: Float = 0
-        for part in 0..<options.accumulation {
-            let tape = Tape()
-            defer { tape.forget() }
-            let result = try forward(part, tape, loss)
-            try result.backward(tape)
-            total += result.value
-        }
-        if let allReduce, let gradients = parameters.gradients {
-            try allReduce.reduce(gradients)
-            try require(
-                gradients.isFinite, .notFinite,
-                "training step \(step + 1): the gradients after the all-reduce are not finite")
-        }
-        try checkCancellation()
-        return try update(loss: total / Float(options.accumulation))
-    }
-
-    private func trainOneByOne(
-        _ loss: (Context, Int) throws(USPError) -> Loss
-    ) throws(USPError) -> StepReport {
-        let step = optimizerStep(gradientScale: 1)
-        var value: Float = 0
-        try optimizer.stepOneByOne(step) { update throws(USPError) in
-            let tape = Tape(consume: update)
-            defer { tape.forget() }
-            let result = try forward(0, tape, loss)
-            value = result.value
-            try result.backward(tape)
-        }
-        self.step += 1
-        return StepReport(step: self.step, loss: value, rate: step.rate, gradientNorm: 0)
-    }
-
-    /// The loss of one micro-batch, finite.
-    private func forward(
-        _ part: Int, _ tape: Tape, _ loss: (Context, Int) throws(USPError) -> Loss
-    ) throws(USPError) -> Loss {
-        let context = Context(options.arithmetic, tape: tape).with(random: randomKey(part: part))
-        let result = try loss(context, part)
-        guard result.value.isFinite else {
-            throw USPError(.notFinite, "training step \(step + 1): the loss is \(result.value)")
-        }
-        try checkCancellation()
-        return result
-    }
-
-    /// Wherever parameters are as before the step.
-    private func checkCancellation() throws(USPError) {
-        try cancellation.check("training step \(step + 1)")
-    }
-
-    /// Of dropout and drop path in a micro-batch of the next step.
-    package func randomKey(part: Int) -> RandomKey {
-        RandomKey(seed: options.seed).stream("training").stream(step).stream(part)
-    }
-
-    private func optimizerStep(gradientScale: Float) -> OptimizerStep {
-        OptimizerStep(
-            rate: options.schedule.rate(at: step), gradientScale: gradientScale, average: average,
-            averageDecay: options.averageDecay(at: step))
-    }
-
-    private func update(loss: Float) throws(USPError) -> StepReport {
-        var scale = 1 / Float(options.accumulation * (allReduce?.ranks ?? 1))
-        var norm: Float = 0
-        if options.clipNorm > 0 {
-            norm = optimizer.gradientNorm() * scale
-            guard norm.isFinite else {
-                throw USPError(
-                    .notFinite, "training step \(step + 1): the gradients' norm is \(norm)")
+    public func step(_ batch: Batch) throws(USPError) -> StepReport {
+        try alone { () throws(USPError) in
+            try check(batch)
+            let size = batch.count / options.accumulation
+            return try updates.train { context, part throws(USPError) in
+                try network.loss(
+                    of: piece(batch, part * size..<(part + 1) * size), options, in: context)
             }
-            // torch.nn.utils.clip_grad_norm_
-            scale *= min(1, options.clipNorm / (norm + 1e-6))
         }
-        let numbers = optimizerStep(gradientScale: scale)
-        optimizer.step(numbers)
-        step += 1
-        return StepReport(step: step, loss: loss, rate: numbers.rate, gradientNorm: norm)
     }
 
-    /// Parameters with the averaged values (or a copy of the current ones without an average).
-    package func averaged() throws(USPError) -> Parameters {
-        let result = try parameters.copied()
-        guard let average else { return result }
-        for (position, spec) in result.specs.enumerated() where parameters.isTrained(position) {
-            let view = Tensor(
-                spec.shape, .float32, storage: average.storage,
-                byteOffset: average.byteOffset + result.offsets[position] * 4)
-            try result[position].copy(from: view)
+    /// The loss that the next step would have on this batch in one part, with the gradient of every
+    /// parameter that it would train, before clipping, in the names of the file that the model came
+    /// from. Nothing changes.
+    ///
+    /// - Throws: `.notFinite` naming the first gradient that is
+    public func gradients(_ batch: Batch) throws(USPError) -> LossGradients {
+        try alone { () throws(USPError) in
+            try check(batch)
+            return try lossGradients(
+                of: updates.parameters, options.arithmetic, file: file, own: modelCount,
+                trains: { options.trains($0.name) }
+            ) { parameters, context throws(USPError) in
+                try network.training(over: parameters, options).loss(
+                    of: piece(batch, 0..<batch.count), options,
+                    in: context.with(random: updates.randomKey(part: 0)))
+            }
         }
-        return result
     }
 
-    /// Everything that a later `restore` needs, by name: slabs and counts.
-    package func state() throws(USPError) -> [(name: String, tensor: Tensor)] {
-        guard let slab = parameters.slab else { return [] }
-        let counts = try Tensor([2], .int64)
-        let words = counts.raw.assumingMemoryBound(to: Int64.self)
-        words[0] = Int64(step)
-        words[1] = Int64(optimizer.time)
-        var result = [
-            ("parameters", slab), ("first", optimizer.first), ("second", optimizer.second),
-            ("counts", counts),
-        ]
-        if let average { result.append(("average", average)) }
-        return result.map { (name: $0.0, tensor: $0.1) }
+    /// Some samples of this rank's batch, with the random streams of the next step.
+    private func piece(_ batch: Batch, _ range: Range<Int>) throws(USPError) -> BatchPart {
+        BatchPart(
+            batch: try batch.samples(range),
+            key: RandomKey(seed: options.seed).stream("batch").stream(updates.step),
+            first: ranks.rank * batch.count + range.lowerBound)
     }
 
-    /// Continues from a saved state.
-    /// - Throws: `.missingWeight`, `.shape`, `.dtype` naming what does not fit; nothing has changed
-    ///   then.
-    package func restore(_ saved: (String) throws(USPError) -> Tensor) throws(USPError) {
-        var found: [(name: String, target: Tensor, source: Tensor)] = []
-        for (name, tensor) in try state() {
-            let source = try saved(name)
-            try expect(source, tensor.shape, "training state: \(name)")
-            try require(
-                source.dtype == tensor.dtype, .dtype,
-                "training state: \(name): \(source.dtype.name), expected \(tensor.dtype.name)")
-            found.append((name, tensor, source))
-        }
-        guard let counts = found.first(where: { $0.name == "counts" })?.source else { return }
-        let (steps, times) = withExtendedLifetime(counts) {
-            let words = counts.raw.assumingMemoryBound(to: Int64.self)
-            return (Int(words[0]), Int(words[1]))
-        }
+    /// Nothing is given in vain, and the samples can be cut into parts; labels come with images,
+    /// whoever reads them.
+    private func check(_ batch: Batch) throws(USPError) {
+        try expectPart(in: family, batch.parts)
         try require(
-            steps >= 0 && times >= 0, .format,
-            "training state: \(steps) steps, \(times) updates: expected 0 or more")
-        for (_, target, source) in found { try target.copy(from: source) }
-        (step, optimizer.time) = (steps, times)
-        parameters.invalidateCopies()
+            batch.count > 0 && batch.count % options.accumulation == 0, .shape,
+            "batch of \(batch.count) samples, expected a multiple of the accumulation "
+                + "\(options.accumulation)")
+    }
+
+    /// A copy of the model as it is now.
+    ///
+    /// - averaged: with the moving average's values, where there is one
+    public func model(averaged: Bool = false) throws(USPError) -> any Model {
+        var plain = TrainerOptions()
+        (plain.dtype, plain.exact) = (options.dtype, options.exact)
+        return try network.training(over: parameters(averaged: averaged), plain)
+    }
+
+    /// Its parameters alone.
+    package func parameters(averaged: Bool = false) throws(USPError) -> Parameters {
+        try alone { () throws(USPError) in
+            let all = try averaged ? updates.averaged() : updates.parameters.copied()
+            guard modelCount < all.specs.count else { return all }
+            let result = try Parameters(Array(all.specs[..<modelCount]))
+            for position in 0..<modelCount { try result[position].copy(from: all[position]) }
+            return result
+        }
+    }
+
+    /// What two models of the same parameters have in common.
+    package var fingerprint: String {
+        updates.parameters.fingerprint(of: modelCount)
+    }
+
+    /// Writes everything that `restore` needs: parameters, moments, average, counts; and texts of
+    /// the caller's own. The file appears complete or not at all; only rank 0 writes.
+    public func save(
+        _ path: String, metadata: [(key: String, value: String)] = []
+    ) throws(USPError) {
+        guard ranks.writes else { return }
+        try alone { () throws(USPError) in
+            let outputs = try updates.state().map { ArrayOutput($0.name, $0.tensor) }
+            try Safetensors.write(
+                path, outputs, metadata: [(key: "format", value: "pt")] + metadata)
+        }
+    }
+
+    /// Continues from what `save` wrote, as if training had never stopped.
+    ///
+    /// - Throws: naming what does not fit.
+    public func restore(_ path: String) throws(USPError) {
+        try alone { () throws(USPError) in
+            let archive = try Archive.open(path)
+            try locating(path) { () throws(USPError) in
+                try updates.restore { name throws(USPError) in try archive.entry(name).tensor() }
+            }
+        }
+    }
+
+    /// Stops the step under way on another thread, or else the next one.
+    public func cancel() { updates.cancellation.cancel() }
+
+    private func alone<Result>(_ body: () throws(USPError) -> Result) throws(USPError) -> Result {
+        guard busy.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
+        else {
+            throw USPError(.argument, "trainer: is in use by another thread")
+        }
+        defer { busy.store(false, ordering: .releasing) }
+        return try body()
+    }
+}
+
+extension Batch {
+    /// What only some families have a use for.
+    fileprivate var parts: [(name: String, isSet: Bool, families: [String])] {
+        var (shares, map) = (false, false)
+        if case .shares = labels { shares = true }
+        if case .map = labels { map = true }
+        return [
+            ("labels as shares", shares, ["ViT"]), ("labels as maps", map, []),
+            ("times", times != nil, ["DiT", "SiT"]),
+            ("noise", noise != nil, ["VAE", "MAE", "DiT", "SiT"]),
+            ("target", target != nil, ["MAE"]), ("features", !features.isEmpty, []),
+        ]
+    }
+}
+
+extension ArchiveEntry {
+    /// The array as a tensor of its own, in its own element type.
+    package func tensor() throws(USPError) -> Tensor {
+        let result = try Tensor(shape, dtype)
+        try copy(into: UnsafeMutableRawBufferPointer(start: result.raw, count: result.byteCount))
+        return result
     }
 }

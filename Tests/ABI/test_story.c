@@ -42,16 +42,18 @@ static usp_model *pretrain(usp_tensor *z) {
     options.clip_norm = 1;
     options.average_decay = 0.9f;
     options.accumulation = 2;
+    usp_batch batch = USP_BATCH_INIT;
+    batch.inputs = z;
     usp_trainer *first = NULL, *second = NULL;
     float loss = 0, again = 0;
     EXPECT_OK(usp_trainer_create(mae, &options, &first));
-    for (int i = 0; i < 3; i++) EXPECT_OK(usp_trainer_step(first, z, NULL, NULL, NULL, &loss));
+    for (int i = 0; i < 3; i++) EXPECT_OK(usp_trainer_step(first, &batch, &loss));
     EXPECT_OK(usp_trainer_save(first, STATE));
     EXPECT_OK(usp_trainer_create(mae, &options, &second));
     EXPECT_OK(usp_trainer_restore(second, STATE));
     for (int i = 0; i < 2; i++) {
-        EXPECT_OK(usp_trainer_step(first, z, NULL, NULL, NULL, &loss));
-        EXPECT_OK(usp_trainer_step(second, z, NULL, NULL, NULL, &again));
+        EXPECT_OK(usp_trainer_step(first, &batch, &loss));
+        EXPECT_OK(usp_trainer_step(second, &batch, &again));
         EXPECT(loss == again && usp_trainer_gradient_norm(first) > 0);
     }
     EXPECT(usp_trainer_steps(second) == 5);
@@ -91,13 +93,17 @@ static usp_model *fine_tune(usp_model *start, const usp_tensor *z, const usp_ten
                             const usp_tensor *times, const usp_tensor *noise) {
     usp_trainer_options options = USP_TRAINER_OPTIONS_INIT;
     options.rate = 1e-3f;
+    usp_batch batch = USP_BATCH_INIT;
+    batch.inputs = z;
+    batch.labels = labels;
+    batch.times = times;
+    batch.noise = noise;
     usp_trainer *trainer = NULL;
     usp_model *trained = NULL;
     float first = 0, last = 0;
     EXPECT_OK(usp_trainer_create(start, &options, &trainer));
-    EXPECT_OK(usp_trainer_step(trainer, z, labels, times, noise, &first));
-    for (int i = 0; i < 20; i++)
-        EXPECT_OK(usp_trainer_step(trainer, z, labels, times, noise, &last));
+    EXPECT_OK(usp_trainer_step(trainer, &batch, &first));
+    for (int i = 0; i < 20; i++) EXPECT_OK(usp_trainer_step(trainer, &batch, &last));
     EXPECT(last < first);
     EXPECT_OK(usp_trainer_model(trainer, 0, &trained));
     usp_trainer_free(trainer);

@@ -16,8 +16,8 @@ static int32_t failing(float *data, size_t count, void *user) {
 /* Numbers that no training means are errors when the trainer is made. */
 static void check_ranges(const usp_model *vit) {
     usp_trainer_options ranges[8];
-    const char *names[8] = {"beta1", "beta2", "drop path", "label smoothing", "weight decay",
-                            "clip norm", "layer decay", "mask ratio"};
+    const char *names[8] = {"beta1", "beta2", "drop_path", "label_smoothing", "weight_decay",
+                            "clip_norm", "layer_decay", "mask_ratio"};
     for (int i = 0; i < 8; i++) ranges[i] = (usp_trainer_options)USP_TRAINER_OPTIONS_INIT;
     ranges[0].beta1 = 1;
     ranges[1].beta2 = -0.5f;
@@ -46,8 +46,31 @@ static int32_t cancelling(float *data, size_t count, void *user) {
     return 0;
 }
 
+/* What a classifier has no use for, and what is not as it says. */
+static void check_parts(usp_trainer *trainer, usp_batch given) {
+    float values[3 * 2 * 2] = {0};
+    uint8_t classes[3 * 2 * 2] = {0};
+    usp_tensor some = tensor(values, USP_F32, SHAPE(3, 2, 2)),
+               few = tensor(values, USP_F32, SHAPE(2, 2, 2)),
+               map = tensor(classes, USP_U8, SHAPE(3, 2, 2));
+    usp_batch batch = given;
+    batch.target = &some;
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_ARGUMENT, "target: has no");
+    batch.target = &few;
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_SHAPE, "target: shape");
+    batch = given;
+    batch.labels = &map;
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_ARGUMENT, "labels as maps");
+    batch = given;
+    batch.features = &some;
+    batch.feature_count = 1;
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_ARGUMENT, "features: has no");
+    batch.features = NULL;
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_ARGUMENT, "1 at NULL");
+}
+
 /* A state that does not fit changes nothing, whichever of its parts it is. */
-static void check_restore(usp_trainer *trainer, const usp_tensor *x, const usp_tensor *y) {
+static void check_restore(usp_trainer *trainer, const usp_batch *batch) {
     usp_checkpoint *state = NULL, *damaged = NULL;
     usp_tensor parts[5];
     const char *names[5] = {"parameters", "first", "second", "counts", "average"};
@@ -56,9 +79,9 @@ static void check_restore(usp_trainer *trainer, const usp_tensor *x, const usp_t
     for (int i = 0; i < 5; i++) EXPECT_OK(usp_checkpoint_tensor(state, names[i], &parts[i]));
     int64_t counts[2] = {-4, 2};
     float loss = 0, again = 0;
-    EXPECT_OK(usp_trainer_step(trainer, x, y, NULL, NULL, &loss));
+    EXPECT_OK(usp_trainer_step(trainer, batch, &loss));
     EXPECT_OK(usp_trainer_restore(trainer, STATE));
-    EXPECT_OK(usp_trainer_step(trainer, x, y, NULL, NULL, &again));
+    EXPECT_OK(usp_trainer_step(trainer, batch, &again));
     EXPECT(loss == again);
     EXPECT_OK(usp_trainer_restore(trainer, STATE));
     float *zeros = calloc((size_t)parts[0].shape[0], sizeof *zeros);
@@ -71,7 +94,7 @@ static void check_restore(usp_trainer *trainer, const usp_tensor *x, const usp_t
     EXPECT_OK(usp_checkpoint_create(names, parts, 5, &damaged));
     EXPECT_OK(usp_checkpoint_save(damaged, DAMAGED, NULL));
     EXPECT_STATUS(usp_trainer_restore(trainer, DAMAGED), USP_ERROR_FORMAT, "-4 steps");
-    EXPECT_OK(usp_trainer_step(trainer, x, y, NULL, NULL, &again));
+    EXPECT_OK(usp_trainer_step(trainer, batch, &again));
     EXPECT(loss == again);
     usp_checkpoint_free(damaged);
     usp_checkpoint_free(state);
@@ -96,12 +119,10 @@ void test_trainer(void) {
     EXPECT_STATUS(usp_trainer_create(vit, &options, &trainer), USP_ERROR_ARGUMENT, "average");
     options.average_decay = 0.9f;
     check_ranges(vit);
-    for (int32_t wrong = -1; wrong <= 3; wrong += 4) {
-        options.recompute = wrong;
-        EXPECT_STATUS(usp_trainer_create(vit, &options, &trainer), USP_ERROR_ARGUMENT,
-                      "expected 0 (nothing), 1 (blocks) or 2 (hidden)");
-    }
-    options.recompute = USP_RECOMPUTE_HIDDEN;
+    options.recompute = "all";
+    EXPECT_STATUS(usp_trainer_create(vit, &options, &trainer), USP_ERROR_ARGUMENT,
+                  "nothing, hidden, blocks");
+    options.recompute = "hidden";
     options.exact = 1;
     EXPECT_OK(usp_trainer_create(vit, &options, &trainer));
 
@@ -110,32 +131,37 @@ void test_trainer(void) {
     usp_tensor x = tensor(images, USP_F32, SHAPE(3, 4, 4, 4)),
                y = tensor(classes, USP_I64, SHAPE(3));
     EXPECT_OK(usp_random_normal(1, &x));
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, NULL, NULL, NULL, &first), USP_ERROR_ARGUMENT,
-                  "labels");
+    usp_batch batch = USP_BATCH_INIT;
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, &first), USP_ERROR_ARGUMENT, "inputs: is NULL");
+    batch.inputs = &x;
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, &first), USP_ERROR_ARGUMENT, "labels");
+    EXPECT_STATUS(usp_trainer_step(trainer, NULL, &first), USP_ERROR_ARGUMENT, "batch: is NULL");
+    batch.labels = &y;
+    check_parts(trainer, batch);
     usp_checkpoint *gradients = NULL;
     usp_tensor gradient;
-    EXPECT_STATUS(usp_trainer_gradients(trainer, &x, &y, NULL, NULL, NULL, NULL),
+    EXPECT_STATUS(usp_trainer_gradients(trainer, &batch, NULL, NULL),
                   USP_ERROR_ARGUMENT, "out_gradients: is NULL");
-    EXPECT_OK(usp_trainer_gradients(trainer, &x, &y, NULL, NULL, &last, &gradients));
+    EXPECT_OK(usp_trainer_gradients(trainer, &batch, &last, &gradients));
     EXPECT_OK(usp_checkpoint_tensor(gradients, "head.weight", &gradient));
     EXPECT(gradient.shape[0] == 3 && gradient.shape[1] == 16 && usp_trainer_steps(trainer) == 0);
     usp_checkpoint_free(gradients);
-    EXPECT_OK(usp_trainer_step(trainer, &x, &y, NULL, NULL, &first));
+    EXPECT_OK(usp_trainer_step(trainer, &batch, &first));
     EXPECT(first == last);
-    for (int i = 0; i < 20; i++) EXPECT_OK(usp_trainer_step(trainer, &x, &y, NULL, NULL, &last));
+    for (int i = 0; i < 20; i++) EXPECT_OK(usp_trainer_step(trainer, &batch, &last));
     EXPECT(last < first && usp_trainer_steps(trainer) == 21);
     EXPECT(usp_trainer_rate(trainer) == 0.01f);
     classes[0] = 9;
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_ARGUMENT, "9");
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_ARGUMENT, "9");
     classes[0] = 0;
     images[5] = NAN;
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_NOT_FINITE,
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_NOT_FINITE,
                   "training step 22: the loss is nan");
     EXPECT_OK(usp_random_normal(1, &x));
-    check_restore(trainer, &x, &y);
+    check_restore(trainer, &batch);
 
     usp_trainer_cancel(trainer);
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CANCELLED,
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_CANCELLED,
                   "cancelled");
     EXPECT(usp_trainer_steps(trainer) == 22);
     EXPECT_OK(usp_trainer_model(trainer, 1, &after));
@@ -146,21 +172,27 @@ void test_trainer(void) {
     usp_model_free(after);
 
     size_t count = 0;
-    options.allreduce = failing;
-    options.allreduce_user = &count;
-    EXPECT_STATUS(usp_trainer_create(vit, &options, &trainer), USP_ERROR_ARGUMENT, "ranks");
-    options.world_size = 2;
+    usp_ranks *ranks = NULL;
+    EXPECT_STATUS(usp_ranks_create(0, 2, NULL, NULL, &ranks), USP_ERROR_ARGUMENT, "allreduce");
+    EXPECT_STATUS(usp_ranks_create(0, 0, failing, NULL, &ranks), USP_ERROR_ARGUMENT, "ranks: 0");
+    EXPECT_STATUS(usp_ranks_create(2, 2, failing, NULL, &ranks), USP_ERROR_ARGUMENT, "0 to 1");
+    EXPECT_OK(usp_ranks_create(0, 2, failing, &count, &ranks));
+    options.ranks = ranks;
     EXPECT_OK(usp_trainer_create(vit, &options, &trainer));
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CALLBACK,
-                  "returned 3");
+    usp_ranks_free(ranks);
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_CALLBACK, "returned 3");
     EXPECT(count >= (size_t)usp_model_size(vit) && usp_trainer_steps(trainer) == 0);
+    EXPECT_STATUS(usp_trainer_create(vit, &options, &trainer), USP_ERROR_ARGUMENT, "ranks: is not");
     usp_trainer_free(trainer);
-    options.allreduce = cancelling;
-    options.allreduce_user = &trainer;
+    EXPECT_OK(usp_ranks_create(1, 2, cancelling, &trainer, &ranks));
+    options.ranks = ranks;
     EXPECT_OK(usp_trainer_create(vit, &options, &trainer));
-    EXPECT_STATUS(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL), USP_ERROR_CANCELLED,
-                  "step 1");
+    EXPECT_STATUS(usp_trainer_step(trainer, &batch, NULL), USP_ERROR_CANCELLED, "step 1");
     EXPECT(usp_trainer_steps(trainer) == 0);
+    unlink(STATE);
+    EXPECT_OK(usp_trainer_save(trainer, STATE)); /* rank 1 leaves the files to rank 0 */
+    EXPECT(access(STATE, F_OK) != 0);
+    usp_ranks_free(ranks);
     usp_model_free(vit);
     usp_trainer_free(trainer);
 }

@@ -69,7 +69,7 @@ func aLoadedModelHoldsItsWeightsOnce(_ dtype: DType, share: Double) throws {
                 var options = TrainerOptions()
                 options.averageDecay = 0.99
                 let trainer = try Trainer(DiT.load(path), options)
-                var batch = Trainer.Batch(
+                var batch = Batch(
                     try Tensor.normal([2, 4, 8, 8], seed: 7), labels: [1, 10])
                 batch.times = [3, 700]
                 for _ in 0..<3 { try trainer.step(batch) }

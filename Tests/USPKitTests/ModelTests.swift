@@ -51,7 +51,7 @@ private func smallMaskedAutoencoder() throws -> MaskedAutoencoder {
 @Test func gradientsOfATrainerAreThoseOfItsModel() throws {
     let model = try smallMaskedAutoencoder()
     let images = try Tensor.normal(model.inputShape(batch: 2), seed: 1)
-    var batch = Trainer.Batch(images)
+    var batch = Batch(images)
     batch.noise = try Tensor([2, 16], (0..<32).map { Float($0 * 5 % 32) })
     var options = MaskedAutoencoder.Options()
     (options.noise, options.normalizesPatches) = (batch.noise, true)
@@ -83,6 +83,6 @@ private func smallMaskedAutoencoder() throws -> MaskedAutoencoder {
         trainer = try Trainer(try MaskedAutoencoder.load(checkpoint, options))
     }
     #expect(file == nil && array == nil)
-    let gradients = try trainer.gradients(Trainer.Batch(Tensor.normal([1, 4, 8, 8], seed: 1)))
+    let gradients = try trainer.gradients(Batch(Tensor.normal([1, 4, 8, 8], seed: 1)))
     #expect(gradients.gradients.entries.map(\.name).contains("mask_token"))
 }

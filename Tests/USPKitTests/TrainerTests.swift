@@ -41,8 +41,8 @@ private func transformer(_ family: String) throws -> DiT {
     return model
 }
 
-private func batch(_ labels: [Int]? = nil) throws -> Trainer.Batch {
-    Trainer.Batch(try normalTensor([4, 4, 8, 8], seed: 1), labels: labels)
+private func batch(_ labels: [Int]? = nil) throws -> Batch {
+    Batch(try normalTensor([4, 4, 8, 8], seed: 1), labels: labels)
 }
 
 @Suite struct TrainerOptionTests {
@@ -55,19 +55,23 @@ private func batch(_ labels: [Int]? = nil) throws -> Trainer.Batch {
             change(&options)
             return #expect(throws: USPError.self) { try Trainer(other ?? model, options) }?.message
         }
-        #expect(told { $0.rate = .infinity } == "rate: inf, expected 0 or more")
-        #expect(told { $0.clipNorm = -1 } == "clip norm: -1.0, expected 0 or more")
-        #expect(told { $0.beta2 = 1 } == "beta2: 1.0, expected 0 ..< 1")
-        #expect(told { $0.labelSmoothing = 1.5 } == "label smoothing: 1.5, expected 0 to 1")
+        #expect(told { $0.rate = .infinity } == "rate: inf, expected a number of 0 or more")
+        #expect(told { $0.clipNorm = -1 } == "clip_norm: -1, expected a number of 0 or more")
+        #expect(told { $0.beta2 = 1 } == "beta2: 1, expected a number of 0 to below 1")
+        #expect(
+            told { $0.labelSmoothing = 1.5 } == "label_smoothing: 1.5, expected a number of 0 to 1")
         let dit = try transformer("DiT")
-        #expect(told(dit) { $0.labelDropout = 1.5 } == "label dropout: 1.5, expected 0 to 1")
+        #expect(
+            told(dit) { $0.labelDropout = 1.5 } == "label_dropout: 1.5, expected a number of 0 to 1")
+        #expect(
+            told(dit) { $0.maskRatio = 0.5 } == "mask_ratio: has no part in a DiT, only in MAE")
     }
 
     /// What the header promises for fields that are 0.
     @Test func whatIsNotSaidIsThePublishedValue() {
         let options = TrainerOptions()
         #expect(options.beta1 == 0.9 && options.beta2 == 0.999 && options.maskRatio == 0.75)
-        #expect(options.rate == 1e-4 && options.divergenceWeight == 1e-6)
+        #expect(options.rate == 1e-4 && options.klWeight == 1e-6)
         let sampling = SampleOptions()
         #expect(sampling.atol == 1e-6 && sampling.rtol == 1e-3 && sampling.lastStepSize == 0.04)
     }
@@ -76,7 +80,7 @@ private func batch(_ labels: [Int]? = nil) throws -> Trainer.Batch {
     @Test func probesTrustAThousandth() throws {
         let model = try classifier(head: .probe)
         var options = TrainerOptions()
-        (options.optimizer, options.rate, options.headOnly) = ("lars", 0.5, true)
+        (options.optimizer, options.rate, options.headOnly) = (.lars, 0.5, true)
         let trainer = try Trainer(model, options)
         let batch = try batch([0, 1, 2, 3])
         let name = "head.1.weight"
@@ -114,7 +118,7 @@ private func batch(_ labels: [Int]? = nil) throws -> Trainer.Batch {
     @Test func plainPatchesAreComparedPlainly() throws {
         let model = try autoencoder()
         var options = TrainerOptions()
-        options.normalizesPatches = false
+        options.normPixLoss = false
         var batch = try batch()
         batch.noise = try Tensor([4, 16], (0..<64).map { Float($0 * 5 % 64) })
         var pass = MaskedAutoencoder.Options()

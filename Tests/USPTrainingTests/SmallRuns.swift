@@ -2,7 +2,7 @@
 
 import TestSupport
 import USPBase
-import USPDiffusion
+import USPData
 import USPModels
 import USPTensor
 import USPTraining
@@ -19,75 +19,70 @@ enum SmallRun: String, Sendable, CaseIterable {
     func start(
         accumulation: Int = 1, clipNorm: Float = 2, compute: DType = .float32,
         recomputes: Recomputation = .nothing
-    ) throws -> TrainingRun {
+    ) throws -> SmallTraining {
         var options = TrainerOptions()
-        (options.accumulation, options.clipNorm) = (accumulation, clipNorm)
-        options.arithmetic.compute = compute
-        let key = RandomKey(seed: 3)
-        let latents = try Tensor.normal([32, 4, 8, 8], RandomKey(seed: 4))
-        let samples: SampleSource = { (indices) throws(USPError) in try latents.gatherRows(indices)
-        }
-        let labels: LabelSource = { (indices) in indices.map { $0 % 5 } }
+        (options.accumulation, options.clipNorm, options.dtype) = (accumulation, clipNorm, compute)
+        options.recompute = self == .autoencoding ? .nothing : recomputes
+        (options.weightDecay, options.averageDecay) = (0.05, 0.9)
+        (options.rate, options.warmup, options.steps, options.beta2) = (1e-3, 2, 8, 0.95)
+        options.seed = 5
+        if self == .probing { (options.optimizer, options.headOnly) = (.lars, true) }
+        if self == .fineTuning { options.dropPath = 0.2 }
+        if self == .flowing { options.labelDropout = 0.1 }
+        return SmallTraining(
+            trainer: try Trainer(try network(RandomKey(seed: 3)), options),
+            samples: try Tensor.normal([32, 4, 8, 8], RandomKey(seed: 4)),
+            order: try EpochOrder(count: 32, batch: 4, key: RandomKey(seed: 5)))
+    }
+
+    private func network(_ key: RandomKey) throws -> any Trainable {
         switch self {
         case .autoencoding:
-            let model = try VAE(Self.autoencoder, key: key)
-            return try run(
-                model.parameters, options, TrainingTask.autoencoding(model, images: samples))
+            var sizes = VAE.Configuration()
+            (sizes.imageChannels, sizes.baseWidth, sizes.groups) = (4, 8, 4)
+            (sizes.multipliers, sizes.blocksPerLevel) = ([1, 2], 1)
+            return try VAE(sizes, key: key)
         case .pretraining:
-            let sizes = MaskedAutoencoder.Configuration(
-                Self.encoder, decoderWidth: 16, decoderDepth: 1, decoderHeads: 2)
-            let model = try MaskedAutoencoder(sizes, key: key)
-            model.recomputes = recomputes
-            return try run(
-                model.parameters, options, TrainingTask.masking(model, latents: samples))
+            return try MaskedAutoencoder(
+                MaskedAutoencoder.Configuration(
+                    Self.encoder, decoderWidth: 16, decoderDepth: 1, decoderHeads: 2),
+                key: key)
         case .fineTuning, .probing:
-            let sizes = ViT.Configuration(
-                Self.encoder, pool: .avg, head: self == .probing ? .probe : .linear,
-                classes: 5, dropPath: self == .probing ? 0 : 0.2)
-            let model = try ViT(sizes, key: key)
-            model.recomputes = recomputes
-            return try run(
-                model.parameters, options,
-                TrainingTask.classifying(model, latents: samples, labels: labels))
+            return try ViT(
+                ViT.Configuration(
+                    Self.encoder, pool: .avg,
+                    head: self == .probing ? .probe : .linear, classes: 5), key: key)
         case .flowing:
-            let sizes = DiT.Configuration(
-                grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2, classes: 5,
-                returnsSigma: false, affine: true)
-            let model = try DiT(sizes, key: key)
-            model.recomputes = recomputes
-            return try run(
-                model.parameters, options,
-                TrainingTask.flowing(model, Transport(), latents: samples, labels: labels))
+            return try DiT(
+                DiT.Configuration(
+                    grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 2, heads: 2,
+                    classes: 5, returnsSigma: false, affine: true), key: key)
         }
-    }
-
-    private static var autoencoder: VAE.Configuration {
-        var sizes = VAE.Configuration()
-        (sizes.imageChannels, sizes.baseWidth, sizes.groups) = (4, 8, 4)
-        (sizes.multipliers, sizes.blocksPerLevel) = ([1, 2], 1)
-        return sizes
-    }
-
-    private func run(
-        _ parameters: Parameters, _ given: TrainerOptions,
-        _ loss: @escaping (Context, Batch) throws(USPError) -> Loss
-    ) throws -> TrainingRun {
-        var options = given
-        options.optimizer = self == .probing ? .probe : .pretraining
-        options.weightDecay = 0.05
-        options.averageDecay = 0.9
-        options.schedule = Schedule(rate: 1e-3, warmup: 2, steps: 8)
-        let trainer = try Trainer(
-            parameters, options, trains: { self != .probing || $0.name.hasPrefix("head.") })
-        return try TrainingRun(trainer, count: 32, batch: 4, seed: 5, loss: loss)
     }
 }
 
-extension TrainingRun {
+/// A trainer with the order of its samples.
+final class SmallTraining {
+    let trainer: Trainer
+    private let samples: Tensor
+    private var order: EpochOrder
+
+    init(trainer: Trainer, samples: Tensor, order: EpochOrder) {
+        (self.trainer, self.samples, self.order) = (trainer, samples, order)
+    }
+
+    @discardableResult
+    func advance() throws -> StepReport {
+        let chosen = order.batch(atStep: trainer.steps).indices
+        return try trainer.step(
+            Batch(samples.gatherRows(chosen), labels: chosen.map { $0 % 5 }))
+    }
+
     /// All slabs, one after the other.
     var values: [Float] {
         get throws {
-            try trainer.state().filter { $0.tensor.dtype == .float32 }.flatMap(\.tensor.values)
+            try trainer.updates.state().filter { $0.tensor.dtype == .float32 }
+                .flatMap(\.tensor.values)
         }
     }
 }

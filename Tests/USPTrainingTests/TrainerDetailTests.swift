@@ -67,9 +67,8 @@ private func values(_ parameters: Parameters) -> [[Float]] {
     func parametersWithoutGradientsDecay(clipNorm: Float) throws {
         let parameters = try smallParameters()
         var options = TrainerOptions()
-        options.schedule = Schedule(rate: 0.1)
-        (options.weightDecay, options.clipNorm) = (0.5, clipNorm)
-        let trainer = try Trainer(parameters, options)
+        (options.rate, options.weightDecay, options.clipNorm) = (0.1, 0.5, clipNorm)
+        let trainer = try ParameterTrainer(parameters, options)
         try trainer.train(lossOfVector(parameters, [1, 1]))
         #expect(relativeError(parameters[0], [0.95, 0.95]) < 1e-6)
         #expect(relativeError(parameters[1], [0.9, 0.9]) < 1e-6)
@@ -78,13 +77,11 @@ private func values(_ parameters: Parameters) -> [[Float]] {
 
 @Suite struct TrainerDetailTests {
     private func trainer(
-        _ parameters: Parameters, clipNorm: Float = 0
-    ) throws -> Trainer {
+        _ parameters: Parameters, clipNorm: Float = 0, ranks: Ranks? = nil
+    ) throws -> ParameterTrainer {
         var options = TrainerOptions()
-        options.optimizer = .lars(momentum: 0, trust: 1)
-        options.schedule = Schedule(rate: 1)
-        options.clipNorm = clipNorm
-        return try Trainer(parameters, options)
+        (options.rate, options.clipNorm, options.ranks) = (1, clipNorm, ranks)
+        return try ParameterTrainer(parameters, options, rule: .lars(momentum: 0, trust: 1))
     }
 
     /// torch's clip_grad_norm_: the scale is limit / (norm + 1e-6), at most 1.
@@ -108,18 +105,22 @@ private func values(_ parameters: Parameters) -> [[Float]] {
 
     @Test func ranksAreAveraged() throws {
         let parameters = try smallParameters()
-        let trainer = try trainer(parameters)
-        trainer.allReduce = (
-            { slab throws(USPError) in for i in 0..<slab.count { slab.floats[i] *= 3 } }, 4
-        )
+        let ranks = try Ranks(rank: 0, count: 4) { data, count throws(USPError) in
+            for i in 0..<count { data[i] *= 3 }
+        }
+        let trainer = try trainer(parameters, ranks: ranks)
         try trainer.train(lossOfVector(parameters, [1, 2]))
         #expect(relativeError(parameters[1], [1 - 0.75, 1 - 1.5]) < 1e-6)
     }
 
     @Test func cancellingWhileRanksAreSummedChangesNothing() throws {
         let parameters = try smallParameters()
-        let trainer = try trainer(parameters)
-        trainer.allReduce = ({ _ throws(USPError) in trainer.cancellation.cancel() }, 2)
+        let cancellation = Lock<Cancellation?>(nil)
+        let ranks = try Ranks(rank: 0, count: 2) { _, _ throws(USPError) in
+            cancellation.withLock { $0?.cancel() }
+        }
+        let trainer = try trainer(parameters, ranks: ranks)
+        cancellation.withLock { $0 = trainer.cancellation }
         let before = values(parameters)
         let error = #expect(throws: USPError.self) {
             try trainer.train(lossOfVector(parameters, [1, 2]))
@@ -131,7 +132,7 @@ private func values(_ parameters: Parameters) -> [[Float]] {
         let parameters = try smallParameters()
         var options = TrainerOptions()
         options.accumulation = 2
-        let trainer = try Trainer(parameters, options)
+        let trainer = try ParameterTrainer(parameters, options)
         var seen: Set<Float> = []
         let loss = lossOfVector(parameters, [1, 1])
         for _ in 0..<2 {
@@ -145,9 +146,8 @@ private func values(_ parameters: Parameters) -> [[Float]] {
         }
         #expect(seen.count == 4)
         options.averageDecay = 1
-        #expect(throws: USPError(.argument, "average decay: 1.0, expected 0 ..< 1")) {
-            try Trainer(parameters, options)
-        }
+        let told = #expect(throws: USPError.self) { try ParameterTrainer(parameters, options) }
+        #expect(told?.message == "average_decay: 1, expected a number of 0 to below 1")
     }
 
     @Test func statesThatDoNotFitChangeNothing() throws {
@@ -184,9 +184,9 @@ private func values(_ parameters: Parameters) -> [[Float]] {
                 grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2),
             pool: .avg, head: .linear, classes: 5, headDeviation: 0.1)
         let x = try normalTensor([2, 4, 8, 8], seed: 1)
-        func start(_ seed: UInt64) throws -> (ViT, Trainer, [Float]) {
+        func start(_ seed: UInt64) throws -> (ViT, ParameterTrainer, [Float]) {
             let model = try ViT(sizes, key: RandomKey(seed: seed))
-            let trainer = try Trainer(
+            let trainer = try ParameterTrainer(
                 model.parameters, TrainerOptions(), trains: { $0.name.hasPrefix("head.") })
             return (model, trainer, try model.logits(x, in: Context()).values)
         }
@@ -200,70 +200,5 @@ private func values(_ parameters: Parameters) -> [[Float]] {
         }
         #expect(before != expected)
         #expect(try model.logits(x, in: Context()).values == expected)
-    }
-}
-
-@Suite struct TaskTests {
-    /// Of the samples of a run's first step.
-    private let key = RandomKey(seed: 8).stream("samples").stream(0)
-    private let data = { try normalTensor([4, 4, 8, 8], seed: 2) }
-
-    /// The loss of a first step.
-    private func loss(
-        _ parameters: Parameters, _ task: @escaping (Context, Batch) throws(USPError) -> Loss
-    ) throws -> Float {
-        let trainer = try Trainer(parameters, TrainerOptions())
-        return try TrainingRun(trainer, count: 4, batch: 4, seed: 8, loss: task).advance().loss
-    }
-
-    /// USP's `--add_noise`: √t·x + √(1 − t)·ε with t = 0.5 + 0.5·u, and the target clean.
-    @Test func noisyPretrainingIsTheOriginals() throws {
-        let sizes = MaskedAutoencoder.Configuration(
-            TransformerSizes(
-                grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2),
-            decoderWidth: 16, decoderDepth: 1, decoderHeads: 2)
-        let model = try MaskedAutoencoder(sizes, key: RandomKey(seed: 1))
-        let x = try data()
-        let task = TrainingTask.masking(model, latents: { _ in x }, noisy: true)
-        let u = try Tensor.uniform([4], key.stream("time"), firstSample: 0).values
-        let noise = try Tensor.normal(x.shape, key.stream("noise"), firstSample: 0)
-        let input = try Tensor(
-            x.shape,
-            (0..<x.count).map { i in
-                let t = (1 + u[i / 256]) / 2
-                return t.squareRoot() * x.floats[i] + (1 - t).squareRoot() * noise.floats[i]
-            })
-        let masks = try Tensor.uniform([4, 16], key.stream("mask"), firstSample: 0).values
-        let masking = try Masking(noise: masks, batch: 4, tokens: 16, ratio: 0.75)
-        let expected = try model.forward(input, masking: masking, target: x, in: Context()).loss
-        let loss = try loss(model.parameters, task)
-        #expect(abs(loss / expected.values[0] - 1) < 1e-5)
-    }
-
-    /// All labels or none: a drop of 1 is the null class, of 0 the labels themselves.
-    @Test(arguments: [0, 1] as [Float]) func droppedLabelsAreTheNullClass(_ drop: Float) throws {
-        let sizes = DiT.Configuration(
-            grid: Grid(4, 4), channels: 4, patch: 2, width: 24, depth: 1, heads: 2, classes: 5,
-            returnsSigma: false)
-        let model = try DiT(sizes, Parameters(sizes.specs()))
-        for (position, spec) in model.parameters.specs.enumerated() where spec.isTrainable {
-            try model.parameters[position].copy(
-                from: randomTensor(spec.shape, spec.name, scale: 0.1))
-        }
-        let (x, transport) = (try data(), try Transport())
-        let task = TrainingTask.flowing(
-            model, transport, latents: { _ in x }, labels: { _ in [1, 2, 3, 4] },
-            labelDropout: drop)
-        func flow(_ labels: [Int]) throws -> Float {
-            try TrainingTask.flowLoss(
-                model, transport, data: x,
-                noise: Tensor.normal(x.shape, key.stream("noise"), firstSample: 0),
-                times: transport.drawTimes(key.stream("time"), count: 4), labels: labels,
-                in: Context()
-            ).value
-        }
-        let (given, null) = (try flow([1, 2, 3, 4]), try flow([5, 5, 5, 5]))
-        #expect(abs(given - null) > 1e-4 * given)
-        #expect(try loss(model.parameters, task) == (drop == 0 ? given : null))
     }
 }

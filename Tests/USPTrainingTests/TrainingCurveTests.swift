@@ -3,14 +3,16 @@
 import TestSupport
 import Testing
 import USPBase
-import USPDiffusion
+import USPData
 import USPModels
 import USPTensor
 import USPTraining
 
-/// Fills the parameters from a case's `param.` tensors.
-private func fill(_ parameters: Parameters, from golden: GoldenCase) throws {
-    for (position, spec) in parameters.specs.enumerated() {
+/// Fills the parameters (that `chosen` accepts) from a case's `param.` tensors.
+private func fill(
+    _ parameters: Parameters, from golden: GoldenCase, _ chosen: (String) -> Bool = { _ in true }
+) throws {
+    for (position, spec) in parameters.specs.enumerated() where chosen(spec.name) {
         try parameters[position].copy(
             from: golden.tensor("param.\(spec.name)").reshaped(spec.shape))
     }
@@ -28,7 +30,7 @@ private func worstError(
     _ slab: Tensor, _ parameters: Parameters, _ golden: GoldenCase, _ prefix: String
 ) throws -> Double {
     var worst = 0.0
-    for (position, spec) in parameters.specs.enumerated() where spec.isTrainable {
+    for (position, spec) in parameters.specs.enumerated() where parameters.isTrained(position) {
         let start = slab.floats + parameters.offsets[position]
         var values = Array(UnsafeBufferPointer(start: start, count: spec.shape.count))
         var expected = try golden.values("\(prefix).\(spec.name)")
@@ -51,26 +53,21 @@ private func worstError(
     let model = try MaskedAutoencoder(sizes, Parameters(sizes.specs()))
     try fill(model.parameters, from: golden)
     var options = TrainerOptions()
-    options.optimizer = .pretraining
-    options.weightDecay = 0.05
-    options.schedule = Schedule(rate: 2.4e-3, warmup: 4, steps: 10, minimum: 1e-5)
-    let trainer = try Trainer(model.parameters, options)
+    (options.beta2, options.weightDecay) = (0.95, 0.05)
+    (options.rate, options.warmup, options.steps, options.minimumRate) = (2.4e-3, 4, 10, 1e-5)
+    let trainer = try Trainer(model, options)
     let (images, noise) = (try golden.tensor("in.images"), try golden.tensor("in.noise"))
     var losses: [Float] = []
     for step in 0..<10 {
-        let (x, order) = (try part(images, step), try part(noise, step).values)
-        let report = try trainer.train { (context, _) throws(USPError) in
-            let masking = try Masking(noise: order, batch: 4, tokens: 16, ratio: 0.75)
-            return .scalar(try model.forward(x, masking: masking, in: context).loss)
-        }
-        losses.append(report.loss)
+        var batch = Batch(try part(images, step))
+        batch.noise = try part(noise, step)
+        losses.append(try trainer.step(batch).loss)
     }
     #expect(relativeError(losses, try golden.values("out.loss")) < 1e-4)
-    let slab = try #require(model.parameters.slab)
-    #expect(try worstError(slab, model.parameters, golden, "out.param") < 1e-3)
-    #expect(try worstError(trainer.optimizer.first, model.parameters, golden, "out.exp_avg") < 1e-3)
-    #expect(
-        try worstError(trainer.optimizer.second, model.parameters, golden, "out.exp_avg_sq") < 1e-3)
+    let (parameters, optimizer) = (trainer.updates.parameters, trainer.updates.optimizer)
+    #expect(try worstError(#require(parameters.slab), parameters, golden, "out.param") < 1e-3)
+    #expect(try worstError(optimizer.first, parameters, golden, "out.exp_avg") < 1e-3)
+    #expect(try worstError(optimizer.second, parameters, golden, "out.exp_avg_sq") < 1e-3)
 }
 
 /// Ten steps of a SiT of the golden run's sizes.
@@ -83,22 +80,16 @@ private func transportRun(
     let model = try DiT(sizes, Parameters(sizes.specs()))
     try fill(model.parameters, from: golden)
     var options = TrainerOptions()
-    options.schedule = Schedule(rate: 1e-3)
-    options.averageDecay = average
-    options.clipNorm = clip
-    let trainer = try Trainer(model.parameters, options)
-    let transport = try Transport()
+    (options.rate, options.averageDecay, options.clipNorm) = (1e-3, average, clip)
+    let trainer = try Trainer(model, options)
     let (data, noise) = (try golden.tensor("in.data"), try golden.tensor("in.noise"))
     let (times, labels) = (try golden.values("in.t"), try golden.indices("in.labels"))
     var (losses, norms) = ([Float](), [Float]())
     for step in 0..<10 {
-        let (x, e) = (try part(data, step), try part(noise, step))
         let range = 4 * step..<4 * step + 4
-        let report = try trainer.train { (context, _) throws(USPError) in
-            try TrainingTask.flowLoss(
-                model, transport, data: x, noise: e, times: Array(times[range]),
-                labels: Array(labels[range]), in: context)
-        }
+        var batch = Batch(try part(data, step), labels: Array(labels[range]))
+        (batch.noise, batch.times) = (try part(noise, step), times[range].map { Float($0) })
+        let report = try trainer.step(batch)
         losses.append(report.loss)
         norms.append(report.gradientNorm)
     }
@@ -109,9 +100,9 @@ private func transportRun(
     let golden = try GoldenCase("training/sit_adamw")
     let run = try transportRun(golden, clip: 0, average: 0.9)
     #expect(relativeError(run.losses, try golden.values("out.loss")) < 1e-4)
-    let parameters = run.trainer.parameters
+    let parameters = run.trainer.updates.parameters
     #expect(try worstError(#require(parameters.slab), parameters, golden, "out.param") < 1e-3)
-    #expect(try worstError(#require(run.trainer.average), parameters, golden, "out.average") < 1e-3)
+    #expect(try worstError(#require(run.trainer.updates.average), parameters, golden, "out.average") < 1e-3)
 }
 
 @Test func clippedTrainingFollowsPyTorch() throws {
@@ -120,7 +111,7 @@ private func transportRun(
     #expect(relativeError(run.losses, try golden.values("out.clipped.loss")) < 1e-4)
     #expect(relativeError(run.norms, try golden.values("out.clipped.gradient_norm")) < 1e-4)
     let name = "final_layer.linear.weight"
-    let trained = try run.trainer.parameters.tensor(name)
+    let trained = try run.trainer.updates.parameters.tensor(name)
     #expect(relativeError(trained, try golden.values("out.clipped.param.\(name)")) < 1e-3)
 }
 
@@ -133,30 +124,21 @@ private func transportRun(
     let model = try ViT(sizes, Parameters(sizes.specs()))
     try fill(model.parameters, from: golden)
     var options = TrainerOptions()
-    options.weightDecay = 0.05
-    options.schedule = Schedule(rate: 1e-3)
-    let trainer = try Trainer(
-        model.parameters, options,
-        rateScale: { LayerDecay.scale(of: $0.name, depth: 2, decay: 0.75) },
-        decays: LayerDecay.decays)
+    (options.rate, options.weightDecay, options.layerDecay) = (1e-3, 0.05, 0.75)
+    options.labelSmoothing = 0.1
+    let trainer = try Trainer(model, options)
     let (images, labels) = (try golden.tensor("in.images"), try golden.indices("in.labels"))
     var losses: [Float] = []
     for step in 0..<5 {
-        let x = try part(images, step)
-        let report = try trainer.train { (context, _) throws(USPError) in
-            let logits = try model.logits(x, in: context)
-            return .scalar(
-                try context.softmaxCrossEntropy(
-                    logits: logits, labels: Array(labels[4 * step..<4 * step + 4]), smoothing: 0.1))
-        }
-        losses.append(report.loss)
+        let batch = Batch(try part(images, step), labels: Array(labels[4 * step..<4 * step + 4]))
+        losses.append(try trainer.step(batch).loss)
     }
     #expect(relativeError(losses, try golden.values("out.loss")) < 1e-4)
-    let slab = try #require(model.parameters.slab)
-    #expect(try worstError(slab, model.parameters, golden, "out.param") < 1e-3)
+    let parameters = trainer.updates.parameters
+    #expect(try worstError(#require(parameters.slab), parameters, golden, "out.param") < 1e-3)
     // Five steps of decay would change these by 1e-4.
     for name in ["cls_token", "pos_embed"] {
-        let trained = try model.parameters.tensor(name)
+        let trained = try parameters.tensor(name)
         #expect(relativeError(trained, try golden.values("out.param.\(name)")) < 3e-5)
     }
 }
@@ -164,39 +146,30 @@ private func transportRun(
 @Test(arguments: [Float(0), 0.01])
 func probeTrainingFollowsPyTorch(decay: Float) throws {
     let golden = try GoldenCase("training/probe_lars")
-    let parameters = try Parameters([
-        ParameterSpec("head.1.weight", [10, 24], .zeros),
-        ParameterSpec("head.1.bias", [10], .zeros),
-    ])
-    try fill(parameters, from: golden)
+    let sizes = ViT.Configuration(
+        TransformerSizes(grid: Grid(2, 2), channels: 4, patch: 2, width: 24, depth: 1, heads: 2),
+        pool: .token, head: .probe, classes: 10)
+    let model = try ViT(sizes, key: RandomKey(seed: 1))
+    try fill(model.parameters, from: golden) { $0.hasPrefix("head.1.") }
     var options = TrainerOptions()
-    options.optimizer = .probe
-    options.weightDecay = decay
-    options.schedule = Schedule(rate: 6.4)
-    let trainer = try Trainer(parameters, options)
-    let (mean, variance) = (
-        try Tensor.zeros([24]), try Tensor([24], [Float](repeating: 1, count: 24))
-    )
+    (options.optimizer, options.headOnly) = (.lars, true)
+    (options.rate, options.weightDecay) = (6.4, decay)
+    let trainer = try Trainer(model, options)
     let (features, labels) = (try golden.tensor("in.features"), try golden.indices("in.labels"))
     var losses: [Float] = []
     for step in 0..<5 {
-        let x = try part(features, step)
-        let report = try trainer.train { (context, _) throws(USPError) in
-            let normed = try context.batchNorm1d(
-                x, runningMean: mean, runningVariance: variance, epsilon: 1e-6, training: true)
-            let logits = try context.linear(
-                normed, parameters.tensor("head.1.weight"), parameters.tensor("head.1.bias"))
-            return .scalar(
-                try context.softmaxCrossEntropy(
-                    logits: logits, labels: Array(labels[16 * step..<16 * step + 16])))
-        }
-        losses.append(report.loss)
+        let range = 16 * step..<16 * step + 16
+        losses.append(
+            try trainer.step(Batch(try part(features, step), labels: Array(labels[range]))).loss)
     }
     let prefix = "out.decay_\(decay == 0 ? "0.0" : "0.01")"
     #expect(relativeError(losses, try golden.values("\(prefix).loss")) < 1e-4)
+    let parameters = trainer.updates.parameters
     #expect(try worstError(#require(parameters.slab), parameters, golden, "\(prefix).param") < 1e-3)
-    #expect(
-        try worstError(trainer.optimizer.first, parameters, golden, "\(prefix).momentum") < 1e-3)
-    #expect(relativeError(mean, try golden.values("\(prefix).running_mean")) < 1e-5)
-    #expect(relativeError(variance, try golden.values("\(prefix).running_var")) < 1e-5)
+    let velocity = trainer.updates.optimizer.first
+    #expect(try worstError(velocity, parameters, golden, "\(prefix).momentum") < 1e-3)
+    for (ours, theirs) in [("mean", "running_mean"), ("var", "running_var")] {
+        let statistics = try parameters.tensor("head.0.running_\(ours)")
+        #expect(relativeError(statistics, try golden.values("\(prefix).\(theirs)")) < 1e-5)
+    }
 }

@@ -29,10 +29,13 @@ int main(void) {
     static float pixels[BATCH * PIXELS], scores[BATCH * 2];
     int64_t classes[BATCH];
     usp_tensor x = images(pixels, BATCH, 1, 8, 8), y = labels(classes, BATCH);
+    usp_batch batch = USP_BATCH_INIT;
+    batch.inputs = &x;
+    batch.labels = &y;
     for (int step = 0; step < 50; step++) {
         float loss;
         make_batch((uint64_t)step, pixels, classes);
-        TRY(usp_trainer_step(trainer, &x, &y, NULL, NULL, &loss));
+        TRY(usp_trainer_step(trainer, &batch, &loss));
         if (step % 10 == 9) printf("step %d: loss %.3f\n", step + 1, loss);
     }
 

@@ -12,7 +12,7 @@ private func fit<Trained: Model>(
     let trainer = try Trainer(model, options)
     for step in 0..<steps {
         let (images, labels) = try set.batch((0..<64).map { (64 * step + $0) % set.count })
-        let report = try trainer.step(Trainer.Batch(prepare(images), labels: labels))
+        let report = try trainer.step(Batch(prepare(images), labels: labels))
         if step == 0 || step == steps - 1 { print("  step \(report.step): loss \(report.loss)") }
     }
     return try trainer.model(averaged: options.averageDecay > 0) as! Trained

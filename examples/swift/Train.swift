@@ -3,10 +3,10 @@
 import USPKit
 
 /// Class 0 is bright on the left, class 1 on the right.
-private func batch(_ seed: UInt64, size: Int = 16) throws(USPError) -> Trainer.Batch {
+private func batch(_ seed: UInt64, size: Int = 16) throws(USPError) -> Batch {
     var pixels = try Tensor.normal([size, 1, 8, 8], seed: seed).values
     for i in pixels.indices where (i % 8 >= 4) == (i / 64 % 2 == 1) { pixels[i] += 1 }
-    return Trainer.Batch(try Tensor([size, 1, 8, 8], pixels), labels: (0..<size).map { $0 % 2 })
+    return Batch(try Tensor([size, 1, 8, 8], pixels), labels: (0..<size).map { $0 % 2 })
 }
 
 func train() throws(USPError) {
@@ -31,7 +31,7 @@ func train() throws(USPError) {
 
     guard let trained = try trainer.model(averaged: true) as? ViT else { return }
     let new = try batch(1000)
-    let accuracy = try Evaluate.accuracy(trained.logits(new.inputs), labels: new.labels ?? [])
+    let accuracy = try Evaluate.accuracy(trained.logits(new.inputs), labels: new.classes ?? [])
     print("\(Int(100 * accuracy)) % of a new batch are right")
     try trained.save("out/examples/classifier.safetensors")
     precondition(accuracy > 0.7)

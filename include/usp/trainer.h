@@ -3,6 +3,7 @@
 #define USP_TRAINER_H
 
 #include "diffusion.h"
+#include "ranks.h"
 #include "transport.h"
 
 USP_BEGIN_DECLARATIONS
@@ -15,57 +16,89 @@ USP_BEGIN_DECLARATIONS
  * One thread at a time, except for usp_trainer_cancel. */
 typedef struct usp_trainer usp_trainer;
 
-/* Sum `data` over all ranks, in place: the flat gradient slab, called in the same order on all
- * ranks; the library divides. Return 0; anything else ends the step with USP_ERROR_CALLBACK. */
-typedef int32_t (*usp_allreduce_fn)(float *data, size_t count, void *user);
-
-/* What a transformer's training step computes again for its gradients instead of keeping it: the
- * same bits from less memory in more time. Figures: MAE-B, batch 16, AdamW, f32 (bf16). */
-typedef enum usp_recompute {
-    USP_RECOMPUTE_NOTHING = 0,
-    USP_RECOMPUTE_BLOCKS = 1, /* each block, of which only the input is kept: 0.69 (0.81) of the
-                                 memory in 1.20 (1.18) of the time */
-    USP_RECOMPUTE_HIDDEN = 2  /* the hidden layer of each block: 0.86 (0.92) of the memory in 1.09
-                                 (1.08) of the time */
-} usp_recompute;
-
+/* usp_trainer_options: written by make abi */
 typedef struct usp_trainer_options {
-    uint32_t struct_size;
-    int32_t accumulation;     /* equal parts that a batch is cut into; 0 = 1 */
-    const char *optimizer;    /* "adamw" (NULL) or "lars" */
-    float rate;               /* peak learning rate; 0 = 1e-4 */
-    float minimum_rate;       /* where the half cosine ends */
-    int64_t warmup;           /* steps of linear warm-up */
-    int64_t steps;            /* steps in all; 0 = constant rate after the warm-up */
-    float weight_decay;       /* of matrices, but not a ViT's cls_token and pos_embed */
-    float beta1;              /* 0 = 0.9 (the momentum of lars) */
-    float beta2;              /* 0 = 0.999 */
-    float average_decay;      /* of the exponential moving average; 0 = no average */
-    float clip_norm;          /* largest norm of all gradients together; 0 = no clipping */
-    float layer_decay;        /* factor of the rate a layer away from the head; 0 = 1 */
-    const char *compute;      /* "f32" (NULL) or "bf16" */
-    uint64_t seed;            /* of everything that is drawn: noise, times, masks, dropped labels */
-    float mask_ratio;         /* MAE; 0 = 0.75 */
-    usp_choice norm_pix_loss; /* MAE: normalise target patches; default yes */
-    float kl_weight;          /* VAE; 0 = 1e-6 */
-    float label_smoothing;    /* ViT */
-    float label_dropout;      /* DiT, SiT: share of labels that become the null class */
-    int32_t head_only;        /* ViT: 1 = a linear probe */
-    const char *reconstruction;     /* VAE: "squared" (NULL) or "absolute" */
-    const usp_diffusion *diffusion; /* DiT: the process, kept; NULL = 1000 linear steps */
-    const usp_transport *transport; /* SiT: the transport, kept; NULL = Linear, velocity */
-    usp_allreduce_fn allreduce;     /* NULL = trains alone */
-    void *allreduce_user;
-    int32_t world_size;             /* ranks, with allreduce */
-    float drop_path;                /* ViT: rate in the last block; it grows linearly from 0 */
-    int32_t average_warms_up;       /* 1 = decay min(average_decay, (1 + n)/(10 + n)) at step n */
-    int32_t recompute;              /* a usp_recompute; 0 = nothing (all that a VAE can do) */
-    int32_t exact;                  /* 1 = plain sums everywhere, as in usp_model_options */
+    uint32_t struct_size; /* what the INIT macro wrote */
+    uint32_t reserved;
+    /* The rule that updates parameters: AdamW or LARS. One of adamw, lars. Default: adamw. */
+    const char *optimizer;
+    /* Peak learning rate. 0 or more. Default: 0.0001. */
+    double rate;
+    /* The learning rate at which the half cosine ends. 0 or more. Default: 0. */
+    double minimum_rate;
+    /* Steps of linear warm-up from 0. 0 or more. Default: 0. */
+    int64_t warmup;
+    /* Steps in all, over which the rate falls; 0 keeps it constant after the warm-up. 0 or more.
+     * Default: 0. */
+    int64_t steps;
+    /* Decay of matrices; vectors, biases, a classifier's class token and its positions do not
+     * decay. 0 or more. Default: 0. */
+    double weight_decay;
+    /* AdamW's first decay; the momentum of LARS. 0 to below 1. Default: 0.9. */
+    double beta1;
+    /* AdamW's second decay. 0 to below 1. Default: 0.999. */
+    double beta2;
+    /* Decay of the exponential moving average of the parameters; 0 keeps none. 0 to below 1.
+     * Default: 0. */
+    double average_decay;
+    /* Let that decay grow with the steps n, min(average_decay, (1 + n)/(10 + n)), so that the
+     * average of a short run looks back over its last tenth. Default: no. */
+    int64_t average_warms_up;
+    /* Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0. */
+    double clip_norm;
+    /* Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
+     * ViT, DiT, SiT. */
+    double layer_decay;
+    /* Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1. */
+    int64_t accumulation;
+    /* Type of the products' inputs; sums and parameters stay f32. One of f32, bf16. Default:
+     * f32. */
+    const char *dtype;
+    /* Sum every product plainly, as a model that is loaded so. Default: no. */
+    int64_t exact;
+    /* Seed of all that is drawn: noise, times, masks, dropped labels. Default: 0. */
+    uint64_t seed;
+    /* What a transformer's step computes again for its gradients instead of keeping it, to the
+     * same bits: the hidden layer of each block (MAE-B, batch 16: 0.86 of the memory in 1.09 of
+     * the time; bf16 0.92 in 1.08), or whole blocks (0.69 in 1.20; bf16 0.81 in 1.18). One of
+     * nothing, hidden, blocks. Default: nothing. */
+    const char *recompute;
+    /* Share of masked tokens. 0 to below 1. Default: 0.75. Part in: MAE. */
+    double mask_ratio;
+    /* Normalise each patch of the target. Default: yes. Part in: MAE. */
+    int64_t norm_pix_loss;
+    /* Normalise each target over all of its patches, in place of each patch. Default: no. Part
+     * in: MAE. */
+    int64_t norm_image;
+    /* Noise the input, sqrt(t) x + sqrt(1 - t) e with t in 0.5 to 1; the target stays clean.
+     * Default: no. Part in: MAE. */
+    int64_t add_noise;
+    /* Weight of the divergence. 0 or more. Default: 1e-06. Part in: VAE. */
+    double kl_weight;
+    /* How a reconstruction is compared with its image: squared or absolute error. One of
+     * squared, absolute. Default: squared. Part in: VAE. */
+    const char *reconstruction;
+    /* Share of the label that is spread over all classes. 0 to 1. Default: 0. Part in: ViT. */
+    double label_smoothing;
+    /* Rate of drop path in the last block; it grows linearly from 0. 0 to below 1. Default: 0.
+     * Part in: ViT. */
+    double drop_path;
+    /* Train the head alone: a linear probe. Default: no. Part in: ViT. */
+    int64_t head_only;
+    /* Share of labels that become the null class. 0 to 1. Default: 0. Part in: DiT, SiT. */
+    double label_dropout;
+    /* The Gaussian process, kept; absent: 1000 linear steps. Part in: DiT. NULL: absent. */
+    const usp_diffusion *diffusion;
+    /* The transport, kept; absent: Linear, velocity. Part in: SiT. NULL: absent. */
+    const usp_transport *transport;
+    /* This process among those that train together, kept; absent: it trains alone. NULL: absent. */
+    const usp_ranks *ranks;
 } usp_trainer_options;
 
-#define USP_TRAINER_OPTIONS_INIT                                                             \
-    {USP_OPTIONS_SIZE(usp_trainer_options), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, \
-     USP_DEFAULT, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0}
+#define USP_TRAINER_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_trainer_options), 0, "adamw", 0.0001, 0, 0, 0, 0, 0.9, 0.999, 0, 0, 0, \
+     1, 1, "f32", 0, 0, "nothing", 0.75, 1, 0, 0, 1e-06, "squared", 0, 0, 0, 0, NULL, NULL, NULL}
+/* end of usp_trainer_options */
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. Errors: ARGUMENT for numbers
  * out of range and options that have no part in the family. */
@@ -73,29 +106,37 @@ USP_API USP_CHECK usp_status usp_trainer_create(
     const usp_model *model, const usp_trainer_options *options, usp_trainer **out);
 USP_API void usp_trainer_free(usp_trainer *trainer);
 
-/* One update.
- *   inputs    [B, C, H, W]  f32  images (VAE, ViT on pixels) or latents;
- *             [B, D]        f32  with head_only also features (usp_vit_features), computed once
- *   labels    [B]           i64  ViT; DiT and SiT, where NULL is the null class. ViT also takes
- *             [B, K]        f32  shares of the classes, as mixup makes them
- *   times     [B]           f32  DiT whole, 0 ... steps - 1; SiT 0 ... 1; NULL draws them
- *   noise                   f32  of the inputs' shape (DiT, SiT), the latents' (VAE), or [B, T]
- *                                (MAE's masking); NULL draws it
- *   out_loss                mean over the batch; may be NULL
- * Errors: CANCELLED; NOT_FINITE naming the step if the loss or what ranks sum is; ARGUMENT for
- * times or noise that the family has no use for (labels are then not read). Parameters are then as
- * before the step. */
+/* Samples of one step with what belongs to them. Every tensor is borrowed; NULL is absent. */
+typedef struct usp_batch {
+    uint32_t struct_size;
+    int32_t feature_count;      /* of `features` */
+    const usp_tensor *inputs;   /* [B, C, H, W] f32 images (VAE, ViT on pixels) or latents;
+                                   [B, D] with head_only also features (usp_vit_features),
+                                   computed once */
+    const usp_tensor *labels;   /* [B] i64  ViT; DiT and SiT, where NULL is the null class.
+                                   [B, K] f32  ViT: shares of the classes, as mixup makes them */
+    const usp_tensor *times;    /* [B] f32  DiT whole, 0 ... steps - 1; SiT 0 ... 1; NULL draws */
+    const usp_tensor *noise;    /* f32 of the inputs' shape (DiT, SiT), the latents' (VAE), or
+                                   [B, T] of masking (MAE); NULL draws it */
+    const usp_tensor *target;   /* f32 of the inputs' shape: what the reconstruction is compared
+                                   with (MAE); NULL = inputs */
+    const usp_tensor *features; /* feature_count of them, [B, T, Z] f32: of frozen teachers */
+} usp_batch;
+
+#define USP_BATCH_INIT {USP_OPTIONS_SIZE(usp_batch), 0, NULL, NULL, NULL, NULL, NULL, NULL}
+
+/* One update from this rank's share of a batch. out_loss: mean over the batch; may be NULL.
+ * Errors: CANCELLED; NOT_FINITE naming the step if the loss or what ranks sum is; ARGUMENT for what
+ * the family has no use for (one label a sample is then not read). Parameters are then as before
+ * the step. */
 USP_API USP_CHECK usp_status usp_trainer_step(
-    usp_trainer *trainer, const usp_tensor *inputs, const usp_tensor *labels,
-    const usp_tensor *times, const usp_tensor *noise, float *out_loss);
+    usp_trainer *trainer, const usp_batch *batch, float *out_loss);
 
 /* The loss that the next step would have on this batch, in one part and without clipping, and its
  * gradient for every parameter that it would train, in the names of the file that the model came
- * from. Nothing changes. Inputs as usp_trainer_step. out_gradients: owned. */
+ * from. Nothing changes. out_gradients: owned. */
 USP_API USP_CHECK usp_status usp_trainer_gradients(
-    usp_trainer *trainer, const usp_tensor *inputs, const usp_tensor *labels,
-    const usp_tensor *times, const usp_tensor *noise, float *out_loss,
-    usp_checkpoint **out_gradients);
+    usp_trainer *trainer, const usp_batch *batch, float *out_loss, usp_checkpoint **out_gradients);
 
 /* Steps done; learning rate and gradient norm (0 without clipping) of the last one. */
 USP_API int64_t usp_trainer_steps(const usp_trainer *trainer);
@@ -108,7 +149,7 @@ USP_API USP_CHECK usp_status usp_trainer_model(
 
 /* Write and read everything that training needs to go on as if it had never stopped: parameters,
  * moments, average, counts; not the options, which the new trainer has to be given again. The file
- * appears complete or not at all.
+ * appears complete or not at all; only rank 0 writes.
  * Errors: IO, FORMAT; MISSING_WEIGHT, SHAPE or DTYPE naming what does not fit: nothing has changed
  * then. */
 USP_API USP_CHECK usp_status usp_trainer_save(usp_trainer *trainer, const char *path);

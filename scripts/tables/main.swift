@@ -24,6 +24,9 @@ private struct CommandOptions {
     }
 }
 
+/// What commands that train say in another form.
+private let ofRecipes = ["rate", "minimum_rate", "warmup", "steps", "seed", "head_only"]
+
 private let commandOptions: [CommandOptions] = [
     CommandOptions(
         "SamplerOptions", "", SampleOptions.self,
@@ -34,6 +37,18 @@ private let commandOptions: [CommandOptions] = [
         also: [("timestep_shift", ["shift"])]),
     CommandOptions(
         "TransferSettings", "", TransferOptions.self, also: [("gate_bias", ["gate"])]),
+    CommandOptions(
+        "PretrainingSettings", "MAE", TrainerOptions.self, leaving: ofRecipes,
+        also: [("clip_norm", ["clip"])]),
+    CommandOptions(
+        "FinetuningSettings", "ViT", TrainerOptions.self, leaving: ofRecipes,
+        also: [("clip_norm", ["clip"]), ("label_smoothing", ["smoothing"])]),
+    CommandOptions(
+        "DiffusionSettings", "SiT", TrainerOptions.self, leaving: ofRecipes,
+        also: [
+            ("clip_norm", ["clip"]), ("average_decay", ["ema"]),
+            ("average_warms_up", ["ema-warmup"]),
+        ]),
 ]
 
 extension FieldKind {

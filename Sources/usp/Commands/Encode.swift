@@ -56,9 +56,9 @@ struct Encode: ParsableCommand {
         }
         var loading = LoadOptions()
         loading.exact = exact
-        var options = TrainingData.Options()
+        var options = DataOptions()
         options.size = size ?? options.size
-        let data = try TrainingData(images: images[0], VAE.load(vae, loading), options)
+        let data = try DataSet(images[0], VAE.load(vae, loading), options)
         Interrupt.listen()
         try data.writeLatents(output, progress: encodingProgress("encode"))
         print(

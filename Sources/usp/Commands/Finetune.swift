@@ -42,48 +42,43 @@ struct Finetune: ParsableCommand {
     @Option(help: "What is classified: token, average; by default average, token in a probe.")
     var pool: String?
 
-    @Option(help: "The rate falls by this factor a layer away from the head; 0.75 by default.")
-    var layerDecay: Float?
-
-    @Option(help: "Rate of drop path in the last block; 0.1 by default.")
-    var dropPath: Float?
-
-    @Option(help: "Label smoothing; 0.1 by default.")
-    var smoothing: Float?
+    @OptionGroup(title: "Training") var settings: FinetuningSettings
 
     func validate() throws {
         try start.requireOne()
-        if probe && (layerDecay ?? dropPath ?? smoothing) != nil {
+        let classifiers = ["layer_decay", "drop_path", "label_smoothing"]
+        if probe && settings.said.contains(where: classifiers.contains) {
             throw ValidationError(
-                "--layer-decay, --drop-path, --smoothing: have no part in a probe")
+                "--layer-decay, --drop-path, --label-smoothing: have no part in a probe")
         }
     }
 
     func run() throws {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
-        let files = try RunFiles(training.output)
-        let compute = try training.compute()
+        try Run.checkOutput(training.output)
+        let compute = try settings.dtype()
         let classifier = ClassifierStart(start, pool: pool, probe: probe, training.seed, compute)
         let source = try self.data.source(compute)
         var (data, val) = try open(source, side: classifier.side())
         let model = try classifier.model(data)
         try expectSamples(data, model, start.from ?? "the model")
         var options = TrainerOptions()
-        let length = try training.schedule(probe ? .probe : .finetune, data, &options)
+        let length = try training.schedule(published, data, &options)
         set(&options)
-        let recipe = runRecord(of: data, model, length, options, own(model, options))
+        try settings.apply(to: &options)
         if probe && data.isEncoded {
             data = try data.features(of: model, progress: encodingProgress("features"))
             val = try val?.encoded().features(of: model, progress: encodingProgress("features"))
         }
-        let session = TrainingSession(
-            command: "finetune", trainer: try Trainer(model, options), data: data, length: length,
-            files: files, run: training, recipe: recipe, notes: data.notes)
-        let shares = try session.train { trainer throws(USPError) in
+        let run = try CommandRun(
+            "finetune", Trainer(model, options), on: data, length, training,
+            record: [("probe", "\(probe)"), ("pool", model.configuration.pool.rawValue)],
+            notes: data.notes)
+        let shares = try run.train(evaluate: { trainer throws(USPError) in
             guard let val else { return [] }
             return try accuracy(of: trainer.model(), on: val)
-        }
+        })
         print(
             "\(training.output): \(grouped(length.steps)) steps"
                 + shares.map { ", \($0.name) \(decimal(100 * $0.value, 2)) %" }.joined())
@@ -91,13 +86,14 @@ struct Finetune: ParsableCommand {
 
     private func open(
         _ source: DataSource, side: Int
-    ) throws(USPError) -> (TrainingData, TrainingData?) {
-        var options = TrainingData.Options()
-        (options.augmentation, options.seed) = (probe ? "probe" : "classification", training.seed)
+    ) throws(USPError) -> (DataSet, DataSet?) {
+        var options = DataOptions()
+        options.augmentation = probe ? .probe : .classification
+        (options.batch, options.seed) = (training.batch ?? published.batch, training.seed)
         let data = try source.open(options) { side * $0 }
         try data.requireLabels(self.data.data)
         guard let path = val else { return (data, nil) }
-        options.augmentation = data.isEncoded ? "middle" : "evaluation"
+        (options.augmentation, options.batch) = (data.isEncoded ? .middle : .evaluation, 1)
         let val = try source.open(path, options, cache: self.data.validationCache) { side * $0 }
         try val.requireLabels(path)
         try require(
@@ -107,21 +103,14 @@ struct Finetune: ParsableCommand {
         return (data, try val.encoded(progress: encodingProgress("encode")))
     }
 
+    private var published: Recipe { probe ? .probe : .finetune }
+
     private func set(_ options: inout TrainerOptions) {
         if probe {
-            (options.optimizer, options.headOnly) = ("lars", true)
+            (options.optimizer, options.headOnly) = (.lars, true)
             return
         }
-        (options.layerDecay, options.dropPath) = (layerDecay ?? 0.75, dropPath ?? 0.1)
-        options.labelSmoothing = smoothing ?? 0.1
-    }
-
-    private func own(_ model: ViT, _ options: TrainerOptions) -> [(name: String, value: String)] {
-        [
-            ("probe", "\(probe)"), ("pool", model.configuration.pool.rawValue),
-            ("layer-decay", "\(options.layerDecay)"), ("drop-path", "\(options.dropPath)"),
-            ("smoothing", "\(options.labelSmoothing)"),
-        ]
+        (options.layerDecay, options.dropPath, options.labelSmoothing) = (0.75, 0.1, 0.1)
     }
 }
 
@@ -133,7 +122,7 @@ extension Recipe {
 }
 
 /// Shares of the samples whose label is first, or among the first five; none when interrupted.
-private func accuracy(of model: any Model, on data: TrainingData) throws(USPError) -> [Share] {
+private func accuracy(of model: any Model, on data: DataSet) throws(USPError) -> [Run.Metric] {
     guard let model = model as? ViT else { return [] }
     var accuracy = try TopAccuracy(data.classes > 5 ? [1, 5] : [1])
     for first in stride(from: 0, to: data.count, by: 64) {
@@ -142,9 +131,9 @@ private func accuracy(of model: any Model, on data: TrainingData) throws(USPErro
         let logits =
             try batch.inputs.shape.rank == 2
             ? model.logits(features: batch.inputs) : model.logits(batch.inputs)
-        try accuracy.add(logits, labels: batch.labels ?? [])
+        try accuracy.add(logits, labels: batch.classes ?? [])
     }
-    return zip(accuracy.ks, accuracy.shares).map { Share(name: "top\($0)", value: $1) }
+    return zip(accuracy.ks, accuracy.shares).map { Run.Metric("top\($0)", $1) }
 }
 
 /// Where a classifier comes from.
@@ -170,7 +159,7 @@ private struct ClassifierStart {
     }
 
     /// For the data's classes and size; positions are resampled where it is another.
-    func model(_ data: TrainingData) throws(USPError) -> ViT {
+    func model(_ data: DataSet) throws(USPError) -> ViT {
         let sample = data.sampleShape
         if let from = start.from {
             let encoder = try transferred(from, classes: 2, grid: nil).configuration.transformer

@@ -36,48 +36,29 @@ struct Pretrain: ParsableCommand {
     @Option(help: "A decoder's heads.")
     var decoderHeads: Int?
 
-    @Option(help: "Share of the tokens that are masked.")
-    var maskRatio = 0.75
-
-    @Flag(inversion: .prefixedNo, help: "Normalise each patch of the target.")
-    var normPixLoss = true
-
-    @Flag(help: "Noise the input, not the target: sqrt(t) x + sqrt(1 - t) e, t in 0.5 ... 1.")
-    var addNoise = false
+    @OptionGroup(title: "Training") var settings: PretrainingSettings
 
     func run() throws {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
-        let files = try RunFiles(training.output)
+        try Run.checkOutput(training.output)
         let data = try open()
         let model = try model(data.sampleShape)
         try expectSamples(data, model, start.from ?? "the model")
         var options = TrainerOptions()
-        let length = try training.schedule(
-            Recipe(batch: 64, epochs: 800, blr: 1.5e-4, warmup: 1 / 20, weightDecay: 0.05), data,
-            &options)
+        let length = try training.schedule(.pretraining, data, &options)
         (options.beta1, options.beta2) = (0.9, 0.95)
-        (options.maskRatio, options.normalizesPatches) = (maskRatio, normPixLoss)
-        options.addsNoise = addNoise
-        let session = TrainingSession(
-            command: "pretrain", trainer: try USPKit.Trainer(model, options), data: data,
-            length: length, files: files, run: training,
-            recipe: runRecord(
-                of: data, model, length, options,
-                [
-                    ("mask-ratio", "\(maskRatio)"), ("norm-pix-loss", "\(normPixLoss)"),
-                    ("add-noise", "\(addNoise)"),
-                ]))
-        try session.train()
+        try settings.apply(to: &options)
+        try CommandRun("pretrain", Trainer(model, options), on: data, length, training).train()
         print(
             "\(training.output): \(grouped(model.weights.count)) parameters, \(length.steps) steps")
     }
 
-    private func open() throws(USPError) -> TrainingData {
-        var options = TrainingData.Options()
-        (options.augmentation, options.samples) = ("pretraining", data.cache != nil)
-        options.seed = training.seed
-        return try data.source(training.compute()).open(options) { _ in 224 }
+    private func open() throws(USPError) -> DataSet {
+        var options = DataOptions()
+        (options.augmentation, options.samplePosterior) = (.pretraining, data.cache != nil)
+        (options.batch, options.seed) = (training.batch ?? Recipe.pretraining.batch, training.seed)
+        return try data.source(settings.dtype()).open(options) { _ in 224 }
     }
 
     private func model(_ sample: Shape) throws(USPError) -> MaskedAutoencoder {
@@ -93,4 +74,10 @@ struct Pretrain: ParsableCommand {
         sizes.decoderHeads = decoderHeads ?? sizes.decoderHeads
         return try MaskedAutoencoder(sizes, seed: training.seed)
     }
+}
+
+extension Recipe {
+    /// USP's and MAE's pretraining.
+    fileprivate static let pretraining = Recipe(
+        batch: 64, epochs: 800, blr: 1.5e-4, warmup: 1 / 20, weightDecay: 0.05)
 }

@@ -30,14 +30,7 @@ struct Train: ParsableCommand {
     @Option(help: "DiT or SiT, where the file does not tell.")
     var family: String?
 
-    @Option(help: "Decay of the moving average; 0 keeps none.")
-    var ema: Float = 0.9999
-
-    @Flag(help: "Let the decay grow with the steps n, (1 + n)/(10 + n) at most: for short runs.")
-    var emaWarmup = false
-
-    @Option(help: "Share of the labels that become the null class, for guidance.")
-    var labelDropout: Float = 0.1
+    @OptionGroup(title: "Training") var settings: DiffusionSettings
 
     @Option(help: "DiT's noise schedule: linear (default), cosine.")
     var schedule: String?
@@ -57,23 +50,20 @@ struct Train: ParsableCommand {
     func run() throws {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
-        let files = try RunFiles(training.output)
+        try Run.checkOutput(training.output)
         let loaded = try start.from.map { path throws(USPError) in try load(path) }
         let data = try open(loaded)
         let model = try loaded ?? fresh(data)
-        try check(data, model)
         var options = TrainerOptions()
-        let published = Recipe(batch: 256, epochs: 1400, lr: 1e-4, isConstant: true)
-        let length = try training.schedule(published, data, &options)
-        (options.averageDecay, options.averageWarmsUp) = (ema, emaWarmup)
-        options.labelDropout = labelDropout
+        let length = try training.schedule(.diffusion, data, &options)
+        (options.averageDecay, options.labelDropout) = (0.9999, 0.1)
+        try settings.apply(to: &options)
+        try check(data, model, options)
         try setProcess(&options, model)
-        let session = TrainingSession(
-            command: "train", trainer: try Trainer(model, options), data: data, length: length,
-            files: files, run: training,
-            recipe: runRecord(of: data, model, length, options, own(model)),
-            notes: data.notes, averaged: ema > 0)
-        try session.train()
+        try CommandRun(
+            "train", Trainer(model, options), on: data, length, training, record: process,
+            notes: data.notes, averaged: options.averageDecay > 0
+        ).train()
         print(
             "\(training.output): \(model.family), \(grouped(model.weights.count)) parameters, "
                 + "\(grouped(length.steps)) steps")
@@ -85,18 +75,18 @@ struct Train: ParsableCommand {
         return try DiT.load(path, loading)
     }
 
-    private func open(_ model: DiT?) throws(USPError) -> TrainingData {
-        var options = TrainingData.Options()
-        (options.augmentation, options.samples) = ("generation", true)
-        options.seed = training.seed
-        let data = try self.data.source(training.compute()).open(options) { factor in
+    private func open(_ model: DiT?) throws(USPError) -> DataSet {
+        var options = DataOptions()
+        (options.augmentation, options.samplePosterior) = (.generation, true)
+        (options.batch, options.seed) = (training.batch ?? Recipe.diffusion.batch, training.seed)
+        let data = try self.data.source(settings.dtype()).open(options) { factor in
             model.map { $0.inputShape(batch: 1)[2] * factor } ?? 256
         }
         try data.requireLabels(self.data.data)
         return data
     }
 
-    private func fresh(_ data: TrainingData) throws(USPError) -> DiT {
+    private func fresh(_ data: DataSet) throws(USPError) -> DiT {
         var sizes = try DiT.Configuration(named: start.model ?? "")
         sizes.patch = start.patch ?? sizes.patch
         sizes.width = start.width ?? sizes.width
@@ -107,7 +97,9 @@ struct Train: ParsableCommand {
         return try DiT(sizes, seed: training.seed)
     }
 
-    private func check(_ data: TrainingData, _ model: DiT) throws(USPError) {
+    private func check(
+        _ data: DataSet, _ model: DiT, _ options: TrainerOptions
+    ) throws(USPError) {
         let place = start.from ?? "the model"
         try expectSamples(data, model, place)
         try require(
@@ -115,7 +107,7 @@ struct Train: ParsableCommand {
             "\(place): has \(model.classes) classes, \(self.data.data) has \(data.classes); "
                 + "transfer with --classes \(data.classes)")
         try require(
-            model.nullClass != nil || labelDropout == 0, .argument,
+            model.nullClass != nil || options.labelDropout == 0, .argument,
             "\(place): has no null class; give --label-dropout 0")
     }
 
@@ -144,12 +136,18 @@ struct Train: ParsableCommand {
         }
     }
 
-    private func own(_ model: DiT) -> [(name: String, value: String)] {
+    /// What the record says of the process.
+    private var process: [(name: String, value: String)] {
         let usual = "usual"
         return [
-            ("ema", "\(ema)"), ("ema-warmup", "\(emaWarmup)"), ("label-dropout", "\(labelDropout)"),
             ("schedule", schedule ?? usual), ("path", path ?? usual),
             ("prediction", prediction ?? usual), ("loss-weight", lossWeight ?? usual),
         ]
     }
+}
+
+extension Recipe {
+    /// DiT's, SiT's and USP's.
+    fileprivate static let diffusion = Recipe(
+        batch: 256, epochs: 1400, lr: 1e-4, isConstant: true)
 }

@@ -1,12 +1,9 @@
 // Stage 1: the autoencoder, its scale, and all latents; and the judge of samples.
 
 import USPBase
-import USPData
-import USPEvaluation
 import USPFiles
-import USPModels
+import USPKit
 import USPTensor
-import USPTraining
 
 extension Demo {
     private var autoencoderSizes: VAE.Configuration {
@@ -23,99 +20,89 @@ extension Demo {
 
     /// Trains the autoencoder, measures its latent scale, and freezes it.
     func trainAutoencoder() throws(USPError) -> VAE {
-        let sizes = autoencoderSizes
-        let model = try VAE(sizes, key: key("autoencoder"))
-        let name = "autoencoder.safetensors"
-        if folder.isDone("autoencoder") {
-            try folder.load(name, into: model.parameters)
-        } else {
-            try stage("autoencoder") { () throws(USPError) in
-                try fitAutoencoder(model)
-                try measureAutoencoder(model)
-            }
+        let path = folder.file("autoencoder.safetensors")
+        if folder.isDone("autoencoder") { return try VAE.load(path) }
+        var loading = LoadOptions()
+        let model = try stage("autoencoder") { () throws(USPError) in
+            let model = try fitAutoencoder()
+            loading.scale = try measureAutoencoder(model)
+            return model
         }
-        var normalised = sizes
-        normalised.normalization = LatentNormalization(
-            scale: [Float(folder.results[number: "vae.scale"] ?? 1)])
-        let finished = try VAE(normalised, model.parameters)
-        if !folder.isDone("autoencoder") {
-            try folder.save(name, finished)
-            try folder.finish("autoencoder")
-        }
-        return finished
+        let scaled = try VAE.load(model.checkpoint(), loading)
+        try scaled.save(path)
+        try folder.finish("autoencoder")
+        return scaled
     }
 
-    private func fitAutoencoder(_ model: VAE) throws(USPError) {
+    private func fitAutoencoder() throws(USPError) -> VAE {
         var options = TrainerOptions()
-        options.schedule = Schedule(
-            rate: plan.autoencoderRate, warmup: min(50, plan.autoencoderSteps / 10),
-            steps: plan.autoencoderSteps)
-        let images = training
-        let run = try TrainingRun(
-            Trainer(model.parameters, options), count: training.count, batch: plan.autoencoderBatch,
-            seed: seed("autoencoder"),
-            loss: TrainingTask.autoencoding(
-                model, images: { (indices) throws(USPError) in try images.batch(indices) },
-                divergenceWeight: plan.divergenceWeight))
+        (options.rate, options.steps) = (plan.autoencoderRate, plan.autoencoderSteps)
+        options.warmup = min(50, plan.autoencoderSteps / 10)
+        (options.klWeight, options.seed) = (plan.divergenceWeight, seed("autoencoder"))
+        let trainer = try Trainer(VAE(autoencoderSizes, seed: seed("fresh autoencoder")), options)
         try folder.train(
-            "autoencoder", title: "1/8 autoencoder", run, steps: plan.autoencoderSteps,
+            "autoencoder", title: "1/8 autoencoder", trainer,
+            on: images(plan.autoencoderBatch, seed: options.seed), steps: plan.autoencoderSteps,
             curve: "vae.loss")
+        return try trained(trainer, as: VAE.self)
     }
 
-    private func measureAutoencoder(_ model: VAE) throws(USPError) {
+    private func images(_ batch: Int, seed: UInt64) throws(USPError) -> DataSet {
+        var options = DataOptions()
+        (options.batch, options.seed) = (batch, seed)
+        return try DataSet(training, options)
+    }
+
+    /// The error of its reconstructions goes to the results.
+    ///
+    /// - Returns: what gives its latents the variance 1
+    private func measureAutoencoder(_ model: VAE) throws(USPError) -> Float {
+        var plain = VAE.Options()
+        plain.scaled = false
         var squares = 0.0
         var (sum, sumOfSquares, count) = (0.0, 0.0, 0)
-        let context = Context()
         try inBatches(test.count, 250) { (range) throws(USPError) in
-            let images = try test.batch(Array(range))
-            let latents = try model.encode(images, normalizes: false, in: context)
-            let error = try context.meanSquaredError(
-                model.decode(latents, normalized: false, in: context), images)
-            squares += Double(error.floats[0]) * Double(range.count)
+            let images = try test.batch(range).images
+            let latents = try model.encode(images, plain).mean
+            for (seen, there) in zip(try model.decode(latents, plain).values, images.values) {
+                squares += Double((seen - there) * (seen - there))
+            }
             for value in latents.values {
                 sum += Double(value)
                 sumOfSquares += Double(value) * Double(value)
             }
             count += latents.count
         }
-        let mean = sum / Double(count)
-        folder.results[number: "vae.test_mse"] = squares / Double(test.count)
-        folder.results[number: "vae.scale"] =
-            1 / max(sumOfSquares / Double(count) - mean * mean, 1e-12).squareRoot()
+        let (mean, pixels) = (sum / Double(count), 32 * 32 * test.count)
+        folder.results[number: "vae.test_mse"] = squares / Double(pixels)
+        return Float(1 / max(sumOfSquares / Double(count) - mean * mean, 1e-12).squareRoot())
     }
 
     /// Posterior means of all images, normalised; kept as a file.
     func encodeLatents(_ model: VAE) throws(USPError) -> DemoLatents {
-        let (trainingLabels, testLabels) = (
-            try training.labels(Array(0..<training.count)), try test.labels(Array(0..<test.count))
-        )
         let path = folder.file("latents.safetensors")
-        if folder.isDone("latents") {
-            let archive = try Archive.open(path)
-            return DemoLatents(
-                training: try archive.entry("training").tensor(), trainingLabels: trainingLabels,
-                test: try archive.entry("test").tensor(), testLabels: testLabels)
+        if !folder.isDone("latents") {
+            try stage("latents") { () throws(USPError) in
+                var progress = Progress(
+                    "2/8 latents", total: training.count + test.count, unit: "images")
+                let trained = try encode(training, model) { progress.update($0) }
+                let tested = try encode(test, model) { progress.update(training.count + $0) }
+                try Checkpoint([("training", trained), ("test", tested)]).save(path)
+                try folder.finish("latents")
+            }
         }
-        return try stage("latents") { () throws(USPError) in
-            var progress = Progress(
-                "2/8 latents", total: training.count + test.count, unit: "images")
-            let trained = try encode(training, model) { progress.update($0) }
-            let tested = try encode(test, model) { progress.update(training.count + $0) }
-            try Safetensors.write(
-                path, [ArrayOutput("training", trained), ArrayOutput("test", tested)])
-            try folder.finish("latents")
-            return DemoLatents(
-                training: trained, trainingLabels: trainingLabels, test: tested,
-                testLabels: testLabels)
-        }
+        let saved = try Checkpoint.open(path)
+        return DemoLatents(
+            training: try DataSet(latents: saved.tensor("training"), labels: training.labels),
+            test: try saved.tensor("test"), testLabels: test.labels)
     }
 
     private func encode(
-        _ images: LabelledImages, _ model: VAE, _ done: (Int) -> Void
+        _ images: ImageSet, _ model: VAE, _ done: (Int) -> Void
     ) throws(USPError) -> Tensor {
         let result = try Tensor([images.count, plan.latentChannels, 8, 8])
         try inBatches(images.count, 250) { (range) throws(USPError) in
-            let latents = try model.encode(images.batch(Array(range)), in: Context())
+            let latents = try model.encode(images.batch(range).images).mean
             try result.detachedRows(range).copy(from: latents)
             done(range.upperBound)
         }
@@ -124,84 +111,65 @@ extension Demo {
 
     /// Trains the classifier in whose features Frechet distances are measured.
     func trainJudge() throws(USPError) -> Judge {
-        let judge = try Judge()
-        judge.parameters.initialize(key("judge"))
-        if folder.isDone("judge") {
-            try folder.load("judge.safetensors", into: judge.parameters)
-            return judge
-        }
-        try stage("judge") { () throws(USPError) in
-            var options = TrainerOptions()
-            options.schedule = Schedule(
-                rate: 1e-3, warmup: min(50, plan.judgeSteps / 10), steps: plan.judgeSteps)
-            options.weightDecay = 0.01
-            let images = training
-            let run = try TrainingRun(
-                Trainer(judge.parameters, options), count: training.count, batch: plan.judgeBatch,
-                seed: seed("judge")
-            ) { (context, batch) throws(USPError) in
-                let logits = try judge.logits(images.batch(batch.indices), in: context)
-                return .scalar(
-                    try context.softmaxCrossEntropy(
-                        logits: logits, labels: images.labels(batch.indices)))
-            }
-            try folder.train(
-                "judge", title: "3/8 judge of samples", run, steps: plan.judgeSteps,
-                curve: "judge.loss")
+        let path = folder.file("judge.safetensors")
+        var loading = LoadOptions()
+        loading.compute = plan.compute
+        if folder.isDone("judge") { return Judge(model: try ViT.load(path, loading)) }
+        let judge = try stage("judge") { () throws(USPError) in
+            let judge = Judge(model: try fitJudge())
             folder.results[number: "judge.top1"] = try accuracy(test.count) {
                 (range) throws(USPError) in
-                let logits = try judge.logits(test.batch(Array(range)), in: Context())
-                return (logits, try test.labels(Array(range)))
+                let batch = try test.batch(range)
+                return (try judge.model.logits(batch.images), batch.labels)
             }
+            return judge
         }
-        try folder.save("judge.safetensors", judge.parameters)
+        try judge.model.save(path)
         try folder.finish("judge")
         return judge
+    }
+
+    private func fitJudge() throws(USPError) -> ViT {
+        var options = TrainerOptions()
+        (options.rate, options.steps) = (1e-3, plan.judgeSteps)
+        options.warmup = min(50, plan.judgeSteps / 10)
+        (options.weightDecay, options.dtype, options.seed) = (0.01, plan.compute, seed("judge"))
+        let trainer = try Trainer(Judge.fresh(seed: seed("fresh judge")), options)
+        try folder.train(
+            "judge", title: "3/8 judge of samples", trainer,
+            on: images(plan.judgeBatch, seed: options.seed), steps: plan.judgeSteps,
+            curve: "judge.loss")
+        return try trained(trainer, as: ViT.self)
     }
 
     /// Share of samples whose highest logit is their label's.
     func accuracy(
         _ count: Int, _ body: (Range<Int>) throws(USPError) -> (logits: Tensor, labels: [Int])
     ) throws(USPError) -> Double {
-        var tally = try TopAccuracy([1])
+        var right = 0.0
         try inBatches(count, 500) { (range) throws(USPError) in
             let (logits, labels) = try body(range)
-            try tally.add(logits, labels: labels)
+            right += try USPKit.Evaluate.accuracy(logits, labels: labels) * Double(range.count)
         }
-        return tally.shares.first ?? 0
+        return right / Double(count)
     }
 
-    /// Feature statistics of the test images, and how near their reconstructions come.
-    func judgeTestImages(
-        _ judge: Judge, _ model: VAE, _ latents: DemoLatents
-    ) throws(USPError) -> FeatureStatistics {
-        var real = try FeatureAccumulator(width: Judge.features)
-        try inBatches(test.count, 500) { (range) throws(USPError) in
-            try real.add(judge.features(test.batch(Array(range)), in: Context()))
+    /// How near the test images' reconstructions come to them.
+    func judgeReconstructions(
+        _ judging: SampleJudging, _ latents: DemoLatents
+    ) throws(USPError) {
+        guard folder.results[number: "vae.frechet"] == nil else { return }
+        let decoded = try Tensor([test.count, Judge.width])
+        try inBatches(test.count, 250) { (range) throws(USPError) in
+            let images = try judging.autoencoder.decode(latents.test.detachedRows(range))
+            try decoded.detachedRows(range).copy(from: judging.judge.model.features(images))
         }
-        let statistics = try real.statistics()
-        if folder.results[number: "vae.frechet"] == nil {
-            var decoded = try FeatureAccumulator(width: Judge.features)
-            try inBatches(test.count, 250) { (range) throws(USPError) in
-                let images = try model.decode(latents.test.detachedRows(range), in: Context())
-                try decoded.add(judge.features(images, in: Context()))
-            }
-            folder.results[number: "vae.frechet"] = try FrechetDistance.between(
-                decoded.statistics(), statistics
-            ).value
-            try drawReconstructions(model, latents)
-            try folder.saveResults()
-        }
-        return statistics
-    }
-
-    private func drawReconstructions(_ model: VAE, _ latents: DemoLatents)
-        throws(USPError)
-    {
+        folder.results[number: "vae.frechet"] = try USPKit.Evaluate.frechetDistance(decoded, judging.real)
         let rows = try Tensor([32, 1, 32, 32])
-        try rows.detachedRows(0..<16).copy(from: test.batch(Array(0..<16)))
+        try rows.detachedRows(0..<16).copy(from: test.batch(0..<16).images)
         try rows.detachedRows(16..<32).copy(
-            from: model.decode(latents.test.detachedRows(0..<16), in: Context()))
+            from: judging.autoencoder.decode(latents.test.detachedRows(0..<16)))
         try folder.savePicture("reconstructions.png", ImageGrid(columns: 16), rows)
+        try folder.saveResults()
     }
 }

@@ -1,31 +1,18 @@
 // Stages 3 and 4: the diffusion transformer, from pretrained weights and from scratch.
 
 import USPBase
-import USPDiffusion
-import USPEvaluation
-import USPModels
+import USPKit
 import USPTensor
-import USPTraining
 
 extension Demo {
-    var transformerSizes: DiT.Configuration {
-        DiT.Configuration(
-            grid: encoderSizes.grid, channels: plan.latentChannels, patch: plan.patch,
-            width: plan.width, depth: plan.depth, heads: plan.heads, classes: 10,
-            learnsSigma: false, returnsSigma: false, affine: true)
-    }
-
     /// Fine-tunes both transformers with the same seeds, data order and noise, and compares them.
-    func generate(
-        _ autoencoder: VAE, _ latents: DemoLatents, _ judge: Judge,
-        _ real: FeatureStatistics
-    ) throws(USPError) {
+    func generate(_ judging: SampleJudging, _ latents: DemoLatents) throws(USPError) {
         for start in ["usp", "scratch"] where !folder.isDone("generation_" + start) {
             let file = start == "usp" ? "pretrained.safetensors" : "random.safetensors"
-            let started = try transfer(file, to: transformerSizes)
-            let model = try DiT(transformerSizes, started)
+            let started = try transfer(file, to: "SiT") { $0.gateBias = plan.gateBias }
+            let model = try DiT.load(started, loading("SiT"))
             try stage("generation_" + start) { () throws(USPError) in
-                try fit(model, start, autoencoder, latents, judge, real)
+                try fit(model, start, latents, judging)
             }
             try folder.finish("generation_" + start)
         }
@@ -37,49 +24,33 @@ extension Demo {
     }
 
     private func fit(
-        _ model: DiT, _ start: String, _ autoencoder: VAE, _ latents: DemoLatents,
-        _ judge: Judge, _ real: FeatureStatistics
+        _ model: DiT, _ start: String, _ latents: DemoLatents, _ judging: SampleJudging
     ) throws(USPError) {
         var options = TrainerOptions()
-        options.schedule = Schedule(rate: plan.generationRate, warmup: plan.generationWarmup)
-        options.averageDecay = plan.averageDecay
-        options.averageWarmsUp = true
-        options.arithmetic.compute = plan.compute
-        let (source, labels) = (latents.training, latents.trainingLabels)
-        let trainer = try Trainer(model.parameters, options)
-        let run = try TrainingRun(
-            trainer, count: source.shape[0], batch: plan.generationBatch, seed: seed("generation"),
-            loss: TrainingTask.flowing(
-                model, Transport(),
-                latents: { (indices) throws(USPError) in try source.gatherRows(indices) },
-                labels: { (indices) in indices.map { labels[$0] } }, labelDropout: 0.1))
+        (options.rate, options.warmup) = (plan.generationRate, plan.generationWarmup)
+        (options.averageDecay, options.averageWarmsUp) = (plan.averageDecay, true)
+        (options.labelDropout, options.dtype) = (0.1, plan.compute)
+        options.seed = seed("generation")
+        let trainer = try Trainer(model, options)
         let curve = "generation.\(start)_frechet"
         let title = start == "usp" ? "5/8 SiT from USP weights" : "6/8 SiT from scratch"
         try folder.train(
-            "generation_" + start, title: title, run, steps: plan.generationSteps,
-            curve: "generation.\(start)_loss"
+            "generation_" + start, title: title, trainer,
+            on: latents.training(plan.generationBatch, seed: options.seed),
+            steps: plan.generationSteps, curve: "generation.\(start)_loss"
         ) { (step) throws(USPError) in
             guard plan.evaluates(at: step) else { return }
-            let averaged = try DiT(transformerSizes, trainer.averaged())
-            let distance = try evaluate(
-                averaged, "samples_\(start)_\(step).png", autoencoder, judge, real)
+            let averaged = try trained(trainer, averaged: true, as: DiT.self)
+            let distance = try distance(
+                judging, samples: plan.samples, picture: "samples_\(start)_\(step).png"
+            ) { (noise, labels, _) throws(USPError) in try flow(averaged, noise, labels) }
             var distances = (folder.results[curve: curve] ?? Curve()).upTo(step - 1)
             distances.append(step, distance)
             folder.results[curve: curve] = distances
+            try folder.saveResults()
         }
-        try folder.save("sit_\(start).safetensors", DiT(transformerSizes, trainer.averaged()))
-    }
-
-    private func evaluate(
-        _ model: DiT, _ picture: String, _ autoencoder: VAE, _ judge: Judge,
-        _ real: FeatureStatistics
-    ) throws(USPError) -> Double {
-        let context = Context(compute: plan.compute)
-        let judging = SampleJudging(autoencoder: autoencoder, judge: judge, real: real)
-        return try distance(judging, samples: plan.samples, picture: picture) {
-            (noise, labels, _) throws(USPError) in
-            try flow(model, noise, labels, in: context)
-        }
+        try trained(trainer, averaged: true, as: DiT.self).save(
+            folder.file("sit_\(start).safetensors"))
     }
 
     /// Frechet distance of decoded samples to the test images; the first 40 become a picture.
@@ -89,36 +60,36 @@ extension Demo {
         _ judging: SampleJudging, samples: Int, picture: String? = nil,
         _ draw: (Tensor, [Int], Int) throws(USPError) -> Tensor
     ) throws(USPError) -> Double {
-        var features = try FeatureAccumulator(width: Judge.features)
+        let features = try Tensor([samples, Judge.width])
         try inBatches(samples, 250) { (range) throws(USPError) in
             let noise = try Tensor.normal(
-                [range.count, plan.latentChannels, 8, 8], key("sampling noise"),
+                [range.count, plan.latentChannels, 8, 8], seed: seed("sampling noise"),
                 firstSample: range.lowerBound)
             let latents = try draw(noise, range.map { $0 % 10 }, range.lowerBound)
-            let images = try judging.autoencoder.decode(latents, in: Context())
+            let images = try judging.autoencoder.decode(latents)
             for index in 0..<images.count {
                 images.floats[index] = min(max(images.floats[index], -1), 1)
             }
-            try features.add(judging.judge.features(images, in: Context()))
+            try features.detachedRows(range).copy(from: judging.judge.model.features(images))
             if let picture, range.lowerBound == 0 {
                 try folder.savePicture(picture, ImageGrid(columns: 10), images.detachedRows(0..<40))
             }
         }
-        return try FrechetDistance.between(features.statistics(), judging.real).value
+        return try USPKit.Evaluate.frechetDistance(features, judging.real)
     }
 
     /// Latents from noise along the learned velocity, t from 0 to 1, by the solver that comes
     /// nearest to the flow's end with few evaluations. Its first step takes two.
-    private func flow(
-        _ model: DiT, _ noise: Tensor, _ labels: [Int], in context: Context
-    ) throws(USPError) -> Tensor {
+    private func flow(_ model: DiT, _ noise: Tensor, _ labels: [Int]) throws(USPError) -> Tensor {
         var options = SampleOptions()
         (options.method, options.steps) = ("adams-bashforth", plan.sampleEvaluations)
-        let denoiser = Denoiser { (x, times, labels) throws(USPError) in
-            try Interrupt.check()
-            return try model.forward(x, t: times, y: labels ?? [], in: context)
-        }
-        return try Sampler(.flow(Transport()), options).run(denoiser, from: noise, labels: labels)
+        return try Sampler(.flow(Transport()), options).run(
+            model.denoiser, from: noise, labels: labels, interruptible)
+    }
+
+    /// Ends a sampler when the run is interrupted.
+    var interruptible: SamplingMonitor {
+        SamplingMonitor { _ throws(USPError) in try Interrupt.check() }
     }
 }
 
@@ -126,5 +97,6 @@ extension Demo {
 struct SampleJudging {
     let autoencoder: VAE
     let judge: Judge
-    let real: FeatureStatistics
+    /// Features of the test images.
+    let real: Tensor
 }

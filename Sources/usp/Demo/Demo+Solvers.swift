@@ -1,11 +1,8 @@
 // Stage 8: what each solver makes of the same noise at equal numbers of model evaluations.
 
 import USPBase
-import USPDiffusion
-import USPEvaluation
-import USPModels
+import USPKit
 import USPTensor
-import USPTraining
 
 /// A solver in the numbers and on the page.
 struct SolverName {
@@ -53,8 +50,7 @@ extension Demo {
     func compareSolvers(_ judging: SampleJudging) throws(USPError) {
         guard !folder.isDone("solvers") else { return }
         try stage("solvers") { () throws(USPError) in
-            let model = try DiT(transformerSizes, Parameters(transformerSizes.specs()))
-            try folder.load("sit_usp.safetensors", into: model.parameters)
+            let model = try DiT.load(folder.file("sit_usp.safetensors"), loading("SiT"))
             var rows = Rows(total: rowCount)
             try compareFlows(model, judging, &rows)
             try compareAdaptive(model, judging, &rows)
@@ -77,7 +73,7 @@ extension Demo {
                 let sampler = try Sampler(.flow(Transport()), name.options(evaluations))
                 try row("flow.\(name.key).\(evaluations)", judging, &rows) {
                     (noise, labels, _) throws(USPError) in
-                    try sampler.run(velocity(model), from: noise, labels: labels)
+                    try sampler.run(model.denoiser, from: noise, labels: labels, interruptible)
                 }
             }
         }
@@ -88,11 +84,11 @@ extension Demo {
     ) throws(USPError) {
         for evaluations in plan.evaluations {
             let name = SolverName.stochastic
-            let sampler = try Sampler(.stochastic(Transport()), name.options(evaluations))
             try row("flow.\(name.key).\(evaluations)", judging, &rows) {
                 (noise, labels, first) throws(USPError) in
-                try sampler.run(
-                    velocity(model), from: noise, labels: labels, solverNoise(first))
+                let options = drawing(name.options(evaluations), first)
+                return try Sampler(.stochastic(Transport()), options).run(
+                    model.denoiser, from: noise, labels: labels, interruptible)
             }
         }
     }
@@ -110,10 +106,11 @@ extension Demo {
             batches += 1
             var evaluations = 0
             let monitor = SamplingMonitor { (state) throws(USPError) in
+                try Interrupt.check()
                 evaluations = state.evaluations
             }
             let result = try Sampler(.flow(Transport())).run(
-                velocity(model), from: noise, labels: labels, noise: nil, monitor)
+                model.denoiser, from: noise, labels: labels, monitor)
             calls += evaluations
             return result
         }
@@ -130,11 +127,11 @@ extension Demo {
                 let process = try process(name, evaluations)
                 var options = SampleOptions()
                 options.method = name.method
-                let sampler = try Sampler(.diffusion(process), options)
-                let predict = noise(model, process)
+                let predict = try noise(model, process)
                 try row("diffusion.\(name.key).\(evaluations)", judging, &rows) {
                     (start, labels, first) throws(USPError) in
-                    try sampler.run(predict, from: start, labels: labels, solverNoise(first))
+                    try Sampler(.diffusion(process), drawing(options, first)).run(
+                        predict, from: start, labels: labels, interruptible)
                 }
             }
         }
@@ -167,27 +164,22 @@ extension Demo {
         rows.add(name, value)
     }
 
-    /// The same for every stochastic solver.
-    private func solverNoise(_ first: Int) -> NoiseSource {
-        .streams(key("solver noise"), firstSample: first)
-    }
-
-    private func velocity(_ model: DiT) -> Denoiser {
-        let context = Context(compute: plan.compute)
-        return Denoiser { (x, times, labels) throws(USPError) in
-            try Interrupt.check()
-            return try model.forward(x, t: times, y: labels ?? [], in: context)
-        }
+    /// The same noise for every stochastic solver.
+    private func drawing(_ options: SampleOptions, _ first: Int) -> SampleOptions {
+        var options = options
+        (options.seed, options.firstSample) = (seed("solver noise"), first)
+        return options
     }
 
     /// The velocity network read as DiT's: what it says of noise at a step of the process.
     ///
     /// x_s = √ᾱ data + √(1 − ᾱ) noise is (√ᾱ + √(1 − ᾱ)) times the straight path's x_t with
     /// t = √ᾱ / (√ᾱ + √(1 − ᾱ)), where noise = x_t − t · velocity.
-    private func noise(_ model: DiT, _ process: Diffusion) -> Denoiser {
-        let times = process.modelTimes.map { Float($0) }
-        let levels = Dictionary(uniqueKeysWithValues: zip(times, process.alphasCumulative))
-        let velocity = velocity(model)
+    private func noise(_ model: DiT, _ process: Diffusion) throws(USPError) -> Denoiser {
+        let times = try process.table("timestep_map").map { Float($0) }
+        let levels = Dictionary(
+            uniqueKeysWithValues: zip(times, try process.table("alphas_cumprod")))
+        let velocity = model.denoiser
         return Denoiser { (x, times, labels) throws(USPError) in
             guard let level = levels[times[0]] else {
                 throw USPError(.internal, "no step of the process at time \(times[0])")

@@ -1,25 +1,22 @@
 // The story that the demo tells, stage by stage; each leaves its files and numbers in the folder.
 
 import USPBase
-import USPData
-import USPEvaluation
-import USPModels
+import USPKit
 import USPTensor
-import USPTraining
 
 /// One run of the demo.
 struct Demo {
     let plan: DemoPlan
     let folder: DemoFolder
-    let training: LabelledImages
-    let test: LabelledImages
+    let training: ImageSet
+    let test: ImageSet
 
-    init(_ plan: DemoPlan, out: String, images: String) throws(USPError) {
+    init(_ plan: DemoPlan, out: String, images: String?) throws(USPError) {
         self.plan = plan
         folder = try DemoFolder(out, plan: plan)
-        training = try FashionMNIST.load(.training, folder: images)
-            .selecting(Array(0..<plan.trainingImages))
-        test = try FashionMNIST.load(.test, folder: images).selecting(Array(0..<plan.testImages))
+        training = try ImageSet.fashionMNIST(training: true, folder: images)
+            .first(plan.trainingImages)
+        test = try ImageSet.fashionMNIST(training: false, folder: images).first(plan.testImages)
     }
 
     /// Everything, from images to the page.
@@ -29,12 +26,13 @@ struct Demo {
         let autoencoder = try trainAutoencoder()
         let latents = try encodeLatents(autoencoder)
         let judge = try trainJudge()
-        let statistics = try judgeTestImages(judge, autoencoder, latents)
+        let judging = SampleJudging(
+            autoencoder: autoencoder, judge: judge, real: try judge.features(of: test))
+        try judgeReconstructions(judging, latents)
         try pretrain(autoencoder, latents)
-        try generate(autoencoder, latents, judge, statistics)
+        try generate(judging, latents)
         try classify(latents)
-        try compareSolvers(
-            SampleJudging(autoencoder: autoencoder, judge: judge, real: statistics))
+        try compareSolvers(judging)
         folder.addSeconds("total", since: start)
         folder.results[number: "peak_rss_mb"] = max(
             folder.results[number: "peak_rss_mb"] ?? 0, Double(SystemMemory.peakResident) / 1e6)
@@ -53,18 +51,51 @@ struct Demo {
         return try body()
     }
 
-    func key(_ name: String) -> RandomKey { RandomKey(seed: plan.seed).stream(name) }
-
     /// A seed for a named run.
-    func seed(_ name: String) -> UInt64 { key(name).stream }
+    func seed(_ name: String) -> UInt64 { RandomKey(seed: plan.seed).stream(name).stream }
+
+    /// How the transformers' files are loaded.
+    func loading(_ family: String) -> LoadOptions {
+        var options = LoadOptions()
+        (options.family, options.heads, options.compute) = (family, plan.heads, plan.compute)
+        return options
+    }
+
+    /// Weights of another family's model, started from the encoder in `file` of the output folder;
+    /// everything that the encoder does not have is fresh.
+    func transfer(
+        _ file: String, to family: String, _ change: (inout TransferOptions) -> Void
+    ) throws(USPError) -> Checkpoint {
+        var options = TransferOptions()
+        (options.seed, options.classes) = (plan.seed, 10)
+        (options.heads, options.decoderHeads) = (plan.heads, plan.decoderHeads)
+        change(&options)
+        return try TransferPlan(path: folder.file(file), to: family, options).apply()
+    }
+
+    /// What a trainer has made of a model.
+    func trained<Kind: Model>(
+        _ trainer: Trainer, averaged: Bool = false, as type: Kind.Type
+    ) throws(USPError) -> Kind {
+        guard let model = try trainer.model(averaged: averaged) as? Kind else {
+            throw USPError(.internal, "the trainer of a \(type) gave something else")
+        }
+        return model
+    }
 }
 
 /// Latents of both sets, normalised.
 struct DemoLatents {
-    let training: Tensor
-    let trainingLabels: [Int]
+    let training: DataSet
     let test: Tensor
     let testLabels: [Int]
+
+    /// The training set's, in batches of so many, in an order from a seed.
+    func training(_ batch: Int, seed: UInt64) throws(USPError) -> DataSet {
+        var options = DataOptions()
+        (options.batch, options.seed, options.augmentation) = (batch, seed, .middle)
+        return try training.with(options)
+    }
 }
 
 /// Calls the body for consecutive parts of 0 ..< count.

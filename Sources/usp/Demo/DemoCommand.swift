@@ -2,7 +2,6 @@
 
 import ArgumentParser
 import USPBase
-import USPData
 
 struct DemoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -18,8 +17,8 @@ struct DemoCommand: ParsableCommand {
     @Option(help: "Folder for the page, pictures, numbers and checkpoints.")
     var out = "out/demo"
 
-    @Option(help: "Folder with the idx files of Fashion-MNIST.")
-    var images = FashionMNIST.debianFolder
+    @Option(help: "Folder with the idx files of Fashion-MNIST; else where Debian's package has them.")
+    var images: String?
 
     @Option(help: "Seed of everything random.")
     var seed: UInt64 = 0

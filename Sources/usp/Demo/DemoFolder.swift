@@ -3,9 +3,7 @@
 import Glibc
 import USPBase
 import USPFiles
-import USPModels
 import USPTensor
-import USPTraining
 
 /// Files of one run, and what was measured so far.
 final class DemoFolder {
@@ -65,25 +63,6 @@ final class DemoFolder {
     func addSeconds(_ stage: String, since start: Double) {
         results[number: "seconds." + stage] =
             (results[number: "seconds." + stage] ?? 0) + seconds() - start
-    }
-
-    /// Writes parameters under their own names.
-    func save(_ name: String, _ parameters: Parameters) throws(USPError) {
-        let outputs = parameters.specs.enumerated().map {
-            ArrayOutput($0.element.name, parameters[$0.offset])
-        }
-        try Safetensors.write(file(name), outputs, metadata: [(key: "format", value: "pt")])
-    }
-
-    /// Reads them back.
-    func load(_ name: String, into parameters: Parameters) throws(USPError) {
-        let archive = try Archive.open(file(name))
-        for (position, spec) in parameters.specs.enumerated() {
-            let saved = try archive.entry(spec.name).tensor()
-            try expect(saved, spec.shape, "\(name): \(spec.name)")
-            try parameters[position].copy(from: saved)
-        }
-        parameters.invalidateCopies()
     }
 
     func savePicture(_ name: String, _ grid: ImageGrid, _ images: Tensor) throws(USPError) {

@@ -1,43 +1,37 @@
 // One training run of the demo: progress, curve, saving, and going on after an interruption.
 
 import USPBase
-import USPTraining
+import USPFiles
+import USPKit
 
 extension DemoFolder {
     /// Trains up to `steps`, from where an earlier run stopped.
     ///
-    /// - name: of the state file and of the curve `name.loss`
+    /// - name: of the run's files
+    /// - curve: the name of the losses
     /// - after: called after every step with its number, before anything is saved
     func train(
-        _ name: String, title: String, _ run: TrainingRun, steps: Int, curve: String,
-        after: (Int) throws(USPError) -> Void = { _ in }
+        _ name: String, title: String, _ trainer: Trainer, on data: DataSet, steps: Int,
+        curve: String, after: (Int) throws(USPError) -> Void = { _ in }
     ) throws(USPError) {
-        let state = statePath(name + ".safetensors")
+        var options = RunOptions()
+        (options.command, options.steps) = (title, steps)
+        (options.logEvery, options.saveEvery) = (max(1, steps / 200), max(1, steps / 20))
+        let run = try Run(trainer, on: data, to: statePath(name + ".safetensors"), options)
+        try CommandRun(run: run, title: title).train { told throws(USPError) in
+            try after(told.report.step)
+        }
         var losses = Curve()
-        if exists(state) {
-            try run.trainer.resume(state)
-            losses = (results[curve: curve] ?? Curve()).upTo(run.step)
-        }
-        let every = max(1, steps / 200)
-        var (sum, count) = (0.0, 0)
-        var savedAt = seconds()
-        let loop = TrainingLoop(title: title, steps: steps) { _ in seconds() - savedAt > 20 }
-        try loop.run(from: run.step) { () throws(USPError) in
-            let report = try run.advance()
-            sum += Double(report.loss)
-            count += 1
-            if run.step == 1 || run.step % every == 0 || run.step == steps {
-                losses.append(run.step, sum / Double(count))
-                (sum, count) = (0, 0)
+        let log = String(decoding: try readBytes(statePath(name + "-log.jsonl")), as: UTF8.self)
+        for line in log.split(separator: "\n") {
+            let entry = try JSON(parsing: String(line))
+            guard let step = entry["step"]?.integer, let loss = entry["loss"]?.number else {
+                continue
             }
-            try after(run.step)
-            return (run.step, "loss \(decimal(Double(report.loss), 4))")
-        } save: { () throws(USPError) in
-            results[curve: curve] = losses
-            try run.trainer.save(state)
-            try saveResults()
-            savedAt = seconds()
+            losses.append(step, loss)
         }
+        results[curve: curve] = losses
+        try saveResults()
     }
 }
 

@@ -54,23 +54,29 @@ struct DataSource {
     ///
     /// - size: of images unless the command says it, from the autoencoder's factor
     func open(
-        _ options: TrainingData.Options, size: (_ factor: Int) -> Int
-    ) throws(USPError) -> TrainingData {
+        _ options: DataOptions, size: (_ factor: Int) -> Int
+    ) throws(USPError) -> DataSet {
         try open(arguments.data, options, cache: arguments.cache, size: size)
     }
 
     /// Another one.
     func open(
-        _ path: String, _ options: TrainingData.Options, cache: String?,
-        size: (_ factor: Int) -> Int
-    ) throws(USPError) -> TrainingData {
+        _ path: String, _ options: DataOptions, cache: String?, size: (_ factor: Int) -> Int
+    ) throws(USPError) -> DataSet {
         var options = options
-        options.size = arguments.size ?? size(vae?.factor ?? 1)
-        let data = try TrainingData(path, vae, options)
-        guard let cache else { return data }
+        options.cache = cache
+        if try DataSet.holdsLatents(path) {
+            try require(
+                cache == nil, .argument, "--cache has no part in latents, which \(path) has")
+            options.size = arguments.size ?? options.size
+        } else {
+            options.size = arguments.size ?? size(vae?.factor ?? 1)
+        }
+        let data = try DataSet(path, vae, options, progress: encodingProgress("encode"))
         try require(
-            !data.isEncoded, .argument, "--cache has no part in latents, which \(path) has")
-        return try data.cached(at: cache, progress: encodingProgress("encode"))
+            !data.holdsPixels, .argument,
+            "\(path): \(data.count) images, which need an autoencoder: give --vae")
+        return data
     }
 }
 
@@ -84,7 +90,7 @@ func encodingProgress(_ title: String) -> (_ done: Int, _ all: Int) throws(USPEr
     }
 }
 
-extension TrainingData {
+extension DataSet {
     /// - Throws: `.argument` unless every sample has a label
     func requireLabels(_ path: String) throws(USPError) {
         try require(
@@ -122,9 +128,6 @@ struct RunArguments: ParsableArguments {
     @Option(help: "Images a step.")
     var batch: Int?
 
-    @Option(help: "Parts that a batch is cut into, to save memory; gradients are averaged.")
-    var accumulation = 1
-
     @Option(help: "Peak learning rate for a batch of 256; it grows with the batch.")
     var blr: Float?
 
@@ -137,20 +140,8 @@ struct RunArguments: ParsableArguments {
     @Option(help: "Passes of linear warm-up.")
     var warmupEpochs: Double?
 
-    @Option(help: "Of matrices.")
-    var weightDecay: Float?
-
-    @Option(help: "Largest norm of all gradients together; 0 does not clip.")
-    var clip: Float = 0
-
     @Option(help: "Seed of everything random.")
     var seed: UInt64 = 0
-
-    @Option(help: "Inputs of products: f32, or bf16 with f32 sums and f32 weights.")
-    var dtype = "f32"
-
-    @Option(help: "What a step computes again instead of keeping it: nothing, hidden, blocks.")
-    var recompute = "nothing"
 
     @Option(help: "Save model and state every so many steps, every ten minutes, and at the end.")
     var saveEvery = 500
@@ -166,8 +157,7 @@ struct RunArguments: ParsableArguments {
 
     func validate() throws {
         let atLeastOne = [
-            ("steps", steps), ("batch", batch), ("accumulation", accumulation),
-            ("save-every", saveEvery), ("log-every", logEvery),
+            ("steps", steps), ("batch", batch), ("save-every", saveEvery), ("log-every", logEvery),
         ]
         for (name, value) in atLeastOne where (value ?? 1) < 1 {
             throw ValidationError("--\(name): \(value ?? 0), expected 1 or more")
@@ -187,25 +177,17 @@ struct RunArguments: ParsableArguments {
         if threads < 0 { throw ValidationError("--threads: expected 0 or more, got \(threads)") }
     }
 
-    func compute() throws(USPError) -> DType {
-        switch dtype.lowercased() {
-        case "f32": .float32
-        case "bf16": .bfloat16
-        default: throw unknownName(dtype, what: "dtype", known: ["f32", "bf16"])
-        }
-    }
-
     /// Everything that the run's options decide, over a recipe's own values.
     func schedule(
-        _ recipe: Recipe, _ data: TrainingData, _ options: inout TrainerOptions
+        _ recipe: Recipe, _ data: DataSet, _ options: inout TrainerOptions
     ) throws(USPError) -> RunLength {
-        let batch = batch ?? recipe.batch
+        let batch = data.options.batch
         try require(
             batch <= data.count, .argument,
             "--batch \(batch): there are \(data.count) samples")
-        let epoch = data.stepsPerEpoch(batch: batch)
+        let epoch = data.stepsPerEpoch
         let wanted = steps ?? Int((epochs ?? recipe.epochs) * Double(epoch))
-        let length = RunLength(batch: batch, steps: wanted, stepsPerEpoch: epoch)
+        let length = RunLength(steps: wanted, stepsPerEpoch: epoch)
         let scaled = (blr ?? recipe.blr) * Float(batch) / 256
         options.rate = lr ?? (blr == nil ? recipe.lr ?? scaled : scaled)
         options.minimumRate = minLr ?? recipe.minLr
@@ -213,18 +195,26 @@ struct RunArguments: ParsableArguments {
             warmupEpochs.map { Int($0 * Double(epoch)) }
             ?? Int(recipe.warmup * Double(length.steps))
         options.steps = recipe.isConstant ? 0 : length.steps
-        options.weightDecay = weightDecay ?? recipe.weightDecay
-        options.clipNorm = clip
-        options.accumulation = accumulation
-        options.seed = seed
-        options.compute = try compute()
-        guard let recomputation = Recomputation.allCases.first(where: { "\($0)" == recompute })
-        else {
-            throw unknownName(
-                recompute, what: "recompute", known: Recomputation.allCases.map { "\($0)" })
-        }
-        options.recomputes = recomputation
+        (options.weightDecay, options.seed) = (recipe.weightDecay, seed)
         return length
+    }
+}
+
+/// What a command was told of its trainer.
+protocol TrainerSettings {
+    func apply(to options: inout TrainerOptions) throws(USPError)
+}
+
+extension PretrainingSettings: TrainerSettings {}
+extension FinetuningSettings: TrainerSettings {}
+extension DiffusionSettings: TrainerSettings {}
+
+extension TrainerSettings {
+    /// The type of the products' inputs.
+    func dtype() throws(USPError) -> DType {
+        var options = TrainerOptions()
+        try apply(to: &options)
+        return options.dtype
     }
 }
 

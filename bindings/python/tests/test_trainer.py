@@ -108,6 +108,38 @@ def test_options_without_a_part_are_errors(option):
                 usp.Trainer(model, **{option: value})
 
 
+def test_noise_and_targets_of_pretraining():
+    model = models()["mae"][0]
+    plain = usp.Trainer(model, seed=3).step(X)
+    noisy = usp.Trainer(model, seed=3, add_noise=True).step(X)
+    image = usp.Trainer(model, seed=3, norm_image=True).step(X)
+    assert len({plain, noisy, image}) == 3
+    noise = np.random.default_rng(1).random((8, 16), np.float32)
+    expected = model.forward(X, noise=noise, norm_image=True).loss
+    assert usp.Trainer(model, norm_image=True).step(X, noise=noise) == expected
+    other = usp.random.normal(X.shape, 9)
+    expected = model.forward(X, noise=noise, norm_pix_loss=True, target=other).loss
+    assert usp.Trainer(model).step(X, noise=noise, target=other) == expected
+    vit, labels = models()["vit"]
+    for arrays in (dict(target=X), dict(features=X.reshape(8, 16, 16))):
+        with pytest.raises(usp.ArgumentError, match="has no part in a"):
+            usp.Trainer(vit).step(X, labels, **arrays)
+    with pytest.raises(usp.ArgumentError, match="labels as maps"):
+        usp.Trainer(vit).step(X, np.zeros((8, 8, 8), np.uint8))
+
+
+def test_every_rank_draws_its_own():
+    model, labels = models()["sit"]
+    losses = [
+        usp.Trainer(model, seed=1, ranks=usp.Ranks(rank, 2, lambda _: None)).step(X, labels)
+        for rank in range(2)]
+    assert losses[0] != losses[1]
+    with pytest.raises(usp.ArgumentError, match="exclude each other"):
+        usp.Trainer(model, ranks=usp.Ranks(0, 2, lambda _: None), allreduce=lambda _: None)
+    with pytest.raises(usp.ArgumentError, match="expected 0 to 1"):
+        usp.Ranks(2, 2, lambda _: None)
+
+
 def test_arrays_without_a_use_are_errors():
     for name, (model, labels) in models().items():
         if name not in ("dit", "sit"):
@@ -289,7 +321,7 @@ def test_drop_path_drops():
     model, labels = models()["vit"]
     losses = [usp.Trainer(model, drop_path=rate, seed=3).step(X, labels) for rate in (0, 0.5, 0.5)]
     assert losses[0] != losses[1] == losses[2]
-    with pytest.raises(usp.ArgumentError, match="drop path"):
+    with pytest.raises(usp.ArgumentError, match="drop_path"):
         usp.Trainer(model, drop_path=1.5)
 
 

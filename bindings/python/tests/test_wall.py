@@ -189,7 +189,7 @@ def test_zero_is_no_default_in_training():
     images = usp.random.normal((1, 3, 4, 4), 2)
     losses = [usp.Trainer(vae, kl_weight=weight).step(images) for weight in (0.0, None, 1.0)]
     assert losses[0] < losses[1] < losses[2]
-    with pytest.raises(usp.ArgumentError, match="mask_ratio: is 0"):
+    with pytest.raises(usp.ArgumentError, match="mask_ratio: has no part"):
         usp.Trainer(model, mask_ratio=0)
 
 

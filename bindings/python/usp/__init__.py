@@ -25,10 +25,13 @@ from ._errors import (
 from ._library import lib as _lib
 from ._create import create, load, presets
 from .checkpoint import Checkpoint
+from .data import Data
 from .diffusion import Diffusion
 from .dit import DiT, SiT
 from .inception import Inception
 from .mae import MaskedAutoencoder, MaskedOutput
+from .ranks import Ranks
+from .run import Run, RunProgress
 from .trainer import Trainer
 from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan
 from .transport import Transport
@@ -55,6 +58,7 @@ def threads() -> int:
 
 __all__ = [
     "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
+    "Data", "Ranks", "Run", "RunProgress",
     "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion",
     "FileError", "FormatError", "Inception", "Trainer", "Transport",
     "InternalError", "MissingWeightError", "NotFiniteError", "OutOfMemory", "ShapeError",

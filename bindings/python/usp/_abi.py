@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "b1e0c60fa753444d466a5337d3868ab2f6aa11e5c019f7fb2ffbca095f14203e"
+HEADER_SHA256 = "6b43dd22836ab610d91a428ab9176bf5de4ffebfdcf3e0145aec640d8d5f1f7d"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -262,17 +262,42 @@ usp_transport_options._fields_ = [
 ]
 
 
-class usp_trainer(Structure):
+class usp_ranks(Structure):
     """Opaque."""
 
 
 usp_allreduce_fn = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_void_p)
 
 
-class usp_recompute(IntEnum):
-    USP_RECOMPUTE_NOTHING = 0
-    USP_RECOMPUTE_BLOCKS = 1
-    USP_RECOMPUTE_HIDDEN = 2
+class usp_data(Structure):
+    """Opaque."""
+
+
+class usp_data_options(Structure):
+    pass
+
+
+usp_data_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("progress", usp_progress_fn),
+    ("progress_user", c_void_p),
+    ("batch", c_int64),
+    ("size", c_int64),
+    ("channels", c_int64),
+    ("augmentation", c_char_p),
+    ("mirror", c_double),
+    ("crop_area", c_char_p),
+    ("sample_posterior", c_int64),
+    ("cache", c_char_p),
+    ("order", c_char_p),
+    ("seed", c_uint64),
+    ("ranks", POINTER(usp_ranks)),
+]
+
+
+class usp_trainer(Structure):
+    """Opaque."""
 
 
 class usp_trainer_options(Structure):
@@ -281,36 +306,99 @@ class usp_trainer_options(Structure):
 
 usp_trainer_options._fields_ = [
     ("struct_size", c_uint32),
-    ("accumulation", c_int32),
+    ("reserved", c_uint32),
     ("optimizer", c_char_p),
-    ("rate", c_float),
-    ("minimum_rate", c_float),
+    ("rate", c_double),
+    ("minimum_rate", c_double),
     ("warmup", c_int64),
     ("steps", c_int64),
-    ("weight_decay", c_float),
-    ("beta1", c_float),
-    ("beta2", c_float),
-    ("average_decay", c_float),
-    ("clip_norm", c_float),
-    ("layer_decay", c_float),
-    ("compute", c_char_p),
+    ("weight_decay", c_double),
+    ("beta1", c_double),
+    ("beta2", c_double),
+    ("average_decay", c_double),
+    ("average_warms_up", c_int64),
+    ("clip_norm", c_double),
+    ("layer_decay", c_double),
+    ("accumulation", c_int64),
+    ("dtype", c_char_p),
+    ("exact", c_int64),
     ("seed", c_uint64),
-    ("mask_ratio", c_float),
-    ("norm_pix_loss", c_int),
-    ("kl_weight", c_float),
-    ("label_smoothing", c_float),
-    ("label_dropout", c_float),
-    ("head_only", c_int32),
+    ("recompute", c_char_p),
+    ("mask_ratio", c_double),
+    ("norm_pix_loss", c_int64),
+    ("norm_image", c_int64),
+    ("add_noise", c_int64),
+    ("kl_weight", c_double),
     ("reconstruction", c_char_p),
+    ("label_smoothing", c_double),
+    ("drop_path", c_double),
+    ("head_only", c_int64),
+    ("label_dropout", c_double),
     ("diffusion", POINTER(usp_diffusion)),
     ("transport", POINTER(usp_transport)),
-    ("allreduce", usp_allreduce_fn),
-    ("allreduce_user", c_void_p),
-    ("world_size", c_int32),
-    ("drop_path", c_float),
-    ("average_warms_up", c_int32),
-    ("recompute", c_int32),
-    ("exact", c_int32),
+    ("ranks", POINTER(usp_ranks)),
+]
+
+
+class usp_batch(Structure):
+    pass
+
+
+usp_batch._fields_ = [
+    ("struct_size", c_uint32),
+    ("feature_count", c_int32),
+    ("inputs", POINTER(usp_tensor)),
+    ("labels", POINTER(usp_tensor)),
+    ("times", POINTER(usp_tensor)),
+    ("noise", POINTER(usp_tensor)),
+    ("target", POINTER(usp_tensor)),
+    ("features", POINTER(usp_tensor)),
+]
+
+
+class usp_run(Structure):
+    """Opaque."""
+
+
+class usp_run_progress(Structure):
+    pass
+
+
+usp_run_progress._fields_ = [
+    ("step", c_int64),
+    ("steps", c_int64),
+    ("epoch", c_double),
+    ("loss", c_double),
+    ("rate", c_double),
+    ("images_per_second", c_double),
+    ("seconds", c_double),
+]
+
+
+usp_run_progress_fn = CFUNCTYPE(c_int32, POINTER(usp_run_progress), c_void_p)
+
+
+usp_run_evaluate_fn = CFUNCTYPE(c_int32, POINTER(usp_run), c_void_p)
+
+
+class usp_run_options(Structure):
+    pass
+
+
+usp_run_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("progress", usp_run_progress_fn),
+    ("progress_user", c_void_p),
+    ("evaluate", usp_run_evaluate_fn),
+    ("evaluate_user", c_void_p),
+    ("steps", c_int64),
+    ("epochs", c_double),
+    ("save_every", c_int64),
+    ("log_every", c_int64),
+    ("restart", c_int64),
+    ("averaged", c_int64),
+    ("command", c_char_p),
 ]
 
 
@@ -669,6 +757,54 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_sample_options), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
+    "usp_ranks_create": (
+        c_int,
+        [c_int32, c_int32, usp_allreduce_fn, c_void_p, POINTER(POINTER(usp_ranks))],
+    ),
+    "usp_ranks_free": (
+        None,
+        [POINTER(usp_ranks)],
+    ),
+    "usp_data_open": (
+        c_int,
+        [c_char_p, POINTER(usp_model), POINTER(usp_data_options), POINTER(POINTER(usp_data))],
+    ),
+    "usp_data_free": (
+        None,
+        [POINTER(usp_data)],
+    ),
+    "usp_data_count": (
+        c_int64,
+        [POINTER(usp_data)],
+    ),
+    "usp_data_classes": (
+        c_int64,
+        [POINTER(usp_data)],
+    ),
+    "usp_data_steps_per_epoch": (
+        c_int64,
+        [POINTER(usp_data)],
+    ),
+    "usp_data_batch_size": (
+        c_int64,
+        [POINTER(usp_data)],
+    ),
+    "usp_data_class_name": (
+        c_char_p,
+        [POINTER(usp_data), c_size_t],
+    ),
+    "usp_data_sample": (
+        c_int,
+        [POINTER(usp_data), POINTER(usp_tensor)],
+    ),
+    "usp_data_batch": (
+        c_int,
+        [POINTER(usp_data), c_int64, POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_data_samples": (
+        c_int,
+        [POINTER(usp_data), c_int64, POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
     "usp_trainer_create": (
         c_int,
         [POINTER(usp_model), POINTER(usp_trainer_options), POINTER(POINTER(usp_trainer))],
@@ -679,11 +815,11 @@ PROTOTYPES = {
     ),
     "usp_trainer_step": (
         c_int,
-        [POINTER(usp_trainer), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_float)],
+        [POINTER(usp_trainer), POINTER(usp_batch), POINTER(c_float)],
     ),
     "usp_trainer_gradients": (
         c_int,
-        [POINTER(usp_trainer), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_float), POINTER(POINTER(usp_checkpoint))],
+        [POINTER(usp_trainer), POINTER(usp_batch), POINTER(c_float), POINTER(POINTER(usp_checkpoint))],
     ),
     "usp_trainer_steps": (
         c_int64,
@@ -712,6 +848,34 @@ PROTOTYPES = {
     "usp_trainer_cancel": (
         None,
         [POINTER(usp_trainer)],
+    ),
+    "usp_run_create": (
+        c_int,
+        [POINTER(usp_trainer), POINTER(usp_data), c_char_p, POINTER(usp_run_options), POINTER(POINTER(usp_run))],
+    ),
+    "usp_run_free": (
+        None,
+        [POINTER(usp_run)],
+    ),
+    "usp_run_train": (
+        c_int,
+        [POINTER(usp_run)],
+    ),
+    "usp_run_metric": (
+        c_int,
+        [POINTER(usp_run), c_char_p, c_double],
+    ),
+    "usp_run_steps": (
+        c_int64,
+        [POINTER(usp_run)],
+    ),
+    "usp_run_resumed": (
+        c_int64,
+        [POINTER(usp_run)],
+    ),
+    "usp_run_cancel": (
+        None,
+        [POINTER(usp_run)],
     ),
     "usp_transfer_plan_open": (
         c_int,

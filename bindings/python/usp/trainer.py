@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Callable, List, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Tuple, Union
 
 import numpy as np
 
 from . import _abi
 from ._arrays import dtype_name
-from ._call import call, encoded, exactly, options, sizes, view_text
+from ._call import call, encoded, options, view_text
 from ._callbacks import Callbacks
 from ._errors import ArgumentError
 from ._handles import Handle
@@ -21,18 +21,14 @@ from .checkpoint import Checkpoint
 from .diffusion import Diffusion
 from .dit import DiT, SiT
 from .mae import MaskedAutoencoder
+from .ranks import Ranks
 from .transport import Transport
 from .vae import VAE
 from .vit import ViT
 
 FAMILIES = {"VAE": VAE, "MAE": MaskedAutoencoder, "ViT": ViT, "DiT": DiT, "SiT": SiT}
 
-RECOMPUTATIONS = {
-    False: _abi.usp_recompute.USP_RECOMPUTE_NOTHING,
-    True: _abi.usp_recompute.USP_RECOMPUTE_BLOCKS,
-    "blocks": _abi.usp_recompute.USP_RECOMPUTE_BLOCKS,
-    "hidden": _abi.usp_recompute.USP_RECOMPUTE_HIDDEN,
-}
+RECOMPUTATIONS = {False: "nothing", True: "blocks", "hidden": "hidden", "blocks": "blocks"}
 
 
 class Trainer(Handle):
@@ -45,95 +41,124 @@ class Trainer(Handle):
 
     Parameters
     ----------
-    rate, minimum_rate, warmup, steps : linear warm-up, then half a cosine; steps 0 is constant
-    average_decay : of the exponential moving average; 0 keeps none
-    average_warms_up : let that decay grow with the steps n, min(average_decay, (1 + n)/(10 + n))
-    accumulation : equal parts that a batch is cut into
     recompute : what a transformer's step computes again for its gradients instead of keeping it, to
         the same bits: "hidden", the hidden layer of each block (MAE-B, batch 16: 0.86 of the memory
         in 1.09 of the time; bf16 0.92 in 1.08); "blocks" or True, each block (0.69 in 1.20; bf16
         0.81 in 1.18)
-    exact : sum every product plainly (see `Model`)
-    allreduce : function(array) that sums a flat float32 array over world_size ranks in place
+    allreduce : function(array) that sums a flat float32 array over world_size ranks in place;
+        rank, 0 to world_size - 1, is this one: in place of `ranks`
+
+    Other Parameters
+    ----------------
+
     """
 
     kind = "usp_trainer"
 
     def __init__(
-        self, model: Model, *, rate: Optional[float] = None, minimum_rate: float = 0.0,
-        warmup: int = 0, steps: int = 0, optimizer: Optional[str] = None,
-        weight_decay: float = 0.0, beta1: Optional[float] = None, beta2: Optional[float] = None,
-        average_decay: float = 0.0, average_warms_up: bool = False, clip_norm: float = 0.0,
-        layer_decay: Optional[float] = None,
-        accumulation: int = 1, dtype: Any = None, exact: bool = False, seed: int = 0,
-        mask_ratio: Optional[float] = None, norm_pix_loss: bool = True,
-        kl_weight: Optional[float] = None, reconstruction: Optional[str] = None,
-        label_smoothing: float = 0.0, drop_path: float = 0.0, label_dropout: float = 0.0,
-        head_only: bool = False, recompute: Union[bool, str] = False,
-        diffusion: Optional[Diffusion] = None, transport: Optional[Transport] = None,
+        self, model: Model, *, recompute: Union[bool, str] = False,
         allreduce: "Optional[Callable[[np.ndarray], Any]]" = None, world_size: int = 1,
+        rank: int = 0,
+        # options: usp_trainer_options, but recompute
+        optimizer: str = "adamw", rate: float = 0.0001, minimum_rate: float = 0.0, warmup: int = 0,
+        steps: int = 0, weight_decay: float = 0.0, beta1: float = 0.9, beta2: float = 0.999,
+        average_decay: float = 0.0, average_warms_up: bool = False, clip_norm: float = 0.0,
+        layer_decay: float = 1.0, accumulation: int = 1, dtype: Any = None, exact: bool = False,
+        seed: int = 0, mask_ratio: float = 0.75, norm_pix_loss: bool = True,
+        norm_image: bool = False, add_noise: bool = False, kl_weight: float = 1e-06,
+        reconstruction: str = "squared", label_smoothing: float = 0.0, drop_path: float = 0.0,
+        head_only: bool = False, label_dropout: float = 0.0, diffusion: Optional[Diffusion] = None,
+        transport: Optional[Transport] = None, ranks: Optional[Ranks] = None,
+        # end of options
     ):
-        self._callbacks, self._head_only = Callbacks(), head_only
-        choice = _abi.usp_choice
+        self._head_only = head_only
+        if ranks is None:
+            ranks = self._ranks(allreduce, rank, world_size)
+        elif allreduce is not None:
+            raise ArgumentError("ranks, allreduce: exclude each other")
+        self._callbacks = ranks.callbacks if ranks is not None else Callbacks()
         given = options(
-            _abi.usp_trainer_options, optimizer=optimizer, rate=exactly(rate),
-            minimum_rate=minimum_rate, warmup=warmup, steps=steps, weight_decay=weight_decay,
-            beta1=exactly(beta1), beta2=exactly(beta2), average_decay=average_decay,
-            average_warms_up=int(average_warms_up), clip_norm=clip_norm,
-            layer_decay=exactly(layer_decay), compute=dtype_name(dtype), exact=int(exact),
-            seed=seed, kl_weight=exactly(kl_weight), reconstruction=reconstruction,
-            norm_pix_loss=int(choice.USP_YES if norm_pix_loss else choice.USP_NO),
-            label_smoothing=label_smoothing, drop_path=drop_path, head_only=int(head_only),
-            label_dropout=label_dropout, recompute=recomputation(recompute), world_size=world_size,
-            **sizes(accumulation=accumulation, mask_ratio=mask_ratio))
+            _abi.usp_trainer_options, optimizer=optimizer, rate=rate, minimum_rate=minimum_rate,
+            warmup=warmup, steps=steps, weight_decay=weight_decay, beta1=beta1, beta2=beta2,
+            average_decay=average_decay, average_warms_up=average_warms_up, clip_norm=clip_norm,
+            layer_decay=layer_decay, accumulation=accumulation, dtype=dtype_name(dtype),
+            exact=exact, seed=seed, recompute=recomputation(recompute), mask_ratio=mask_ratio,
+            norm_pix_loss=norm_pix_loss, norm_image=norm_image, add_noise=add_noise,
+            kl_weight=kl_weight, reconstruction=reconstruction, label_smoothing=label_smoothing,
+            drop_path=drop_path, head_only=head_only, label_dropout=label_dropout)
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:
             given.transport = transport.handle
-        if allreduce is not None:
-            given.allreduce = self._callbacks.wrap(_abi.usp_allreduce_fn, flat(allreduce))
+        if ranks is not None:
+            given.ranks = ranks.handle
         self._adopt(lib.usp_trainer_create, model.handle, ctypes.byref(given))
 
+    @staticmethod
+    def _ranks(
+        allreduce: "Optional[Callable[[np.ndarray], Any]]", rank: int, world_size: int
+    ) -> Optional[Ranks]:
+        if allreduce is None:
+            if world_size != 1 or rank != 0:
+                raise ArgumentError(f"world_size: {world_size} ranks without an allreduce")
+            return None
+        return Ranks(rank, world_size, allreduce)
+
     def step(
-        self, inputs: Any, labels: Any = None, *, times: Any = None, noise: Any = None
+        self, inputs: Any, labels: Any = None, *, times: Any = None, noise: Any = None,
+        target: Any = None, features: Any = None,
     ) -> float:
         """One update from [B, C, H, W] images or latents; returns the loss.
 
         labels [B] for ViT, DiT and SiT (others do not read them), or [B, K] float32 shares of a
-        ViT's classes (mixup); times [B] and noise are drawn where they are not given. With
-        `head_only` features [B, D] will do as well: they do not change while only the head is
-        trained, so they can be computed once.
+        ViT's classes (mixup); times [B] and noise are drawn where they are not given; target, of
+        the inputs' shape, is what a MaskedAutoencoder's reconstruction is compared with; features
+        [B, T, Z] of a teacher, or a list. With `head_only` features [B, D] as inputs will do as
+        well: they do not change while only the head is trained, so they can be computed once.
         """
-        batch, _keep = self._batch(inputs, labels, times, noise)
+        batch, _keep = self._batch(inputs, labels, times, noise, target, features)
         loss = ctypes.c_float()
-        self._callbacks.call(lib.usp_trainer_step, self.handle, *batch, ctypes.byref(loss))
+        self._callbacks.call(
+            lib.usp_trainer_step, self.handle, ctypes.byref(batch), ctypes.byref(loss))
         return loss.value
 
     def gradients(
-        self, inputs: Any, labels: Any = None, *, times: Any = None, noise: Any = None
+        self, inputs: Any, labels: Any = None, *, times: Any = None, noise: Any = None,
+        target: Any = None, features: Any = None,
     ) -> Tuple[float, Checkpoint]:
         """The loss of the next step, and name -> gradient in the names of the model's file.
 
         Of the whole batch at once, before clipping; nothing changes. Inputs as for `step`.
         """
-        batch, _keep = self._batch(inputs, labels, times, noise)
+        batch, _keep = self._batch(inputs, labels, times, noise, target, features)
         loss = ctypes.c_float()
         gradients = Checkpoint._made(
-            lib.usp_trainer_gradients, self.handle, *batch, ctypes.byref(loss))
+            lib.usp_trainer_gradients, self.handle, ctypes.byref(batch), ctypes.byref(loss))
         return loss.value, gradients
 
-    def _batch(self, inputs: Any, labels: Any, times: Any, noise: Any) -> Tuple[List[Any], Run]:
-        """A batch as arguments, and what keeps them alive."""
+    def _batch(
+        self, inputs: Any, labels: Any, times: Any, noise: Any, target: Any, features: Any
+    ) -> Tuple[Any, Run]:
+        """A batch as a struct, and what keeps its arrays alive."""
         run = Run()
         axes = ["B", "D"] if self._head_only and np.ndim(inputs) == 2 else ["B", "C", "H", "W"]
-        tensor = run.array(inputs, "inputs", shape=axes)
-        count = tensor.contents.shape[0]
+        batch = options(_abi.usp_batch)
+        batch.inputs = run.array(inputs, "inputs", shape=axes)
+        count = batch.inputs.contents.shape[0]
         if np.ndim(labels) == 2:
-            labels = run.array(labels, "labels", shape=[count, "K"])
+            batch.labels = run.array(labels, "labels", shape=[count, "K"])
+        elif np.ndim(labels) == 3:
+            batch.labels = run.array(labels, "labels", dtype=None, shape=[count, "H", "W"])
         else:
-            labels = run.numbers(labels, "labels", np.int64, count)
-        times = run.numbers(times, "times", np.float32, count)
-        return [tensor, labels, times, run.array(noise, "noise")], run
+            batch.labels = run.numbers(labels, "labels", np.int64, count)
+        batch.times = run.numbers(times, "times", np.float32, count)
+        batch.noise, batch.target = run.array(noise, "noise"), run.array(target, "target")
+        teachers = features if isinstance(features, (list, tuple)) else [features]
+        given = [run.array(x, "features").contents for x in teachers if x is not None]
+        if given:
+            batch.feature_count = len(given)
+            batch.features = (_abi.usp_tensor * len(given))(*given)
+        return batch, run
 
     @property
     def steps(self) -> int:
@@ -169,19 +194,10 @@ class Trainer(Handle):
         lib.usp_trainer_cancel(self.handle)
 
 
-def recomputation(level: Union[bool, str]) -> int:
-    """The C value of what is computed again."""
+def recomputation(level: Union[bool, str]) -> str:
+    """The name of what is computed again."""
     try:
-        return int(RECOMPUTATIONS[level])
+        return RECOMPUTATIONS[level]
     except (KeyError, TypeError):
         raise ArgumentError(
             f"recompute: {level!r}, expected False, 'hidden', 'blocks' or True") from None
-
-
-def flat(function: "Callable[[np.ndarray], Any]") -> Callable[..., None]:
-    """The C form of an all-reduce."""
-
-    def reduce(data: Any, count: int, _user: Any) -> None:
-        function(np.ctypeslib.as_array(data, (count,)))
-
-    return reduce

@@ -3,17 +3,17 @@
 import USPBase
 import USPTensor
 
-extension VAE {
-    /// How a reconstruction is compared with its image.
-    package enum ReconstructionError: String, Sendable, CaseIterable {
-        /// Mean of squares.
-        case squared
-        /// Mean of absolute values, as latent diffusion.
-        case absolute
-    }
+/// How an autoencoder's reconstruction is compared with its image.
+public enum ReconstructionError: String, Sendable, CaseIterable {
+    /// Mean of squares.
+    case squared
+    /// Mean of absolute values, as latent diffusion.
+    case absolute
+}
 
+extension VAE {
     /// The parts of a training loss; all but the image are `[]`.
-    package struct Loss {
+    package struct LossParts {
         package let total: Tensor
         package let reconstruction: Tensor
         /// Mean over samples of the divergence from the standard normal; nil without a variance.
@@ -30,7 +30,7 @@ extension VAE {
     package func loss(
         _ images: Tensor, noise: Tensor?, error: ReconstructionError = .absolute,
         divergenceWeight: Float = 1e-6, in context: Context
-    ) throws(USPError) -> Loss {
+    ) throws(USPError) -> LossParts {
         let posterior = try posterior(images, in: context)
         let z = try sample(posterior, noise: noise, in: context)
         let image = try context.toChannelsFirst(decoder(z, context))
@@ -40,13 +40,13 @@ extension VAE {
             case .absolute: try context.meanAbsoluteError(image, images)
             }
         guard let logVariance = posterior.logVariance else {
-            return Loss(
+            return LossParts(
                 total: reconstruction, reconstruction: reconstruction, divergence: nil, image: image
             )
         }
         let divergence = try context.klDivergence(mean: posterior.mean, logVariance: logVariance)
         let total = try context.add(reconstruction, context.scale(divergence, by: divergenceWeight))
-        return Loss(
+        return LossParts(
             total: total, reconstruction: reconstruction, divergence: divergence, image: image)
     }
 }

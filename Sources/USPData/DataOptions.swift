@@ -1,0 +1,91 @@
+// How a data set is read: one row an option.
+
+import USPBase
+
+/// What becomes of images, and which samples a step sees.
+public struct DataOptions: Sendable {
+    public var batch = 64
+    public var size = 256
+    public var channels: Int?
+    public var augmentation = Augmentation.generation
+    public var mirror: Float?
+    public var cropArea: [Float] = []
+    public var samplePosterior = false
+    public var cache: String?
+    public var order = SampleOrder.shuffled
+    public var seed: UInt64 = 0
+    public var ranks: Ranks?
+
+    public init() {}
+}
+
+/// In which order steps see the samples.
+public enum SampleOrder: String, CaseIterable, Sendable { case shuffled, sequential }
+
+extension DataOptions: Described {
+    public static let title = "data"
+
+    static let images = "folder of images"
+
+    public static let members = [
+        CMember("usp_progress_fn", "progress", "Told while a cache is made; NULL tells nobody."),
+        CMember("void *", "progress_user", "Given to progress."),
+    ]
+
+    public static let fields: [Field<DataOptions>] = [
+        .integer(
+            "batch", \.batch, .from(1),
+            "Samples of a step, over all ranks; those that do not fill one wait for another epoch."),
+        .integer(
+            "size", \.size, FieldRange(1, 16384), "Side of the square that images are cut to.",
+            in: [images]),
+        .integer(
+            "channels", \.channels, FieldRange(1, 3),
+            "1 makes images grey, 3 RGB; absent: what the autoencoder takes, else 3.",
+            in: [images]),
+        .choice(
+            "augmentation", \.augmentation,
+            "Random crops, mirrored half of the time, of 20 to 100 % of the area (pretraining) or 8 "
+                + "to 100 % (classification; probe by TensorFlow's rule); ADM's crop of the middle, "
+                + "likewise mirrored (generation); to measure, the middle 224 of 256 pixels "
+                + "(evaluation) or ADM's crop (middle). Latents of a file were cut before: they are "
+                + "mirrored where it has both."),
+        .real(
+            "mirror", \.mirror, .share,
+            "Share of images that are mirrored; absent: the augmentation's own.", in: [images]),
+        .reals(
+            "crop_area", \.cropArea, .share,
+            "Smallest and largest share of the area of random crops, such as 0.2,1; empty: the "
+                + "augmentation's own.", in: [images]),
+        .flag(
+            "sample_posterior", \.samplePosterior,
+            "Draw latents from the posterior, where it is known; else they are its mean."),
+        .text(
+            "cache", \.cache,
+            "File of latents: every image is encoded once, cut in the middle, and the posterior of "
+                + "both orientations is kept there, or taken from there.", in: [images]),
+        .choice(
+            "order", \.order, "Shuffled anew in every epoch from the seed, or as they are found."),
+        .seed("seed", \.seed, "Seed of the order, of crops, mirror images and drawn latents."),
+        .object(
+            "ranks", \.ranks, "usp_ranks",
+            "This process among those that train together, kept; absent: it sees whole batches."),
+    ]
+
+    /// - part: what is read
+    /// - Throws: `.argument` for options out of range or without a part in it
+    func check(for part: String) throws(USPError) {
+        try checkFields()
+        try checkParts(in: part)
+        try require(
+            channels != 2, .argument, "channels: 2, expected 1 (grey) or 3 (RGB)")
+        let isRange = cropArea.count == 2 && cropArea[0] > 0 && cropArea[0] <= cropArea[1]
+        try require(
+            cropArea.isEmpty || isRange, .argument,
+            "crop_area: \(cropArea), expected two shares, the smaller first, such as 0.2,1")
+        let crops = [.pretraining, .classification, .probe].contains(augmentation)
+        try require(
+            cropArea.isEmpty || crops, .argument,
+            "crop_area: has no part in \(augmentation), which crops nothing at random")
+    }
+}

@@ -1,0 +1,103 @@
+// Data sets made of data sets: every sample encoded once.
+
+import USPBase
+import USPFiles
+import USPTensor
+
+extension DataSet {
+    /// Told how many of all encodings are done; its error ends the call.
+    public typealias EncodingProgress = (_ done: Int, _ all: Int) throws(USPError) -> Void
+
+    /// Encodes every image and writes the posteriors to a file, of which data can be made.
+    public func writeLatents(
+        _ path: String, progress: EncodingProgress = { _, _ in }
+    ) throws(USPError) {
+        guard case .images(let images) = source else {
+            throw USPError(.argument, "\(path): the data is encoded already")
+        }
+        try images.write(path, progress)
+    }
+
+    /// The same data with every latent in memory.
+    public func encoded(progress: EncodingProgress = { _, _ in }) throws(USPError) -> DataSet {
+        guard case .images(let images) = source else { return self }
+        return try DataSet(.latents(images.encoded(progress)), options.decoded)
+    }
+
+    /// What a frozen encoder makes of latents that are encoded: a probe's inputs, `[B, D]`.
+    ///
+    /// - features: `[B, D]` of latents `[B, C, h, w]`
+    package func features(
+        width: Int, progress: EncodingProgress = { _, _ in },
+        _ features: (Tensor) throws(USPError) -> Tensor
+    ) throws(USPError) -> DataSet {
+        guard case .latents(let set) = source else {
+            throw USPError(.argument, "features: of latents that are encoded")
+        }
+        let mirrored = try set.mirroredMoments.map { moments throws(USPError) in
+            var result = try LatentSet(moments: moments, labels: nil, channels: set.channels)
+            (result.scale, result.shift) = (set.scale, set.shift)
+            return result
+        }
+        var result = try LatentSet.encoding(
+            labels: set.labels, count: set.count, channels: width, batch: 64,
+            mirrored: mirrored != nil,
+            images: { indices, flips throws(USPError) in
+                try (flips ? mirrored ?? set : set).batch(indices)
+            },
+            encode: { latents throws(USPError) in
+                let features = try features(latents)
+                return try features.reshaped([features.shape[0], width, 1, 1])
+            }, progress: progress)
+        (result.classNames, result.origin) = (set.classNames, set.origin)
+        return try DataSet(.features(result), options)
+    }
+}
+
+extension EncodedImages {
+    func write(_ path: String, _ progress: DataSet.EncodingProgress) throws(USPError) {
+        _ = try AtomicFile(path)
+        try encoded(progress).save(path)
+    }
+}
+
+extension DataOptions {
+    /// Without what only images have.
+    var decoded: DataOptions {
+        var result = self
+        let plain = DataOptions()
+        (result.size, result.channels, result.cache) = (plain.size, nil, nil)
+        (result.mirror, result.cropArea) = (nil, [])
+        return result
+    }
+
+    /// The augmentation, in words.
+    var summary: String {
+        augmentation.rawValue + (mirror.map { " mirror \($0)" } ?? "")
+            + (cropArea.isEmpty ? "" : " crop \(cropArea)")
+    }
+}
+
+extension LabelledImages {
+    /// In words that two equal sets have in common.
+    var fingerprint: String {
+        var print = Fingerprint()
+        for index in 0..<count { print.add(label(index)) }
+        for byte in pixels.prefix(1 << 20) { print.add(Int(byte)) }
+        return "\(count) images of \(channels)x\(height)x\(width) \(print.text)"
+    }
+}
+
+extension LatentSet {
+    /// Of the shape, the labels and the first samples.
+    var fingerprint: String {
+        var print = Fingerprint()
+        for extent in moments.shape.extents { print.add(extent) }
+        for label in labels ?? [] { print.add(label) }
+        let values = min(moments.count, 1 << 20)
+        withExtendedLifetime(moments) {
+            print.add(UnsafeBufferPointer(start: moments.floats, count: values))
+        }
+        return "\(count) latents \(print.text)"
+    }
+}

@@ -1,0 +1,287 @@
+// A data set for training: which samples a step sees, and what they become.
+
+import USPBase
+import USPFiles
+import USPTensor
+
+/// Images or latents, by class or without, made as they are needed or read from a file. Immutable:
+/// any thread.
+///
+/// What a step sees depends on seed and step alone, so a run that is restored goes on with the data
+/// that it would have seen. Samples that do not fill a batch wait for another epoch.
+public final class DataSet: Sendable {
+    /// Where samples come from.
+    enum Source: Sendable {
+        case images(EncodedImages)
+        case memory(LabelledImages)
+        case latents(LatentSet)
+        /// Of a frozen encoder: `[N, D, 1, 1]`.
+        case features(LatentSet)
+    }
+
+    public let options: DataOptions
+    let source: Source
+    /// Which samples of the source are in the set; nil: all.
+    private let chosen: [Int]?
+    private let order: Lock<EpochOrder?>
+    private let ranks: Ranks
+
+    init(_ source: Source, _ options: DataOptions, among chosen: [Int]? = nil) throws(USPError) {
+        if case .images = source {
+            try options.check(for: DataOptions.images)
+        } else {
+            try options.check(for: "file of latents")
+        }
+        (self.source, self.options, self.chosen) = (source, options, chosen)
+        ranks = options.ranks ?? .alone
+        order = Lock(nil)
+    }
+
+    /// Images or latents, as the path's content says.
+    ///
+    /// - path: a folder of PNG and JPEG images, with one subfolder for each class or without any;
+    ///   a file of latents: what `cache` and `writeLatents` write, or an array `latents`,
+    ///   normalised, with `labels` if there are some; or a folder of the original's npz files
+    /// - encoder: images become latents by it, else they stay what they are; latents take from it
+    ///   the scale that their file does not tell
+    /// - progress: told how many of all encodings of a cache are done; its error ends the call
+    /// - Throws: for a folder without images, a size that the autoencoder cannot halve so often, a
+    ///   file of something else or of another autoencoder's latents
+    package convenience init(
+        _ path: String, encoder: LatentEncoder?, _ options: DataOptions,
+        progress: (_ done: Int, _ all: Int) throws(USPError) -> Void = { _, _ in }
+    ) throws(USPError) {
+        if try DataSet.holdsLatents(path) {
+            try self.init(.latents(DataSet.latents(path, encoder)), options)
+            return
+        }
+        try options.check(for: DataOptions.images)
+        try require(
+            options.cache == nil || (options.mirror == nil && options.cropArea.isEmpty), .argument,
+            "mirror, crop_area: have no part in a cache, whose images are cut in the middle and kept "
+                + "in both orientations")
+        let images = try EncodedImages(ImageFolder.any(path), encoder, options)
+        guard let cache = options.cache else {
+            try self.init(.images(images), options)
+            return
+        }
+        if !FolderListing.isFile(cache) { try images.write(cache, progress) }
+        let set = try LatentSet.load(cache)
+        try require(
+            set.origin == images.origin, .format,
+            "\(cache): latents of \(set.origin.isEmpty ? "unknown images" : set.origin), expected "
+                + images.origin)
+        try self.init(.latents(set), options.decoded)
+    }
+
+    private static func latents(
+        _ path: String, _ encoder: LatentEncoder?
+    ) throws(USPError) -> LatentSet {
+        var set =
+            FolderListing.isFolder(path)
+            ? try LatentSet.load(folder: path) : try LatentSet.load(path)
+        if let encoder {
+            try require(
+                set.channels == encoder.latentChannels, .shape,
+                "\(path): latents of \(set.channels) channels, the autoencoder's have "
+                    + "\(encoder.latentChannels)")
+            if set.scale == nil { (set.scale, set.shift) = (encoder.scale, encoder.shift) }
+        }
+        try require(
+            set.scale != nil, .argument,
+            "\(path): does not tell its latents' scale; the autoencoder is needed for that")
+        return set
+    }
+
+    /// Whether a path is of latents: a file, or a folder with an npz file in the first of its
+    /// subfolders that has any file.
+    public static func holdsLatents(_ path: String) throws(USPError) -> Bool {
+        guard FolderListing.isFolder(path) else { return true }
+        for name in try FolderListing.names(path) where FolderListing.isFolder("\(path)/\(name)") {
+            if let file = try FolderListing.names("\(path)/\(name)").first {
+                return file.hasSuffix(".npz")
+            }
+        }
+        return false
+    }
+
+    /// Normalised latents in memory, `[N, C, h, w]`.
+    public convenience init(
+        latents: Tensor, labels: [Int]? = nil, _ options: DataOptions = DataOptions()
+    ) throws(USPError) {
+        try require(
+            latents.shape.rank == 4, .shape,
+            "latents: shape \(latents.shape), expected [N, C, h, w]")
+        var set = try LatentSet(moments: latents, labels: labels, channels: latents.shape[1])
+        set.scale = [1]
+        try self.init(.latents(set), options)
+    }
+
+    /// Features of a frozen encoder in memory, `[N, D]`.
+    public convenience init(
+        features: Tensor, labels: [Int]? = nil, _ options: DataOptions = DataOptions()
+    ) throws(USPError) {
+        try require(
+            features.shape.rank == 2, .shape, "features: shape \(features.shape), expected [N, D]")
+        let width = features.shape[1]
+        var set = try LatentSet(
+            moments: features.reshaped([features.shape[0], width, 1, 1]), labels: labels,
+            channels: width)
+        set.scale = [1]
+        try self.init(.features(set), options)
+    }
+
+    /// Images in memory, as they are: neither cut nor mirrored.
+    package convenience init(
+        _ images: LabelledImages, _ options: DataOptions = DataOptions()
+    ) throws(USPError) {
+        try self.init(.memory(images), options)
+    }
+
+    /// The same samples read in another way.
+    ///
+    /// - Throws: `.argument` for options that would make other samples of the same images
+    public func with(_ options: DataOptions) throws(USPError) -> DataSet {
+        guard case .images(let images) = source else {
+            return try DataSet(source, options, among: chosen)
+        }
+        return try DataSet(
+            .images(EncodedImages(images.folder, images.encoder, options)), options, among: chosen)
+    }
+
+    /// These samples alone, in this order.
+    ///
+    /// - Throws: `.argument` for none, or a number that is none of a sample
+    public func selecting(_ numbers: [Int]) throws(USPError) -> DataSet {
+        try require(!numbers.isEmpty, .argument, "a data set of no samples")
+        let present = 0..<count
+        for number in numbers {
+            try require(
+                present.contains(number), .argument,
+                "sample \(number): expected 0 to \(count - 1)")
+        }
+        return try DataSet(source, options, among: numbers.map { chosen?[$0] ?? $0 })
+    }
+
+    public var count: Int {
+        if let chosen { return chosen.count }
+        return switch source {
+        case .images(let images): images.folder.count
+        case .memory(let images): images.count
+        case .latents(let set), .features(let set): set.count
+        }
+    }
+
+    /// Names of the classes; empty where they are not known.
+    public var classNames: [String] {
+        switch source {
+        case .images(let images): images.folder.classNames
+        case .memory(let images): images.classNames
+        case .latents(let set), .features(let set): set.classNames
+        }
+    }
+
+    /// 0 without labels.
+    public var classes: Int {
+        switch source {
+        case .images(let images): images.folder.classNames.count
+        case .memory(let images): images.classNames.count
+        case .latents(let set), .features(let set): set.classes
+        }
+    }
+
+    /// Whether nothing is decoded or encoded any more.
+    public var isEncoded: Bool { if case .images = source { false } else { true } }
+
+    /// Whether samples are images, which an autoencoder has not seen.
+    public var holdsPixels: Bool {
+        switch source {
+        case .images(let images): images.encoder == nil
+        case .memory: true
+        case .latents, .features: false
+        }
+    }
+
+    /// `[C, h, w]` of a sample; `[D]` of features.
+    public var sampleShape: Shape {
+        switch source {
+        case .images(let images): images.sampleShape
+        case .memory(let images): [images.channels, images.height, images.width]
+        case .latents(let set): [set.channels, set.moments.shape[2], set.moments.shape[3]]
+        case .features(let set): [set.channels]
+        }
+    }
+
+    /// Which samples these are, in words that two equal sets have in common.
+    public var summary: String {
+        var text =
+            switch source {
+            case .images(let images): images.origin + ", " + options.summary
+            case .memory(let images): images.fingerprint
+            case .latents(let set), .features(let set):
+                (set.origin.isEmpty ? set.fingerprint : set.origin) + ", cached"
+            }
+        if let chosen {
+            var print = Fingerprint()
+            for number in chosen { print.add(number) }
+            text += ", \(chosen.count) of them \(print.text)"
+        }
+        if options.order == .sequential { text += ", sequential" }
+        return text
+    }
+
+    public var stepsPerEpoch: Int { count / options.batch }
+
+    /// Samples of a step on this rank.
+    public var batchSize: Int { options.batch / ranks.count }
+
+    /// The samples of one step, 0 the first of all; with ranks, this one's share.
+    ///
+    /// - Throws: for a batch larger than the set; for an image that cannot be read
+    public func batch(atStep step: Int) throws(USPError) -> Batch {
+        let key = RandomKey(seed: options.seed)
+        let chosen = try order.withLock { order throws(USPError) in
+            var present =
+                if let order { order } else {
+                    try EpochOrder(
+                        count: count, batch: options.batch,
+                        key: options.order == .shuffled ? key : nil, rank: ranks.rank,
+                        ranks: ranks.count)
+                }
+            defer { order = present }
+            return present.batch(atStep: step)
+        }
+        let samples = key.stream("samples").stream(chosen.epoch)
+        return try batch(chosen.indices) { samples.stream($0) }
+    }
+
+    /// Consecutive samples, not mirrored and not drawn: for evaluation.
+    public func samples(_ range: Range<Int>) throws(USPError) -> Batch {
+        try require(
+            range.lowerBound >= 0 && range.upperBound <= count, .argument,
+            "samples \(range): expected 0 to \(count)")
+        return try batch(Array(range), nil)
+    }
+
+    private func batch(
+        _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
+    ) throws(USPError) -> Batch {
+        let indices = chosen.map { chosen in indices.map { chosen[$0] } } ?? indices
+        switch source {
+        case .images(let images):
+            let labels = images.folder.labels.map { _ in indices.map { images.folder.label($0) } }
+            return Batch(try images.batch(indices, key), labels: labels)
+        case .memory(let images):
+            return Batch(try images.batch(indices), labels: try images.labels(indices))
+        case .latents(let set):
+            let latents = try set.batch(
+                indices, samples: options.samplePosterior && set.hasVariance && key != nil,
+                key: options.isStill ? nil : key)
+            return Batch(latents, labels: set.labels(indices))
+        case .features(let set):
+            let features = try set.batch(indices, key: key)
+            return Batch(
+                try features.reshaped([indices.count, set.channels]), labels: set.labels(indices))
+        }
+    }
+}

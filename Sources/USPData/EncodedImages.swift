@@ -1,0 +1,116 @@
+// A folder of images as tensors: cut and encoded as they are needed, or once for all.
+
+import USPBase
+import USPFiles
+import USPTensor
+
+/// Images with what they go through: an autoencoder, or nothing.
+struct EncodedImages {
+    let folder: ImageFolder
+    let encoder: LatentEncoder?
+    private let options: DataOptions
+    private let loader: ImageLoader
+
+    init(
+        _ folder: ImageFolder, _ encoder: LatentEncoder?, _ options: DataOptions
+    ) throws(USPError) {
+        if let encoder {
+            try require(
+                options.size % encoder.factor == 0, .argument,
+                "size: \(options.size), expected a multiple of \(encoder.factor), the "
+                    + "autoencoder's factor")
+            try require(
+                options.channels == nil || options.channels == encoder.imageChannels, .argument,
+                "channels: \(options.channels ?? 0), the autoencoder takes \(encoder.imageChannels)")
+        }
+        let names = Set(folder.classNames)
+        if names.contains("train") && names.isSubset(of: ["train", "val", "test"]) {
+            throw USPError(
+                .format,
+                "\(folder.path): expected one subfolder for each class, found train and val; "
+                    + "give \(folder.path)/train")
+        }
+        (self.folder, self.encoder, self.options) = (folder, encoder, options)
+        loader = try ImageLoader(folder, options.transform(channels: Self.channels(encoder, options)))
+    }
+
+    private static func channels(_ encoder: LatentEncoder?, _ options: DataOptions) -> Int {
+        encoder?.imageChannels ?? options.channels ?? 3
+    }
+
+    var sampleShape: Shape {
+        guard let encoder else {
+            return [Self.channels(nil, options), options.size, options.size]
+        }
+        let side = options.size / encoder.factor
+        return [encoder.latentChannels, side, side]
+    }
+
+    /// Images, size and autoencoder, in words.
+    var origin: String {
+        var print = Fingerprint()
+        for name in folder.classNames { print.add(name) }
+        for file in folder.files { print.add(file.path) }
+        let crop = options.augmentation == .evaluation ? " of the middle" : ""
+        return "\(folder.count) images \(print.text), \(options.size) pixels\(crop), "
+            + (encoder.map { "autoencoder \($0.fingerprint)" } ?? "no autoencoder")
+    }
+
+    /// These images, or their normalised latents.
+    func batch(
+        _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
+    ) throws(USPError) -> Tensor {
+        let still: @Sendable (Int) -> RandomKey = { RandomKey(seed: 0).stream($0) }
+        let images = try loader.batch(indices, key: key ?? still)
+        guard let encoder else { return images }
+        let result = try Tensor(Shape([indices.count] + sampleShape.extents))
+        for range in pieces(indices.count) {
+            let target = try result.detachedRows(range)
+            var noise: Tensor?
+            if options.samplePosterior, let key {
+                let drawn = try Tensor(target.shape)
+                for place in range {
+                    var stream = RandomStream(key(indices[place]).stream("posterior"))
+                    let size = drawn.count / range.count
+                    let values = drawn.floats + (place - range.lowerBound) * size
+                    for i in 0..<size { values[i] = stream.normal() }
+                }
+                noise = drawn
+            }
+            try target.copy(from: encoder.latents(images.detachedRows(range), noise))
+        }
+        return result
+    }
+
+    /// The posterior of every image, of both orientations unless it is to be measured on.
+    func encoded(_ progress: (Int, Int) throws(USPError) -> Void) throws(USPError) -> LatentSet {
+        guard let encoder else {
+            throw USPError(.argument, "\(folder.path): latents need an autoencoder")
+        }
+        let isStill = options.isStill
+        let loaders = try [false, true].map { flips throws(USPError) in
+            isStill
+                ? loader
+                : try ImageLoader(
+                    folder,
+                    .caching(options.size, mirrored: flips, channels: encoder.imageChannels))
+        }
+        var set = try LatentSet.encoding(
+            labels: folder.labels, count: folder.count, channels: sampleShape[0],
+            batch: pieceSize, mirrored: !isStill,
+            images: { indices, flips throws(USPError) in
+                try loaders[flips ? 1 : 0].batch(indices) { RandomKey(seed: 0).stream($0) }
+            }, encode: { images throws(USPError) in try encoder.moments(images) },
+            progress: progress)
+        (set.scale, set.shift) = (encoder.scale, encoder.shift)
+        (set.classNames, set.origin) = (folder.classNames, origin)
+        return set
+    }
+
+    /// Images that are encoded together: as many as have the pixels of four of 256x256.
+    private var pieceSize: Int { max(1, 4 * 256 * 256 / (options.size * options.size)) }
+
+    private func pieces(_ count: Int) -> [Range<Int>] {
+        stride(from: 0, to: count, by: pieceSize).map { $0..<min($0 + pieceSize, count) }
+    }
+}

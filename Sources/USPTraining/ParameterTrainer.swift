@@ -1,0 +1,212 @@
+// One step: forward, backward, clip, update, average. It knows no model: whoever calls hands it a
+// loss.
+
+import USPBase
+import USPModels
+import USPTensor
+
+/// What one step did.
+public struct StepReport: Sendable, Equatable {
+    /// Steps done, this one included.
+    public let step: Int
+    /// Mean over the batch.
+    public let loss: Float
+    public let rate: Float
+    /// Norm of the gradients before clipping; 0 without clipping.
+    public let gradientNorm: Float
+}
+
+/// Owns the optimiser, the average and the step count of one model's parameters.
+///
+/// One thread at a time. Everything random depends on seed and step alone, so a trainer that is
+/// restored from `state` continues as if it had never stopped.
+package final class ParameterTrainer {
+    package let parameters: Parameters
+    package let options: TrainerOptions
+    package let optimizer: Optimizer
+    /// The moving average, in the parameters' layout.
+    package let average: Tensor?
+    package let cancellation = Cancellation()
+    package private(set) var step = 0
+    private let ranks: Ranks
+
+    /// Makes the parameters that `trains` accepts trainable and starts at step 0.
+    ///
+    /// - rule: nil: the options'
+    /// - rateScale, decays: as `Optimizer` takes them
+    /// - Throws: `.argument` for options out of range
+    package init(
+        _ parameters: Parameters, _ options: TrainerOptions, rule: OptimizerKind? = nil,
+        rateScale: (ParameterSpec) -> Float = { _ in 1 },
+        decays: (ParameterSpec) -> Bool = \.decays,
+        trains: (ParameterSpec) -> Bool = { _ in true }
+    ) throws(USPError) {
+        try options.checkFields()
+        ranks = options.ranks ?? .alone
+        self.parameters = parameters
+        self.options = options
+        try parameters.makeTrainable(keepsGradients: false, where: trains)
+        optimizer = try Optimizer(
+            rule ?? options.rule, parameters, weightDecay: options.weightDecay, rateScale: rateScale,
+            decays: decays)
+        average = options.averageDecay > 0 ? try parameters.slab?.copied() : nil
+    }
+
+    /// One update from `accumulation` micro-batches.
+    ///
+    /// Where nothing needs all gradients at once (one micro-batch, no clipping, one rank, AdamW),
+    /// each parameter is updated as soon as its gradient is complete, and the gradient is
+    /// forgotten: the same bits, and no slab of gradients in memory.
+    ///
+    /// - loss: called with a recording context and the micro-batch's index
+    /// - Throws: what `loss` throws; `.cancelled`; `.notFinite` naming the step if the loss or what
+    ///   ranks have summed is. Parameters are then as before the step; not so if memory runs out
+    ///   (`.memory`) amid a backward pass that updates.
+    @discardableResult
+    package func train(
+        _ loss: (Context, Int) throws(USPError) -> Loss
+    ) throws(USPError) -> StepReport {
+        try checkCancellation()
+        if options.accumulation == 1 && options.clipNorm == 0 && ranks.reduce == nil
+            && optimizer.updatesOneByOne
+        {
+            return try trainOneByOne(loss)
+        }
+        try parameters.keepGradients()
+        parameters.zeroGradients()
+        var total: Float = 0
+        for part in 0..<options.accumulation {
+            let tape = Tape()
+            defer { tape.forget() }
+            let result = try forward(part, tape, loss)
+            try result.backward(tape)
+            total += result.value
+        }
+        if let reduce = ranks.reduce, let gradients = parameters.gradients {
+            try reduce(gradients.floats, gradients.count)
+            try require(
+                gradients.isFinite, .notFinite,
+                "training step \(step + 1): the gradients after the all-reduce are not finite")
+        }
+        try checkCancellation()
+        return try update(loss: total / Float(options.accumulation))
+    }
+
+    private func trainOneByOne(
+        _ loss: (Context, Int) throws(USPError) -> Loss
+    ) throws(USPError) -> StepReport {
+        let step = optimizerStep(gradientScale: 1)
+        var value: Float = 0
+        try optimizer.stepOneByOne(step) { update throws(USPError) in
+            let tape = Tape(consume: update)
+            defer { tape.forget() }
+            let result = try forward(0, tape, loss)
+            value = result.value
+            try result.backward(tape)
+        }
+        self.step += 1
+        return StepReport(step: self.step, loss: value, rate: step.rate, gradientNorm: 0)
+    }
+
+    /// The loss of one micro-batch, finite.
+    private func forward(
+        _ part: Int, _ tape: Tape, _ loss: (Context, Int) throws(USPError) -> Loss
+    ) throws(USPError) -> Loss {
+        let context = Context(options.arithmetic, tape: tape).with(random: randomKey(part: part))
+        let result = try loss(context, part)
+        guard result.value.isFinite else {
+            throw USPError(.notFinite, "training step \(step + 1): the loss is \(result.value)")
+        }
+        try checkCancellation()
+        return result
+    }
+
+    /// Wherever parameters are as before the step.
+    private func checkCancellation() throws(USPError) {
+        try cancellation.check("training step \(step + 1)")
+    }
+
+    /// Of dropout and drop path in a micro-batch of the next step, over all ranks.
+    package func randomKey(part: Int) -> RandomKey {
+        RandomKey(seed: options.seed).stream("training").stream(step).stream(
+            ranks.rank * options.accumulation + part)
+    }
+
+    private func optimizerStep(gradientScale: Float) -> OptimizerStep {
+        OptimizerStep(
+            rate: options.schedule.rate(at: step), gradientScale: gradientScale, average: average,
+            averageDecay: options.averageDecay(at: step))
+    }
+
+    private func update(loss: Float) throws(USPError) -> StepReport {
+        var scale = 1 / Float(options.accumulation * ranks.count)
+        var norm: Float = 0
+        if options.clipNorm > 0 {
+            norm = optimizer.gradientNorm() * scale
+            guard norm.isFinite else {
+                throw USPError(
+                    .notFinite, "training step \(step + 1): the gradients' norm is \(norm)")
+            }
+            // torch.nn.utils.clip_grad_norm_
+            scale *= min(1, options.clipNorm / (norm + 1e-6))
+        }
+        let numbers = optimizerStep(gradientScale: scale)
+        optimizer.step(numbers)
+        step += 1
+        return StepReport(step: step, loss: loss, rate: numbers.rate, gradientNorm: norm)
+    }
+
+    /// Parameters with the averaged values (or a copy of the current ones without an average).
+    package func averaged() throws(USPError) -> Parameters {
+        let result = try parameters.copied()
+        guard let average else { return result }
+        for (position, spec) in result.specs.enumerated() where parameters.isTrained(position) {
+            let view = Tensor(
+                spec.shape, .float32, storage: average.storage,
+                byteOffset: average.byteOffset + result.offsets[position] * 4)
+            try result[position].copy(from: view)
+        }
+        return result
+    }
+
+    /// Everything that a later `restore` needs, by name: slabs and counts.
+    package func state() throws(USPError) -> [(name: String, tensor: Tensor)] {
+        guard let slab = parameters.slab else { return [] }
+        let counts = try Tensor([2], .int64)
+        let words = counts.raw.assumingMemoryBound(to: Int64.self)
+        words[0] = Int64(step)
+        words[1] = Int64(optimizer.time)
+        var result = [
+            ("parameters", slab), ("first", optimizer.first), ("second", optimizer.second),
+            ("counts", counts),
+        ]
+        if let average { result.append(("average", average)) }
+        return result.map { (name: $0.0, tensor: $0.1) }
+    }
+
+    /// Continues from a saved state.
+    /// - Throws: `.missingWeight`, `.shape`, `.dtype` naming what does not fit; nothing has changed
+    ///   then.
+    package func restore(_ saved: (String) throws(USPError) -> Tensor) throws(USPError) {
+        var found: [(name: String, target: Tensor, source: Tensor)] = []
+        for (name, tensor) in try state() {
+            let source = try saved(name)
+            try expect(source, tensor.shape, "training state: \(name)")
+            try require(
+                source.dtype == tensor.dtype, .dtype,
+                "training state: \(name): \(source.dtype.name), expected \(tensor.dtype.name)")
+            found.append((name, tensor, source))
+        }
+        guard let counts = found.first(where: { $0.name == "counts" })?.source else { return }
+        let (steps, times) = withExtendedLifetime(counts) {
+            let words = counts.raw.assumingMemoryBound(to: Int64.self)
+            return (Int(words[0]), Int(words[1]))
+        }
+        try require(
+            steps >= 0 && times >= 0, .format,
+            "training state: \(steps) steps, \(times) updates: expected 0 or more")
+        for (_, target, source) in found { try target.copy(from: source) }
+        (step, optimizer.time) = (steps, times)
+        parameters.invalidateCopies()
+    }
+}

@@ -1,0 +1,79 @@
+// DiT: the Gaussian process's loss; SiT: flow matching. Their gradients are known in closed form.
+
+import USPBase
+import USPData
+import USPDiffusion
+import USPModels
+import USPTensor
+
+extension DiT: Trainable {
+    package var layers: Int { configuration.depth }
+
+    package func training(
+        over parameters: Parameters, _ options: TrainerOptions
+    ) throws(USPError) -> DiT {
+        let result = try DiT(configuration, parameters, options.arithmetic)
+        result.recomputes = options.recompute
+        return result
+    }
+
+    package func loss(
+        of part: BatchPart, _ options: TrainerOptions, in context: Context
+    ) throws(USPError) -> Loss {
+        configuration.returnsSigma
+            ? try denoising(part, options, context) : try flowing(part, options, context)
+    }
+
+    private func denoising(
+        _ part: BatchPart, _ options: TrainerOptions, _ context: Context
+    ) throws(USPError) -> Loss {
+        let process =
+            if let given = options.diffusion { given } else { try Diffusion() }
+        let noise = try part.normalNoise(part.inputs.shape)
+        for time in part.batch.times ?? [] {
+            try require(
+                time == time.rounded() && abs(time) < 1e9, .argument,
+                "times: \(time), expected a whole number, the step")
+        }
+        let steps =
+            part.batch.times.map { $0.map { Int($0) } }
+            ?? process.drawSteps(
+                part.key.stream("steps"), count: part.count, firstSample: part.first)
+        let noised = try process.noised(part.inputs, steps: steps, noise: noise)
+        let output = try forward(
+            noised, t: process.times(steps), y: labels(part, options), in: context)
+        let losses = try process.losses(
+            output: output, start: part.inputs, noised: noised, noise: noise, steps: steps)
+        return .seeded(value: losses.mean, output: output, gradient: losses.gradient)
+    }
+
+    private func flowing(
+        _ part: BatchPart, _ options: TrainerOptions, _ context: Context
+    ) throws(USPError) -> Loss {
+        let transport = if let given = options.transport { given } else { try Transport() }
+        let noise = try part.normalNoise(part.inputs.shape)
+        let times =
+            part.batch.times
+            ?? transport.drawTimes(
+                part.key.stream("time"), count: part.count, firstSample: part.first)
+        let noised = try transport.noised(part.inputs, times: times, noise: noise)
+        let output = try forward(noised, t: times, y: labels(part, options), in: context)
+        let losses = try transport.losses(
+            output: output, data: part.inputs, noise: noise, times: times)
+        return .seeded(value: losses.mean, output: output, gradient: losses.gradient)
+    }
+
+    /// The labels, some of them dropped for the null class.
+    private func labels(_ part: BatchPart, _ options: TrainerOptions) throws(USPError) -> [Int] {
+        let null = configuration.classes
+        guard let labels = part.batch.classes else {
+            try require(configuration.hasNullClass, .argument, "labels: are needed")
+            return [Int](repeating: null, count: part.count)
+        }
+        guard options.labelDropout > 0 else { return labels }
+        try require(
+            configuration.hasNullClass, .argument,
+            "label dropout: the model has no null class")
+        return zip(labels, try part.uniform("label")).map { $1 < options.labelDropout ? null : $0 }
+    }
+}

@@ -1,0 +1,132 @@
+"""Folders of images and files of latents, batch by batch."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from . import _abi
+from ._arrays import result
+from ._call import call, encoded, options, view_text
+from ._callbacks import Callbacks
+from ._errors import ArgumentError
+from ._handles import Handle
+from ._library import lib
+from .ranks import Ranks
+from .vae import VAE
+
+
+class Data(Handle):
+    """Images or latents, by class or without. Immutable: any thread.
+
+    What a step sees depends on seed and step alone, so a run that is restored goes on with the data
+    that it would have seen.
+
+    Parameters
+    ----------
+    path : a folder of PNG and JPEG images, with one subfolder for each class or without any; a file
+        of latents (what a cache is; or an array `latents` [N, C, h, w], normalised, with `labels`);
+        or a folder of the original's npz files
+    vae : images become its latents; without it they stay images, -1 to 1
+    progress : callable or True (tqdm); told while a cache is made
+
+    Other Parameters
+    ----------------
+
+    """
+
+    kind = "usp_data"
+
+    def __init__(
+        self, path: "Union[str, os.PathLike[str]]", *, vae: Optional[VAE] = None,
+        progress: "Union[Callable[..., Any], bool, None]" = None,
+        # options: usp_data_options
+        batch: int = 64, size: int = 256, channels: Optional[int] = None,
+        augmentation: str = "generation", mirror: Optional[float] = None,
+        crop_area: Optional[str] = None, sample_posterior: bool = False,
+        cache: Optional[str] = None, order: str = "shuffled", seed: int = 0,
+        ranks: Optional[Ranks] = None,
+        # end of options
+    ):
+        given = options(
+            _abi.usp_data_options, batch=batch, size=size, channels=channels,
+            augmentation=augmentation, mirror=mirror, crop_area=shares(crop_area),
+            sample_posterior=sample_posterior, cache=cache, order=order, seed=seed)
+        if ranks is not None:
+            given.ranks = ranks.handle
+        callbacks = Callbacks()
+        given.progress = callbacks.progress(progress)
+        pointer = ctypes.POINTER(_abi.usp_data)()
+        callbacks.call(
+            lib.usp_data_open, encoded(path), None if vae is None else vae.handle,
+            ctypes.byref(given), ctypes.byref(pointer))
+        self._attach(pointer, lib.usp_data_free)
+
+    def __len__(self) -> int:
+        return int(lib.usp_data_count(self.handle))
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "Data(closed)"
+        return f"Data({len(self)} of {list(self.shape)}, {lib.usp_data_classes(self.handle)} classes)"
+
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        """Of one sample, (C, h, w)."""
+        sample = _abi.usp_tensor()
+        call(lib.usp_data_sample, self.handle, ctypes.byref(sample))
+        return tuple(sample.shape[: sample.rank])
+
+    @property
+    def classes(self) -> List[str]:
+        """Names of the classes, in the order of their labels; their numbers where they have none."""
+        count = int(lib.usp_data_classes(self.handle))
+        names = [lib.usp_data_class_name(self.handle, index) for index in range(count)]
+        return [str(i) if name is None else view_text(name) for i, name in enumerate(names)]
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of a step on this rank."""
+        return int(lib.usp_data_batch_size(self.handle))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return int(lib.usp_data_steps_per_epoch(self.handle))
+
+    def batch(self, step: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        """Inputs [B, C, h, w] and labels [B] (None without) of a step, 0 the first of all."""
+        return self._read(lib.usp_data_batch, step, self.batch_size)
+
+    def __getitem__(self, index: "Union[int, slice]") -> Tuple[np.ndarray, Any]:
+        """A sample [C, h, w] with its label, or several; neither mirrored nor drawn."""
+        if isinstance(index, slice):
+            numbers = range(*index.indices(len(self)))
+            if numbers.step != 1:
+                raise ArgumentError(f"index: step {numbers.step}, expected 1")
+            return self._read(lib.usp_data_samples, numbers.start, len(numbers))
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        inputs, labels = self._read(lib.usp_data_samples, place, 1)
+        return inputs[0], None if labels is None else int(labels[0])
+
+    def _read(
+        self, function: Any, place: int, count: int
+    ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        inputs, array = result(None, (count, *self.shape))
+        has_labels = lib.usp_data_classes(self.handle) > 0
+        labels, numbers = result(None, (count,), "labels", np.int64)
+        call(
+            function, self.handle, place, ctypes.byref(inputs),
+            ctypes.byref(labels) if has_labels else None)
+        return array, numbers if has_labels else None
+
+
+def shares(value: "Union[str, Sequence[float], None]") -> Optional[str]:
+    """Two numbers as a text."""
+    if value is None or isinstance(value, str):
+        return value
+    return ",".join(repr(float(share)) for share in value)

@@ -1,0 +1,112 @@
+"""Runs of training: they resume to the bit, log and save."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+
+from . import _abi
+from ._call import call, encoded, options
+from ._errors import Cancelled
+from ._handles import Handle
+from ._library import lib
+from .data import Data
+from .trainer import Trainer
+
+
+class RunProgress:
+    """Where a run stands after a step."""
+
+    __slots__ = ("step", "steps", "epoch", "loss", "rate", "images_per_second", "seconds")
+
+    def __init__(self, raw: Any):
+        for name in self.__slots__:
+            setattr(self, name, getattr(raw, name))
+
+
+class Run(Handle):
+    """A fresh trainer on a data set, from step to step up to a number. One thread at a time.
+
+    Beside the model OUT stand OUT-state.safetensors, of which a run with the same options goes on
+    to the same bits, and OUT-log.jsonl. A run that ends early (Ctrl-C, `cancel`) has saved all
+    three; of several ranks, rank 0 writes.
+
+    Parameters
+    ----------
+    output : the model to write, .safetensors or .pt
+
+    Other Parameters
+    ----------------
+
+    """
+
+    kind = "usp_run"
+
+    def __init__(
+        self, trainer: Trainer, data: Data, output: "Union[str, os.PathLike[str]]", *,
+        # options: usp_run_options
+        steps: Optional[int] = None, epochs: Optional[float] = None, save_every: int = 1000,
+        log_every: int = 10, restart: bool = False, averaged: bool = False, command: str = "run",
+        # end of options
+    ):
+        self.trainer, self.data, self.output = trainer, data, os.fspath(output)
+        self._callbacks = trainer._callbacks  # an all-reduce's exceptions end the run, too
+        self._progress: Optional[Callable[[RunProgress], Any]] = None
+        self._evaluate: Optional[Callable[[Trainer], Any]] = None
+        given = options(
+            _abi.usp_run_options, steps=steps, epochs=epochs, save_every=save_every,
+            log_every=log_every, restart=restart, averaged=averaged, command=command)
+        given.progress = self._callbacks.wrap(_abi.usp_run_progress_fn, self._tell)
+        given.evaluate = self._callbacks.wrap(_abi.usp_run_evaluate_fn, self._measure)
+        self._adopt(
+            lib.usp_run_create, trainer.handle, data.handle, encoded(output), ctypes.byref(given))
+
+    def train(
+        self, *, progress: "Optional[Callable[[RunProgress], Any]]" = None,
+        evaluate: "Optional[Callable[[Trainer], Mapping[str, float]]]" = None,
+    ) -> List[Dict[str, Any]]:
+        """Trains to the end, writes the model, and returns the log's lines.
+
+        progress : told after every step; False stops the run when all is saved
+        evaluate : called with the trainer at the end of each epoch and of the run; the numbers that
+            it gives by name are logged
+        """
+        self._progress, self._evaluate = progress, evaluate
+        self._callbacks.call(lib.usp_run_train, self.handle)
+        return self.history
+
+    @property
+    def history(self) -> List[Dict[str, Any]]:
+        """The lines of the log so far; none on a rank that does not write it."""
+        stem = os.path.splitext(self.output)[0]
+        try:
+            with open(f"{stem}-log.jsonl", encoding="utf-8") as log:
+                return [json.loads(line) for line in log][1:]
+        except FileNotFoundError:
+            return []
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return int(lib.usp_run_steps(self.handle))
+
+    @property
+    def resumed(self) -> int:
+        """Steps that an earlier run had made."""
+        return int(lib.usp_run_resumed(self.handle))
+
+    def cancel(self) -> None:
+        """Stops after the step under way, when all is saved; any thread may call it."""
+        lib.usp_run_cancel(self.handle)
+
+    def _tell(self, pointer: Any, _user: Any) -> None:
+        if self._progress is not None and self._progress(RunProgress(pointer.contents)) is False:
+            raise Cancelled("the progress callback returned False")
+
+    def _measure(self, _run: Any, _user: Any) -> None:
+        if self._evaluate is None:
+            return
+        for name, value in (self._evaluate(self.trainer) or {}).items():
+            call(lib.usp_run_metric, self.handle, encoded(name), float(value))

@@ -1,0 +1,101 @@
+/* Part of usp.h, which tells the contracts that hold everywhere. */
+#ifndef USP_DATA_H
+#define USP_DATA_H
+
+#include "model.h"
+#include "ranks.h"
+
+USP_BEGIN_DECLARATIONS
+
+/* ---- data: folders of images and files of latents, batch by batch ------------------------- */
+
+/* What a step sees depends on seed and step alone, so a run that is restored goes on with the data
+ * that it would have seen. Immutable once created: any thread. */
+typedef struct usp_data usp_data;
+
+/* usp_data_options: written by make abi */
+typedef struct usp_data_options {
+    uint32_t struct_size; /* what the INIT macro wrote */
+    uint32_t reserved;
+    /* Told while a cache is made; NULL tells nobody. */
+    usp_progress_fn progress;
+    /* Given to progress. */
+    void *progress_user;
+    /* Samples of a step, over all ranks; those that do not fill one wait for another epoch. 1 or
+     * more. Default: 64. */
+    int64_t batch;
+    /* Side of the square that images are cut to. 1 to 16384. Default: 256. Part in: folder of
+     * images. */
+    int64_t size;
+    /* 1 makes images grey, 3 RGB; absent: what the autoencoder takes, else 3. 1 to 3. Part in:
+     * folder of images. -1: absent. */
+    int64_t channels;
+    /* Random crops, mirrored half of the time, of 20 to 100 % of the area (pretraining) or 8 to
+     * 100 % (classification; probe by TensorFlow's rule); ADM's crop of the middle, likewise
+     * mirrored (generation); to measure, the middle 224 of 256 pixels (evaluation) or ADM's crop
+     * (middle). Latents of a file were cut before: they are mirrored where it has both. One of
+     * pretraining, classification, probe, generation, evaluation, middle. Default: generation. */
+    const char *augmentation;
+    /* Share of images that are mirrored; absent: the augmentation's own. 0 to 1. Part in: folder
+     * of images. USP_ABSENT: absent. */
+    double mirror;
+    /* Smallest and largest share of the area of random crops, such as 0.2,1; empty: the
+     * augmentation's own. 0 to 1. Default: none. Part in: folder of images. */
+    const char *crop_area;
+    /* Draw latents from the posterior, where it is known; else they are its mean. Default: no. */
+    int64_t sample_posterior;
+    /* File of latents: every image is encoded once, cut in the middle, and the posterior of both
+     * orientations is kept there, or taken from there. Part in: folder of images. NULL: absent. */
+    const char *cache;
+    /* Shuffled anew in every epoch from the seed, or as they are found. One of shuffled,
+     * sequential. Default: shuffled. */
+    const char *order;
+    /* Seed of the order, of crops, mirror images and drawn latents. Default: 0. */
+    uint64_t seed;
+    /* This process among those that train together, kept; absent: it sees whole batches. NULL:
+     * absent. */
+    const usp_ranks *ranks;
+} usp_data_options;
+
+#define USP_DATA_OPTIONS_INIT \
+    {USP_OPTIONS_SIZE(usp_data_options), 0, NULL, NULL, 64, 256, -1, "generation", USP_ABSENT, \
+     NULL, 0, NULL, "shuffled", 0, NULL}
+/* end of usp_data_options */
+
+/* Open a folder of PNG and JPEG images, with one subfolder for each class or without any; a file of
+ * latents (what a cache is; or an array `latents` [N, C, h, w], normalised, with `labels`); or a
+ * folder of the original's npz files.
+ *   vae  images become its latents; NULL leaves them images, -1 ... 1. Latents take from it the
+ *        scale that their file does not tell. Kept.
+ * out: owned. Errors: IO, FORMAT; ARGUMENT for a size that the autoencoder cannot halve so often and
+ * for options without a part; SHAPE for another autoencoder's latents; CANCELLED. */
+USP_API USP_CHECK usp_status usp_data_open(
+    const char *path, const usp_model *vae, const usp_data_options *options, usp_data **out);
+USP_API void usp_data_free(usp_data *data);
+
+/* Samples; classes, 0 without labels; steps of an epoch; samples of a step on this rank. */
+USP_API int64_t usp_data_count(const usp_data *data);
+USP_API int64_t usp_data_classes(const usp_data *data);
+USP_API int64_t usp_data_steps_per_epoch(const usp_data *data);
+USP_API int64_t usp_data_batch_size(const usp_data *data);
+
+/* Name of a class, a view; NULL where classes have none, and past the end. */
+USP_API const char *usp_data_class_name(const usp_data *data, size_t index);
+
+/* Describes one sample, [C, h, w] f32, without data. */
+USP_API USP_CHECK usp_status usp_data_sample(const usp_data *data, usp_tensor *out);
+
+/* The samples of one step, 0 the first of all.
+ *   out_inputs  [B, C, h, w]  f32  B = usp_data_batch_size
+ *   out_labels  [B]           i64  NULL where they are not wanted; ARGUMENT where there are none */
+USP_API USP_CHECK usp_status usp_data_batch(
+    const usp_data *data, int64_t step, usp_tensor *out_inputs, usp_tensor *out_labels);
+
+/* Consecutive samples from `first` on, as many as the arrays hold, neither mirrored nor drawn: to
+ * measure on. Arrays as for usp_data_batch. */
+USP_API USP_CHECK usp_status usp_data_samples(
+    const usp_data *data, int64_t first, usp_tensor *out_inputs, usp_tensor *out_labels);
+
+USP_END_DECLARATIONS
+
+#endif /* USP_DATA_H */
