@@ -21,6 +21,7 @@ const kernel_variant VARIANT = {
     .most_rows = MOST,
     .tile_f32 = tiles_f32,
     .tile_bf16 = tiles_bf16,
+    .segment_rows = SEGMENT_ROWS,
     .segments_f32 = all_segments_f32,
     .strassen_left = strassen_left,
     .strassen_tile = strassen_tile,
