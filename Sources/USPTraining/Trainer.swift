@@ -1,6 +1,7 @@
 // The training loop's one step: forward, backward, clip, update, average. It knows no model: a task
 // hands it a loss.
 
+import Synchronization
 import USPBase
 import USPModels
 import USPTensor
@@ -81,7 +82,12 @@ package final class Trainer {
     /// The moving average, in the parameters' layout.
     package let average: Tensor?
     package let cancellation = Cancellation()
-    package private(set) var step = 0
+    /// Steps done: any thread may read them while another one steps.
+    package private(set) var step: Int {
+        get { done.load(ordering: .relaxed) }
+        set { done.store(newValue, ordering: .relaxed) }
+    }
+    private let done = Atomic<Int>(0)
     /// Sums gradients over ranks; nil trains alone.
     package var allReduce: (reduce: AllReduce, ranks: Int)?
 

@@ -97,7 +97,8 @@ USP_API USP_CHECK usp_status usp_trainer_gradients(
     const usp_tensor *times, const usp_tensor *noise, float *out_loss,
     usp_checkpoint **out_gradients);
 
-/* Steps done; learning rate and gradient norm (0 without clipping) of the last one. */
+/* Steps done; learning rate and gradient norm (0 without clipping) of the last one: any
+ * thread, also during a step. */
 USP_API int64_t usp_trainer_steps(const usp_trainer *trainer);
 USP_API float usp_trainer_rate(const usp_trainer *trainer);
 USP_API float usp_trainer_gradient_norm(const usp_trainer *trainer);

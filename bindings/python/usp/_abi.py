@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "b1e0c60fa753444d466a5337d3868ab2f6aa11e5c019f7fb2ffbca095f14203e"
+HEADER_SHA256 = "34e7c42e4d881cf0624018e95d951a1da882ced30a2d0419ecdb8372502da04a"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -407,6 +407,10 @@ PROTOTYPES = {
     ),
     "usp_threads": (
         c_int32,
+        [],
+    ),
+    "usp_trim": (
+        None,
         [],
     ),
     "usp_checkpoint_open": (
