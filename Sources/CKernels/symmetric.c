@@ -109,8 +109,8 @@ static void sweep(uspi_tridiagonal *t, int64_t m) {
     t->kept += m - 1 - i;
 }
 
-/* The same eigenvalues from the other end: the iteration begins with the smaller ones, which so keep
- * their digits in a matrix whose elements fall or rise. */
+/* The same eigenvalues from the other end: the iteration begins with the smaller ones, which so
+ * keep their digits in a matrix whose elements fall or rise. */
 static void turn(uspi_tridiagonal *t) {
     const int64_t n = t->n;
     for (int64_t i = 0, j = n - 1; i < j; i++, j--) {

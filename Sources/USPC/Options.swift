@@ -72,16 +72,3 @@ func text(
 ) throws(USPError) -> String {
     try optionalText(pointer, name) ?? fallback
 }
-
-/// Writes as much of `value` as the caller's struct holds; its struct_size says how much.
-func returnOptions<Options: BitwiseCopyable>(
-    _ value: Options, in out: UnsafeMutablePointer<Options>?
-) throws(USPError) {
-    guard let out else { throw USPError(.argument, "out: is NULL") }
-    let size = try structSize(UnsafePointer(out), "out")
-    withUnsafeBytes(of: value) { bytes in
-        // SAFETY: the caller's struct has `size` bytes, of which the first four stay.
-        UnsafeMutableRawPointer(out).advanced(by: 4).copyMemory(
-            from: bytes.baseAddress! + 4, byteCount: min(size, bytes.count) - 4)
-    }
-}

@@ -90,15 +90,12 @@ static void compute(void) {
     usp_tensor x = {data, {2, 4, 16, 16}, {0}, 4, USP_F32};
     usp_tensor t = {times, {2}, {0}, 1, USP_F32}, y = {classes, {2}, {0}, 1, USP_I64};
     usp_tensor out = {prediction, {2, 8, 16, 16}, {0}, 4, USP_F32};
-    usp_dit_config sizes = USP_DIT_CONFIG_INIT;
     usp_model *model = NULL;
     usp_trainer *trainer = NULL;
     usp_trainer_options options = USP_TRAINER_OPTIONS_INIT;
     options.average_decay = 0.9f;
-    sizes.grid_height = sizes.grid_width = 8;
-    sizes.depth = 8;
     EXPECT(CALL(usp_random_normal)(1, &x) == USP_OK);
-    EXPECT(CALL(usp_dit_create)(&sizes, 1, &model) == USP_OK);
+    EXPECT(CALL(usp_model_create)("DiT", "grid=8x8 depth=8", 1, &model) == USP_OK);
     EXPECT(CALL(usp_dit_forward)(model, &x, &t, &y, &out) == USP_OK);
     EXPECT(CALL(usp_trainer_create)(model, &options, &trainer) == USP_OK);
     EXPECT(CALL(usp_trainer_step)(trainer, &x, &y, NULL, NULL, &loss) == USP_OK);

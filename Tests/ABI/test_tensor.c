@@ -118,11 +118,8 @@ static void nothing_at_all(void) {
                   "at least one");
     EXPECT_STATUS(usp_evaluate_mean_iou(&labels, &labels, 3, 255, &value), USP_ERROR_ARGUMENT,
                   "no pixel");
-    usp_vae_config sizes = USP_VAE_CONFIG_INIT;
-    sizes.base_width = sizes.groups = 8;
-    sizes.levels = 2;
     usp_model *vae = NULL;
-    EXPECT_OK(usp_vae_create(&sizes, 1, &vae));
+    EXPECT_OK(usp_model_create("VAE", "base_width=8 groups=8 multipliers=1,2", 1, &vae));
     EXPECT_STATUS(usp_vae_encode(vae, &images, NULL, &latents, NULL), USP_ERROR_SHAPE,
                   "images: shape [1099511627776, 3, 0, 8], expected at least one element");
     EXPECT_STATUS(usp_vae_decode(vae, &latents, NULL, &images), USP_ERROR_SHAPE, "at least one");
@@ -139,36 +136,30 @@ static void nothing_at_all(void) {
 /* Sizes that end within a field, and structs where none may lie. */
 static void odd_structs(void) {
     _Alignas(8) char space[256] = {0};
-    usp_model *model = NULL;
-    usp_vit_config vit = USP_VIT_CONFIG_INIT;
-    vit.width = 32;
-    vit.depth = vit.heads = 1;
-    EXPECT_OK(usp_vit_create(&vit, 1, &model));
-    for (uint32_t size = 0; size <= sizeof vit; size++) {
-        usp_vit_config given = vit;
-        usp_model *other = NULL;
+    usp_diffusion_options options = USP_DIFFUSION_OPTIONS_INIT;
+    usp_diffusion *diffusion = NULL;
+    for (uint32_t size = 0; size <= sizeof options; size++) {
+        usp_diffusion_options given = options;
         given.struct_size = size;
         if (size >= 8 && size % 8 == 0) {
-            EXPECT_OK(usp_vit_describe(model, &given));
-            EXPECT_OK(usp_vit_create(&given, 1, &other));
-            usp_model_free(other);
+            EXPECT_OK(usp_diffusion_create(&given, &diffusion));
+            usp_diffusion_free(diffusion);
         } else {
-            EXPECT_STATUS(usp_vit_create(&given, 1, &other), USP_ERROR_ARGUMENT, "struct_size");
-            EXPECT_STATUS(usp_vit_describe(model, &given), USP_ERROR_ARGUMENT, "struct_size");
+            EXPECT_STATUS(usp_diffusion_create(&given, &diffusion), USP_ERROR_ARGUMENT,
+                          "struct_size");
         }
     }
+    usp_model *model = NULL;
+    EXPECT_OK(usp_model_create("ViT", "grid=2x2 width=16 depth=1 heads=2 classes=3", 1, &model));
     for (int offset = 1; offset < 8; offset++) {
-        usp_vit_config *config = (void *)(space + offset);
+        memcpy(space + offset, &options, sizeof options);
+        EXPECT_STATUS(usp_diffusion_create((void *)(space + offset), &diffusion),
+                      USP_ERROR_ARGUMENT, "options: is misaligned");
         usp_tensor *out = (void *)(space + offset);
-        memcpy(config, &vit, sizeof vit);
-        usp_model *other = NULL;
-        EXPECT_STATUS(usp_vit_create(config, 1, &other), USP_ERROR_ARGUMENT,
-                      "config: is misaligned");
-        EXPECT_STATUS(usp_vit_describe(model, config), USP_ERROR_ARGUMENT, "out: is misaligned");
         EXPECT_STATUS(usp_model_input(model, 1, out), USP_ERROR_ARGUMENT, "out: is misaligned");
         EXPECT_STATUS(usp_random_normal(1, out), USP_ERROR_ARGUMENT, "out: is misaligned");
-        EXPECT_STATUS(usp_vit_create(&vit, 1, (usp_model **)(space + offset)), USP_ERROR_ARGUMENT,
-                      "out: is misaligned");
+        EXPECT_STATUS(usp_diffusion_create(&options, (usp_diffusion **)(space + offset)),
+                      USP_ERROR_ARGUMENT, "out: is misaligned");
     }
     usp_model_free(model);
 }

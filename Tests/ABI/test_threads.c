@@ -23,17 +23,12 @@ static void *reader(void *trainer) {
 
 /* Counts may be read while another thread is in a step. */
 static void steps_beside(void) {
-    usp_vit_config config = USP_VIT_CONFIG_INIT;
-    config.grid_height = config.grid_width = 2;
-    config.width = 16;
-    config.depth = config.heads = 1;
-    config.classes = 3;
     float data[2 * 4 * 4 * 4] = {0};
     int64_t classes[2] = {0, 2};
     usp_tensor x = tensor(data, USP_F32, SHAPE(2, 4, 4, 4)), y = tensor(classes, USP_I64, SHAPE(2));
     usp_model *vit = NULL;
     usp_trainer *trainer = NULL;
-    EXPECT_OK(usp_vit_create(&config, 1, &vit));
+    EXPECT_OK(usp_model_create("ViT", "grid=2x2 width=16 depth=1 heads=1 classes=3", 1, &vit));
     EXPECT_OK(usp_trainer_create(vit, NULL, &trainer));
     pthread_t thread;
     void *result = &thread;

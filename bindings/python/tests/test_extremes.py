@@ -1,6 +1,7 @@
-"""Every number of every options struct at its extremes: an error or a result, never an end.
+"""Every number of every options struct and configuration at its extremes: an error or a result.
 
-Structs, fields and functions are those of the generated prototypes, so that new ones are swept too.
+Structs, fields and functions are those of the generated prototypes, fields of configurations those
+that models tell, so that new ones are swept too.
 """
 
 import ctypes
@@ -14,11 +15,13 @@ import pytest
 
 from usp import _abi
 
-#: numbers under which what is made has next to no size
+#: models of next to no size
 SMALL = {
-    "width": 16, "depth": 1, "heads": 2, "classes": 3, "grid_height": 2, "grid_width": 2,
-    "decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2, "base_width": 8, "groups": 4,
-    "levels": 2, "blocks_per_level": 1, "training_steps": 10,
+    "VAE": "base_width=8 groups=8 multipliers=1,2 blocks_per_level=1",
+    "MAE": "grid=2x2 width=16 depth=1 heads=2 decoder_width=16 decoder_depth=1 decoder_heads=2",
+    "ViT": "grid=2x2 width=16 depth=1 heads=2 classes=3",
+    "DiT": "grid=2x2 width=16 depth=1 heads=2 classes=3",
+    "SiT": "grid=2x2 width=16 depth=1 heads=2 classes=3",
 }
 WHOLE = {
     ctypes.c_int32: [-2**31, -1, 0, 1, 2, 3, 7, 64, 255, 20000, 65535, 65536, 2**24, 2**31 - 1],
@@ -63,13 +66,11 @@ def changes(struct):
 
 
 def changed(struct, name, index, value):
-    """A small one with this change."""
+    """One of zeros with this change."""
     given = struct(struct_size=ctypes.sizeof(struct))
     for field, kind in struct._fields_[1:]:
-        if kind in (ctypes.c_int32, ctypes.c_int64):
-            is_transfer = struct.__name__ == "usp_transfer_options"
-            small = 0 if is_transfer else SMALL.get(field, 0)
-            setattr(given, field, value if name is None else small)
+        if name is None and kind in (ctypes.c_int32, ctypes.c_int64):
+            setattr(given, field, value)
     if index is not None:
         getattr(given, name)[index] = value
     elif name is not None:
@@ -81,15 +82,13 @@ class Sweep:
     """The calls of one function, in a process of their own."""
 
     def __init__(self, function):
-        import usp
         from usp._library import lib
 
-        sizes = dict(grid=2, width=16, depth=1, heads=2)
-        mae = usp.MaskedAutoencoder.create(
-            **sizes, decoder_width=16, decoder_depth=1, decoder_heads=2, seed=1)
-        models = [mae, usp.ViT.create(**sizes, classes=3), usp.DiT.create(**sizes, classes=3)]
-        self.owners = {_abi.usp_model: models, _abi.usp_checkpoint: [mae.checkpoint]}
         self.lib, self.function, self.struct = lib, function, makers()[function]
+        models = [made(family) for family in ("MAE", "ViT", "DiT")]
+        checkpoint = ctypes.POINTER(_abi.usp_checkpoint)()
+        assert lib.usp_model_checkpoint(models[0], ctypes.byref(checkpoint)) == 0
+        self.owners = {_abi.usp_model: models, _abi.usp_checkpoint: [checkpoint]}
         self.kinds = _abi.PROTOTYPES[function][1]
 
     def run(self, first):
@@ -107,7 +106,7 @@ class Sweep:
             if target(kind) is self.struct:
                 arguments.append(ctypes.byref(given))
             elif target(kind) in self.owners:
-                arguments.append(owner.handle)
+                arguments.append(owner)
             else:
                 arguments.append(b"SiT" if kind is ctypes.c_char_p else kind(1))
         signal.alarm(SECONDS)
@@ -125,29 +124,64 @@ class Sweep:
         getattr(self.lib, f"{out._type_.__name__}_free")(out)
 
 
-@pytest.mark.parametrize("function", sorted(makers()))
-def test_no_number_ends_the_process(function):
+def made(family, text=None):
+    """A model of this configuration; None if that is refused."""
+    from usp._library import lib
+
+    out = ctypes.POINTER(_abi.usp_model)()
+    text = SMALL[family] if text is None else text
+    status = lib.usp_model_create(family.encode(), text.encode(), 1, ctypes.byref(out))
+    return out if status == 0 else None
+
+
+def sweep_configuration(family, first):
+    """Each number of the configuration that a small model tells, in its place."""
+    from usp._call import composed
+    from usp._library import lib
+
+    fields = [part.split("=", 1) for part in composed(lib.usp_model_config, made(family)).split()]
+    values = [str(value) for value in WHOLE[ctypes.c_int64] + REAL] + ["65536x65536", "2,65536"]
+    number = 0
+    for name, _ in fields:
+        for value in values:
+            number += 1
+            if number <= first:
+                continue
+            print(number, name, value, flush=True)
+            others = [part for part in SMALL[family].split() if not part.startswith(f"{name}=")]
+            signal.alarm(SECONDS)
+            model = made(family, " ".join(others + [f"{name}={value}"]))
+            signal.alarm(0)
+            lib.usp_model_free(model)
+    print(number, "swept", flush=True)
+
+
+@pytest.mark.parametrize("what", sorted(makers()) + sorted(SMALL))
+def test_no_number_ends_the_process(what):
     first, ends = 0, []
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
     while len(ends) < 20:
         done = subprocess.run(
-            [sys.executable, __file__, function, str(first)], capture_output=True, text=True,
+            [sys.executable, __file__, what, str(first)], capture_output=True, text=True,
             env=environment, check=False)
         lines = done.stdout.splitlines()
+        assert lines, done.stderr
         if done.returncode == 0:
             break
-        assert lines, done.stderr
         ends.append(f"{lines[-1]}: {done.returncode} {done.stderr[:200]}")
-        first = int(lines[-1].split()[0]) + 1
+        first = int(lines[-1].split()[0]) + (what not in SMALL)
     assert not ends, "\n".join(ends)
 
 
 def test_the_sweep_has_what_it_sweeps():
     found = makers()
     assert {"usp_transfer_plan_create", "usp_trainer_create", "usp_model_load"} <= set(found)
-    assert sum(len(list(changes(struct))) for struct in found.values()) > 300
+    assert sum(len(list(changes(struct))) for struct in found.values()) > 200
 
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    Sweep(sys.argv[1]).run(int(sys.argv[2]))
+    if sys.argv[1] in SMALL:
+        sweep_configuration(sys.argv[1], int(sys.argv[2]))
+    else:
+        Sweep(sys.argv[1]).run(int(sys.argv[2]))
