@@ -56,8 +56,7 @@ let package = Package(
     targets: [
         // floor 0: the contract, the kernels, the borrowed libraries
         .systemLibrary(name: "CUSP", path: "include"),
-        .systemLibrary(
-            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .target(name: "COpenBLAS", cSettings: [.unsafeFlags(hidden)]),
         .target(
             name: "CFiles", cSettings: [.unsafeFlags(hidden)],
             linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("z")]),

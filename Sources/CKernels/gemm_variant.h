@@ -9,6 +9,7 @@
 #include "convert_arrays.h"
 #include "gemm_finish.h"
 #include "gemm_tile.h"
+#include "double_tile.h"
 #include "pack_lanes.h"
 #include "strassen_tile.h"
 #include "segment_tile.h"
@@ -21,7 +22,10 @@ const kernel_variant VARIANT = {
     .most_rows = MOST,
     .tile_f32 = tiles_f32,
     .tile_bf16 = tiles_bf16,
+    .segment_rows = SEGMENT_ROWS,
     .segments_f32 = all_segments_f32,
+    .double_columns = WIDE * VECTOR / 2,
+    .double_tile = double_tile,
     .strassen_left = strassen_left,
     .strassen_tile = strassen_tile,
     .winograd_input = winograd_input,

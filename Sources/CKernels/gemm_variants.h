@@ -91,7 +91,10 @@ typedef struct kernel_variant {
     int most_rows; /* rows of the largest tile */
     /* [rows - 1] for whole panels, [most_rows + rows - 1] for their first half alone */
     const tile_function *tile_f32, *tile_bf16;
-    const segment_function *segments_f32;         /* [rows - 1] */
+    int segment_rows;
+    const segment_function *segments_f32;         /* [rows - 1], of at most segment_rows */
+    int double_columns;                           /* of an f64 tile; it has most_rows rows */
+    void (*double_tile)(int64_t steps, const double *a, const double *b, double *tile);
     /* Strassen's products (see strassen_tile.h) */
     void (*strassen_left)(float *const quarter[2][2], int64_t count, int64_t size, float *factors);
     void (*strassen_tile)(const strassen_factors *, const strassen_place *, coming next);

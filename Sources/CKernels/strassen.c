@@ -55,7 +55,7 @@ static size_t left_bytes(const row_block *s) {
 }
 
 /* Lays a block's other parts out in the workspace, and A's factors behind them; returns where they
- * begin. */
+ * begin, which is all that it does without a workspace. */
 static size_t place_parts(row_block *s, int64_t columns, void *workspace) {
     const int64_t pairs = s->pairs * s->groups;
     const int64_t waiting = s->at_once < s->pieces ? columns / (2 * PANEL) : 1;
@@ -66,10 +66,10 @@ static size_t place_parts(row_block *s, int64_t columns, void *workspace) {
     char *const base = line_begin(workspace);
     size_t at = 0;
     for (int i = 0; i < 6; i++) {
-        *parts[i] = (float *)(base + at);
+        if (base) *parts[i] = (float *)(base + at);
         at += ((size_t)sizes[i] * sizeof(float) + 63) / 64 * 64;
     }
-    s->left = (float *)(base + at);
+    if (base) s->left = (float *)(base + at);
     return at + 64;
 }
 

@@ -3,7 +3,7 @@
 #include "gemm_variants.h"
 
 /* Segments of the kernel that stay in the first cache while every tile meets them. */
-enum { PIECE = 16 };
+enum { PIECE = 8 };
 
 /* An odd number of units, so that the 36 points do not fall on the same sets of a cache. */
 static ptrdiff_t spread(ptrdiff_t units) { return units + 1 + units % 2; }
@@ -37,7 +37,7 @@ void uspi_winograd_output(const uspi_winograd *w, ptrdiff_t panel, ptrdiff_t beg
 void uspi_winograd_product(const uspi_winograd *w, ptrdiff_t point) {
     const kernel_variant *variant = uspi_variant();
     const ptrdiff_t tiles = w->images * w->tiles_y * w->tiles_x, segments = w->channels / SEGMENT;
-    const ptrdiff_t groups = (tiles + variant->most_rows - 1) / variant->most_rows;
+    const ptrdiff_t groups = (tiles + variant->segment_rows - 1) / variant->segment_rows;
     const float *v = w->v + point * w->v_row, *b = w->kernels + point * w->kernel_row;
     float *m = w->m + point * w->m_row;
     ptrdiff_t offsets[PIECE];

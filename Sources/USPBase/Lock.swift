@@ -8,8 +8,10 @@ import Glibc
 /// that number is still the parent's, and two threads that meet there end the process.
 package final class Lock<Value>: @unchecked Sendable {
     // SAFETY of @unchecked: the value is touched only in `withLock`.
-    private var value: Value
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    /// Last, for an empty value has the address of what follows it: a sanitizer would take its
+    /// changes for changes of that.
+    private var value: Value
 
     package init(_ value: Value) {
         self.value = value

@@ -63,6 +63,12 @@ package enum SystemMemory {
         madvise(UnsafeMutableRawPointer(bitPattern: start), end - start, Int32(MADV_DONTNEED))
     }
 
+    /// Gives the pages of the C library's heap that nobody uses back, where it has a way to.
+    package static func trim() {
+        guard let symbol = dlsym(nil, "malloc_trim") else { return }
+        _ = unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)(0)
+    }
+
     package static func free(_ pointer: UnsafeMutableRawPointer?) { Glibc.free(pointer) }
 
     /// Largest resident set of this process so far, in bytes.

@@ -26,7 +26,7 @@ package final class ThreadPool: @unchecked Sendable {
     private let running = Atomic<Int>(0)
     private let helping = Atomic<Int>(0)
     private let sleepers = Atomic<Int>(0)
-    private let desired = Atomic<Int>(0)
+    private let desired: Atomic<Int>
     private var job: (@Sendable (_ part: Int, _ slot: Int) -> Void) = { _, _ in }
     private var started = 0
     /// The next part of each thread's share, a cache line apart.
@@ -38,6 +38,7 @@ package final class ThreadPool: @unchecked Sendable {
     private static let cursorStride = 8
 
     private init() {
+        desired = Atomic(min(Processors.available(), ThreadPool.mostThreads))
         let count = ThreadPool.mostThreads * ThreadPool.cursorStride
         cursors = .allocate(capacity: count)
         for index in 0..<count { (cursors + index).initialize(to: Atomic<Int>(0)) }
@@ -64,19 +65,15 @@ package final class ThreadPool: @unchecked Sendable {
         owner.store(false, ordering: .relaxed)
     }
 
-    /// Threads that a loop may use, the caller included. 0 (the start) means every processor.
+    /// Threads that a loop may use, the caller included. 0 (the start) means every processor that
+    /// the process may use now (`Processors.available`).
     package var threads: Int {
-        get {
-            let asked = desired.load(ordering: .relaxed)
-            return asked > 0 ? asked : ThreadPool.processors
-        }
+        get { desired.load(ordering: .relaxed) }
         set {
-            desired.store(min(max(newValue, 0), ThreadPool.mostThreads), ordering: .relaxed)
+            let wanted = newValue > 0 ? newValue : Processors.available()
+            desired.store(min(wanted, ThreadPool.mostThreads), ordering: .relaxed)
         }
     }
-
-    /// Processors that this process may run on.
-    package static let processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 
     /// Runs `body(0) … body(parts - 1)`, each exactly once, and returns when all are done.
     package func run(parts: Int, _ body: (Int) -> Void) {

@@ -3,6 +3,7 @@
 
 import CUSP
 import USPBase
+import USPTensor
 
 /// A class whose objects C holds handles of.
 protocol Handled: AnyObject, Sendable {
@@ -37,11 +38,22 @@ func store(
     out.pointee = makeHandle(object)
 }
 
-/// Throws before any work is done if the place for the result is missing.
+/// Throws before any work is done if the place for the result is missing or misaligned.
 func checkOut<Pointee>(
     _ out: UnsafeMutablePointer<Pointee>?, _ name: String = "out"
 ) throws(USPError) {
-    guard out != nil else { throw USPError(.argument, "\(name): is NULL") }
+    guard let out else { throw USPError(.argument, "\(name): is NULL") }
+    try checkAligned(UnsafePointer(out), name)
+}
+
+/// Throws unless a struct or number of the caller's lies where its type may lie.
+func checkAligned<Pointee>(
+    _ pointer: UnsafePointer<Pointee>, _ name: String
+) throws(USPError) {
+    let alignment = MemoryLayout<Pointee>.alignment
+    guard UInt(bitPattern: pointer) % UInt(alignment) == 0 else {
+        throw USPError(.argument, "\(name): is misaligned, expected a multiple of \(alignment)")
+    }
 }
 
 /// The object of a handle, if it is alive and of this kind; the caller's reference keeps it so.
@@ -99,11 +111,12 @@ func freeHandle<Object: Handled>(_ pointer: OpaquePointer?, _ type: Object.Type)
     guard let pointer else { return }
     let ticket = UInt(bitPattern: pointer)
     // The entry leaves the lock before it is released: releasing may free much.
-    let freed = registry.withLock { registry -> HandleEntry? in
+    var freed = registry.withLock { registry -> HandleEntry? in
         guard registry.live[ticket]?.object is Object else { return nil }
         return registry.live.removeValue(forKey: ticket)
     }
-    _ = freed
+    guard freed != nil else { return }
+    MemoryPool.shared.releasing { freed = nil }
 }
 
 /// An item of an object's list of strings, as a view; NULL past the end.

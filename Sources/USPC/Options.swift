@@ -12,17 +12,8 @@ func options<Options: BitwiseCopyable>(
 ) throws(USPError) -> Options {
     guard let pointer else { return zeros }
     let address = UnsafeRawPointer(pointer)
-    guard UInt(bitPattern: address) % UInt(MemoryLayout<Options>.alignment) == 0 else {
-        throw USPError(.argument, "\(name): is not aligned to \(MemoryLayout<Options>.alignment)")
-    }
-    // SAFETY: every options struct begins with its size, and the caller owns that many bytes.
-    let size = Int(address.load(as: UInt32.self))
+    let size = try structSize(pointer, name)
     let known = MemoryLayout<Options>.size
-    guard size >= 8, size <= 1 << 16 else {
-        throw USPError(
-            .argument,
-            "\(name): struct_size is \(size), expected \(known): begin with the INIT macro")
-    }
     for offset in stride(from: known, to: size, by: 1)
     where address.load(fromByteOffset: offset, as: UInt8.self) != 0 {
         throw USPError(
@@ -35,6 +26,23 @@ func options<Options: BitwiseCopyable>(
         bytes.copyMemory(from: UnsafeRawBufferPointer(start: address, count: min(size, known)))
     }
     return result
+}
+
+/// The size that a caller's struct says it has: whole units of its alignment, as every version's
+/// structs have, so that it ends within no field.
+private func structSize<Options: BitwiseCopyable>(
+    _ pointer: UnsafePointer<Options>, _ name: String
+) throws(USPError) -> Int {
+    try checkAligned(pointer, name)
+    // SAFETY: every options struct begins with its size, and the caller owns that many bytes.
+    let size = Int(UnsafeRawPointer(pointer).load(as: UInt32.self))
+    let known = MemoryLayout<Options>.size
+    guard size >= 8, size <= 1 << 16, size % MemoryLayout<Options>.alignment == 0 else {
+        throw USPError(
+            .argument,
+            "\(name): struct_size is \(size), expected \(known): begin with the INIT macro")
+    }
+    return size
 }
 
 /// A number of an options struct that must not be negative; 0 means `fallback`.
@@ -63,23 +71,4 @@ func text(
     _ pointer: UnsafePointer<CChar>?, else fallback: String, _ name: String
 ) throws(USPError) -> String {
     try optionalText(pointer, name) ?? fallback
-}
-
-/// Writes as much of `value` as the caller's struct holds; its struct_size says how much.
-func returnOptions<Options: BitwiseCopyable>(
-    _ value: Options, in out: UnsafeMutablePointer<Options>?
-) throws(USPError) {
-    guard let out else { throw USPError(.argument, "out: is NULL") }
-    let size = UnsafeRawPointer(out).load(as: UInt32.self)
-    guard size >= 8, size <= 1 << 16 else {
-        throw USPError(
-            .argument,
-            "out: struct_size is \(size), expected \(MemoryLayout<Options>.size): begin with the "
-                + "INIT macro")
-    }
-    withUnsafeBytes(of: value) { bytes in
-        // SAFETY: the caller's struct has `size` bytes, of which the first four stay.
-        UnsafeMutableRawPointer(out).advanced(by: 4).copyMemory(
-            from: bytes.baseAddress! + 4, byteCount: min(Int(size), bytes.count) - 4)
-    }
 }

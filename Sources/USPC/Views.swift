@@ -24,9 +24,7 @@ enum Axis: ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, CustomString
 /// The array that the caller describes, whatever its shape and element type.
 func view(_ pointer: UnsafePointer<usp_tensor>?, _ name: String) throws(USPError) -> StridedView {
     guard let pointer else { throw USPError(.argument, "\(name): is NULL") }
-    guard UInt(bitPattern: pointer) % UInt(MemoryLayout<usp_tensor>.alignment) == 0 else {
-        throw USPError(.argument, "\(name): the usp_tensor is misaligned")
-    }
+    try checkAligned(pointer, name)
     let tensor = pointer.pointee
     guard tensor.rank >= 0, tensor.rank <= USP_MAX_RANK else {
         throw USPError(.shape, "\(name): rank \(tensor.rank), expected 0 to \(USP_MAX_RANK)")
@@ -167,9 +165,13 @@ private func check(_ view: StridedView, _ axes: [Axis], _ dtypes: [DType]) throw
         let expected = axes.map(\.description).joined(separator: ", ")
         throw USPError(.shape, "\(view.name): shape \(view.shape), expected [\(expected)]")
     }
-    if case .any("B") = axes.first, view.shape[0] == 0 {
+    // An array of nothing could claim any number of samples, and cost as much time.
+    for (axis, expected) in axes.enumerated() where view.shape[axis] == 0 {
+        guard case .any(let letter) = expected, letter != "S" else { continue }
         throw USPError(
-            .shape, "\(view.name): shape \(view.shape), expected at least one sample")
+            .shape,
+            "\(view.name): shape \(view.shape), expected at least one "
+                + (axis == 0 ? "sample" : "element"))
     }
 }
 
@@ -187,5 +189,6 @@ func result<Value: BitwiseCopyable>(
     _ pointer: UnsafeMutablePointer<Value>?, _ name: String
 ) throws(USPError) -> UnsafeMutablePointer<Value> {
     guard let pointer else { throw USPError(.argument, "\(name): is NULL") }
+    try checkAligned(UnsafePointer(pointer), name)
     return pointer
 }

@@ -1,8 +1,9 @@
-// Header section "threads".
+// Header sections "threads" and "memory".
 
 import CUSP
 import USPBase
 import USPKit
+import USPTensor
 
 @_cdecl("usp_set_threads") @implementation public func usp_set_threads(_ count: Int32) -> usp_status
 {
@@ -12,3 +13,5 @@ import USPKit
 @_cdecl("usp_threads") @implementation public func usp_threads() -> Int32 {
     Int32(clamping: threads())
 }
+
+@_cdecl("usp_trim") @implementation public func usp_trim() { trimMemory() }

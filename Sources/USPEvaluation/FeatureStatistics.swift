@@ -60,11 +60,13 @@ package struct FeatureAccumulator {
         let rows = features.shape[0]
         for first in stride(from: 0, to: rows, by: FeatureAccumulator.blockRows) {
             let taken = min(FeatureAccumulator.blockRows, rows - first)
-            addBlock(features.floats + first * width, taken)
+            try addBlock(features.floats + first * width, taken)
         }
     }
 
-    private mutating func addBlock(_ values: UnsafePointer<Float>, _ rows: Int) {
+    private mutating func addBlock(
+        _ values: UnsafePointer<Float>, _ rows: Int
+    ) throws(USPError) {
         if origin.isEmpty { origin = (0..<width).map { Double(values[$0]) } }
         var block = [Double](repeating: 0, count: rows * width)
         for row in 0..<rows {
@@ -74,7 +76,7 @@ package struct FeatureAccumulator {
                 sums[column] += block[index]
             }
         }
-        LinearAlgebra.addGram(block, rows: rows, width, into: &products)
+        try LinearAlgebra.addGram(block, rows: rows, width, into: &products)
         count += rows
     }
 

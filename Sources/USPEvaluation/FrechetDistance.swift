@@ -14,23 +14,42 @@ package struct FrechetDistance: Sendable {
     package let warnings: [String]
 
     /// The square root's trace is Σ √λ(BᵀΣ₂B) with Σ₁ = BBᵀ, whose matrix is symmetric: neither
-    /// imaginary parts nor an iteration that fails, as general matrix square roots have. Negative
-    /// eigenvalues, which are rounding, count as 0.
+    /// imaginary parts nor an iteration that fails, as general matrix square roots have. Σ₁ is that
+    /// of fewer samples. Its eigenvalues that are rounding count as 0, for a root makes much of
+    /// them; the others stand in descending order, so that small λ keep their digits.
     ///
+    /// - solver: whose eigenvalues
     /// - Throws: `.shape` if the widths differ; `.argument` for a matrix that is no covariance;
     ///   `.internal` if the eigenvalues contradict tr Σ₁Σ₂.
     package static func between(
-        _ first: FeatureStatistics, _ second: FeatureStatistics
+        _ first: FeatureStatistics, _ second: FeatureStatistics,
+        _ solver: LinearAlgebra.Solver = .any
     ) throws(USPError) -> FrechetDistance {
         let n = first.width
         try require(
             second.width == n, .shape,
             "Frechet distance: features of width \(n) and \(second.width)")
-        let root = try factor(first.covariance, n)
+        if second.count > 0 && (first.count == 0 || second.count < first.count) {
+            let swapped = try between(second, first, ordered: solver)
+            return FrechetDistance(
+                value: swapped.value, meanTerm: swapped.meanTerm, crossTrace: swapped.crossTrace,
+                warnings: warnings(first, second))
+        }
+        return try between(first, second, ordered: solver)
+    }
+
+    private static func between(
+        _ first: FeatureStatistics, _ second: FeatureStatistics,
+        ordered solver: LinearAlgebra.Solver
+    ) throws(USPError) -> FrechetDistance {
+        let n = first.width
+        let root = try factor(first.covariance, n, solver)
         let inner = try LinearAlgebra.product(second.covariance, root, n, n, n, transposed: true)
         var matrix = try LinearAlgebra.product(root, inner, n, n, n)
         symmetrise(&matrix, n)
-        let values = try LinearAlgebra.symmetricEigen(matrix, n, vectors: false).values
+        let values = try LinearAlgebra.symmetricEigen(
+            matrix, n, vectors: false, solver
+        ).values
         try checkNotNegative(values)
         try check(values, first.covariance, second.covariance)
         let crossTrace = values.reduce(0) { $0 + max($1, 0).squareRoot() }
@@ -41,16 +60,21 @@ package struct FrechetDistance: Sendable {
             crossTrace: crossTrace, warnings: warnings(first, second))
     }
 
-    /// Bᵀ, row-major, with BBᵀ = Σ: eigenvectors as rows, times the roots of their eigenvalues.
-    private static func factor(_ covariance: [Double], _ n: Int) throws(USPError) -> [Double] {
-        var (values, rows) = try LinearAlgebra.symmetricEigen(covariance, n, vectors: true)
+    /// Bᵀ, row-major, with BBᵀ = Σ: eigenvectors as rows, times the roots of their eigenvalues, the
+    /// largest first.
+    private static func factor(
+        _ covariance: [Double], _ n: Int, _ solver: LinearAlgebra.Solver
+    ) throws(USPError) -> [Double] {
+        let (values, rows) = try LinearAlgebra.symmetricEigen(
+            covariance, n, vectors: true, solver)
         try checkNotNegative(values)
-        for (index, value) in values.enumerated() {
-            let root = max(value, 0).squareRoot()
-            for column in index * n..<(index + 1) * n { rows[column] *= root }
+        let rounding = Double(n) * 0x1p-52 * abs(values[n - 1])
+        var result = [Double](repeating: 0, count: n * n)
+        for (index, value) in values.reversed().enumerated() where value > rounding {
+            let (root, source) = (value.squareRoot(), (n - 1 - index) * n)
+            for column in 0..<n { result[index * n + column] = rows[source + column] * root }
         }
-        values = []
-        return rows
+        return result
     }
 
     /// Ascending eigenvalues of what should be a covariance: none is negative but for rounding.
@@ -71,7 +95,7 @@ package struct FrechetDistance: Sendable {
         }
     }
 
-    /// Σ λ must be tr Σ₁Σ₂, which needs no eigenvalues: a broken LAPACK does not pass unseen.
+    /// Σ λ must be tr Σ₁Σ₂, which needs no eigenvalues: a broken solver does not pass unseen.
     private static func check(
         _ values: [Double], _ first: [Double], _ second: [Double]
     ) throws(USPError) {

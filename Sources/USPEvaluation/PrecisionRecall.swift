@@ -1,6 +1,5 @@
 // Precision and recall of a generator by k-nearest-neighbour balls.
 
-import COpenBLAS
 import USPBase
 import USPTensor
 
@@ -29,15 +28,15 @@ package struct PrecisionRecall: Sendable {
         let most = max(reference.shape[0], samples.shape[0])
         try SystemMemory.expect(
             try CheckedMath.multiply(most, k + 16, "neighbours"), of: Float.self)
-        let (firstRadii, secondRadii) = (radii(first, k), radii(second, k))
+        let (firstRadii, secondRadii) = (try radii(first, k), try radii(second, k))
         return PrecisionRecall(
-            precision: share(of: second, inside: first, firstRadii),
-            recall: share(of: first, inside: second, secondRadii))
+            precision: try share(of: second, inside: first, firstRadii),
+            recall: try share(of: first, inside: second, secondRadii))
     }
 
     /// Squared distance of each row to its k-th neighbour (the row itself is the 0th).
-    private static func radii(_ set: CentredFeatures, _ k: Int) -> [Float] {
-        perRow(set, against: set, start: [Float](repeating: .infinity, count: k + 1)) {
+    private static func radii(_ set: CentredFeatures, _ k: Int) throws(USPError) -> [Float] {
+        try perRow(set, against: set, start: [Float](repeating: .infinity, count: k + 1)) {
             nearest, distance, _ in
             guard distance < nearest[k] else { return }
             var place = k
@@ -51,8 +50,8 @@ package struct PrecisionRecall: Sendable {
 
     private static func share(
         of set: CentredFeatures, inside other: CentredFeatures, _ radii: [Float]
-    ) -> Double {
-        let inside = perRow(set, against: other, start: false) { found, distance, column in
+    ) throws(USPError) -> Double {
+        let inside = try perRow(set, against: other, start: false) { found, distance, column in
             if distance <= radii[column] { found = true }
         }
         return Double(inside.count { $0 }) / Double(set.rows)
@@ -62,23 +61,26 @@ package struct PrecisionRecall: Sendable {
     private static func perRow<Result: Sendable>(
         _ set: CentredFeatures, against other: CentredFeatures, start: Result,
         _ fold: (inout Result, _ distance: Float, _ column: Int) -> Void
-    ) -> [Result] {
-        openblas_set_num_threads(1)
-        let (blockRows, blockColumns) = (64, 1024)
+    ) throws(USPError) -> [Result] {
+        let (blockRows, blockColumns) = (2048, 1024)
         var results = [Result](repeating: start, count: set.rows)
-        results.withUnsafeMutableBufferPointer { results in
-            let results = results
-            parallelRanges(set.rows, grain: blockRows) { rows in
-                var products = [Float](repeating: 0, count: blockRows * blockColumns)
-                for first in stride(from: 0, to: other.rows, by: blockColumns) {
-                    let columns = min(blockColumns, other.rows - first)
-                    set.products(rows, other, first..<first + columns, into: &products)
-                    for row in rows {
-                        let line = (row - rows.lowerBound) * columns
-                        for column in 0..<columns {
-                            let square = set.squares[row] + other.squares[first + column]
-                            let distance = max(square - 2 * products[line + column], 0)
-                            fold(&results[row], distance, first + column)
+        let products = try Tensor([min(blockRows, set.rows), blockColumns])
+        for first in stride(from: 0, to: other.rows, by: blockColumns) {
+            let columns = first..<min(first + blockColumns, other.rows)
+            let packed = try other.packed(columns)
+            for top in stride(from: 0, to: set.rows, by: blockRows) {
+                let rows = top..<min(top + blockRows, set.rows)
+                try set.multiply(rows, packed, into: products)
+                results.withUnsafeMutableBufferPointer { results in
+                    let (results, line) = (results, products.floats)
+                    parallelRanges(rows.count, grain: 64) { range in
+                        for row in range {
+                            let products = line + row * columns.count
+                            for column in columns {
+                                let square = set.squares[top + row] + other.squares[column]
+                                let distance = max(square - 2 * products[column - first], 0)
+                                fold(&results[top + row], distance, column)
+                            }
                         }
                     }
                 }
@@ -121,15 +123,18 @@ private struct CentredFeatures {
         self.squares = squares
     }
 
-    /// Inner products of our rows with the other's, `[rows.count, columns.count]`.
-    func products(
-        _ rows: Range<Int>, _ other: CentredFeatures, _ columns: Range<Int>,
-        into result: inout [Float]
-    ) {
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows.count), Int32(columns.count),
-            Int32(width), 1, tensor.floats + rows.lowerBound * width, Int32(width),
-            other.tensor.floats + columns.lowerBound * width, Int32(width), 0, &result,
-            Int32(columns.count))
+    /// Some rows as the right factor of products.
+    func packed(_ rows: Range<Int>) throws(USPError) -> PackedMatrix {
+        let columns = MatrixView(tensor.raw + rows.lowerBound * width * 4, row: width).transposed
+        return try USPTensor.packed(columns, k: width, n: rows.count, compute: .float32)
+    }
+
+    /// Inner products of our rows with the others', `[rows.count, others]`.
+    func multiply(
+        _ rows: Range<Int>, _ others: PackedMatrix, into products: Tensor
+    ) throws(USPError) {
+        try USPTensor.multiply(
+            MatrixView(tensor.raw + rows.lowerBound * width * 4, row: width), others,
+            rows: rows.count, into: MatrixView(products.raw, row: others.n))
     }
 }

@@ -13,9 +13,10 @@ internal import CUSP
 public let version = "\(USP_VERSION_MAJOR).\(USP_VERSION_MINOR).\(USP_VERSION_PATCH)"
 
 /// What the library was built for and uses here, for logs.
-public var buildInformation: String { "usp \(version) \(instructionSet)" }
+public var buildInformation: String { "usp \(version) \(architecture) \(instructionSet)" }
 
-/// Uses this many threads from now on, the caller's included; 0 means one per processor.
+/// Uses this many threads from now on, the caller's included; 0 means one per processor that the
+/// process may use: its affinity, and its cgroup's quota, as they are now.
 ///
 /// - Throws: for a negative count.
 public func setThreads(_ count: Int) throws(USPError) {
@@ -25,3 +26,10 @@ public func setThreads(_ count: Int) throws(USPError) {
 
 /// The number of threads that a computation may use.
 public func threads() -> Int { ThreadPool.shared.threads }
+
+/// Gives memory that freed objects and finished calls have left back to the system. Models and
+/// trainers do so themselves when they are freed through C or Python.
+public func trimMemory() {
+    MemoryPool.shared.trim()
+    SystemMemory.trim()
+}

@@ -23,6 +23,8 @@ package final class MemoryPool: Sendable {
     private static let rangeSize = 1 << 42
     /// A range is made usable so many bytes at a time.
     private static let stride = 4 << 20
+    /// To fetch so much from the system again takes longer than to give it back.
+    private static let largeRelease = 8 << 20
 
     /// Addresses from `start` on, and the blocks in them.
     private struct Range {
@@ -155,6 +157,14 @@ package final class MemoryPool: Sendable {
                 state.free[size, default: []].append(address)
             }
         }
+    }
+
+    /// Runs a body that lets go of something; if that was large, what is not in use goes back to
+    /// the system.
+    package func releasing(_ body: () -> Void) {
+        let before = state.withLock { $0.bytesInUse }
+        body()
+        if before - state.withLock({ $0.bytesInUse }) >= MemoryPool.largeRelease { trim() }
     }
 
     /// Gives what is not in use back to the system.

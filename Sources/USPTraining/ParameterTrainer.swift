@@ -1,6 +1,7 @@
 // One step: forward, backward, clip, update, average. It knows no model: whoever calls hands it a
 // loss.
 
+import Synchronization
 import USPBase
 import USPModels
 import USPTensor
@@ -27,7 +28,12 @@ package final class ParameterTrainer {
     /// The moving average, in the parameters' layout.
     package let average: Tensor?
     package let cancellation = Cancellation()
-    package private(set) var step = 0
+    /// Steps done: any thread may read them while another one steps.
+    package private(set) var step: Int {
+        get { done.load(ordering: .relaxed) }
+        set { done.store(newValue, ordering: .relaxed) }
+    }
+    private let done = Atomic<Int>(0)
     private let ranks: Ranks
 
     /// Makes the parameters that `trains` accepts trainable and starts at step 0.

@@ -60,10 +60,14 @@ enum PatchResize {
     static func kernel(
         _ kernel: [Float], width: Int, _ change: PatchChange, _ adaptation: ChannelRule
     ) throws(USPError) -> [Float] {
-        let matrix = try matrix(from: change.patchBefore, to: change.patchAfter)
         let (old, new) = (
             change.patchBefore * change.patchBefore, change.patchAfter * change.patchAfter
         )
+        let kernels = try CheckedMath.multiply(width, change.channelsAfter, "patch")
+        try SystemMemory.expect(
+            try CheckedMath.multiply(kernels, new, "patch"), of: Float.self)
+        try SystemMemory.expect(8 * (old + new), of: Double.self)
+        let matrix = try matrix(from: change.patchBefore, to: change.patchAfter)
         var result = [Float](repeating: 0, count: width * change.channelsAfter * new)
         let scale = Double(change.channelsBefore) / Double(change.channelsAfter)
         for row in 0..<width {

@@ -39,6 +39,18 @@ fi
 
 ${CC:-cc} -std=c11 -Wall -Wextra -Werror -Iinclude Tests/ABI/unload.c -o "$built/unload" -ldl
 "$built/unload" "$library/libusp.so"
+${CC:-cc} -std=c11 -Wall -Wextra -Werror -Iinclude Tests/ABI/host.c -o "$built/host" -ldl -lm
+# a BLAS of the host's, whose every function ends the process; and the system's own
+blas=$(ldconfig -p 2>/dev/null | sed -n 's/.*libopenblas\.so\.0 .*=> //p' | head -n 1)
+if [ -n "$blas" ]; then
+    { echo "void abort(void);"
+      nm -D --defined-only "$blas" | sed -n 's/.* T \([a-zA-Z_0-9]*\)$/\1/p' |
+          grep -v "^_init\|^_fini" | sed 's/.*/void &(void) { abort(); }/'; } >"$built/poison.c"
+    ${CC:-cc} -w -fno-builtin -shared -fPIC "$built/poison.c" -o "$built/libpoison.so"
+    "$built/host" "$PWD/$library/libusp.so" "$PWD/$built/libpoison.so" "$blas"
+else
+    "$built/host" "$PWD/$library/libusp.so"
+fi
 for alone in fork memory; do
     ${CC:-cc} -std=c11 -D_DEFAULT_SOURCE $strict -O1 -g -pthread "Tests/ABI/$alone.c" \
         -L"$library" -lusp -Wl,-rpath,"$PWD/$library" -o "$built/$alone"

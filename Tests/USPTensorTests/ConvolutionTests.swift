@@ -1,5 +1,6 @@
 // Convolution against its definition in f64, and its gradients against central differences.
 
+import CKernels
 import TestSupport
 import Testing
 import USPBase
@@ -202,5 +203,33 @@ func winogradGradientsAgreeWithThePlainSum(_ sizes: (Int, Int, Int, Int, Int, In
     }
     for (fast, exact) in zip(try gradients(exact: false), try gradients(exact: true)) {
         #expect(relativeError(fast, exact) < 3e-5)
+    }
+}
+
+/// Rounding does not grow with the length of a sum: of so many channels, both ways of computing
+/// stay near what PyTorch's convolution has on these shapes (2.3e-7).
+@Test(arguments: [128, 512])
+func longSumsRoundLittle(_ channels: Int) throws {
+    try alone {
+        let c = ConvolutionCase(
+            batch: 1, height: 12, width: 12, inputs: channels, outputs: 32, padding: Padding(1))
+        let (x, weight) = (try c.x, try c.weight)
+        let bias = try Tensor.zeros([c.outputs])
+        let expected = c.reference(x.values, weight.values, bias.values)
+        let size = expected.reduce(0.0) { $0 + Double($1) * Double($1) }
+        let best = uspi_isa()
+        defer { uspi_set_isa(best) }
+        for level in 0...best {
+            uspi_set_isa(level)
+            for (exact, bound) in [(true, 4e-7), (false, 8e-7)] {
+                let y = try Context(exact: exact).convolution(
+                    x, weight: weight, bias: bias, padding: c.padding)
+                let error = zip(y.values, expected).reduce(0.0) {
+                    $0 + (Double($1.0) - Double($1.1)) * (Double($1.0) - Double($1.1))
+                }
+                let relative = (error / size).squareRoot()
+                #expect(relative < bound, "level \(level), exact \(exact)")
+            }
+        }
     }
 }

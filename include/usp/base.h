@@ -40,8 +40,8 @@ USP_API const char *usp_version(void);
 /* USP_ABI_VERSION of the library that was loaded. */
 USP_API uint32_t usp_abi_version(void);
 
-/* What the library was built for and what it uses here, such as "usp 0.1.0 x86_64 avx512-bf16",
- * static. For logs, not for parsing. */
+/* What the library was built for and what it uses here, such as "usp 0.1.0 x86_64 avx512-bf16"
+ * ("baseline", "avx2", "avx512" or "avx512-bf16"), static. For logs, not for parsing. */
 USP_API const char *usp_build_info(void);
 
 /* ---- status: what went wrong, for a program and for a person ------------------------------ */
@@ -130,12 +130,20 @@ USP_API USP_CHECK usp_status usp_random_torch(
 
 /* ---- threads: one pool for the process ---------------------------------------------------- */
 
-/* Use `count` threads from now on, the caller's included; 0 means one per processor (the start).
- * Never changes results. Call it before heavy work, not during it. Errors: ARGUMENT if negative. */
+/* Use `count` threads from now on, the caller's included; 0 (the start) means one per processor
+ * that the process may use now: those of its affinity (taskset), or fewer where its cgroup is
+ * granted less time (containers). Never changes results. Call it before heavy work, not during it.
+ * Errors: ARGUMENT if negative. */
 USP_API USP_CHECK usp_status usp_set_threads(int32_t count);
 
 /* The number of threads that a computation may use. */
 USP_API int32_t usp_threads(void);
+
+/* ---- memory: what is kept for the next call ----------------------------------------------- */
+
+/* Memory that calls are done with is kept for the next ones. Freeing a large object (a model, a
+ * trainer) gives all that is not in use back to the system; this does so at any time. */
+USP_API void usp_trim(void);
 
 /* ---- progress: what long calls tell, and how they are stopped ----------------------------- */
 

@@ -138,7 +138,8 @@ USP_API USP_CHECK usp_status usp_trainer_step(
 USP_API USP_CHECK usp_status usp_trainer_gradients(
     usp_trainer *trainer, const usp_batch *batch, float *out_loss, usp_checkpoint **out_gradients);
 
-/* Steps done; learning rate and gradient norm (0 without clipping) of the last one. */
+/* Steps done; learning rate and gradient norm (0 without clipping) of the last one: any
+ * thread, also during a step. */
 USP_API int64_t usp_trainer_steps(const usp_trainer *trainer);
 USP_API float usp_trainer_rate(const usp_trainer *trainer);
 USP_API float usp_trainer_gradient_norm(const usp_trainer *trainer);

@@ -5,6 +5,7 @@
 #include "attention.h"
 #include "convert.h"
 #include "convolution.h"
+#include "double.h"
 #include "elementwise.h"
 #include "gaussian.h"
 #include "gemm.h"

@@ -15,8 +15,9 @@ extension Tensor {
 
     /// Overwrites all values; sample i draws from `stream(i)`.
     package func fillNormal(_ stream: (_ sample: Int) -> RandomKey) {
+        guard count > 0 else { return }
         let samples = shape.rank == 0 ? 1 : shape[0]
-        let (base, each) = (floats, samples == 0 ? 0 : count / samples)
+        let (base, each) = (floats, count / samples)
         parallelRanges(samples, grain: rowGrain(width: each, elements: 1 << 12)) { range in
             for sample in range {
                 var draws = RandomStream(stream(sample))
@@ -31,8 +32,9 @@ extension Tensor {
         _ shape: Shape, _ key: RandomKey, firstSample: Int = 0
     ) throws(USPError) -> Tensor {
         let result = try Tensor(shape)
+        guard result.count > 0 else { return result }
         let samples = shape.rank == 0 ? 1 : shape[0]
-        let (base, each) = (result.floats, samples == 0 ? 0 : result.count / samples)
+        let (base, each) = (result.floats, result.count / samples)
         for sample in 0..<samples {
             var stream = RandomStream(key.stream(firstSample + sample))
             for index in 0..<each { base[sample * each + index] = stream.uniform() }

@@ -47,13 +47,19 @@ def build_info() -> str:
 
 
 def set_threads(count: int) -> None:
-    """Use this many threads from now on; 0 means one per processor. Never changes results."""
+    """Use this many threads from now on; 0 means one per processor that the process may use
+    (affinity, cgroup quota). Never changes results."""
     _call(_lib.usp_set_threads, count)
 
 
 def threads() -> int:
     """The number of threads that a computation may use."""
     return int(_lib.usp_threads())
+
+
+def trim() -> None:
+    """Give memory that calls are done with back to the system, as freeing a large model does."""
+    _lib.usp_trim()
 
 
 __all__ = [
@@ -65,5 +71,5 @@ __all__ = [
     "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
     "UnsupportedError", "build_info", "create", "evaluate", "load", "presets", "random", "set_threads", "threads",
-    "transfer", "transfer_plan",
+    "transfer", "transfer_plan", "trim",
 ]
