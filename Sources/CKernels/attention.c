@@ -103,14 +103,14 @@ static void wish_ahead(wish_list *list, const uspi_attention *attention, int64_t
     list->count = 0;
     if (row + PANEL < attention->queries) {
         wish(list, attention->q, row + PANEL, attention->q_row, dims, type);
-    } else if (attention->next) {
-        wish(list, element(attention->q, attention->next, type), 0, attention->q_row, dims, type);
+    } else if (attention->next_q) {
+        wish(list, attention->next_q, 0, attention->next_row, dims, type);
     }
     wish(list, attention->out, row, attention->out_row, dims, attention->out_type);
-    if (!attention->next) return;
+    if (!attention->next_k) return;
     const int64_t key = row * attention->keys / attention->queries;
-    wish(list, element(attention->k, attention->next, type), key, attention->k_row, dims, type);
-    wish(list, element(attention->v, attention->next, type), key, attention->v_row, dims, type);
+    wish(list, attention->next_k, key, attention->next_row, dims, type);
+    wish(list, attention->next_v, key, attention->next_row, dims, type);
 }
 
 void uspi_attention_rows(const uspi_attention *attention, const void *packed, int64_t row_begin,

@@ -3,6 +3,7 @@
 #define USPI_GEMM_VARIANTS_H
 #include "activation.h"
 #include "gemm.h"
+#include "heads.h"
 #include "isa.h"
 #include "norm.h"
 #include "winograd.h"
@@ -115,9 +116,15 @@ typedef struct kernel_variant {
                              float scale, const float *logsumexp);
     void (*layer_norm)(const uspi_layer_norm *, const float *x, ptrdiff_t rows, void *y,
                        float *statistics);
+    void (*head_rows_forward)(const uspi_head_rows *, int64_t begin, int64_t end, void *y);
+    void (*head_rows_backward)(const uspi_head_rows *, int64_t count, float *dy, float *dx,
+                               int64_t dx_row, int32_t accumulate, float *sums);
     void (*activation_forward)(int32_t, const float *, float *, int64_t);
     void (*activation_backward)(int32_t, const float *, const float *, float *, int64_t);
     void (*activation_forward_bf16)(int32_t, const uint16_t *, uint16_t *, int64_t);
+    void (*gated_forward)(int32_t, int32_t, const void *, const void *, void *, int64_t);
+    void (*gated_backward)(int32_t, int32_t, const void *, const void *, const float *, float *,
+                           float *, int64_t);
     void (*bf16_from_f32)(const float *, uint16_t *, int64_t);
     void (*f32_from_bf16)(const uint16_t *, float *, int64_t);
 } kernel_variant;

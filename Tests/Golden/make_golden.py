@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common import HERE, MANIFEST
 
-TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers",
+TOPICS = ("operations", "blocks", "models", "autoencoders", "classifiers", "diffusers",
           "positions", "transfer", "containers", "images", "random", "diffusion",
           "transport", "seeds", "training", "inception")
 

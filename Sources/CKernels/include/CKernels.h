@@ -9,6 +9,7 @@
 #include "gaussian.h"
 #include "gemm.h"
 #include "groupnorm.h"
+#include "heads.h"
 #include "image.h"
 #include "isa.h"
 #include "loss.h"

@@ -12,7 +12,8 @@ typedef struct uspi_attention {
     int64_t queries, keys, head_dim;
     const void *q, *k, *v;
     int64_t q_row, k_row, v_row;      /* elements from one row to the next */
-    int64_t next;                     /* elements from q, k, v to those likely needed next, or 0 */
+    const void *next_q, *next_k, *next_v; /* likely needed next, rows next_row apart; or NULL */
+    int64_t next_row;
     int32_t type;                     /* uspi_type of q, k and v */
     int32_t compute;                  /* uspi_type of the factors of products */
     float scale;                      /* usually 1 / sqrt(head_dim) */
