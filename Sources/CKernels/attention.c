@@ -113,6 +113,18 @@ static void wish_ahead(wish_list *list, const uspi_attention *attention, int64_t
     wish(list, attention->next_v, key, attention->next_row, dims, type);
 }
 
+void uspi_add_bias(const uspi_attention *attention, int64_t row, int64_t count, float *scores,
+                   int64_t columns) {
+    if (!attention->bias) return;
+    const float unscaled = 1.0f / attention->scale;
+    for (int64_t k = 0; k < attention->keys; k++) {
+        const int32_t *place = attention->place + k * attention->queries + row;
+        for (int64_t q = 0; q < count; q++) {
+            scores[k * columns + q] += unscaled * attention->bias[place[q]];
+        }
+    }
+}
+
 void uspi_attention_rows(const uspi_attention *attention, const void *packed, int64_t row_begin,
                          int64_t row_end, void *workspace) {
     const kernel_variant *variant = uspi_variant();
@@ -133,6 +145,7 @@ void uspi_attention_rows(const uspi_attention *attention, const void *packed, in
         wish_ahead(&ahead, attention, row);
         pack_queries(attention, row, count, queries);
         uspi_panel_product(&k, queries, scores, ahead.lines, ahead.count);
+        uspi_add_bias(attention, row, count, scores, PANEL);
         softmax_result result;
         variant->softmax_columns(scores, keys, count, attention->scale, compute, &result);
         uspi_panel_product(&v, (const uint32_t *)scores, sums, NULL, 0);

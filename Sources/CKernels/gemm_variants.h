@@ -2,6 +2,7 @@
 #ifndef USPI_GEMM_VARIANTS_H
 #define USPI_GEMM_VARIANTS_H
 #include "activation.h"
+#include "attention.h"
 #include "gemm.h"
 #include "heads.h"
 #include "isa.h"
@@ -163,6 +164,10 @@ void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, in
 
 /* A product whose row 0 is `row` of these normed rows, made in `memory` of the normed workspace. */
 uspi_gemm uspi_normed_part(const uspi_gemm *g, int64_t row, int64_t rows, void *memory);
+
+/* Add the bias to the unscaled scores [keys][columns] of `count` queries from `row`. */
+void uspi_add_bias(const uspi_attention *attention, int64_t row, int64_t count, float *scores,
+                   int64_t columns);
 
 /* Ask for what the end of a tile reads and writes, while its sums are still to be made: rows
  * `apart` from one to the next. */

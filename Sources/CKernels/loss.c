@@ -1,6 +1,7 @@
 /* Losses and their gradients, one row or one range at a time. */
 #include "loss.h"
 #include "dispatch.h"
+#include "fast_exp.h"
 #include <math.h>
 
 double uspi_cross_entropy_row(
@@ -20,6 +21,50 @@ double uspi_cross_entropy_row(
             gradient[k] = (float)(exp(logits[k] - logarithm) * weight - target[k]);
     return loss;
 }
+
+/* The largest logit and the sum of exp(logit - largest), over sixteen lanes folded in order. */
+USPI_INLINE float softmax_sum(const float *x, ptrdiff_t classes, float *largest) {
+    float most = -INFINITY, sum[16] = {0}, total = 0;
+    for (ptrdiff_t k = 0; k < classes; k++) most = x[k] > most ? x[k] : most;
+    ptrdiff_t k = 0;
+    for (; k + 16 <= classes; k += 16)
+        for (int l = 0; l < 16; l++) sum[l] += fast_exp(x[k + l] - most);
+    for (int l = 0; k + l < classes; l++) sum[l] += fast_exp(x[k + l] - most);
+    for (int l = 0; l < 16; l++) total += sum[l];
+    *largest = most;
+    return total;
+}
+
+USPI_DISPATCH(
+    double, uspi_label_entropy,
+    (const float *logits, const int32_t *labels, ptrdiff_t rows, ptrdiff_t classes,
+     int32_t ignored),
+    (logits, labels, rows, classes, ignored), {
+        double loss = 0;
+        for (ptrdiff_t i = 0; i < rows; i++, logits += classes) {
+            if (labels[i] == ignored) continue;
+            float largest;
+            const float sum = softmax_sum(logits, classes, &largest);
+            loss += log((double)sum) + (double)largest - (double)logits[labels[i]];
+        }
+        return loss;
+    })
+
+USPI_DISPATCH(
+    void, uspi_label_entropy_backward,
+    (const float *logits, const int32_t *labels, ptrdiff_t rows, ptrdiff_t classes,
+     int32_t ignored, float factor, float *restrict d, int32_t accumulate),
+    (logits, labels, rows, classes, ignored, factor, d, accumulate), {
+        for (ptrdiff_t i = 0; i < rows; i++, logits += classes, d += classes) {
+            if (!accumulate)
+                for (ptrdiff_t k = 0; k < classes; k++) d[k] = 0;
+            if (labels[i] == ignored) continue;
+            float largest;
+            const float share = factor / softmax_sum(logits, classes, &largest);
+            for (ptrdiff_t k = 0; k < classes; k++) d[k] += share * fast_exp(logits[k] - largest);
+            d[labels[i]] -= factor;
+        }
+    })
 
 /* Eight f64 lanes, folded in order. */
 USPI_DISPATCH(

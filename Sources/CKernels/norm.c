@@ -1,4 +1,4 @@
-/* Layer, RMS and batch normalisation. Sums run over sixteen lanes that are folded in a fixed order, so
+/* Layer and RMS normalisation. Sums run over sixteen lanes folded in a fixed order, so
  * all instruction sets add in the same order. */
 #include "norm.h"
 #include "dispatch.h"
@@ -94,21 +94,4 @@ USPI_DISPATCH(
                 memcpy(out + start, part, (size_t)n * sizeof(float));
             }
         }
-    })
-
-USPI_DISPATCH(
-    void, uspi_column_moments,
-    (const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t first, ptrdiff_t last,
-     double *restrict mean, double *restrict variance),
-    (x, rows, width, first, last, mean, variance), {
-        for (ptrdiff_t j = first; j < last; j++) mean[j] = variance[j] = 0;
-        for (ptrdiff_t i = 0; i < rows; i++)
-            for (ptrdiff_t j = first; j < last; j++) mean[j] += (double)x[i * width + j];
-        for (ptrdiff_t j = first; j < last; j++) mean[j] /= (double)rows;
-        for (ptrdiff_t i = 0; i < rows; i++)
-            for (ptrdiff_t j = first; j < last; j++) {
-                double d = (double)x[i * width + j] - mean[j];
-                variance[j] += d * d;
-            }
-        for (ptrdiff_t j = first; j < last; j++) variance[j] /= (double)rows;
     })

@@ -112,8 +112,9 @@ private func check(_ errors: GoldenErrors, _ name: String) {
         let errors = try goldenErrors(name, inputs: ["x"]) { values, golden, context in
             let mean = training ? try Tensor.zeros([40]) : try golden.tensor("in.mean")
             let variance = training ? try Tensor.zeros([40]) : try golden.tensor("in.variance")
-            return try context.batchNorm1d(
-                values["x"]!, runningMean: mean, runningVariance: variance, epsilon: 1e-6,
+            return try context.batchNorm(
+                values["x"]!,
+                BatchNorm(runningMean: mean, runningVariance: variance, epsilon: 1e-6),
                 training: training)
         }
         check(errors, name)

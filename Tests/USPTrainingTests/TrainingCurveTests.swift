@@ -182,8 +182,10 @@ func probeTrainingFollowsPyTorch(decay: Float) throws {
     for step in 0..<5 {
         let x = try part(features, step)
         let report = try trainer.train { (context, _) throws(USPError) in
-            let normed = try context.batchNorm1d(
-                x, runningMean: mean, runningVariance: variance, epsilon: 1e-6, training: true)
+            let normed = try context.batchNorm(
+                x,
+                BatchNorm(runningMean: mean, runningVariance: variance, epsilon: 1e-6),
+                training: true)
             let logits = try context.linear(
                 normed, parameters.tensor("head.1.weight"), parameters.tensor("head.1.bias"))
             return .scalar(

@@ -3,6 +3,7 @@
 #define USPI_KERNELS_H
 #include "activation.h"
 #include "attention.h"
+#include "batchnorm.h"
 #include "convert.h"
 #include "convolution.h"
 #include "elementwise.h"

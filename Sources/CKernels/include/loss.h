@@ -8,6 +8,16 @@
 double uspi_cross_entropy_row(
     const float *logits, const float *target, ptrdiff_t classes, float *gradient);
 
+/* Of rows of logits with one label each: the sum of -log softmax(logits)[label], without rows whose
+ * label is `ignored`. */
+double uspi_label_entropy(const float *logits, const int32_t *labels, ptrdiff_t rows,
+                          ptrdiff_t classes, int32_t ignored);
+
+/* d (+)= factor (softmax(logits) - 1 at the label), 0 where it is ignored */
+void uspi_label_entropy_backward(const float *logits, const int32_t *labels, ptrdiff_t rows,
+                                 ptrdiff_t classes, int32_t ignored, float factor, float *d,
+                                 int32_t accumulate);
+
 /* sum of (a - b)^2, or of |a - b| */
 double uspi_squared_difference(const float *a, const float *b, ptrdiff_t n);
 double uspi_absolute_difference(const float *a, const float *b, ptrdiff_t n);

@@ -1,4 +1,4 @@
-/* Layer and batch normalisation: rows are tokens or samples, statistics and sums are f32 or f64. */
+/* Layer and RMS normalisation: rows are tokens, statistics and sums are f32. */
 #ifndef USPI_NORM_H
 #define USPI_NORM_H
 #include <stddef.h>
@@ -33,10 +33,5 @@ void uspi_norm_rows(const uspi_normed_rows *rows, int64_t row, int64_t count, vo
 void uspi_layer_norm_backward(
     const uspi_layer_norm *norm, const float *x, const float *dy, const float *statistics,
     ptrdiff_t rows, const float *addend, float *dx, float *sums);
-
-/* mean[j], variance[j] (biased) of columns first..<last of x [rows, width]. */
-void uspi_column_moments(
-    const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t first, ptrdiff_t last, double *mean,
-    double *variance);
 
 #endif

@@ -8,13 +8,14 @@ extension Context {
     ///
     /// - qkv: `[B, T, 3·D]`, f32 or bf16: queries, keys, values, each head by head
     /// - queryKey: norms and rotation of queries and keys
+    /// - bias: added to the scores q·kᵀ/√d
     /// - output: f32, or bf16 for a product that reads bf16
     /// - Returns: `[B, T, D]`
     /// - Throws: `.shape`, `.memory`
     /// - Complexity: 4·B·T²·D flops; the scores of 32 queries at a time.
     package func attention(
         qkv: Tensor, heads: Int, queryKey: QueryKeyOptions = QueryKeyOptions(),
-        output: DType = .float32
+        bias: RelativeBias? = nil, output: DType = .float32
     ) throws(USPError) -> Tensor {
         try require(
             qkv.shape.rank == 3 && heads > 0 && qkv.shape[2] % (3 * heads) == 0, .shape,
@@ -26,8 +27,11 @@ extension Context {
             ? nil
             : try QueryKeyCall(
                 queryKey, batch: qkv.shape[0], tokens: qkv.shape[1], headWidth: width / heads)
+        let biased = try bias.map { bias throws(USPError) in
+            try RelativeBiasCall(bias, tokens: qkv.shape[1], heads: heads)
+        }
         return try attention(
-            parts[0], parts[1], parts[2], width: width, heads: heads, prepared, output)
+            parts[0], parts[1], parts[2], width: width, heads: heads, prepared, biased, output)
     }
 
     /// The same from separate projections, which may have fewer queries than keys.
@@ -47,18 +51,19 @@ extension Context {
                 + "heads")
         return try attention(
             HeadOperand(query), HeadOperand(key), HeadOperand(value), width: query.shape[2],
-            heads: heads, nil, output)
+            heads: heads, nil, nil, output)
     }
 
     private func attention(
         _ query: HeadOperand, _ key: HeadOperand, _ value: HeadOperand, width: Int, heads: Int,
-        _ prepared: QueryKeyCall?, _ output: DType
+        _ prepared: QueryKeyCall?, _ bias: RelativeBiasCall?, _ output: DType
     ) throws(USPError) -> Tensor {
         let call = AttentionCall(
             query: query, key: key, value: value, width: width, heads: heads, prepared: prepared,
-            compute: compute)
+            bias: bias, compute: compute)
         let inputs =
-            [query.tensor, key.tensor, value.tensor] + (prepared?.options.parameters ?? [])
+            [query.tensor, key.tensor, value.tensor, bias?.table]
+            + (prepared?.options.parameters ?? [])
         let records = tape != nil && inputs.contains { $0?.node.requiresGradient == true }
         let y = try call.forward(output, keepsSums: records)
         tape?.record(y, inputs: inputs) { [tape] gradient throws(USPError) in
@@ -98,17 +103,18 @@ private final class AttentionCall {
     let width: Int
     let heads: Int
     let prepared: QueryKeyCall?
+    let bias: RelativeBiasCall?
     let compute: DType
     /// log Σ exp(scores) of each sample, head and query.
     var sums: Tensor?
 
     init(
         query: HeadOperand, key: HeadOperand, value: HeadOperand, width: Int, heads: Int,
-        prepared: QueryKeyCall?, compute: DType
+        prepared: QueryKeyCall?, bias: RelativeBiasCall?, compute: DType
     ) {
         (self.query, self.key, self.value) = (query, key, value)
         (self.width, self.heads, self.compute) = (width, heads, compute)
-        self.prepared = prepared
+        (self.prepared, self.bias) = (prepared, bias)
     }
 
     var batch: Int { query.tensor.shape[0] }
@@ -139,6 +145,7 @@ private final class AttentionCall {
             job.out = HeadOperand(y).start(sample, offset)
             (job.out_row, job.out_type) = (Int64(width), y.dtype.kernel)
         }
+        bias?.add(to: &job, head: head)
         job.logsumexp = sums.map { $0.floats + (sample * heads + head) * query.tokens }
         return job
     }
@@ -214,6 +221,7 @@ private final class AttentionCall {
         let dy = HeadOperand(gradient)
         let more = prepared?.gradientBytes(query.tensor.dtype) ?? 0
         let sums = try prepared?.sums(batch * heads)
+        let biasSums = try bias?.sums(batch)
         let sumsOfHead = 4 * headWidth
         try forEachHead(bytes + more) { sample, head, base in
             let offset = head * headWidth
@@ -236,6 +244,9 @@ private final class AttentionCall {
             wanted.add_q = targets.query?.accumulates == true ? 1 : 0
             wanted.add_k = targets.key?.accumulates == true ? 1 : 0
             wanted.add_v = targets.value?.accumulates == true ? 1 : 0
+            wanted.dbias = biasSums.map {
+                $0.floats + (sample * heads + head) * $0.shape[2]
+            }
             guard let prepared else { return uspi_attention_backward(&job, &wanted, base) }
             prepared.backward(
                 &job, &wanted, sample: sample, at: base + bytes,
@@ -243,6 +254,7 @@ private final class AttentionCall {
                 workspace: base)
         }
         if let prepared, let sums { try prepared.fold(sums, tape) }
+        if let bias, let biasSums { try bias.fold(biasSums, tape) }
     }
 
     private func gradientTargets(

@@ -32,7 +32,8 @@ package struct LinearOptions {
     package init(
         norm: LayerNorm? = nil, activation: Activation = .none, isGatedUnit: Bool = false,
         gate: Chunk? = nil, residual: Tensor? = nil, overwritesResidual: Bool = false,
-        output: DType = .float32, recomputesActivationInput: Bool = false, leavesResultUndefined: Bool = false,
+        output: DType = .float32, recomputesActivationInput: Bool = false,
+        leavesResultUndefined: Bool = false,
         beside: LinearBeside? = nil
     ) {
         self.norm = norm
