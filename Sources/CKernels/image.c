@@ -1,4 +1,4 @@
-/* Pooling and resizing: a pixel's channels lie together, so the compiler's vectors run along them. */
+/* Pooling and resizing: a pixel's channels lie together, so vectors run along them. */
 #include "image.h"
 #include "dispatch.h"
 #include <string.h>

@@ -65,6 +65,22 @@ private func check(_ errors: GoldenErrors, _ name: String) {
         check(errors, "layer scale")
     }
 
+    /// Drop path times layer scale: a dropped sample gives γ no gradient, the others 1/(1 − rate).
+    @Test func layerScaleWithDropPath() throws {
+        let gamma = try normalTensor([6], seed: 54)
+        let found = try trainable(gamma)
+        let (tape, key) = (Tape(), RandomKey(seed: 5))
+        let context = Context(tape: tape, random: key)
+        let factors = try context.dropPath(try Tensor.filled([8, 1], 1), rate: 0.5).values
+        #expect(factors.contains(0) && factors.contains(2))
+        let gate = try context.dropPathGate(samples: 8, scale: gamma, rate: 0.5)
+        #expect(gate.tensor.values == factors.flatMap { f in gamma.values.map { f * $0 } })
+        try tape.backward(from: gate.tensor, gradient: try Tensor.filled([8, 6], 1))
+        #expect(found.values == [Float](repeating: factors.reduce(0, +), count: 6))
+        let plain = try Context().dropPathGate(samples: 8, scale: gamma, rate: 0.5)
+        #expect(plain.tensor.values == gamma.values)
+    }
+
     /// Factors of channels over so many rows that their gradient is summed by parts.
     @Test func layerScaleOfManyRows() throws {
         let (rows, width) = (700, 24)

@@ -86,6 +86,31 @@ extension Context {
         return Chunk(gate, 0, width: width)
     }
 
+    /// The factors of `dropPath` times layer scale γ `[D]` as a gate for `linear`; γ itself when
+    /// nothing is dropped.
+    package func dropPathGate(
+        samples: Int, scale: Tensor, rate: Float
+    ) throws(USPError) -> Chunk {
+        let width = scale.count
+        guard let factors = try dropPathFactors(samples, rate: rate) else {
+            return Chunk(try scale.reshaped([width]), 0, width: width)
+        }
+        let gate = try Tensor([samples, width])
+        let (gamma, gates) = (scale.floats, gate.floats)
+        for (sample, factor) in factors.enumerated() {
+            uspi_scale(gamma, factor, gates + sample * width, width, 0)
+        }
+        tape?.record(gate, inputs: [scale]) { [tape] gradient throws(USPError) in
+            guard let target = try tape?.target(for: scale) else { return }
+            if !target.accumulates { target.tensor.fillWithZeros() }
+            for (sample, factor) in factors.enumerated() {
+                uspi_scale(
+                    gradient.floats + sample * width, factor, target.tensor.floats, width, 1)
+            }
+        }
+        return Chunk(gate, 0, width: width)
+    }
+
     private func dropPathFactors(_ samples: Int, rate: Float) throws(USPError) -> [Float]? {
         try require(rate >= 0 && rate < 1, .argument, "drop path: rate \(rate), expected 0 ..< 1")
         guard let random, rate > 0 else { return nil }

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "b1e0c60fa753444d466a5337d3868ab2f6aa11e5c019f7fb2ffbca095f14203e"
+HEADER_SHA256 = "bce60ccb3530a96a0206456c78b19f519dab1dfc9e6754dd65c0119c04f6aeb2"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -596,6 +596,10 @@ PROTOTYPES = {
     "usp_position_sincos": (
         c_int,
         [c_int64, c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_position_rope": (
+        c_int,
+        [c_int64, c_int64, POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
     "usp_position_resize": (
         c_int,
