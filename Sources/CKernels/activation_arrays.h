@@ -83,6 +83,7 @@ INLINE void gated_backward_of(const int activation, const int is_bf16, const voi
     case USPI_ACT_GELU_TANH: function(USPI_ACT_GELU_TANH, __VA_ARGS__); break;                    \
     case USPI_ACT_SILU: function(USPI_ACT_SILU, __VA_ARGS__); break;                              \
     case USPI_ACT_RELU: function(USPI_ACT_RELU, __VA_ARGS__); break;                              \
+    case USPI_ACT_GELU_QUICK: function(USPI_ACT_GELU_QUICK, __VA_ARGS__); break;                  \
     default: function(USPI_ACT_NONE, __VA_ARGS__);                                                \
     }
 

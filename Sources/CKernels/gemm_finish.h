@@ -161,6 +161,7 @@ INLINE void finish_gated(const uspi_gemm *g, int64_t i, int rows, const int apar
         OF(USPI_ACT_GELU_TANH);
         OF(USPI_ACT_SILU);
         OF(USPI_ACT_RELU);
+        OF(USPI_ACT_GELU_QUICK);
         OF(USPI_ACT_NONE);
     }
 #undef OF
@@ -182,6 +183,9 @@ INLINE void finish_apart(const uspi_gemm *g, int64_t i, int rows, const int apar
         break;
     case USPI_ACT_SILU: finish_rows(g, USPI_ACT_SILU, i, rows, apart, j, columns, tile); break;
     case USPI_ACT_RELU: finish_rows(g, USPI_ACT_RELU, i, rows, apart, j, columns, tile); break;
+    case USPI_ACT_GELU_QUICK:
+        finish_rows(g, USPI_ACT_GELU_QUICK, i, rows, apart, j, columns, tile);
+        break;
     default: finish_rows(g, USPI_ACT_NONE, i, rows, apart, j, columns, tile);
     }
 }

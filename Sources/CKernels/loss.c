@@ -117,6 +117,63 @@ USPI_DISPATCH(
         }
     })
 
+/* a b, a a and b b of one row, each over eight f64 lanes folded in order. */
+typedef struct row_products {
+    double both, a, b;
+} row_products;
+
+USPI_INLINE row_products products_of(const float *a, const float *b, ptrdiff_t n) {
+    double both[8] = {0}, first[8] = {0}, second[8] = {0};
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int l = 0; l < 8; l++) {
+            both[l] += (double)a[i + l] * b[i + l];
+            first[l] += (double)a[i + l] * a[i + l];
+            second[l] += (double)b[i + l] * b[i + l];
+        }
+    for (int l = 0; i + l < n; l++) {
+        both[l] += (double)a[i + l] * b[i + l];
+        first[l] += (double)a[i + l] * a[i + l];
+        second[l] += (double)b[i + l] * b[i + l];
+    }
+    row_products sums = {0, 0, 0};
+    for (int l = 0; l < 8; l++) {
+        sums.both += both[l];
+        sums.a += first[l];
+        sums.b += second[l];
+    }
+    return sums;
+}
+
+USPI_DISPATCH(
+    void, uspi_cosine_rows,
+    (const float *a, const float *b, ptrdiff_t rows, ptrdiff_t width, float epsilon, float *y),
+    (a, b, rows, width, epsilon, y), {
+        for (ptrdiff_t i = 0; i < rows; i++, a += width, b += width) {
+            const row_products p = products_of(a, b, width);
+            y[i] = (float)(p.both / (fmax(sqrt(p.a), epsilon) * fmax(sqrt(p.b), epsilon)));
+        }
+    })
+
+USPI_DISPATCH(
+    void, uspi_cosine_rows_backward,
+    (const float *a, const float *b, const float *dy, ptrdiff_t rows, ptrdiff_t width,
+     float epsilon, float *restrict da, int32_t accumulate),
+    (a, b, dy, rows, width, epsilon, da, accumulate), {
+        for (ptrdiff_t i = 0; i < rows; i++, a += width, b += width, da += width) {
+            const row_products p = products_of(a, b, width);
+            const double length = fmax(sqrt(p.a), epsilon), other = fmax(sqrt(p.b), epsilon);
+            const double cosine = p.both / (length * other);
+            const float along = (float)(dy[i] / (length * other));
+            const float back =
+                sqrt(p.a) > epsilon ? (float)(dy[i] * cosine / (length * length)) : 0.0f;
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const float value = along * b[j] - back * a[j];
+                da[j] = accumulate ? da[j] + value : value;
+            }
+        }
+    })
+
 void uspi_standardise(const float *x, float *y, ptrdiff_t n, double epsilon) {
     double mean = 0, squares = 0;
     for (ptrdiff_t i = 0; i < n; i++) mean += x[i];

@@ -57,6 +57,32 @@ def make_swiglu():
             gated(x, w12_weight, w12_bias), w3_weight, w3_bias), {"hidden": 37})
 
 
+def make_quick_gelu():
+    def quick(x):
+        return x * torch.sigmoid(1.702 * x)
+
+    record_case("activation_gelu_quick", "x * sigmoid(1.702 x)",
+                {"x": torch.linspace(-12, 12, 97)}, quick)
+    record_case(
+        "linear_gelu_quick", "linear then x * sigmoid(1.702 x)",
+        {"x": normal("quick/x", 3, 5, 24), "weight": normal("quick/weight", 36, 24, scale=0.2),
+         "bias": normal("quick/bias", 36, scale=0.2)},
+        lambda x, weight, bias: quick(F.linear(x, weight, bias)), {"activation": "gelu_quick"})
+
+
+def make_cosines():
+    a, b = normal("cosine/a", 3, 5, 37), normal("cosine/b", 3, 5, 37)
+    record_case("cosine_short", "torch cosine_similarity of rows shorter than epsilon",
+                {"a": a * 1e-10, "b": b},
+                lambda a, b: F.cosine_similarity(a, b, dim=-1), {"eps": 1e-8})
+    record_case("cosine_similarity", "torch cosine_similarity over the last axis", {"a": a, "b": b},
+                lambda a, b: F.cosine_similarity(a, b, dim=-1), {"eps": 1e-8})
+    record_case("cosine_normalized", "sum of the product of torch's normalize of both",
+                {"a": a[:1], "b": b[:1]},
+                lambda a, b: (F.normalize(a, dim=-1) * F.normalize(b, dim=-1)).sum(-1),
+                {"eps": 1e-12})
+
+
 def make_layer_scale():
     record_case(
         "layer_scale", "residual + gamma * linear(x)",
@@ -145,6 +171,8 @@ def make_rotations():
 def make():
     make_norms()
     make_swiglu()
+    make_quick_gelu()
+    make_cosines()
     make_layer_scale()
     make_heads()
     make_rotations()

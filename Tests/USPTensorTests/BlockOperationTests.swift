@@ -53,6 +53,17 @@ private func check(_ errors: GoldenErrors, _ name: String) {
         check(whole, "MLP")
     }
 
+    @Test(arguments: [
+        ("cosine_similarity", Float(1e-8)), ("cosine_short", 1e-8), ("cosine_normalized", 1e-12),
+    ])
+    func cosine(_ name: String, _ epsilon: Float) throws {
+        let errors = try goldenErrors("operations/\(name)", inputs: ["a", "b"]) {
+            values, _, context in
+            try context.cosineSimilarity(values["a"]!, values["b"]!, epsilon: epsilon)
+        }
+        check(errors, name)
+    }
+
     @Test func layerScale() throws {
         let errors = try goldenErrors(
             "operations/layer_scale", inputs: ["residual", "x", "weight", "bias", "gamma"]

@@ -16,6 +16,7 @@ typedef enum {
     USPI_ACT_GELU_TANH = 2, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
     USPI_ACT_SILU = 3,      /* x / (1 + exp(-x)) */
     USPI_ACT_RELU = 4,      /* max(x, 0) */
+    USPI_ACT_GELU_QUICK = 5, /* x / (1 + exp(-1.702 x)) */
 } uspi_activation;
 
 /* value = alpha * sum_k A[i,k] B[k,j] + bias[j]; pre[i,j] = value; value = activation(value);

@@ -28,6 +28,14 @@ void uspi_squared_difference_backward(
 void uspi_absolute_difference_backward(
     const float *a, const float *b, float factor, float *d, ptrdiff_t n, int32_t accumulate);
 
+/* y[i] = a b / (max(|a|, epsilon) max(|b|, epsilon)) of rows [rows, width] */
+void uspi_cosine_rows(const float *a, const float *b, ptrdiff_t rows, ptrdiff_t width,
+                      float epsilon, float *y);
+
+/* da (+)= dy[i] times its gradient in a; a row shorter than epsilon has a constant divisor */
+void uspi_cosine_rows_backward(const float *a, const float *b, const float *dy, ptrdiff_t rows,
+                               ptrdiff_t width, float epsilon, float *da, int32_t accumulate);
+
 /* y = (x - mean) / sqrt(unbiased variance + epsilon) over all n elements */
 void uspi_standardise(const float *x, float *y, ptrdiff_t n, double epsilon);
 

@@ -3,11 +3,13 @@
 import CKernels
 import USPBase
 
-/// An activation; `.geluErf` is exact, `.geluTanh` the approximation of Hendrycks and Gimpel.
+/// An activation; `.geluErf` is exact, `.geluTanh` and `.geluQuick` (x·sigmoid(1.702x), CLIP's) are
+/// the approximations of Hendrycks and Gimpel.
 public enum Activation: String, Sendable, CaseIterable {
     case none
     case geluErf = "gelu_erf"
     case geluTanh = "gelu_tanh"
+    case geluQuick = "gelu_quick"
     case silu
     case relu
 
@@ -16,6 +18,7 @@ public enum Activation: String, Sendable, CaseIterable {
         case .none: Int32(USPI_ACT_NONE.rawValue)
         case .geluErf: Int32(USPI_ACT_GELU_ERF.rawValue)
         case .geluTanh: Int32(USPI_ACT_GELU_TANH.rawValue)
+        case .geluQuick: Int32(USPI_ACT_GELU_QUICK.rawValue)
         case .silu: Int32(USPI_ACT_SILU.rawValue)
         case .relu: Int32(USPI_ACT_RELU.rawValue)
         }
