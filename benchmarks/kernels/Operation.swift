@@ -91,7 +91,8 @@ extension Operation {
             let inputs = Float(shape.count / max(shape[0], 1))
             let deviation = name.hasSuffix("weight") && shape.rank > 1 ? 1 / inputs.squareRoot() : 1
             let values = try quickNormal(shape, name, deviation)
-            result[name] = dtype == .bfloat16 && activations.contains(name)
+            result[name] =
+                dtype == .bfloat16 && activations.contains(name)
                 ? try halved(values) : values
         }
         return result
