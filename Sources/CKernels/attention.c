@@ -103,14 +103,26 @@ static void wish_ahead(wish_list *list, const uspi_attention *attention, int64_t
     list->count = 0;
     if (row + PANEL < attention->queries) {
         wish(list, attention->q, row + PANEL, attention->q_row, dims, type);
-    } else if (attention->next) {
-        wish(list, element(attention->q, attention->next, type), 0, attention->q_row, dims, type);
+    } else if (attention->next_q) {
+        wish(list, attention->next_q, 0, attention->next_row, dims, type);
     }
     wish(list, attention->out, row, attention->out_row, dims, attention->out_type);
-    if (!attention->next) return;
+    if (!attention->next_k) return;
     const int64_t key = row * attention->keys / attention->queries;
-    wish(list, element(attention->k, attention->next, type), key, attention->k_row, dims, type);
-    wish(list, element(attention->v, attention->next, type), key, attention->v_row, dims, type);
+    wish(list, attention->next_k, key, attention->next_row, dims, type);
+    wish(list, attention->next_v, key, attention->next_row, dims, type);
+}
+
+void uspi_add_bias(const uspi_attention *attention, int64_t row, int64_t count, float *scores,
+                   int64_t columns) {
+    if (!attention->bias) return;
+    const float unscaled = 1.0f / attention->scale;
+    for (int64_t k = 0; k < attention->keys; k++) {
+        const int32_t *place = attention->place + k * attention->queries + row;
+        for (int64_t q = 0; q < count; q++) {
+            scores[k * columns + q] += unscaled * attention->bias[place[q]];
+        }
+    }
 }
 
 void uspi_attention_rows(const uspi_attention *attention, const void *packed, int64_t row_begin,
@@ -133,6 +145,7 @@ void uspi_attention_rows(const uspi_attention *attention, const void *packed, in
         wish_ahead(&ahead, attention, row);
         pack_queries(attention, row, count, queries);
         uspi_panel_product(&k, queries, scores, ahead.lines, ahead.count);
+        uspi_add_bias(attention, row, count, scores, PANEL);
         softmax_result result;
         variant->softmax_columns(scores, keys, count, attention->scale, compute, &result);
         uspi_panel_product(&v, (const uint32_t *)scores, sums, NULL, 0);

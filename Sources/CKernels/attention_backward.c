@@ -117,6 +117,15 @@ static void block_gradients(const uspi_attention *x, const uspi_attention_gradie
     }
 }
 
+/* The gradient of the scores, added where each took its bias from. */
+static void add_bias_gradient(const uspi_attention *x, int64_t row, int64_t count,
+                              const float *slopes, int64_t columns, float *dbias) {
+    for (int64_t k = 0; k < x->keys; k++) {
+        const int32_t *place = x->place + k * x->queries + row;
+        for (int64_t q = 0; q < count; q++) dbias[place[q]] += slopes[k * columns + q];
+    }
+}
+
 void uspi_attention_backward(const uspi_attention *attention,
                              const uspi_attention_gradient *gradient, void *workspace) {
     const uspi_attention *x = attention;
@@ -129,8 +138,10 @@ void uspi_attention_backward(const uspi_attention *attention,
         memset(p.logsumexp, 0, (size_t)columns * sizeof(float));
         memcpy(p.logsumexp, x->logsumexp + row, (size_t)count * sizeof(float));
         block_scores(x, gradient, &p, row, count, columns);
+        uspi_add_bias(x, row, count, p.scores, columns);
         uspi_variant()->softmax_gradient(p.scores, p.products, x->keys, columns, x->scale,
                                          p.logsumexp);
+        if (gradient->dbias) add_bias_gradient(x, row, count, p.products, columns, gradient->dbias);
         block_gradients(x, gradient, &p, row, count, columns);
     }
 }

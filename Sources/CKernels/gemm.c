@@ -64,8 +64,9 @@ void uspi_end_packing(uspi_held_rows *held) {
 __attribute__((target("prfchw")))
 #endif
 void uspi_expect_end(const uspi_gemm *g, int64_t row, int rows, int64_t apart, int64_t column) {
-    const int64_t bytes = PANEL * (g->c_type == USPI_BF16 ? 2 : 4);
-    const char *c = element(g->c, row * g->c_row + column, g->c_type);
+    const int halves = g->halves ? 2 : 1;
+    const int64_t bytes = PANEL / halves * (g->c_type == USPI_BF16 ? 2 : 4);
+    const char *c = element(g->c, row * g->c_row + column / halves, g->c_type);
     const char *residual = g->residual
         ? (const char *)(g->residual + row * g->residual_row + column) : NULL;
     for (int i = 0; i < rows; i++) {

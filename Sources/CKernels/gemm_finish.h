@@ -1,4 +1,4 @@
-/* The end of a product: scale, bias, activation, gate, residual, and the type of C. */
+/* The end of a product: scale, bias, activation, gate, residual, or a gated unit; the type of C. */
 
 /* For what a product reads next: as bf16_of_f32, but subnormal values may become zeros. */
 INLINE vh quick_bf16_of_f32(vf x) {
@@ -7,6 +7,19 @@ INLINE vh quick_bf16_of_f32(vf x) {
 #else
     return bf16_of_f32(x);
 #endif
+}
+
+INLINE void store_as(const int is_bf16, const int whole, void *base, int64_t at, vf value,
+                     int64_t count) {
+    if (is_bf16) {
+        uint16_t *p = (uint16_t *)base + at;
+        if (whole) store_halves(p, quick_bf16_of_f32(value));
+        else store_some_bf16(p, value, count);
+    } else {
+        float *p = (float *)base + at;
+        if (whole) store(p, value);
+        else store_some(p, value, count);
+    }
 }
 
 /* One vector of `count` (<= VECTOR) columns of row i. `whole` is count == VECTOR. */
@@ -18,34 +31,18 @@ INLINE void finish_vector(const uspi_gemm *g, const int activation, const int wh
     if (g->bias) value += READ(g->bias + j);
     const int64_t at = i * g->c_row + j;
     const int is_bf16 = g->c_type == USPI_BF16;
-    if (g->pre) {
-        if (is_bf16) {
-            uint16_t *p = (uint16_t *)g->pre + at;
-            if (whole) store_halves(p, quick_bf16_of_f32(value));
-            else store_some_bf16(p, value, count);
-        } else {
-            float *p = (float *)g->pre + at;
-            if (whole) store(p, value);
-            else store_some(p, value, count);
-        }
-    }
+    if (g->pre) store_as(is_bf16, whole, g->pre, at, value, count);
     value = is_bf16 ? vector_activation_bf16(activation, value)
                     : vector_activation(activation, value);
     if (gate) value *= READ(gate + j);
     if (g->residual) value += READ(g->residual + i * g->residual_row + j);
-    if (is_bf16) {
-        uint16_t *p = (uint16_t *)g->c + at;
-        if (g->accumulate) {
-            value += whole ? f32_of_bf16(load_halves(p)) : load_some_bf16(p, count);
-        }
-        if (whole) store_halves(p, quick_bf16_of_f32(value));
-        else store_some_bf16(p, value, count);
-    } else {
-        float *p = (float *)g->c + at;
-        if (g->accumulate) value += READ(p);
-        if (whole) store(p, value);
-        else store_some(p, value, count);
+    if (g->accumulate && is_bf16) {
+        const uint16_t *p = (const uint16_t *)g->c + at;
+        value += whole ? f32_of_bf16(load_halves(p)) : load_some_bf16(p, count);
+    } else if (g->accumulate) {
+        value += READ((const float *)g->c + at);
     }
+    store_as(is_bf16, whole, g->c, at, value, count);
 #undef READ
 }
 
@@ -114,9 +111,69 @@ INLINE void finish_rows(const uspi_gemm *given, const int activation, int64_t i,
     }
 }
 
+/* One vector of a gated unit: `count` columns from j of row i; the second half is LANES further in
+ * the tile. */
+INLINE void finish_gated_vector(const uspi_gemm *g, const int activation, const int is_bf16,
+                                const int whole, int64_t i, int64_t j, int64_t count,
+                                const float *tile) {
+#define READ(p) (whole ? load(p) : load_some(p, count))
+    vf first = load(tile) * g->alpha, second = load(tile + LANES) * g->alpha;
+    if (g->bias) {
+        first += READ(g->bias + j);
+        second += READ(g->bias + g->halves + j);
+    }
+    if (g->pre) {
+        store_as(is_bf16, whole, g->pre, (2 * i) * g->c_row + j, first, count);
+        store_as(is_bf16, whole, g->pre, (2 * i + 1) * g->c_row + j, second, count);
+    }
+    const vf value = is_bf16 ? vector_activation_bf16(activation, first)
+                             : vector_activation(activation, first);
+    store_as(is_bf16, whole, g->c, i * g->c_row + j, value * second, count);
+#undef READ
+}
+
+INLINE void finish_gated_rows(const uspi_gemm *given, const int activation, const int is_bf16,
+                              int64_t i, int rows, const int apart, int64_t j, const float *tile) {
+    const uspi_gemm local = *given, *g = &local; /* a copy that no store can change */
+    const int64_t columns = g->halves - j < LANES ? g->halves - j : LANES;
+    for (int r = 0; r < rows; r++, i += apart, tile += apart * PANEL) {
+        int64_t done = 0;
+        for (; done + VECTOR <= columns; done += VECTOR) {
+            finish_gated_vector(g, activation, is_bf16, 1, i, j + done, VECTOR, tile + done);
+        }
+        if (done < columns) {
+            finish_gated_vector(g, activation, is_bf16, 0, i, j + done, columns - done,
+                                tile + done);
+        }
+    }
+}
+
+/* The same of a gated unit, j counting columns of C. */
+INLINE void finish_gated(const uspi_gemm *g, int64_t i, int rows, const int apart, int64_t j,
+                         const float *tile) {
+#define OF(activation)                                                                             \
+    case activation:                                                                               \
+        if (g->c_type == USPI_BF16) finish_gated_rows(g, activation, 1, i, rows, apart, j, tile);  \
+        else finish_gated_rows(g, activation, 0, i, rows, apart, j, tile);                         \
+        break
+    switch (g->activation) {
+        OF(USPI_ACT_GELU_ERF);
+        OF(USPI_ACT_GELU_TANH);
+        OF(USPI_ACT_SILU);
+        OF(USPI_ACT_RELU);
+        OF(USPI_ACT_GELU_QUICK);
+        OF(USPI_ACT_NONE);
+    }
+#undef OF
+}
+
 /* Rows i, i + apart, ... of C from rows of the tile that are as far apart. */
 INLINE void finish_apart(const uspi_gemm *g, int64_t i, int rows, const int apart, int64_t j,
                          int columns, const float *tile) {
+    if (g->halves) {
+        finish_gated(g, i, rows, apart, j / 2, tile);
+        return;
+    }
     switch (g->activation) {
     case USPI_ACT_GELU_ERF:
         finish_rows(g, USPI_ACT_GELU_ERF, i, rows, apart, j, columns, tile);
@@ -126,6 +183,9 @@ INLINE void finish_apart(const uspi_gemm *g, int64_t i, int rows, const int apar
         break;
     case USPI_ACT_SILU: finish_rows(g, USPI_ACT_SILU, i, rows, apart, j, columns, tile); break;
     case USPI_ACT_RELU: finish_rows(g, USPI_ACT_RELU, i, rows, apart, j, columns, tile); break;
+    case USPI_ACT_GELU_QUICK:
+        finish_rows(g, USPI_ACT_GELU_QUICK, i, rows, apart, j, columns, tile);
+        break;
     default: finish_rows(g, USPI_ACT_NONE, i, rows, apart, j, columns, tile);
     }
 }

@@ -5,9 +5,9 @@
 #include "vector.h"
 #include "vector_math.h"
 
+#include "gemm_finish.h"
 #include "activation_arrays.h"
 #include "convert_arrays.h"
-#include "gemm_finish.h"
 #include "gemm_tile.h"
 #include "double_tile.h"
 #include "pack_lanes.h"
@@ -17,6 +17,7 @@
 
 #include "attention_panel.h"
 #include "layer_norm.h"
+#include "head_rows.h"
 
 const kernel_variant VARIANT = {
     .most_rows = MOST,
@@ -40,9 +41,13 @@ const kernel_variant VARIANT = {
     .write_columns = write_columns,
     .softmax_gradient = softmax_gradient,
     .layer_norm = layer_norm,
+    .head_rows_forward = head_rows_forward,
+    .head_rows_backward = head_rows_backward,
     .activation_forward = activation_forward,
     .activation_backward = activation_backward,
     .activation_forward_bf16 = activation_forward_bf16,
+    .gated_forward = gated_forward,
+    .gated_backward = gated_backward,
     .bf16_from_f32 = bf16_from_f32,
     .f32_from_bf16 = f32_from_bf16,
 };

@@ -26,3 +26,22 @@ void uspi_activation_backward(int32_t activation, const float *x, const float *d
 void uspi_activation_forward_bf16(int32_t activation, const uint16_t *x, uint16_t *y, int64_t n) {
     uspi_variant()->activation_forward_bf16(activation, x, y, n);
 }
+
+void uspi_gated_forward(int32_t activation, int32_t type, const void *first, const void *second,
+                        void *y, int64_t n) {
+    uspi_variant()->gated_forward(activation, type, first, second, y, n);
+}
+
+void uspi_gated_backward(int32_t activation, int32_t type, const void *first, const void *second,
+                         const float *dy, float *dfirst, float *dsecond, int64_t n) {
+    uspi_variant()->gated_backward(activation, type, first, second, dy, dfirst, dsecond, n);
+}
+
+void uspi_head_rows_forward(const uspi_head_rows *rows, int64_t begin, int64_t end, void *y) {
+    uspi_variant()->head_rows_forward(rows, begin, end, y);
+}
+
+void uspi_head_rows_backward(const uspi_head_rows *rows, int64_t count, float *dy, float *dx,
+                             int64_t dx_row, int32_t accumulate, float *sums) {
+    uspi_variant()->head_rows_backward(rows, count, dy, dx, dx_row, accumulate, sums);
+}

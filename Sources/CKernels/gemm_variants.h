@@ -2,7 +2,9 @@
 #ifndef USPI_GEMM_VARIANTS_H
 #define USPI_GEMM_VARIANTS_H
 #include "activation.h"
+#include "attention.h"
 #include "gemm.h"
+#include "heads.h"
 #include "isa.h"
 #include "norm.h"
 #include "winograd.h"
@@ -118,9 +120,15 @@ typedef struct kernel_variant {
                              float scale, const float *logsumexp);
     void (*layer_norm)(const uspi_layer_norm *, const float *x, ptrdiff_t rows, void *y,
                        float *statistics);
+    void (*head_rows_forward)(const uspi_head_rows *, int64_t begin, int64_t end, void *y);
+    void (*head_rows_backward)(const uspi_head_rows *, int64_t count, float *dy, float *dx,
+                               int64_t dx_row, int32_t accumulate, float *sums);
     void (*activation_forward)(int32_t, const float *, float *, int64_t);
     void (*activation_backward)(int32_t, const float *, const float *, float *, int64_t);
     void (*activation_forward_bf16)(int32_t, const uint16_t *, uint16_t *, int64_t);
+    void (*gated_forward)(int32_t, int32_t, const void *, const void *, void *, int64_t);
+    void (*gated_backward)(int32_t, int32_t, const void *, const void *, const float *, float *,
+                           float *, int64_t);
     void (*bf16_from_f32)(const float *, uint16_t *, int64_t);
     void (*f32_from_bf16)(const uint16_t *, float *, int64_t);
 } kernel_variant;
@@ -159,6 +167,10 @@ void uspi_pack_tile(const uspi_gemm *g, int64_t row, int rows, int64_t apart, in
 
 /* A product whose row 0 is `row` of these normed rows, made in `memory` of the normed workspace. */
 uspi_gemm uspi_normed_part(const uspi_gemm *g, int64_t row, int64_t rows, void *memory);
+
+/* Add the bias to the unscaled scores [keys][columns] of `count` queries from `row`. */
+void uspi_add_bias(const uspi_attention *attention, int64_t row, int64_t count, float *scores,
+                   int64_t columns);
 
 /* Ask for what the end of a tile reads and writes, while its sums are still to be made: rows
  * `apart` from one to the next. */

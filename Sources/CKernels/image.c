@@ -1,4 +1,4 @@
-/* Pooling and resizing: a pixel's channels lie together, so the compiler's vectors run along them. */
+/* Pooling and resizing: a pixel's channels lie together, so vectors run along them. */
 #include "image.h"
 #include "dispatch.h"
 #include <string.h>
@@ -47,6 +47,60 @@ void uspi_pool_maximum(const uspi_pool *pool, ptrdiff_t begin, ptrdiff_t end) {
 void uspi_pool_mean(const uspi_pool *pool, ptrdiff_t begin, ptrdiff_t end) {
     pool_rows(pool, begin, end, 1);
 }
+
+USPI_DISPATCH(
+    void, uspi_pool_maximum_backward,
+    (const uspi_pool *p, const float *dy, ptrdiff_t begin, ptrdiff_t end, float *restrict dx),
+    (p, dy, begin, end, dx), {
+        const ptrdiff_t channels = p->channels, next = p->width * channels;
+        for (ptrdiff_t row = begin; row < end; row++) {
+            const ptrdiff_t top = row / p->out_height * p->height + row % p->out_height * p->stride;
+            for (ptrdiff_t j = 0; j < p->out_width; j++) {
+                const ptrdiff_t corner = top * next + j * p->stride * channels;
+                const float *d = dy + (row * p->out_width + j) * channels;
+                for (ptrdiff_t c = 0; c < channels; c++) {
+                    ptrdiff_t largest = corner + c;
+                    for (ptrdiff_t y = 0; y < p->size; y++)
+                        for (ptrdiff_t x = 0; x < p->size; x++) {
+                            const ptrdiff_t at = corner + y * next + x * channels + c;
+                            /* as PyTorch, a NaN is larger than all before it */
+                            if (p->x[at] > p->x[largest] || p->x[at] != p->x[at]) largest = at;
+                        }
+                    dx[largest] += d[c];
+                }
+            }
+        }
+    })
+
+USPI_DISPATCH(
+    void, uspi_interpolate_row,
+    (const float *upper, const float *lower, float fraction, const uspi_positions *columns,
+     ptrdiff_t channels, float *restrict out),
+    (upper, lower, fraction, columns, channels, out), {
+        for (ptrdiff_t j = 0; j < columns->count; j++, out += channels) {
+            const ptrdiff_t left = columns->low[j] * channels, right = columns->high[j] * channels;
+            const float f = columns->fraction[j];
+            for (ptrdiff_t c = 0; c < channels; c++) {
+                const float above = (1.0f - f) * upper[left + c] + f * upper[right + c];
+                const float below = (1.0f - f) * lower[left + c] + f * lower[right + c];
+                out[c] = (1.0f - fraction) * above + fraction * below;
+            }
+        }
+    })
+
+USPI_DISPATCH(
+    void, uspi_interpolate_row_backward,
+    (const float *dy, float share, const uspi_positions *columns, ptrdiff_t channels,
+     float *restrict dx),
+    (dy, share, columns, channels, dx), {
+        for (ptrdiff_t j = 0; j < columns->count; j++, dy += channels) {
+            float *left = dx + columns->low[j] * channels;
+            float *right = dx + columns->high[j] * channels;
+            const float f = columns->fraction[j] * share, rest = share - f;
+            for (ptrdiff_t c = 0; c < channels; c++) left[c] += rest * dy[c];
+            for (ptrdiff_t c = 0; c < channels; c++) right[c] += f * dy[c];
+        }
+    })
 
 USPI_DISPATCH(
     void, uspi_resize_bilinear,

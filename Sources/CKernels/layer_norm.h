@@ -1,4 +1,4 @@
-/* Layer norm forward, some rows at a time: their sums do not wait for each other, and what
+/* Layer and RMS norm forward, some rows at a time: their sums do not wait for each other, and what
  * modulates them is read once. A row's sums run over sixteen lanes that are folded in one order,
  * whatever the instruction set and however many rows go together. */
 
@@ -13,9 +13,9 @@ INLINE float folded(const vf lane[NORM_PARTS]) {
     return v[0] + v[2] + v[1] + v[3];
 }
 
-/* The sums of x - shift, or of its squares, of each row. */
-INLINE void row_sums(const int rows, const int squared, const float *x, ptrdiff_t width,
-                     const float *shift, float *sums) {
+/* The sums of x, or of the squares of x - shift, of rows that are `stride` elements apart. */
+INLINE void row_sums(const int rows, const int squared, const int is_bf16, const void *x,
+                     ptrdiff_t stride, ptrdiff_t width, const float *shift, float *sums) {
     const ptrdiff_t whole = width / NORM_LANES * NORM_LANES;
     vf sum[NORM_ROWS][NORM_PARTS];
     for (int r = 0; r < rows; r++) {
@@ -24,7 +24,8 @@ INLINE void row_sums(const int rows, const int squared, const float *x, ptrdiff_
     for (ptrdiff_t j = 0; j < whole; j += NORM_LANES) {
         for (int r = 0; r < rows; r++) {
             for (int p = 0; p < NORM_PARTS; p++) {
-                const vf value = load(x + r * width + j + p * VECTOR);
+                const vf value =
+                    read_as(is_bf16, 1, x, r * stride + j + p * VECTOR, VECTOR);
                 const vf d = value - shift[r];
                 sum[r][p] = squared ? d * d + sum[r][p] : value + sum[r][p];
             }
@@ -33,7 +34,8 @@ INLINE void row_sums(const int rows, const int squared, const float *x, ptrdiff_
     for (int r = 0; r < rows; r++) {
         float total = folded(sum[r]);
         for (ptrdiff_t j = whole; j < width; j++) {
-            const float value = x[r * width + j], d = value - shift[r];
+            const float value = read_as(is_bf16, 0, x, r * stride + j, 1)[0];
+            const float d = value - shift[r];
             total += squared ? d * d : value;
         }
         sums[r] = total;
@@ -45,9 +47,11 @@ INLINE void norm_rows(const uspi_layer_norm *n, const int rows, const float *x, 
                       float *statistics) {
     const ptrdiff_t width = n->width;
     float mean[NORM_ROWS] = {0}, inverse[NORM_ROWS], sums[NORM_ROWS];
-    row_sums(rows, 0, x, width, mean, sums);
-    for (int r = 0; r < rows; r++) mean[r] = sums[r] / (float)width;
-    row_sums(rows, 1, x, width, mean, sums);
+    if (!n->rms) {
+        row_sums(rows, 0, 0, x, width, width, mean, sums);
+        for (int r = 0; r < rows; r++) mean[r] = sums[r] / (float)width;
+    }
+    row_sums(rows, 1, 0, x, width, width, mean, sums);
     for (int r = 0; r < rows; r++) {
         inverse[r] = 1.0f / sqrtf(sums[r] / (float)width + n->epsilon);
         if (!statistics) continue;

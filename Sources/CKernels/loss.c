@@ -1,6 +1,7 @@
 /* Losses and their gradients, one row or one range at a time. */
 #include "loss.h"
 #include "dispatch.h"
+#include "fast_exp.h"
 #include <math.h>
 
 double uspi_cross_entropy_row(
@@ -20,6 +21,50 @@ double uspi_cross_entropy_row(
             gradient[k] = (float)(exp(logits[k] - logarithm) * weight - target[k]);
     return loss;
 }
+
+/* The largest logit and the sum of exp(logit - largest), over sixteen lanes folded in order. */
+USPI_INLINE float softmax_sum(const float *x, ptrdiff_t classes, float *largest) {
+    float most = -INFINITY, sum[16] = {0}, total = 0;
+    for (ptrdiff_t k = 0; k < classes; k++) most = x[k] > most ? x[k] : most;
+    ptrdiff_t k = 0;
+    for (; k + 16 <= classes; k += 16)
+        for (int l = 0; l < 16; l++) sum[l] += fast_exp(x[k + l] - most);
+    for (int l = 0; k + l < classes; l++) sum[l] += fast_exp(x[k + l] - most);
+    for (int l = 0; l < 16; l++) total += sum[l];
+    *largest = most;
+    return total;
+}
+
+USPI_DISPATCH(
+    double, uspi_label_entropy,
+    (const float *logits, const int32_t *labels, ptrdiff_t rows, ptrdiff_t classes,
+     int32_t ignored),
+    (logits, labels, rows, classes, ignored), {
+        double loss = 0;
+        for (ptrdiff_t i = 0; i < rows; i++, logits += classes) {
+            if (labels[i] == ignored) continue;
+            float largest;
+            const float sum = softmax_sum(logits, classes, &largest);
+            loss += log((double)sum) + (double)largest - (double)logits[labels[i]];
+        }
+        return loss;
+    })
+
+USPI_DISPATCH(
+    void, uspi_label_entropy_backward,
+    (const float *logits, const int32_t *labels, ptrdiff_t rows, ptrdiff_t classes,
+     int32_t ignored, float factor, float *restrict d, int32_t accumulate),
+    (logits, labels, rows, classes, ignored, factor, d, accumulate), {
+        for (ptrdiff_t i = 0; i < rows; i++, logits += classes, d += classes) {
+            if (!accumulate)
+                for (ptrdiff_t k = 0; k < classes; k++) d[k] = 0;
+            if (labels[i] == ignored) continue;
+            float largest;
+            const float share = factor / softmax_sum(logits, classes, &largest);
+            for (ptrdiff_t k = 0; k < classes; k++) d[k] += share * fast_exp(logits[k] - largest);
+            d[labels[i]] -= factor;
+        }
+    })
 
 /* Eight f64 lanes, folded in order. */
 USPI_DISPATCH(
@@ -69,6 +114,63 @@ USPI_DISPATCH(
         for (ptrdiff_t i = 0; i < n; i++) {
             float sign = (float)(a[i] > b[i]) - (float)(a[i] < b[i]);
             d[i] = (accumulate ? d[i] : 0.0f) + factor * sign;
+        }
+    })
+
+/* a b, a a and b b of one row, each over eight f64 lanes folded in order. */
+typedef struct row_products {
+    double both, a, b;
+} row_products;
+
+USPI_INLINE row_products products_of(const float *a, const float *b, ptrdiff_t n) {
+    double both[8] = {0}, first[8] = {0}, second[8] = {0};
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int l = 0; l < 8; l++) {
+            both[l] += (double)a[i + l] * b[i + l];
+            first[l] += (double)a[i + l] * a[i + l];
+            second[l] += (double)b[i + l] * b[i + l];
+        }
+    for (int l = 0; i + l < n; l++) {
+        both[l] += (double)a[i + l] * b[i + l];
+        first[l] += (double)a[i + l] * a[i + l];
+        second[l] += (double)b[i + l] * b[i + l];
+    }
+    row_products sums = {0, 0, 0};
+    for (int l = 0; l < 8; l++) {
+        sums.both += both[l];
+        sums.a += first[l];
+        sums.b += second[l];
+    }
+    return sums;
+}
+
+USPI_DISPATCH(
+    void, uspi_cosine_rows,
+    (const float *a, const float *b, ptrdiff_t rows, ptrdiff_t width, float epsilon, float *y),
+    (a, b, rows, width, epsilon, y), {
+        for (ptrdiff_t i = 0; i < rows; i++, a += width, b += width) {
+            const row_products p = products_of(a, b, width);
+            y[i] = (float)(p.both / (fmax(sqrt(p.a), epsilon) * fmax(sqrt(p.b), epsilon)));
+        }
+    })
+
+USPI_DISPATCH(
+    void, uspi_cosine_rows_backward,
+    (const float *a, const float *b, const float *dy, ptrdiff_t rows, ptrdiff_t width,
+     float epsilon, float *restrict da, int32_t accumulate),
+    (a, b, dy, rows, width, epsilon, da, accumulate), {
+        for (ptrdiff_t i = 0; i < rows; i++, a += width, b += width, da += width) {
+            const row_products p = products_of(a, b, width);
+            const double length = fmax(sqrt(p.a), epsilon), other = fmax(sqrt(p.b), epsilon);
+            const double cosine = p.both / (length * other);
+            const float along = (float)(dy[i] / (length * other));
+            const float back =
+                sqrt(p.a) > epsilon ? (float)(dy[i] * cosine / (length * length)) : 0.0f;
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const float value = along * b[j] - back * a[j];
+                da[j] = accumulate ? da[j] + value : value;
+            }
         }
     })
 

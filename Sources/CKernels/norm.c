@@ -1,4 +1,4 @@
-/* Layer and batch normalisation. Sums run over sixteen lanes that are folded in a fixed order, so
+/* Layer and RMS normalisation. Sums run over sixteen lanes folded in a fixed order, so
  * all instruction sets add in the same order. */
 #include "norm.h"
 #include "dispatch.h"
@@ -31,12 +31,15 @@ void uspi_norm_rows(const uspi_normed_rows *rows, int64_t row, int64_t count, vo
 }
 
 /* With h = dy (1 + scale) weight and z the normalised x:
- * dx = inverse (h - mean(h) - z mean(h z)). */
+ * dx = inverse (h - mean(h) - z mean(h z)); without mean(h) for RMS norm. */
 USPI_DISPATCH(
     void, uspi_layer_norm_backward,
-    (const float *x, const float *dy, const float *statistics, ptrdiff_t rows, ptrdiff_t width,
-     const float *weight, const float *scale, const float *addend, float *dx, float *sums),
-    (x, dy, statistics, rows, width, weight, scale, addend, dx, sums), {
+    (const uspi_layer_norm *norm, const float *x, const float *dy, const float *statistics,
+     ptrdiff_t rows, const float *addend, float *dx, float *sums),
+    (norm, x, dy, statistics, rows, addend, dx, sums), {
+        const ptrdiff_t width = norm->width;
+        const float *weight = norm->weight;
+        const float *scale = norm->scale;
         const ptrdiff_t whole = width & ~(ptrdiff_t)15;
         for (ptrdiff_t i = 0; i < rows; i++) {
             const float *row = x + i * width;
@@ -70,7 +73,7 @@ USPI_DISPATCH(
                 m1 += h;
                 m2 += h * ((row[j] - mean) * inverse);
             }
-            m1 /= (float)width;
+            m1 = norm->rms ? 0.0f : m1 / (float)width;
             m2 /= (float)width;
             float *out = dx + i * width;
             const float *more = addend ? addend + i * width : 0;
@@ -91,21 +94,4 @@ USPI_DISPATCH(
                 memcpy(out + start, part, (size_t)n * sizeof(float));
             }
         }
-    })
-
-USPI_DISPATCH(
-    void, uspi_column_moments,
-    (const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t first, ptrdiff_t last,
-     double *restrict mean, double *restrict variance),
-    (x, rows, width, first, last, mean, variance), {
-        for (ptrdiff_t j = first; j < last; j++) mean[j] = variance[j] = 0;
-        for (ptrdiff_t i = 0; i < rows; i++)
-            for (ptrdiff_t j = first; j < last; j++) mean[j] += (double)x[i * width + j];
-        for (ptrdiff_t j = first; j < last; j++) mean[j] /= (double)rows;
-        for (ptrdiff_t i = 0; i < rows; i++)
-            for (ptrdiff_t j = first; j < last; j++) {
-                double d = (double)x[i * width + j] - mean[j];
-                variance[j] += d * d;
-            }
-        for (ptrdiff_t j = first; j < last; j++) variance[j] /= (double)rows;
     })

@@ -12,17 +12,37 @@ size_t uspi_packed_b_size(int64_t k, int64_t n, int32_t compute) {
     return panels * PANEL * (size_t)steps_of(k, compute) * sizeof(uint32_t);
 }
 
-/* Some steps of one panel from b on; `columns` exist. */
+/* Some steps of half a panel from b on; `columns` exist. */
+static void pack_half(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k,
+                      int64_t columns, int32_t compute, uint32_t *panel) {
+    lanes_source source = {.lane_stride = b_col, .k_stride = b_row, .type = b_type};
+    source.count = columns < 0 ? 0 : columns < LANES ? (int)columns : LANES;
+    for (int l = 0; l < source.count; l++) source.lane[l] = element(b, l * b_col, b_type);
+    uspi_variant()->pack(&source, k, LANES, compute, panel, PANEL);
+}
+
+/* Some steps of one panel. */
 static void pack_panel(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k,
                        int64_t columns, int32_t compute, uint32_t *panel) {
     for (int half = 0; half < PANEL; half += LANES) {
-        const int64_t left = columns - half;
-        lanes_source source = {.lane_stride = b_col, .k_stride = b_row, .type = b_type};
-        source.count = left < 0 ? 0 : left < LANES ? (int)left : LANES;
-        for (int l = 0; l < source.count; l++) {
-            source.lane[l] = element(b, (half + l) * b_col, b_type);
+        pack_half(element(b, half * b_col, b_type), b_row, b_col, b_type, k, columns - half,
+                  compute, panel + half);
+    }
+}
+
+/* Two whole panels of LANES columns of each half, so that products which share sums of neighbouring
+ * panels take gated units too. */
+int64_t uspi_halves_columns(int64_t half) { return (half + PANEL - 1) / PANEL * 2 * PANEL; }
+
+void uspi_pack_halves(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k,
+                      int64_t half, int32_t compute, void *packed, int64_t n_begin,
+                      int64_t n_end) {
+    for (int64_t j = n_begin; j < n_end; j += PANEL) {
+        uint32_t *panel = (uint32_t *)packed + j * steps_of(k, compute);
+        for (int64_t second = 0, at = j / 2; second < 2; second++, at += half, panel += LANES) {
+            pack_half(element(b, at * b_col, b_type), b_row, b_col, b_type, k, half - j / 2,
+                      compute, panel);
         }
-        uspi_variant()->pack(&source, k, LANES, compute, panel + half, PANEL);
     }
 }
 

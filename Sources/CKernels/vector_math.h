@@ -118,6 +118,7 @@ INLINE vf vector_activation(const int activation, vf x) {
     case USPI_ACT_GELU_TANH:
         return sigmoid_product(x, x * (-2.302208198f - 0.1029432346f * (x * x)));
     case USPI_ACT_SILU: return sigmoid_product(x, x * -1.44269504088896341f);
+    case USPI_ACT_GELU_QUICK: return sigmoid_product(x, x * -2.45546695930140957f);
     case USPI_ACT_RELU: return vector_relu(x);
     default: return x;
     }
@@ -159,6 +160,7 @@ INLINE vf vector_activation_bf16(const int activation, vf x) {
     case USPI_ACT_GELU_TANH:
         return quick_sigmoid_product(x, x * (-2.302208198f - 0.1029432346f * square));
     case USPI_ACT_SILU: return quick_sigmoid_product(x, x * -1.44269504088896341f);
+    case USPI_ACT_GELU_QUICK: return quick_sigmoid_product(x, x * -2.45546695930140957f);
     case USPI_ACT_RELU: return vector_relu(x);
     default: return x;
     }
@@ -192,6 +194,11 @@ INLINE vf vector_activation_slope(const int activation, vf x) {
         vf rest;
         const vf s = logistic(x, &rest);
         return s + x * rest;
+    }
+    case USPI_ACT_GELU_QUICK: {
+        vf rest;
+        const vf s = logistic(1.702f * x, &rest);
+        return s + 1.702f * x * rest;
     }
     case USPI_ACT_RELU: return x > 0.0f ? (vf)1.0f : (vf)0.0f;
     default: return (vf)1.0f;

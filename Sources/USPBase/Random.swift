@@ -83,6 +83,35 @@ package struct RandomStream: RandomNumberGenerator, Sendable {
         return radius * cosf(angle)
     }
 
+    /// Normal with this mean and deviation, given that it is in the range; without a deviation the
+    /// mean, or the nearest that the range has.
+    ///
+    /// By rejection: from normals where the range holds a fair share of them, else from uniform
+    /// numbers over the part of the range that holds all but 4e-8 of what is in it.
+    package mutating func truncatedNormal(
+        mean: Double, deviation: Double, in range: ClosedRange<Double>
+    ) -> Double {
+        guard deviation > 0, mean.isFinite else {
+            return min(max(mean, range.lowerBound), range.upperBound)
+        }
+        var low = (range.lowerBound - mean) / deviation
+        var high = (range.upperBound - mean) / deviation
+        if low <= 1 && high >= -1 && high - low > 2 {
+            while true {
+                let value = Double(normal())
+                if value >= low && value <= high { return mean + deviation * value }
+            }
+        }
+        if low > 1 { high = min(high, low + 17 / low) }
+        if high < -1 { low = max(low, high + 17 / high) }
+        let nearest = max(low, min(high, 0))
+        while true {
+            let value = low + (high - low) * Double(uniform())
+            let chance = exp((nearest - value) * (nearest + value) / 2)
+            if Double(uniform()) < chance { return mean + deviation * value }
+        }
+    }
+
     /// A permutation of 0 ..< count (Fisher–Yates).
     package mutating func permutation(_ count: Int) -> [Int] {
         var order = Array(0..<count)

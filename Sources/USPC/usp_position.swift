@@ -16,6 +16,21 @@ import USPTensor
     }
 }
 
+@_cdecl("usp_position_rope") @implementation public func usp_position_rope(
+    _ height: Int64, _ width: Int64, _ outCos: UnsafeMutablePointer<usp_tensor>?,
+    _ outSin: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_position_rope") { () throws(USPError) in
+        let rows = try cells(height, width, "grid")
+        let cosines = try output(outCos, "out_cos", [.extent(rows), "D"])
+        let sines = try output(outSin, "out_sin", [.extent(rows), .extent(cosines.shape[1])])
+        let table = try Positions.rope(
+            width: cosines.shape[1], grid: (Int(height), Int(width)))
+        try cosines.write(table.cos)
+        try sines.write(table.sin)
+    }
+}
+
 @_cdecl("usp_position_resize") @implementation public func usp_position_resize(
     _ table: UnsafePointer<usp_tensor>?, _ oldHeight: Int64, _ oldWidth: Int64,
     _ newHeight: Int64, _ newWidth: Int64, _ antialias: Int32,

@@ -14,6 +14,16 @@ public enum Positions {
         return try Tensor([grid.height * grid.width, width], values)
     }
 
+    /// Cosines and sines of two-dimensional rotary positions, each `[height · width, D]` with D a
+    /// head's width: its first half turns by the row, the second by the column.
+    public static func rope(
+        width: Int, grid: (height: Int, width: Int)
+    ) throws(USPError) -> (cos: Tensor, sin: Tensor) {
+        let table = try PositionTable.rope(width: width, grid: Grid(grid.height, grid.width))
+        let shape: Shape = [grid.height * grid.width, width]
+        return (try Tensor(shape, table.cos), try Tensor(shape, table.sin))
+    }
+
     /// A table for another grid, bicubic as PyTorch's `interpolate`; rows in front are kept.
     ///
     /// - antialias: as timm resamples; off as USP and MAE do

@@ -7,6 +7,8 @@ import USPBase
 package enum PackedUse: Hashable, Sendable {
     /// y[M, N] = x[M, K] · Wᵀ, as in a forward pass.
     case forward
+    /// The same of a gated unit: the columns of both halves of N side by side.
+    case gatedForward
     /// dx[M, K] = dy[M, N] · W, as in a backward pass.
     case backward
     /// Anything else an operation derives (a transformed convolution kernel, say), by its name.

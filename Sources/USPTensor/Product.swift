@@ -51,6 +51,9 @@ package struct Epilogue {
     package var residual: (pointer: UnsafePointer<Float>, stride: Int)?
     package var accumulates = false
     package var scale: Float = 1
+    /// Columns of the result of a gated unit, whose right operand is packed for that; 0: none. It
+    /// has neither gate nor residual.
+    package var gatedUnit = 0
 
     package init() {}
 }
@@ -97,6 +100,7 @@ package func packed(
     weight: Tensor, use: PackedUse, compute: DType
 ) throws(USPError) -> PackedMatrix {
     let (outputs, inputs) = (weight.shape[0], weight.count / max(weight.shape[0], 1))
+    if use == .gatedForward { return try packedHalves(weight, outputs / 2, inputs, compute) }
     let plain = MatrixView(weight.raw, row: inputs, dtype: weight.dtype)
     let (view, k, n) =
         use == .backward ? (plain, outputs, inputs) : (plain.transposed, inputs, outputs)
@@ -107,6 +111,27 @@ package func packed(
         weight.releasePages()
     }
     return PackedMatrix(storage: storage, k: k, n: n, compute: compute)
+}
+
+/// As above, of a gated unit: `half` outputs.
+private func packedHalves(
+    _ weight: Tensor, _ half: Int, _ inputs: Int, _ compute: DType
+) throws(USPError) -> PackedMatrix {
+    let columns = Int(uspi_halves_columns(Int64(half)))
+    let bytes = Int(uspi_packed_b_size(Int64(inputs), Int64(columns), compute.kernel))
+    let storage = try weight.derived(.gatedForward, compute: compute, byteCount: bytes) {
+        base throws(USPError) in
+        let panel = Int(uspi_gemm_panel())
+        let grain = max(1, columns / panel / 8, (1 << 16) / max(inputs * panel, 1))
+        parallelRanges(columns / panel, grain: grain) { range in
+            uspi_pack_halves(
+                weight.raw, 1, Int64(inputs), weight.dtype.kernel, Int64(inputs), Int64(half),
+                compute.kernel, base, Int64(range.lowerBound * panel),
+                Int64(range.upperBound * panel))
+        }
+        weight.releasePages()
+    }
+    return PackedMatrix(storage: storage, k: inputs, n: columns, compute: compute)
 }
 
 /// Which rows of a product may share sums.
@@ -209,6 +234,7 @@ func kernelJob(
     job.bias = epilogue.bias
     job.activation = epilogue.activation.kernel
     job.pre = epilogue.beforeActivation
+    job.halves = Int64(epilogue.gatedUnit)
     if let gate = epilogue.gate {
         job.gate = gate.pointer
         job.gate_row = Int64(gate.stride)

@@ -20,6 +20,8 @@ static void positions(void) {
     usp_tensor out = large(USP_F32, SHAPE(1 << 20, 1024));
     EXPECT_STATUS(usp_position_sincos(1 << 20, 1, &out), USP_ERROR_MEMORY, "cannot allocate");
     EXPECT_STATUS(usp_position_sincos(1024, 1024, &out), USP_ERROR_MEMORY, "cannot allocate");
+    usp_tensor other = large(USP_F32, SHAPE(1 << 20, 1024));
+    EXPECT_STATUS(usp_position_rope(1024, 1024, &out, &other), USP_ERROR_MEMORY, "cannot allocate");
     usp_tensor table = large(USP_F32, SHAPE(1 << 16, 4)), wide = large(USP_F32, SHAPE(1 << 16, 4));
     EXPECT_STATUS(usp_position_resize(&table, 1 << 16, 1, 1, 1 << 16, 0, &wide), USP_ERROR_MEMORY,
                   "cannot allocate");

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from common import HERE, MANIFEST
 
-TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers",
-          "positions", "transfer", "containers", "images", "random", "diffusion",
+TOPICS = ("operations", "blocks", "segmentation", "models", "autoencoders", "classifiers",
+          "diffusers", "positions", "transfer", "containers", "images", "random", "diffusion",
           "transport", "seeds", "training", "inception")
 
 

@@ -41,6 +41,28 @@ extension RandomStream {
     }
 }
 
+/// MAR's masking ratios (quartiles of scipy's truncnorm), and tails.
+@Test func truncatedNormalsHaveTheirQuartiles() {
+    func quartiles(
+        _ mean: Double, _ deviation: Double, _ range: ClosedRange<Double>
+    ) -> [Double] {
+        var stream = RandomStream(RandomKey(seed: 9))
+        let values = (0..<20_000).map { _ in
+            stream.truncatedNormal(mean: mean, deviation: deviation, in: range)
+        }.sorted()
+        #expect(values.allSatisfy { range.contains($0) })
+        return [values[5_000], values[10_000], values[15_000]]
+    }
+    func near(_ found: [Double], _ expected: [Double], _ error: Double) -> Bool {
+        zip(found, expected).allSatisfy { abs($0 - $1) < error }
+    }
+    #expect(near(quartiles(1, 0.25, 0.7...1), [0.7995, 0.8743, 0.9391], 5e-3))
+    #expect(near(quartiles(0, 1, -.infinity ... .infinity), [-0.6745, 0, 0.6745], 3e-2))
+    #expect(near(quartiles(0, 1, 5...1e9), [5.0552, 5.1320, 5.2609], 1e-2))
+    #expect(near(quartiles(0, 1, -6 ... -5), [-5.2590, -5.1314, -5.0550], 1e-2))
+    #expect(quartiles(2, 0, 0...1) == [1, 1, 1])
+}
+
 @Test func everyPartRunsOnce() {
     let counts = (0..<100).map { _ in Counter() }
     ThreadPool.shared.run(parts: 100) { part in

@@ -36,6 +36,17 @@ import USPModels
         #expect(withClass == row + plain)
     }
 
+    @Test(arguments: [(24, 4, 5), (64, 16, 16), (72, 7, 7)])
+    func rope(_ width: Int, _ height: Int, _ columns: Int) throws {
+        let golden = try GoldenCase("positions/rope_\(width)_\(height)x\(columns)")
+        let table = try PositionTable.rope(width: width, grid: Grid(height, columns))
+        #expect(relativeError(table.cos, try golden.values("out.cos")) < 2e-6)
+        #expect(relativeError(table.sin, try golden.values("out.sin")) < 2e-6)
+        #expect(throws: USPError.self) {
+            try PositionTable.rope(width: width + 2, grid: Grid(height, columns))
+        }
+    }
+
     @Test func refusesBadTables() {
         #expect(throws: USPError.self) {
             try PositionTable.resize([1, 2], width: 1, from: Grid(1, 1), to: Grid(2, 2))

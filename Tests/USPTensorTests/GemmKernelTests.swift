@@ -73,7 +73,9 @@ private func activationsAgreeWithDoublePrecision(_ activation: uspi_activation) 
     }
 }
 
-@Test(arguments: [USPI_ACT_GELU_ERF, USPI_ACT_GELU_TANH, USPI_ACT_SILU, USPI_ACT_RELU])
+@Test(arguments: [
+    USPI_ACT_GELU_ERF, USPI_ACT_GELU_TANH, USPI_ACT_SILU, USPI_ACT_RELU, USPI_ACT_GELU_QUICK,
+])
 private func activationsInBFloat16AreHardlyMoreThanRounded(_ activation: uspi_activation) {
     alone {
         let best = uspi_isa()

@@ -49,7 +49,7 @@ private func check(_ errors: GoldenErrors, _ name: String) {
         check(errors, "attention block")
     }
 
-    @Test(arguments: ["none", "gelu_erf", "gelu_tanh", "silu"])
+    @Test(arguments: ["none", "gelu_erf", "gelu_tanh", "gelu_quick", "silu"])
     func linear(_ kind: String) throws {
         let activation = goldenActivation(kind)
         let errors = try goldenErrors("operations/linear_\(kind)", inputs: ["x", "weight", "bias"])
@@ -62,7 +62,7 @@ private func check(_ errors: GoldenErrors, _ name: String) {
         check(errors, kind)
     }
 
-    @Test(arguments: ["gelu_erf", "gelu_tanh", "silu"])
+    @Test(arguments: ["gelu_erf", "gelu_tanh", "gelu_quick", "silu"])
     func activation(_ kind: String) throws {
         let errors = try goldenErrors("operations/activation_\(kind)", inputs: ["x"]) {
             values, _, context in
@@ -112,8 +112,9 @@ private func check(_ errors: GoldenErrors, _ name: String) {
         let errors = try goldenErrors(name, inputs: ["x"]) { values, golden, context in
             let mean = training ? try Tensor.zeros([40]) : try golden.tensor("in.mean")
             let variance = training ? try Tensor.zeros([40]) : try golden.tensor("in.variance")
-            return try context.batchNorm1d(
-                values["x"]!, runningMean: mean, runningVariance: variance, epsilon: 1e-6,
+            return try context.batchNorm(
+                values["x"]!,
+                BatchNorm(runningMean: mean, runningVariance: variance, epsilon: 1e-6),
                 training: training)
         }
         check(errors, name)
@@ -170,6 +171,7 @@ func goldenActivation(_ name: String) -> Activation {
     switch name {
     case "gelu_erf": .geluErf
     case "gelu_tanh": .geluTanh
+    case "gelu_quick": .geluQuick
     case "silu": .silu
     default: .none
     }

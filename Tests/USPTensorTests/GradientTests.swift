@@ -59,10 +59,13 @@ struct GradientCase: Sendable, CustomTestStringConvertible {
     private static func batchNorm(training: Bool) -> GradientCase {
         GradientCase("batch norm, training \(training)", [[6, 4], [4], [4]]) {
             v, context throws(USPError) in
-            try context.batchNorm1d(
-                v[0], runningMean: Tensor([4], [1, 0, -1, 2]),
-                runningVariance: Tensor([4], [1, 2, 3, 4]), weight: v[1], bias: v[2],
-                epsilon: 1e-6, training: training)
+            try context.batchNorm(
+                v[0],
+                BatchNorm(
+                    runningMean: Tensor([4], [1, 0, -1, 2]),
+                    runningVariance: Tensor([4], [1, 2, 3, 4]), weight: v[1], bias: v[2],
+                    epsilon: 1e-6),
+                training: training)
         }
     }
 

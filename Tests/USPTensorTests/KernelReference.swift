@@ -35,6 +35,7 @@ func activated(_ activation: uspi_activation, _ x: Double) -> Double {
         x * 0.5 * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
     case USPI_ACT_SILU: x / (1 + exp(-x))
     case USPI_ACT_RELU: max(x, 0)
+    case USPI_ACT_GELU_QUICK: x / (1 + exp(-1.702 * x))
     default: x
     }
 }

@@ -13,6 +13,7 @@ struct NormedLayer: Sendable {
     let width: Int
     let outputs: Int
     var modulated = true
+    var kind = NormKind.layer
 }
 
 @Suite(.serialized) struct LinearNormTests {
@@ -20,6 +21,8 @@ struct NormedLayer: Sendable {
         NormedLayer(samples: 3, tokens: 70, width: 288, outputs: 192),  // shares sums
         NormedLayer(samples: 2, tokens: 65, width: 256, outputs: 64),  // groups of odd rows
         NormedLayer(samples: 5, tokens: 7, width: 37, outputs: 40),  // tiles of several samples
+        NormedLayer(samples: 3, tokens: 70, width: 288, outputs: 192, kind: .rms),
+        NormedLayer(samples: 5, tokens: 7, width: 37, outputs: 40, kind: .rms),
         NormedLayer(samples: 1, tokens: 1, width: 24, outputs: 3),
         NormedLayer(samples: 1, tokens: 600, width: 48, outputs: 96, modulated: false),
         // so wide that the columns of some threads pack the rows once more
@@ -33,7 +36,8 @@ struct NormedLayer: Sendable {
         let weight = try normalTensor([layer.outputs, width], seed: 32, deviation: 0.1)
         let bias = try normalTensor([layer.outputs], seed: 33)
         var norm = LayerNorm(
-            weight: try normalTensor([width], seed: 34), bias: try normalTensor([width], seed: 35))
+            layer.kind, weight: try normalTensor([width], seed: 34),
+            bias: layer.kind == .rms ? nil : try normalTensor([width], seed: 35))
         if layer.modulated {
             let modulation = try normalTensor([layer.samples, 3 * width], seed: 36)
             norm.shift = Chunk(modulation, 2, width: width)

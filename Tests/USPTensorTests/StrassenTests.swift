@@ -122,6 +122,7 @@ private struct SharedLayer {
         case .geluTanh: USPI_ACT_GELU_TANH
         case .silu: USPI_ACT_SILU
         case .relu: USPI_ACT_RELU
+        case .geluQuick: USPI_ACT_GELU_QUICK
         }
     }
 

@@ -88,8 +88,10 @@ import USPTensor
         let x = try Tensor([2, 1], [1, 3])
         let mean = try Tensor([1], [0])
         let variance = try Tensor([1], [1])
-        _ = try Context().batchNorm1d(
-            x, runningMean: mean, runningVariance: variance, epsilon: 1e-6, training: true)
+        _ = try Context().batchNorm(
+            x,
+            BatchNorm(runningMean: mean, runningVariance: variance, epsilon: 1e-6),
+            training: true)
         #expect(abs(mean.values[0] - 0.2) < 1e-6)
         #expect(abs(variance.values[0] - 1.1) < 1e-6)
     }

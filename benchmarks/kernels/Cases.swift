@@ -16,6 +16,15 @@ private func product(_ label: String, rows: Int, _ inputs: Int, _ outputs: Int) 
         flops: 2 * Double(rows) * Double(inputs) * Double(outputs))
 }
 
+private func gatedProduct(_ label: String, rows: Int, _ inputs: Int, _ hidden: Int) -> Size {
+    Size(
+        label: label,
+        shapes: [
+            "x": [rows, inputs], "w12_weight": [2 * hidden, inputs], "w12_bias": [2 * hidden],
+        ],
+        flops: 4 * Double(rows) * Double(inputs) * Double(hidden))
+}
+
 private func linearOperations() -> [Operation] {
     [
         Operation(
@@ -45,12 +54,27 @@ private func linearOperations() -> [Operation] {
                 LinearOptions(activation: .geluTanh, output: call.output))
         },
         Operation(
-            name: "linear, gated, + residual", golden: "gated_residual", inputs: ["x", "f", "gate"],
+            name: "linear + SwiGLU", golden: "swiglu_hidden",
+            inputs: ["x", "w12_weight", "w12_bias"],
+            sizes: [
+                gatedProduct("B/2 w12, batch 8", rows: 2048, 768, 2048),
+                gatedProduct("XL/2 w12, batch 2", rows: 512, 1152, 3072),
+                gatedProduct("L/2 w12, batch 2", rows: 512, 1024, 2730),
+            ], activations: ["x"]
+        ) { values, call in
+            try call.context.linear(
+                values.need("x"), values.need("w12_weight"), values["w12_bias"],
+                LinearOptions(activation: .silu, isGatedUnit: true, output: call.output))
+        },
+        Operation(
+            name: "linear, gated, + residual", golden: "gated_residual",
+            inputs: ["x", "f", "gate"],
             sizes: [
                 Size(
                     label: "B/2 fc2, batch 8",
                     shapes: [
-                        "f": [8, 256, 3072], "weight": [768, 3072], "bias": [768], "gate": [8, 768],
+                        "f": [8, 256, 3072], "weight": [768, 3072], "bias": [768],
+                        "gate": [8, 768],
                         "x": [8, 256, 768],
                     ],
                     flops: 2 * 2048 * 768 * 3072)
@@ -76,7 +100,32 @@ private func attentionOperations() -> [Operation] {
         attention(12, [heads("B/2, batch 8", batch: 8, tokens: 256, width: 768)]),
         attention(16, [heads("XL/2, batch 2", batch: 2, tokens: 256, width: 1152)]),
         attention(1, [heads("autoencoder 256x256", batch: 1, tokens: 1024, width: 512)]),
+        preparedAttention(12, preparedHeads("B/2, batch 8", batch: 8, 64, heads: 12)),
+        preparedAttention(16, preparedHeads("XL/2, batch 2", batch: 2, 72, heads: 16)),
     ]
+}
+
+private func preparedHeads(_ label: String, batch: Int, _ width: Int, heads count: Int) -> Size {
+    var size = heads(label, batch: batch, tokens: 256, width: width * count)
+    for name in ["cos", "sin"] { size.shapes[name] = [256, width] }
+    for name in ["q_weight", "k_weight"] { size.shapes[name] = [width] }
+    return size
+}
+
+/// With RMS norms of queries and keys, and rotation by tables of any values.
+private func preparedAttention(_ count: Int, _ size: Size) -> Operation {
+    Operation(
+        name: "attention, normed and rotated", golden: "heads_rms_rotated",
+        inputs: ["qkv", "q_weight", "k_weight"], sizes: [size], activations: ["qkv"],
+        gradientWork: 2.5, heads: (3, count)
+    ) { values, call in
+        let options = QueryKeyOptions(
+            queryNorm: LayerNorm(.rms, weight: try values.need("q_weight")),
+            keyNorm: LayerNorm(.rms, weight: try values.need("k_weight")),
+            rotation: try rotation(values))
+        return try call.context.attention(
+            qkv: values.need("qkv"), heads: call.heads, queryKey: options, output: call.output)
+    }
 }
 
 private func attention(_ count: Int, _ sizes: [Size]) -> Operation {
@@ -87,6 +136,14 @@ private func attention(_ count: Int, _ sizes: [Size]) -> Operation {
         try call.context.attention(
             qkv: values.need("qkv"), heads: call.heads, output: call.output)
     }
+}
+
+/// The golden case's, which leaves two tokens in front alone, where a size brings no tables.
+private func rotation(_ values: Inputs) throws -> Rotation {
+    if let cos = values["cos"], let sin = values["sin"] { return Rotation(cos: cos, sin: sin) }
+    let golden = try GoldenCase("positions/rope_24_4x5")
+    return try Rotation(
+        cos: golden.tensor("out.cos"), sin: golden.tensor("out.sin"), leading: 2)
 }
 
 private func tokenOperations() -> [Operation] {
@@ -103,6 +160,25 @@ private func tokenOperations() -> [Operation] {
         ) { values, call in
             let (shift, scale) = (try values.need("shift"), try values.need("scale"))
             let norm = LayerNorm(
+                shift: Chunk(shift, 0, width: shift.shape[1]),
+                scale: Chunk(scale, 0, width: scale.shape[1]))
+            return try call.context.layerNorm(values.need("x"), norm, output: call.output)
+        },
+        Operation(
+            name: "RMS norm + modulation", golden: "rms_norm_affine_modulated",
+            inputs: ["x", "weight", "shift", "scale"],
+            sizes: [
+                Size(
+                    label: "B/2, batch 8",
+                    shapes: [
+                        "x": [8, 256, 768], "weight": [768], "shift": [8, 768], "scale": [8, 768],
+                    ],
+                    bytes: 8 * 2048 * 768)
+            ]
+        ) { values, call in
+            let (shift, scale) = (try values.need("shift"), try values.need("scale"))
+            let norm = LayerNorm(
+                .rms, weight: try values.need("weight"),
                 shift: Chunk(shift, 0, width: shift.shape[1]),
                 scale: Chunk(scale, 0, width: scale.shape[1]))
             return try call.context.layerNorm(values.need("x"), norm, output: call.output)

@@ -11,7 +11,7 @@ typealias Inputs = [String: Tensor]
 /// Sizes to time an operation at.
 struct Size {
     let label: String
-    let shapes: [String: Shape]
+    var shapes: [String: Shape]
     /// Multiply-adds counted as two, forward; a gradient counts `Operation.gradientWork` times it.
     var flops = 0.0
     /// Read and written at least, forward.
@@ -89,9 +89,10 @@ extension Operation {
         var result: Inputs = [:]
         for (name, shape) in size.shapes {
             let inputs = Float(shape.count / max(shape[0], 1))
-            let deviation = name == "weight" && shape.rank > 1 ? 1 / inputs.squareRoot() : 1
+            let deviation = name.hasSuffix("weight") && shape.rank > 1 ? 1 / inputs.squareRoot() : 1
             let values = try quickNormal(shape, name, deviation)
-            result[name] = dtype == .bfloat16 && activations.contains(name)
+            result[name] =
+                dtype == .bfloat16 && activations.contains(name)
                 ? try halved(values) : values
         }
         return result

@@ -3,6 +3,7 @@
 #define USPI_KERNELS_H
 #include "activation.h"
 #include "attention.h"
+#include "batchnorm.h"
 #include "convert.h"
 #include "convolution.h"
 #include "double.h"
@@ -10,6 +11,7 @@
 #include "gaussian.h"
 #include "gemm.h"
 #include "groupnorm.h"
+#include "heads.h"
 #include "image.h"
 #include "isa.h"
 #include "loss.h"

@@ -14,4 +14,12 @@ void uspi_activation_backward(int32_t activation, const float *x, const float *d
 /* Forward on bf16 arrays, computed in f32. */
 void uspi_activation_forward_bf16(int32_t activation, const uint16_t *x, uint16_t *y, int64_t n);
 
+/* A gated unit's end: y = f(first) * second; all of `type`. */
+void uspi_gated_forward(int32_t activation, int32_t type, const void *first, const void *second,
+                        void *y, int64_t n);
+
+/* Its gradients: dfirst = dy * second * f'(first), dsecond = dy * f(first). */
+void uspi_gated_backward(int32_t activation, int32_t type, const void *first, const void *second,
+                         const float *dy, float *dfirst, float *dsecond, int64_t n);
+
 #endif

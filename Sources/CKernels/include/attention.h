@@ -1,4 +1,4 @@
-/* Attention of one head of one image: out = softmax(scale Q K^T) V, with its gradient.
+/* Attention of one head of one image: out = softmax(scale Q K^T + bias) V, with its gradient.
  *
  * Q [queries, head_dim], K and V [keys, head_dim] and the results are read and written where they
  * lie: rows any distance apart, elements of a row contiguous, so a head is a column range of a
@@ -12,14 +12,17 @@ typedef struct uspi_attention {
     int64_t queries, keys, head_dim;
     const void *q, *k, *v;
     int64_t q_row, k_row, v_row;      /* elements from one row to the next */
-    int64_t next;                     /* elements from q, k, v to those likely needed next, or 0 */
+    const void *next_q, *next_k, *next_v; /* likely needed next, rows next_row apart; or NULL */
+    int64_t next_row;
     int32_t type;                     /* uspi_type of q, k and v */
     int32_t compute;                  /* uspi_type of the factors of products */
     float scale;                      /* usually 1 / sqrt(head_dim) */
     void *out;
     int64_t out_row;
     int32_t out_type;                 /* uspi_type of out */
-    float *logsumexp;                 /* [queries] log sum_j exp(scale q k_j), or NULL */
+    float *logsumexp;                 /* [queries] log sum_j exp(scale q k_j + bias), or NULL */
+    const float *bias;                /* added to query i's score of key j: bias[place[j, i]], or */
+    const int32_t *place;             /* NULL; [keys, queries] */
 } uspi_attention;
 
 /* Bytes of K and V packed for `compute`. */
@@ -43,6 +46,7 @@ typedef struct uspi_attention_gradient {
     float *dq, *dk, *dv;              /* NULL: not wanted */
     int64_t dq_row, dk_row, dv_row;
     int32_t add_q, add_k, add_v;      /* 1: the gradient is added to what is there */
+    float *dbias;                     /* like bias: += its gradient; NULL: not wanted */
 } uspi_attention_gradient;
 
 /* Bytes of workspace for uspi_attention_backward. */

@@ -16,6 +16,7 @@ typedef enum {
     USPI_ACT_GELU_TANH = 2, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
     USPI_ACT_SILU = 3,      /* x / (1 + exp(-x)) */
     USPI_ACT_RELU = 4,      /* max(x, 0) */
+    USPI_ACT_GELU_QUICK = 5, /* x / (1 + exp(-1.702 x)) */
 } uspi_activation;
 
 /* value = alpha * sum_k A[i,k] B[k,j] + bias[j]; pre[i,j] = value; value = activation(value);
@@ -41,7 +42,14 @@ typedef struct uspi_gemm {
     int64_t row0;                     /* the row of a larger matrix that row 0 here is */
     const float *residual;            /* [m, n] or NULL; may be c itself */
     int64_t residual_row;
+    int64_t halves;                   /* H: a gated unit, see below; 0: a plain product */
 } uspi_gemm;
+
+/* A gated unit (Shazeer 2020): of A B's two halves of H columns, which lie side by side in a B
+ * packed by uspi_pack_halves, C[i,j] = activation(first[i,j]) * second[i,j], j < H, once alpha and
+ * bias [2H] are in them. n is uspi_halves_columns(H). pre receives [first | second], its rows
+ * 2 c_row and its halves c_row apart. gate, residual and accumulate are not for it. */
+int64_t uspi_halves_columns(int64_t half);
 
 /* Columns in one panel of a packed B. */
 int64_t uspi_gemm_panel(void);
@@ -53,6 +61,12 @@ size_t uspi_packed_b_size(int64_t k, int64_t n, int32_t compute);
  * n_begin is a multiple of the panel; n_end is too, or it is n. */
 void uspi_pack_b(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k, int64_t n,
                  int32_t compute, void *packed, int64_t n_begin, int64_t n_end);
+
+/* The same for both halves of B [k, 2 half], b_row elements from one k to the next, as a gated unit
+ * reads them; n_begin and n_end count columns as they are packed and are multiples of the panel. */
+void uspi_pack_halves(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k,
+                      int64_t half, int32_t compute, void *packed, int64_t n_begin,
+                      int64_t n_end);
 
 /* Rows of A packed at a time. */
 int64_t uspi_gemm_block(int64_t k, int32_t compute);

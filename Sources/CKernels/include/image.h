@@ -19,12 +19,26 @@ typedef struct uspi_pool {
 void uspi_pool_maximum(const uspi_pool *pool, ptrdiff_t begin, ptrdiff_t end);
 void uspi_pool_mean(const uspi_pool *pool, ptrdiff_t begin, ptrdiff_t end);
 
+/* dx += the gradient, where windows do not overlap: dy of rows begin ..< end goes to the first
+ * largest value of each window. dx is like x, dy dense, y is not read. */
+void uspi_pool_maximum_backward(const uspi_pool *pool, const float *dy, ptrdiff_t begin,
+                                ptrdiff_t end, float *dx);
+
 /* Along one axis: element i lies `fraction[i]` of the way from source pixel low[i] to high[i]. */
 typedef struct uspi_positions {
     const int32_t *low, *high;
     const float *fraction;
     ptrdiff_t count;
 } uspi_positions;
+
+/* One row [columns.count, channels] between the rows `upper` and `lower` of f32 pixels, `fraction`
+ * of the way. */
+void uspi_interpolate_row(const float *upper, const float *lower, float fraction,
+                          const uspi_positions *columns, ptrdiff_t channels, float *out);
+
+/* dx += what a row dy of the result, of which it gave this share, brings to a row of the source. */
+void uspi_interpolate_row_backward(const float *dy, float share, const uspi_positions *columns,
+                                   ptrdiff_t channels, float *dx);
 
 /* Rows begin ..< end of out [rows.count, columns.count, 3] = interpolated * scale + shift, from an
  * image [.., row, 3] of bytes: first along columns, then along rows. */

@@ -3,11 +3,13 @@
 import CKernels
 import USPBase
 
-/// An activation; `.geluErf` is exact, `.geluTanh` the approximation of Hendrycks and Gimpel.
+/// An activation; `.geluErf` is exact, `.geluTanh` and `.geluQuick` (x·sigmoid(1.702x), CLIP's) are
+/// the approximations of Hendrycks and Gimpel.
 public enum Activation: String, Sendable, CaseIterable {
     case none
     case geluErf = "gelu_erf"
     case geluTanh = "gelu_tanh"
+    case geluQuick = "gelu_quick"
     case silu
     case relu
 
@@ -16,6 +18,7 @@ public enum Activation: String, Sendable, CaseIterable {
         case .none: Int32(USPI_ACT_NONE.rawValue)
         case .geluErf: Int32(USPI_ACT_GELU_ERF.rawValue)
         case .geluTanh: Int32(USPI_ACT_GELU_TANH.rawValue)
+        case .geluQuick: Int32(USPI_ACT_GELU_QUICK.rawValue)
         case .silu: Int32(USPI_ACT_SILU.rawValue)
         case .relu: Int32(USPI_ACT_RELU.rawValue)
         }
@@ -55,6 +58,39 @@ func activated(_ before: Tensor, _ activation: Activation) throws(USPError) -> T
         }
     }
     return y
+}
+
+/// activation(first) ⊙ second of rows `[first | second]`, in their type: a gated unit's end.
+func gatedUnit(_ halves: Tensor, _ activation: Activation, into y: Tensor) {
+    let (half, size) = (y.shape[-1], y.dtype.size)
+    let (source, result) = (halves.raw, y.raw)
+    let (kernel, type) = (activation.kernel, y.dtype.kernel)
+    parallelRanges(y.shape.rows, grain: rowGrain(width: half, elements: 1 << 14)) { rows in
+        for row in rows {
+            let first = source + 2 * row * half * size
+            uspi_gated_forward(
+                kernel, type, first, first + half * size, result + row * half * size, Int64(half))
+        }
+    }
+}
+
+/// The gradient of `[first | second]`, f32, from that of activation(first) ⊙ second.
+func gatedUnitBackward(
+    _ halves: Tensor, _ activation: Activation, _ gradient: Tensor
+) throws(USPError) -> Tensor {
+    let result = try Tensor(halves.shape)
+    let (half, size) = (halves.shape[-1] / 2, halves.dtype.size)
+    let (source, dy, dx) = (halves.raw, gradient.floats, result.floats)
+    let (kernel, type) = (activation.kernel, halves.dtype.kernel)
+    parallelRanges(halves.shape.rows, grain: rowGrain(width: half, elements: 1 << 14)) { rows in
+        for row in rows {
+            let first = source + 2 * row * half * size
+            uspi_gated_backward(
+                kernel, type, first, first + half * size, dy + row * half, dx + 2 * row * half,
+                dx + (2 * row + 1) * half, Int64(half))
+        }
+    }
+    return result
 }
 
 /// target (+)= gradient · activation′(before); `before` is f32 or bf16

@@ -7,19 +7,31 @@ extension Context {
     /// softmax(q·kᵀ/√d)·v for each head (Vaswani et al. 2017), from one projection.
     ///
     /// - qkv: `[B, T, 3·D]`, f32 or bf16: queries, keys, values, each head by head
+    /// - queryKey: norms and rotation of queries and keys
+    /// - bias: added to the scores q·kᵀ/√d
     /// - output: f32, or bf16 for a product that reads bf16
     /// - Returns: `[B, T, D]`
     /// - Throws: `.shape`, `.memory`
     /// - Complexity: 4·B·T²·D flops; the scores of 32 queries at a time.
     package func attention(
-        qkv: Tensor, heads: Int, output: DType = .float32
+        qkv: Tensor, heads: Int, queryKey: QueryKeyOptions = QueryKeyOptions(),
+        bias: RelativeBias? = nil, output: DType = .float32
     ) throws(USPError) -> Tensor {
         try require(
             qkv.shape.rank == 3 && heads > 0 && qkv.shape[2] % (3 * heads) == 0, .shape,
             "attention: qkv \(qkv.shape), \(heads) heads")
         let width = qkv.shape[2] / 3
         let parts = (0..<3).map { HeadOperand(qkv, column: $0 * width) }
-        return try attention(parts[0], parts[1], parts[2], width: width, heads: heads, output)
+        let prepared =
+            queryKey.isEmpty
+            ? nil
+            : try QueryKeyCall(
+                queryKey, batch: qkv.shape[0], tokens: qkv.shape[1], headWidth: width / heads)
+        let biased = try bias.map { bias throws(USPError) in
+            try RelativeBiasCall(bias, tokens: qkv.shape[1], heads: heads)
+        }
+        return try attention(
+            parts[0], parts[1], parts[2], width: width, heads: heads, prepared, biased, output)
     }
 
     /// The same from separate projections, which may have fewer queries than keys.
@@ -39,17 +51,20 @@ extension Context {
                 + "heads")
         return try attention(
             HeadOperand(query), HeadOperand(key), HeadOperand(value), width: query.shape[2],
-            heads: heads, output)
+            heads: heads, nil, nil, output)
     }
 
     private func attention(
         _ query: HeadOperand, _ key: HeadOperand, _ value: HeadOperand, width: Int, heads: Int,
-        _ output: DType
+        _ prepared: QueryKeyCall?, _ bias: RelativeBiasCall?, _ output: DType
     ) throws(USPError) -> Tensor {
         let call = AttentionCall(
-            query: query, key: key, value: value, width: width, heads: heads, compute: compute)
-        let inputs = [query.tensor, key.tensor, value.tensor]
-        let records = tape != nil && inputs.contains { $0.node.requiresGradient }
+            query: query, key: key, value: value, width: width, heads: heads, prepared: prepared,
+            bias: bias, compute: compute)
+        let inputs =
+            [query.tensor, key.tensor, value.tensor, bias?.table]
+            + (prepared?.options.parameters ?? [])
+        let records = tape != nil && inputs.contains { $0?.node.requiresGradient == true }
         let y = try call.forward(output, keepsSums: records)
         tape?.record(y, inputs: inputs) { [tape] gradient throws(USPError) in
             if let tape { try call.backward(gradient, tape) }
@@ -87,20 +102,25 @@ private final class AttentionCall {
     let value: HeadOperand
     let width: Int
     let heads: Int
+    let prepared: QueryKeyCall?
+    let bias: RelativeBiasCall?
     let compute: DType
     /// log Σ exp(scores) of each sample, head and query.
     var sums: Tensor?
 
     init(
         query: HeadOperand, key: HeadOperand, value: HeadOperand, width: Int, heads: Int,
-        compute: DType
+        prepared: QueryKeyCall?, bias: RelativeBiasCall?, compute: DType
     ) {
         (self.query, self.key, self.value) = (query, key, value)
         (self.width, self.heads, self.compute) = (width, heads, compute)
+        (self.prepared, self.bias) = (prepared, bias)
     }
 
     var batch: Int { query.tensor.shape[0] }
     var headWidth: Int { width / heads }
+    /// Of one head's prepared queries, or keys.
+    private var preparedBytes: Int { prepared?.bytes(query.tensor.dtype) ?? 0 }
 
     /// What the kernel is told about one head of one sample.
     private func job(_ sample: Int, _ head: Int, into y: Tensor? = nil) -> uspi_attention {
@@ -113,12 +133,19 @@ private final class AttentionCall {
         job.v = UnsafeRawPointer(value.start(sample, offset))
         (job.q_row, job.k_row, job.v_row) = (Int64(query.row), Int64(key.row), Int64(value.row))
         (job.type, job.compute) = (query.tensor.dtype.kernel, compute.kernel)
-        job.next = head + 1 < heads ? Int64(headWidth) : 0
+        if head + 1 < heads {
+            let next = offset + headWidth
+            job.next_q = UnsafeRawPointer(query.start(sample, next))
+            job.next_k = UnsafeRawPointer(key.start(sample, next))
+            job.next_v = UnsafeRawPointer(value.start(sample, next))
+            job.next_row = Int64(query.row)
+        }
         job.scale = 1 / Float(headWidth).squareRoot()
         if let y {
             job.out = HeadOperand(y).start(sample, offset)
             (job.out_row, job.out_type) = (Int64(width), y.dtype.kernel)
         }
+        bias?.add(to: &job, head: head)
         job.logsumexp = sums.map { $0.floats + (sample * heads + head) * query.tokens }
         return job
     }
@@ -147,8 +174,10 @@ private final class AttentionCall {
             try forwardByRows(y, packedBytes, scratchBytes)
             return y
         }
-        try forEachHead(packedBytes + scratchBytes) { sample, head, base in
+        let bytes = packedBytes + scratchBytes
+        try forEachHead(bytes + 2 * preparedBytes) { sample, head, base in
             var job = job(sample, head, into: y)
+            prepared?.prepare(&job, sample: sample, at: base + bytes)
             uspi_attention_pack(&job, base)
             uspi_attention_rows(&job, base, 0, job.queries, base + packedBytes)
         }
@@ -163,14 +192,16 @@ private final class AttentionCall {
         let panels = (query.tokens + panel - 1) / panel
         let work = query.tokens * key.tokens * headWidth
         let slots = work < 1 << 18 ? 1 : max(1, min(panels, ThreadPool.shared.threads))
-        let workspace = try Storage(byteCount: packedBytes + scratchBytes * slots)
+        let bytes = packedBytes + scratchBytes * slots
+        let workspace = try Storage(byteCount: bytes + 2 * preparedBytes)
         for pair in 0..<batch * heads {
             let (sample, head) = pair.quotientAndRemainder(dividingBy: heads)
             var job = job(sample, head, into: y)
+            prepared?.prepare(&job, sample: sample, at: workspace.base + bytes, shared: true)
             uspi_attention_pack(&job, workspace.base)
-            let prepared = job
+            let packed = job
             ThreadPool.shared.run(parts: panels, slots: slots) { part, slot in
-                var job = prepared
+                var job = packed
                 uspi_attention_rows(
                     &job, workspace.base, Int64(part * panel),
                     Int64(min(query.tokens, (part + 1) * panel)),
@@ -188,7 +219,11 @@ private final class AttentionCall {
             uspi_attention_backward_workspace(
                 Int64(query.tokens), Int64(key.tokens), Int64(headWidth), compute.kernel))
         let dy = HeadOperand(gradient)
-        try forEachHead(bytes) { sample, head, base in
+        let more = prepared?.gradientBytes(query.tensor.dtype) ?? 0
+        let sums = try prepared?.sums(batch * heads)
+        let biasSums = try bias?.sums(batch)
+        let sumsOfHead = 4 * headWidth
+        try forEachHead(bytes + more) { sample, head, base in
             let offset = head * headWidth
             var job = job(sample, head)
             var wanted = uspi_attention_gradient()
@@ -209,8 +244,17 @@ private final class AttentionCall {
             wanted.add_q = targets.query?.accumulates == true ? 1 : 0
             wanted.add_k = targets.key?.accumulates == true ? 1 : 0
             wanted.add_v = targets.value?.accumulates == true ? 1 : 0
-            uspi_attention_backward(&job, &wanted, base)
+            wanted.dbias = biasSums.map {
+                $0.floats + (sample * heads + head) * $0.shape[2]
+            }
+            guard let prepared else { return uspi_attention_backward(&job, &wanted, base) }
+            prepared.backward(
+                &job, &wanted, sample: sample, at: base + bytes,
+                sums: sums.map { $0.floats + (sample * heads + head) * sumsOfHead },
+                workspace: base)
         }
+        if let prepared, let sums { try prepared.fold(sums, tape) }
+        if let bias, let biasSums { try bias.fold(biasSums, tape) }
     }
 
     private func gradientTargets(

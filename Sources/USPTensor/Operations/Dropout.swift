@@ -26,6 +26,34 @@ extension Context {
         return try multiply(x, mask)
     }
 
+    /// Zeroes whole channels of a sample with probability `rate` and divides the others by 1 − rate
+    /// (PyTorch's `Dropout2d`); x itself when `random` is nil or the rate 0.
+    ///
+    /// - x: `[B, .., C]`, f32, such as channels-last images
+    /// - Throws: `.argument` for a rate outside 0 ..< 1
+    package func dropoutChannels(_ x: Tensor, rate: Float) throws(USPError) -> Tensor {
+        try require(rate >= 0 && rate < 1, .argument, "dropout: rate \(rate), expected 0 ..< 1")
+        guard let random, rate > 0, x.shape.rank > 1, x.count > 0 else { return x }
+        let (batch, channels) = (x.shape[0], x.shape[-1])
+        let factors = try Tensor([batch, channels])
+        for sample in 0..<batch {
+            var stream = RandomStream(random.stream(sample))
+            for channel in 0..<channels {
+                factors.floats[sample * channels + channel] =
+                    stream.uniform() < rate ? 0 : 1 / (1 - rate)
+            }
+        }
+        let (gate, period) = (Chunk(factors, 0, width: channels), x.count / (batch * channels))
+        let y = try Tensor(x.shape)
+        gateForward(x, gate, period: period, residual: nil, into: y)
+        tape?.record(y, inputs: [x]) { [tape] gradient throws(USPError) in
+            guard let tape else { return }
+            let inner = try gateBackward(gradient, ungated: nil, gate, period: period, tape)
+            try tape.pass(inner, to: x)
+        }
+        return y
+    }
+
     /// Zeroes whole samples with probability `rate` and divides the others by 1 − rate
     /// (stochastic depth, Huang et al. 2016); x itself when `random` is nil or the rate 0.
     ///
@@ -54,6 +82,31 @@ extension Context {
         let gate = try Tensor([samples, width])
         for (sample, factor) in factors.enumerated() {
             (gate.floats + sample * width).update(repeating: factor, count: width)
+        }
+        return Chunk(gate, 0, width: width)
+    }
+
+    /// The factors of `dropPath` times layer scale γ `[D]` as a gate for `linear`; γ itself when
+    /// nothing is dropped.
+    package func dropPathGate(
+        samples: Int, scale: Tensor, rate: Float
+    ) throws(USPError) -> Chunk {
+        let width = scale.count
+        guard let factors = try dropPathFactors(samples, rate: rate) else {
+            return Chunk(try scale.reshaped([width]), 0, width: width)
+        }
+        let gate = try Tensor([samples, width])
+        let (gamma, gates) = (scale.floats, gate.floats)
+        for (sample, factor) in factors.enumerated() {
+            uspi_scale(gamma, factor, gates + sample * width, width, 0)
+        }
+        tape?.record(gate, inputs: [scale]) { [tape] gradient throws(USPError) in
+            guard let target = try tape?.target(for: scale) else { return }
+            if !target.accumulates { target.tensor.fillWithZeros() }
+            for (sample, factor) in factors.enumerated() {
+                uspi_scale(
+                    gradient.floats + sample * width, factor, target.tensor.floats, width, 1)
+            }
         }
         return Chunk(gate, 0, width: width)
     }

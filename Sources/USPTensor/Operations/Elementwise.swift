@@ -100,15 +100,29 @@ func gateBackward(
     let (dy, dx, value) = (gradient.floats, inner.floats, ungated?.floats)
     let (gates, stride) = (gate.pointer, gate.rowStride)
     let gateGradients = target.map { $0.floats + gate.index * width }
+    // Many rows that share a gate, as layer scale's do, are summed by parts.
     let samples = gradient.count / max(width * period, 1)
-    parallelRanges(samples, grain: 1) { range in
-        for sample in range {
-            for row in sample * period..<(sample + 1) * period {
+    let rowsOfPart = max(1, min(period, 256))
+    let parts = (period + rowsOfPart - 1) / rowsOfPart
+    let sums = target != nil && parts > 1 ? try Tensor.zeros([samples * parts, width]) : nil
+    let partSums = sums?.floats
+    parallelRanges(samples * parts, grain: 1) { range in
+        for index in range {
+            let (sample, part) = index.quotientAndRemainder(dividingBy: parts)
+            let first = sample * period + part * rowsOfPart
+            let sum = partSums.map { $0 + index * width }
+            for row in first..<min((sample + 1) * period, first + rowsOfPart) {
                 uspi_gate_backward(
                     dy + row * width, gates + sample * stride, value.map { $0 + row * width },
-                    dx + row * width, gateGradients.map { $0 + sample * stride }, width)
+                    dx + row * width, sum ?? gateGradients.map { $0 + sample * stride }, width)
             }
         }
+    }
+    guard let sums, let gateGradients else { return inner }
+    for sample in 0..<samples {
+        uspi_sum_rows(
+            sums.floats + sample * parts * width, width, parts, width,
+            gateGradients + sample * stride, 1)
     }
     return inner
 }

@@ -1,11 +1,20 @@
-// Layer normalisation with everything that follows it in a transformer block, in one pass.
+// Layer and RMS normalisation with everything that follows them in a transformer block, in one pass.
 
 import CKernels
 import USPBase
 
-/// (LN(x)·γ + β)·(1 + scale) + shift over the last axis, D (Ba, Kiros, Hinton 2016; the modulation
-/// is adaLN of Peebles and Xie 2023).
+/// How a norm brings a row to unit size.
+public enum NormKind: String, Sendable, CaseIterable {
+    /// (x − mean)/√(variance + ε) (Ba, Kiros, Hinton 2016).
+    case layer
+    /// x/√(mean of x² + ε) (Zhang and Sennrich 2019).
+    case rms
+}
+
+/// (norm(x)·γ + β)·(1 + scale) + shift over the last axis, D; the modulation is adaLN of Peebles
+/// and Xie (2023).
 package struct LayerNorm {
+    package var kind: NormKind
     /// γ, β: `[D]`; nil leaves them out.
     package var weight: Tensor?
     package var bias: Tensor?
@@ -15,10 +24,10 @@ package struct LayerNorm {
     package var scale: Chunk?
 
     package init(
-        weight: Tensor? = nil, bias: Tensor? = nil, epsilon: Float = 1e-6, shift: Chunk? = nil,
-        scale: Chunk? = nil
+        _ kind: NormKind = .layer, weight: Tensor? = nil, bias: Tensor? = nil,
+        epsilon: Float = 1e-6, shift: Chunk? = nil, scale: Chunk? = nil
     ) {
-        (self.weight, self.bias, self.epsilon) = (weight, bias, epsilon)
+        (self.kind, self.weight, self.bias, self.epsilon) = (kind, weight, bias, epsilon)
         (self.shift, self.scale) = (shift, scale)
     }
 }
@@ -27,7 +36,8 @@ extension Context {
     /// - x: `[.., D]`, f32
     /// - output: f32, or bf16 for a product that reads bf16
     /// - Throws: `.shape`, `.memory`
-    /// - Complexity: two passes over a row in cache; 8 bytes an element of memory traffic.
+    /// - Complexity: two passes over a row in cache (RMS: one) and the one that writes; 8 bytes an
+    ///   element of memory traffic.
     package func layerNorm(
         _ x: Tensor, _ norm: LayerNorm = LayerNorm(), output: DType = .float32
     ) throws(USPError) -> Tensor {
@@ -50,6 +60,7 @@ extension Context {
 /// One application of layer norm: its rows, and their statistics for the gradient.
 final class LayerNormCall {
     private let x: Tensor
+    private let kind: NormKind
     private let weight: Tensor?
     private let bias: Tensor?
     private let epsilon: Float
@@ -63,7 +74,7 @@ final class LayerNormCall {
     private var statistics: Tensor?
 
     init(_ x: Tensor, _ norm: LayerNorm) throws(USPError) {
-        (self.x, weight, bias) = (x, norm.weight, norm.bias)
+        (self.x, kind, weight, bias) = (x, norm.kind, norm.weight, norm.bias)
         (epsilon, shift, scale) = (norm.epsilon, norm.shift, norm.scale)
         try require(x.shape.rank > 0 && x.dtype == .float32, .shape, "layer norm: input \(x.shape)")
         width = x.shape[-1]
@@ -125,6 +136,7 @@ final class LayerNormCall {
     func normedRows(_ output: DType) -> uspi_normed_rows {
         var all = uspi_normed_rows()
         (all.norm.width, all.norm.epsilon, all.norm.output) = (width, epsilon, output.kernel)
+        all.norm.rms = kind == .rms ? 1 : 0
         all.norm.weight = weight.map { UnsafePointer($0.floats) }
         all.norm.bias = bias.map { UnsafePointer($0.floats) }
         all.norm.shift = shift.map { UnsafePointer($0.pointer) }
@@ -150,14 +162,16 @@ final class LayerNormCall {
         let replaced = try tape.replacement(for: x)
         let (source, dy, kept) = (x.floats, gradient.floats, statistics.floats)
         let (dx, addend) = (replaced?.fresh.floats, replaced?.present?.floats)
-        let (gamma, partial) = (weight?.floats, sums?.floats)
-        let (width, scale) = (width, scale)
+        let (all, partial) = (normedRows(.float32), sums?.floats)
+        let width = width
         forEachPart { part, sample, rows in
             let offset = rows.lowerBound * width
+            var norm = all.norm
+            norm.scale = norm.scale.map { $0 + sample * Int(all.scale_row) }
             uspi_layer_norm_backward(
-                source + offset, dy + offset, kept + 2 * rows.lowerBound, rows.count, width, gamma,
-                scale.map { $0.pointer + sample * $0.rowStride }, addend.map { $0 + offset },
-                dx.map { $0 + offset }, partial.map { $0 + part * 2 * width })
+                &norm, source + offset, dy + offset, kept + 2 * rows.lowerBound, rows.count,
+                addend.map { $0 + offset }, dx.map { $0 + offset },
+                partial.map { $0 + part * 2 * width })
         }
         if let sums { fold(sums, targets.weight, targets.bias, targets.shift, targets.scale) }
     }

@@ -8,7 +8,11 @@ package struct LinearOptions {
     /// Comes first, of x `[.., K]`, f32. Without a tape its rows exist only as they are packed.
     package var norm: LayerNorm?
     package var activation: Activation = .none
-    /// Multiplies each sample's rows: a chunk of a `[B, n·N]` tensor.
+    /// A gated unit (SwiGLU with `.silu`; Shazeer 2020): of x·Wᵀ + b's two halves the result is
+    /// activation(first) ⊙ second, `[.., N/2]`. Takes neither gate nor residual.
+    package var isGatedUnit = false
+    /// Multiplies each sample's rows: a chunk of a `[B, n·N]` tensor. A tensor of one row is one
+    /// factor a channel for all samples (layer scale).
     package var gate: Chunk?
     /// `[.., N]`, f32; added last.
     package var residual: Tensor?
@@ -26,13 +30,15 @@ package struct LinearOptions {
     package var beside: LinearBeside?
 
     package init(
-        norm: LayerNorm? = nil, activation: Activation = .none, gate: Chunk? = nil,
-        residual: Tensor? = nil, overwritesResidual: Bool = false, output: DType = .float32,
-        recomputesActivationInput: Bool = false, leavesResultUndefined: Bool = false,
+        norm: LayerNorm? = nil, activation: Activation = .none, isGatedUnit: Bool = false,
+        gate: Chunk? = nil, residual: Tensor? = nil, overwritesResidual: Bool = false,
+        output: DType = .float32, recomputesActivationInput: Bool = false,
+        leavesResultUndefined: Bool = false,
         beside: LinearBeside? = nil
     ) {
         self.norm = norm
         self.activation = activation
+        self.isGatedUnit = isGatedUnit
         self.gate = gate
         self.residual = residual
         self.overwritesResidual = overwritesResidual
@@ -44,13 +50,13 @@ package struct LinearOptions {
 }
 
 extension Context {
-    /// y = residual + gate ⊙ activation(norm(x)·Wᵀ + b).
+    /// y = residual + gate ⊙ activation(norm(x)·Wᵀ + b), or a gated unit.
     ///
     /// - x: `[.., K]`, f32 or bf16
     /// - weight: `[N, ..]` with N·K elements, f32, PyTorch's `nn.Linear` layout
     /// - bias: `[N]`, f32
     /// - gate: chunk of width N of a `[B, n·N]` tensor; x then has B equal groups of rows
-    /// - Returns: `[.., N]`
+    /// - Returns: `[.., N]`; of a gated unit `[.., N/2]`
     /// - Throws: `.shape`, `.memory`
     /// - Complexity: 2·rows·N·K flops; the epilogue costs no pass over memory of its own.
     package func linear(
@@ -91,8 +97,11 @@ private final class LinearCall {
     let weight: Tensor
     let bias: Tensor?
     let activation: Activation
+    let isGatedUnit: Bool
     let gate: Chunk?
     let output: DType
+    /// Whether the gradient reads x·Wᵀ + b.
+    let needsBefore: Bool
     let recomputesBefore: Bool
     let leavesResultUndefined: Bool
     /// Where the inputs' gradients go; x's content, if a gradient will need it.
@@ -105,7 +114,7 @@ private final class LinearCall {
     let inputs: Int
     let outputs: Int
     let records: Bool
-    /// x·Wᵀ + b, kept or computed once more when an activation follows; the activated value, kept
+    /// x·Wᵀ + b, kept or computed once more when more than a gate follows; the activated value, kept
     /// when a gate follows.
     var before: Tensor?
     var ungated: Tensor?
@@ -115,8 +124,10 @@ private final class LinearCall {
     ) throws(USPError) {
         (self.context, self.weight, self.bias) = (context, weight, bias)
         (activation, gate, output) = (options.activation, options.gate, options.output)
+        isGatedUnit = options.isGatedUnit
+        needsBefore = activation != .none || isGatedUnit
         recomputesBefore =
-            options.recomputesActivationInput && activation != .none && gate == nil
+            options.recomputesActivationInput && needsBefore && gate == nil
             && options.residual == nil
         leavesResultUndefined = options.leavesResultUndefined
         (place, residual) = (Place(x), options.residual.map { Place($0) })
@@ -125,11 +136,16 @@ private final class LinearCall {
         rows = x.shape.rows
         let samples = x.shape.rank > 2 ? max(x.shape[0], 1) : rows
         sharing = context.exact ? .none : .within(sampleRows: rows / max(samples, 1))
-        resultShape = Shape(x.shape.extents.dropLast() + [outputs])
+        let width = isGatedUnit ? outputs / 2 : outputs
+        resultShape = Shape(x.shape.extents.dropLast() + [width])
         let values = [x, weight, bias, options.gate?.tensor, options.residual]
         records = context.tape != nil && values.contains { $0?.node.requiresGradient == true }
         kept = records && (weight.node.requiresGradient || recomputesBefore) ? Kept(x) : nil
         try requireLinear(x, weight, bias)
+        try require(
+            !isGatedUnit || outputs % 2 == 0 && gate == nil && options.residual == nil, .shape,
+            "linear: a gated unit of weight \(weight.shape) needs an even count of outputs, and "
+                + "neither gate nor residual")
         if let residual = options.residual {
             try require(
                 residual.count == rows * outputs && output == .float32, .shape,
@@ -161,15 +177,13 @@ private final class LinearCall {
             gateForward(value, gate, period: period, residual: residual, into: y)
             return y
         }
-        if records && leavesResultUndefined && activation == .none { return y }
+        if records && leavesResultUndefined && !needsBefore { return y }
         var epilogue = Epilogue()
         epilogue.activation = activation
-        if records && activation != .none {
+        if records && needsBefore {
             if !recomputesBefore { epilogue.beforeActivation = try keepBefore(output) }
             if gate == nil && residual == nil {
-                y.node.again = { () throws(USPError) in
-                    try activated(self.activationInput(), self.activation)
-                }
+                y.node.again = { () throws(USPError) in try self.activatedAgain() }
             }
         }
         epilogue.gate = gate.map { (UnsafePointer($0.pointer), $0.rowStride, period) }
@@ -185,14 +199,16 @@ private final class LinearCall {
     ) throws(USPError) {
         var epilogue = rest
         epilogue.bias = bias.map { UnsafePointer($0.floats) }
-        let right = try packed(weight: weight, use: .forward, compute: context.compute)
+        if isGatedUnit { (epilogue.gatedUnit, epilogue.activation) = (outputs / 2, activation) }
+        let right = try packed(
+            weight: weight, use: isGatedUnit ? .gatedForward : .forward, compute: context.compute)
         func product(_ left: MatrixView, _ normed: uspi_normed_rows?) throws(USPError) {
             try multiply(
                 left, right, rows: rows, into: MatrixView(y), epilogue, sharing: sharing,
                 normed: normed, beside: beside)
         }
         guard let norm else { return try product(MatrixView(x), nil) }
-        let tile = ProductTile(m: rows, n: outputs, k: inputs, compute: context.compute, sharing)
+        let tile = ProductTile(m: rows, n: right.n, k: inputs, compute: context.compute, sharing)
         guard tile.packsOnce else {
             let rows = try context.layerNorm(x, norm, output: context.compute)
             return try withExtendedLifetime(rows) { () throws(USPError) in
@@ -209,7 +225,7 @@ private final class LinearCall {
 
     /// Room for x·Wᵀ + b.
     private func keepBefore(_ type: DType) throws(USPError) -> UnsafeMutableRawPointer {
-        let room = try Tensor(resultShape, type)
+        let room = try Tensor(Shape(resultShape.extents.dropLast() + [outputs]), type)
         before = room
         return room.raw
     }
@@ -222,9 +238,23 @@ private final class LinearCall {
             throw USPError(.internal, "the input of an activation, \(resultShape), was not kept")
         }
         let value = try Tensor(resultShape, output)
+        if isGatedUnit {
+            var epilogue = Epilogue()
+            epilogue.beforeActivation = try keepBefore(output)
+            try product(kept.value(), into: value, epilogue)
+            return before ?? value
+        }
         try product(kept.value(), into: value)
         before = value
         return value
+    }
+
+    private func activatedAgain() throws(USPError) -> Tensor {
+        let before = try activationInput()
+        guard isGatedUnit else { return try activated(before, activation) }
+        let y = try Tensor(resultShape, output)
+        gatedUnit(before, activation, into: y)
+        return y
     }
 
     /// The gate's own gradient needs the value that it multiplies.
@@ -247,7 +277,10 @@ private final class LinearCall {
             inner = try gateBackward(gradient, ungated: ungated, gate, period: period, tape)
             (ungated, owned) = (nil, true)
         }
-        if activation != .none {
+        if isGatedUnit {
+            inner = try gatedUnitBackward(activationInput(), activation, gradient)
+            before = nil
+        } else if activation != .none {
             let before = try activationInput()
             let product = owned ? inner : try Tensor(resultShape)
             let target = GradientTarget(tensor: product, accumulates: false)

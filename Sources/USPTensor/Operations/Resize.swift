@@ -10,26 +10,50 @@ package enum ResizePositions: Sendable {
     case fromCorner
     /// (i + 1/2)·s − 1/2, at least 0: PyTorch's `interpolate` with `align_corners=False`.
     case fromCentre
-
-    fileprivate func axis(from source: Int, to target: Int) -> Axis {
-        let scale = Float(source) / Float(target)
-        var axis = Axis()
-        for i in 0..<target {
-            let place =
-                self == .fromCorner ? Float(i) * scale : max((Float(i) + 0.5) * scale - 0.5, 0)
-            let low = min(Int(place), source - 1)
-            axis.low.append(Int32(low))
-            axis.high.append(Int32(min(low + 1, source - 1)))
-            axis.fraction.append(place - Float(low))
-        }
-        return axis
-    }
 }
 
-private struct Axis {
-    var low: [Int32] = []
-    var high: [Int32] = []
-    var fraction: [Float] = []
+/// One axis of an image that is resized: which source pixels each result pixel lies between.
+struct ResizeAxis: Sendable {
+    let source: Int
+    private(set) var low: [Int32] = []
+    private(set) var high: [Int32] = []
+    private(set) var fraction: [Float] = []
+
+    init(_ positions: ResizePositions, from source: Int, to target: Int) {
+        self.source = source
+        let scale = Float(source) / Float(target)
+        for i in 0..<target {
+            let place =
+                positions == .fromCorner
+                ? Float(i) * scale : max((Float(i) + 0.5) * scale - 0.5, 0)
+            let first = min(Int(place), source - 1)
+            low.append(Int32(first))
+            high.append(Int32(min(first + 1, source - 1)))
+            fraction.append(place - Float(first))
+        }
+    }
+
+    /// The result pixels that read source pixel i: places grow, so they are a range.
+    func results(of i: Int) -> Range<Int> {
+        let begin = partition(high) { $0 < i }
+        return begin..<max(begin, partition(low) { $0 <= i })
+    }
+
+    /// How many of the growing values come before those that do not meet a condition.
+    private func partition(_ values: [Int32], _ comesBefore: (Int) -> Bool) -> Int {
+        var (begin, end) = (0, values.count)
+        while begin < end {
+            let middle = (begin + end) / 2
+            if comesBefore(Int(values[middle])) { begin = middle + 1 } else { end = middle }
+        }
+        return begin
+    }
+
+    /// What result pixel `result` takes of source pixel i, of its value.
+    func share(_ result: Int, of i: Int) -> Float {
+        (Int(low[result]) == i ? 1 - fraction[result] : 0)
+            + (Int(high[result]) == i ? fraction[result] : 0)
+    }
 
     func withPositions(_ body: (UnsafePointer<uspi_positions>) -> Void) {
         low.withUnsafeBufferPointer { low in
@@ -64,8 +88,8 @@ package func resizedBilinear(
     let y = try Tensor([images.shape[0], height, width, 3])
     let source = images.raw.assumingMemoryBound(to: UInt8.self)
     let (size, target) = (sourceHeight * sourceWidth * 3, y.floats)
-    positions.axis(from: sourceHeight, to: height).withPositions { rows in
-        positions.axis(from: sourceWidth, to: width).withPositions { columns in
+    ResizeAxis(positions, from: sourceHeight, to: height).withPositions { rows in
+        ResizeAxis(positions, from: sourceWidth, to: width).withPositions { columns in
             parallelRanges(images.shape[0], grain: 1) { range in
                 for image in range {
                     uspi_resize_bilinear(

@@ -84,6 +84,10 @@ def test_position_embedding():
     assert table.shape == (196, 48) and usp.position_embedding.sincos(48, (4, 6)).shape == (24, 48)
     assert usp.position_embedding.resize(table, 14, 16).shape == (256, 48)
     assert usp.position_embedding.resize(table, (14, 14), (7, 9)).shape == (63, 48)
+    cos, sin = usp.position_embedding.rope(64, 16)
+    assert cos.shape == sin.shape == (256, 64) and cos.dtype == np.float32
+    with pytest.raises(ValueError, match="multiple of 4"):
+        usp.position_embedding.rope(66, 16)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 import usp
 
-FORWARD, GRADIENT, HALF, POSITION = 1e-5, 1e-4, 3e-2, 1e-6
+FORWARD, GRADIENT, HALF, POSITION, ROTATION = 1e-5, 1e-4, 3e-2, 1e-6, 2e-6
 
 MASKED = [
     "mae_norm_none", "mae_norm_patch", "mae_norm_image", "mae_target", "mae_pixel_norm_none",
@@ -273,6 +273,12 @@ def test_position_tables():
     case = golden.load("positions/sincos")
     close(usp.position_embedding.sincos(48, 8), case["out.8x8"], POSITION)
     close(usp.position_embedding.sincos(48, (4, 6)), case["out.4x6"], POSITION)
+    for width, grid in ((24, (4, 5)), (64, 16), (72, 7)):
+        sides = grid if isinstance(grid, tuple) else (grid, grid)
+        case = golden.load(f"positions/rope_{width}_{sides[0]}x{sides[1]}")
+        cos, sin = usp.position_embedding.rope(width, grid)
+        close(cos, case["out.cos"], ROTATION)
+        close(sin, case["out.sin"], ROTATION)
     case = golden.load("positions/bicubic")
     for old, new in [
         ((14, 14), (16, 16)), ((14, 14), (32, 32)), ((16, 16), (14, 14)), ((7, 5), (4, 9)),

@@ -21,6 +21,18 @@ def sincos(dim: int, grid: Grid) -> np.ndarray:
     return array
 
 
+def rope(width: int, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines of two-dimensional rotary positions: each [rows * columns, width] float32.
+
+    `width` is a head's, a multiple of 4: its first half turns by the row, the second by the column.
+    """
+    height, columns = grid_sides(grid)
+    cos, cosines = result(None, (height * columns, width))
+    sin, sines = result(None, (height * columns, width))
+    call(lib.usp_position_rope, height, columns, ctypes.byref(cos), ctypes.byref(sin))
+    return cosines, sines
+
+
 def resize(table: Any, old: Grid, new: Grid, *, antialias: bool = False) -> np.ndarray:
     """A table for another grid, bicubic as torch's interpolate (align_corners=False).
 

@@ -80,9 +80,12 @@ public final class ViT: Model, @unchecked Sendable {
         guard let head else { throw USPError(.unsupported, "this vision transformer has no head") }
         var x = features
         if let statistics {
-            x = try context.batchNorm1d(
-                x, runningMean: statistics.mean, runningVariance: statistics.variance,
-                epsilon: 1e-6, training: trainsStatistics)
+            x = try context.batchNorm(
+                x,
+                BatchNorm(
+                    runningMean: statistics.mean, runningVariance: statistics.variance,
+                    epsilon: 1e-6),
+                training: trainsStatistics)
         }
         return try head.forward(x, in: context)
     }
