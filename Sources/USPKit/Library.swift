@@ -2,6 +2,7 @@
 
 internal import CUSP
 @_exported import USPBase
+@_exported import USPData
 @_exported import USPDiffusion
 @_exported import USPModels
 @_exported import USPTensor

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "b1e0c60fa753444d466a5337d3868ab2f6aa11e5c019f7fb2ffbca095f14203e"
+HEADER_SHA256 = "2979395971c55944466475d1d9e238aa9d8c2a52870936d11a55dab9cf665670"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -356,6 +356,86 @@ usp_inception_options._fields_ = [
     ("struct_size", c_uint32),
     ("reserved", c_uint32),
     ("preprocessing", c_char_p),
+]
+
+
+class usp_rand_augment_options(Structure):
+    pass
+
+
+usp_rand_augment_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("layers", c_int64),
+    ("probability", c_double),
+    ("magnitude", c_double),
+    ("magnitude_std", c_double),
+    ("increasing", c_int64),
+    ("operations", c_char_p),
+]
+
+
+class usp_erasing_options(Structure):
+    pass
+
+
+usp_erasing_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("erasing", c_double),
+    ("erasing_fill", c_char_p),
+    ("erasing_count", c_int64),
+]
+
+
+class usp_mixing_options(Structure):
+    pass
+
+
+usp_mixing_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("mixup", c_double),
+    ("cutmix", c_double),
+    ("mixing_probability", c_double),
+    ("switch_probability", c_double),
+    ("mixing_unit", c_char_p),
+    ("label_smoothing", c_double),
+]
+
+
+class usp_distortion_options(Structure):
+    pass
+
+
+usp_distortion_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("brightness", c_double),
+    ("contrast", c_double),
+    ("saturation", c_double),
+    ("hue", c_double),
+    ("contrast_first", c_int64),
+]
+
+
+class usp_segmentation_options(Structure):
+    pass
+
+
+usp_segmentation_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("crop", c_int64),
+    ("short_side", c_int64),
+    ("long_side", c_int64),
+    ("least_scale", c_double),
+    ("most_scale", c_double),
+    ("category_share", c_double),
+    ("flip", c_double),
+    ("distort", c_int64),
+    ("ignored", c_int64),
+    ("reduce_zero_label", c_int64),
 ]
 
 
@@ -816,5 +896,73 @@ PROTOTYPES = {
     "usp_evaluate_mean_iou": (
         c_int,
         [POINTER(usp_tensor), POINTER(usp_tensor), c_int64, c_int64, POINTER(c_double)],
+    ),
+    "usp_evaluate_confusion": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), c_int64, c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_evaluate_segmentation": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(c_double), POINTER(c_double), POINTER(c_double), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_augment_operation": (
+        c_int,
+        [c_char_p, c_double, POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_augment_level": (
+        c_int,
+        [c_char_p, c_double, POINTER(c_double)],
+    ),
+    "usp_augment_random": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_rand_augment_options), c_uint64, c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_augment_evaluation": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_augment_erase": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_erasing_options), c_uint64, POINTER(usp_tensor)],
+    ),
+    "usp_augment_mix": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_mixing_options), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_rescaled_size": (
+        c_int,
+        [c_int64, c_int64, c_int64, c_int64, POINTER(c_int64), POINTER(c_int64)],
+    ),
+    "usp_segmentation_resize": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_resize_labels": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_reduce_zero_label": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_distort": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_distortion_options), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_sample": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_segmentation_options), c_uint64, c_int64, POINTER(c_int64), POINTER(c_int64), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_window_count": (
+        c_int,
+        [c_int64, c_int64, c_int64, c_int64, c_int64, c_int64, POINTER(c_int64)],
+    ),
+    "usp_segmentation_windows": (
+        c_int,
+        [c_int64, c_int64, c_int64, c_int64, c_int64, c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_stitch": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
 }
