@@ -24,6 +24,16 @@ void uspi_lookup(const uint8_t *x, ptrdiff_t pixels, ptrdiff_t channels, const u
     }
 }
 
+void uspi_lookup_planes(const uint8_t *x, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                        const float *tables, float *y, ptrdiff_t row, ptrdiff_t plane) {
+    for (ptrdiff_t j = 0; j < height; j++, x += width * channels) {
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            float *out = y + c * plane + j * row;
+            for (ptrdiff_t i = 0; i < width; i++) out[i] = tables[c * 256 + x[i * channels + c]];
+        }
+    }
+}
+
 static inline uint8_t luminance(const uint8_t *x) {
     return (uint8_t)((x[0] * 19595 + x[1] * 38470 + x[2] * 7471 + 0x8000) >> 16);
 }

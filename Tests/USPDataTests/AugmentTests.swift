@@ -221,6 +221,26 @@ private func names(_ golden: GoldenCase, _ prefix: String) -> [String] {
         #expect((0..<200).map { share($0) }.count { $0 < 0.75 } < 70)
     }
 
+    /// Mean colour and no class where the sample ends before the crop.
+    @Test func samplesArePadded() throws {
+        let pixels: [UInt8] = [0, 51, 102, 255, 204, 153]
+        let scene = try LabelledScene(
+            PixelImage(width: 2, height: 1, channels: 3, pixels: pixels),
+            PixelImage(width: 2, height: 1, channels: 1, pixels: [4, 7]))
+        var transform = SegmentationTransform()
+        transform.crop = 3
+        let image = try Tensor([3, 3, 3])
+        let labels = try Tensor([3, 3], .uint8)
+        transform.write(
+            scene, mean: [0, 0.2, 0.4], deviation: [1, 0.5, 0.5], image: image.floats,
+            labels: labels.raw.assumingMemoryBound(to: UInt8.self))
+        var expected = [Float](repeating: 0, count: 27)
+        for (place, value) in [(1, 1), (10, 1.2), (19, 0.4)] { expected[place] = Float(value) }
+        for (value, wanted) in zip(image.values, expected) { #expect(abs(value - wanted) < 1e-6) }
+        let classes = UnsafeRawBufferPointer(start: labels.raw, count: 9)
+        #expect(Array(classes) == [4, 7] + [UInt8](repeating: 255, count: 7))
+    }
+
     @Test func zeroLabelIsReduced() throws {
         let map = try PixelImage(width: 5, height: 1, channels: 1, pixels: [0, 1, 150, 254, 255])
         #expect(try map.zeroLabelReduced().pixels == [255, 0, 149, 253, 255])

@@ -13,6 +13,11 @@ void uspi_histogram(const uint8_t *x, ptrdiff_t pixels, ptrdiff_t channels, int6
 void uspi_lookup(const uint8_t *x, ptrdiff_t pixels, ptrdiff_t channels, const uint8_t *tables,
                  uint8_t *y);
 
+/* y[c * plane + j * row + i] = tables[c][x[j][i][c]]: an image [height, width, channels] as planes;
+ * tables [channels, 256]. */
+void uspi_lookup_planes(const uint8_t *x, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                        const float *tables, float *y, ptrdiff_t row, ptrdiff_t plane);
+
 /* y [pixels]: luminance of RGB, 0.299 0.587 0.114 in 16-bit fixed point. */
 void uspi_luminance(const uint8_t *x, ptrdiff_t pixels, uint8_t *y);
 

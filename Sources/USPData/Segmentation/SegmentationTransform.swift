@@ -98,6 +98,26 @@ extension SegmentationTransform {
         return try LabelledScene(image, labels)
     }
 
+    /// Writes a sample as a network takes it: `[3, crop, crop]` of (byte / 255 − mean) / deviation,
+    /// and labels `[crop, crop]`; right of and below a smaller sample stand 0, the mean colour, and
+    /// the ignored label.
+    package func write(
+        _ sample: LabelledScene, mean: [Float], deviation: [Float],
+        image: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<UInt8>
+    ) {
+        image.update(repeating: 0, count: 3 * crop * crop)
+        sample.image.writePlanes(
+            mean: mean, deviation: deviation, into: image, row: crop, plane: crop * crop)
+        labels.update(repeating: UInt8(clamping: ignored), count: crop * crop)
+        sample.labels.pixels.withUnsafeBufferPointer { pixels in
+            guard let base = pixels.baseAddress else { return }
+            for row in 0..<sample.labels.height {
+                let width = sample.labels.width
+                (labels + row * crop).update(from: base + row * width, count: width)
+            }
+        }
+    }
+
     /// Draws until no class has too much of the labelled pixels, ten times; the next is taken
     /// whatever it shows.
     package func cropBox(_ labels: PixelImage, _ stream: inout RandomStream) -> CropBox {
