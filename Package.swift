@@ -69,13 +69,13 @@ let package = Package(
         // floor 3: models; noise processes and solvers; data sets
         room("USPModels", ["USPBase", "USPTensor", "USPFiles"]),
         room("USPDiffusion", ["USPBase", "USPTensor"]),
-        room("USPData", ["USPBase", "USPTensor", "USPFiles"]),
+        room("USPData", ["USPBase", "USPTensor", "USPFiles", "CKernels"]),
         // floor 4: what one does with models
         room("USPTransfer", ["USPBase", "USPTensor", "USPFiles", "USPModels"]),
         room(
             "USPTraining",
             ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion", "USPData"]),
-        room("USPEvaluation", ["USPBase", "USPTensor", "COpenBLAS"]),
+        room("USPEvaluation", ["USPBase", "USPTensor", "CKernels", "COpenBLAS"]),
         // floor 5: the Swift API that people read
         room(
             "USPKit",
@@ -120,7 +120,7 @@ let package = Package(
         tests("USPFilesTests", ["USPBase", "USPFiles"]),
         tests("USPModelsTests", ["USPBase", "USPTensor", "USPFiles", "USPModels"]),
         tests("USPDiffusionTests", ["USPBase", "USPTensor", "USPFiles", "USPDiffusion"]),
-        tests("USPDataTests", ["USPBase", "USPTensor", "USPFiles", "USPData"]),
+        tests("USPDataTests", ["USPBase", "USPTensor", "USPFiles", "USPData", "CKernels"]),
         tests(
             "USPTransferTests", ["USPBase", "USPTensor", "USPFiles", "USPModels", "USPTransfer"]),
         tests(

@@ -77,5 +77,7 @@
 #include "usp/transfer.h"
 #include "usp/inception.h"
 #include "usp/evaluate.h"
+#include "usp/augment.h"
+#include "usp/segmentation.h"
 
 #endif /* USP_H */

@@ -178,7 +178,7 @@ REGION = re.compile(
     r"(?P<indent> *)# options: (?P<struct>\w+)(?P<more>[^\n]*)\n.*?(?P<end> *# end of options\n)",
     re.DOTALL)
 SECTION = re.compile(
-    r"(?P<indent> *)Other Parameters\n *-+\n.*?(?=\n\n|\n *\"\"\")", re.DOTALL)
+    r"(?P<indent> *)Other Parameters\n *-+.*?(?=\n\n|\n *\"\"\")", re.DOTALL)
 
 
 def python_file(text, structs):

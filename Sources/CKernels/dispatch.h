@@ -20,7 +20,19 @@
         if (isa == 1) return name##_avx2 arguments;                                          \
         return name##_scalar arguments;                                                      \
     }
+
+/* The same where no product may be fused into a sum, so that every rounding is an original's:
+ * without instructions that do so the compiler cannot. */
+#define USPI_TARGET_AVX2_UNFUSED __attribute__((target("avx2")))
+#define USPI_DISPATCH_UNFUSED(result, name, params, arguments, ...)                          \
+    static result name##_scalar params __VA_ARGS__                                           \
+    USPI_TARGET_AVX2_UNFUSED static result name##_avx2 params __VA_ARGS__                    \
+    result name params {                                                                     \
+        if (uspi_isa() >= 1) return name##_avx2 arguments;                                   \
+        return name##_scalar arguments;                                                      \
+    }
 #else
+#define USPI_DISPATCH_UNFUSED(result, name, params, arguments, ...) result name params __VA_ARGS__
 #define USPI_DISPATCH(result, name, params, arguments, ...) result name params __VA_ARGS__
 #endif
 

@@ -89,18 +89,67 @@ public func usp_evaluate_precision_recall(
     }
 }
 
+/// A map of classes: u8 as it is, i64 and i32 as i64.
+private func classMap(
+    _ pointer: UnsafePointer<usp_tensor>?, _ name: String
+) throws(USPError) -> Tensor {
+    let shape = try view(pointer, name).shape
+    let map = try view(pointer, name, axes(shape), .uint8, .int64, .int32)
+    return map.dtype == .int32 ? try map.gathered(as: .int64) : try map.tensor()
+}
+
 @_cdecl("usp_evaluate_mean_iou") @implementation public func usp_evaluate_mean_iou(
     _ predicted: UnsafePointer<usp_tensor>?, _ target: UnsafePointer<usp_tensor>?,
     _ classes: Int64, _ ignored: Int64, _ out: UnsafeMutablePointer<Double>?
 ) -> usp_status {
     guarded("usp_evaluate_mean_iou") { () throws(USPError) in
         let out = try result(out, "out")
-        let map = try view(predicted, "predicted")
         let score = try Evaluate.meanIntersectionOverUnion(
-            predicted: integers(predicted, "predicted", axes(map.shape)),
-            labels: integers(target, "target", axes(map.shape)), classes: Int(classes),
-            ignored: Int(ignored))
+            predicted: classMap(predicted, "predicted"), target: classMap(target, "target"),
+            classes: Int(classes), ignored: Int(ignored))
         guard let score else { throw USPError(.argument, "target: no pixel of any class") }
         out.pointee = score
     }
+}
+
+@_cdecl("usp_evaluate_confusion") @implementation public func usp_evaluate_confusion(
+    _ predicted: UnsafePointer<usp_tensor>?, _ target: UnsafePointer<usp_tensor>?,
+    _ classes: Int64, _ ignored: Int64, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_evaluate_confusion") { () throws(USPError) in
+        let side = Axis.extent(Int(classes))
+        let out = try output(out, "out", [side, side], .int64)
+        try out.write(
+            Evaluate.confusion(
+                predicted: classMap(predicted, "predicted"), target: classMap(target, "target"),
+                classes: Int(classes), ignored: Int(ignored)))
+    }
+}
+
+@_cdecl("usp_evaluate_segmentation") @implementation public func usp_evaluate_segmentation(
+    _ confusion: UnsafePointer<usp_tensor>?, _ outAccuracy: UnsafeMutablePointer<Double>?,
+    _ outMeanIoU: UnsafeMutablePointer<Double>?, _ outMeanAccuracy: UnsafeMutablePointer<Double>?,
+    _ outIoU: UnsafeMutablePointer<usp_tensor>?,
+    _ outClassAccuracy: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_evaluate_segmentation") { () throws(USPError) in
+        let counts = try view(confusion, "confusion", ["K", "K"], .int64)
+        let classes = Axis.extent(counts.shape[0])
+        let iou = try optionalOutput(outIoU, "out_iou", [classes], .float64)
+        let each = try optionalOutput(outClassAccuracy, "out_class_accuracy", [classes], .float64)
+        let scores = try Evaluate.segmentationScores(counts.tensor())
+        outAccuracy?.pointee = scores.accuracy ?? .nan
+        outMeanIoU?.pointee = scores.meanIoU ?? .nan
+        outMeanAccuracy?.pointee = scores.meanAccuracy ?? .nan
+        try iou?.write(doubles(scores.iou))
+        try each?.write(doubles(scores.classAccuracy))
+    }
+}
+
+/// `[N]`, f64; NaN for nil.
+private func doubles(_ values: [Double?]) throws(USPError) -> Tensor {
+    let result = try Tensor([values.count], .float64)
+    let numbers = result.raw.assumingMemoryBound(to: Double.self)
+    for (index, value) in values.enumerated() { numbers[index] = value ?? .nan }
+    return result
 }

@@ -1,5 +1,6 @@
 // Crops and flips of the originals' data pipelines.
 
+import CKernels
 import USPBase
 import USPFiles
 
@@ -43,16 +44,7 @@ extension PixelImage {
 
     /// Left and right exchanged.
     package func mirrored() throws(USPError) -> PixelImage {
-        var result = pixels
-        for y in 0..<height {
-            for x in 0..<width {
-                let (to, from) = (
-                    (y * width + x) * channels, (y * width + width - 1 - x) * channels
-                )
-                for channel in 0..<channels { result[to + channel] = pixels[from + channel] }
-            }
-        }
-        return try PixelImage(width: width, height: height, channels: channels, pixels: result)
+        try mapped { uspi_mirror($0, height, width, channels, $1) }
     }
 
     /// ADM's centre crop: halved by box filter while twice too large, then bicubically so that the

@@ -1,5 +1,6 @@
 // From a decoded image to the numbers that a model sees.
 
+import CKernels
 import USPBase
 import USPFiles
 import USPTensor
@@ -97,13 +98,24 @@ package struct ImageTransform: Sendable, Equatable {
 
     /// Writes the normalised image `[C, H, W]`.
     func normalise(_ image: PixelImage, into target: UnsafeMutablePointer<Float>) {
-        let plane = image.width * image.height
-        for channel in 0..<image.channels {
-            let (centre, spread) = (mean[channel], deviation[channel])
-            for i in 0..<plane {
-                let value = Float(image.pixels[i * image.channels + channel]) / 255
-                target[channel * plane + i] = (value - centre) / spread
-            }
+        image.writePlanes(mean: mean, deviation: deviation, into: target)
+    }
+}
+
+extension PixelImage {
+    /// Writes (byte / 255 − mean) / deviation of each channel `[C, height, width]`.
+    ///
+    /// - row: from one row of the target to the next; nil: the width
+    /// - plane: from one channel to the next; nil: the height of such rows
+    func writePlanes(
+        mean: [Float], deviation: [Float], into target: UnsafeMutablePointer<Float>,
+        row: Int? = nil, plane: Int? = nil
+    ) {
+        let row = row ?? width
+        let tables = (0..<channels).flatMap { channel in
+            (0..<256).map { (Float($0) / 255 - mean[channel]) / deviation[channel] }
         }
+        uspi_lookup_planes(
+            pixels, height, width, channels, tables, target, row, plane ?? row * height)
     }
 }

@@ -5,11 +5,15 @@ import USPBase
 import USPFiles
 
 /// Where a crop lies, in pixels.
-package struct CropBox: Sendable, Equatable {
-    package let left: Int
-    package let top: Int
-    package let width: Int
-    package let height: Int
+public struct CropBox: Sendable, Equatable {
+    public let left: Int
+    public let top: Int
+    public let width: Int
+    public let height: Int
+
+    public init(left: Int, top: Int, width: Int, height: Int) {
+        (self.left, self.top, self.width, self.height) = (left, top, width, height)
+    }
 }
 
 /// torchvision's `RandomResizedCrop`, and the variant of TensorFlow code that probes use.
@@ -30,8 +34,8 @@ package struct RandomCrop: Sendable, Equatable {
     package func box(width: Int, height: Int, _ stream: inout RandomStream) -> CropBox {
         let area = Double(width * height)
         for _ in 0..<(retries ? 10 : 1) {
-            let target = area * between(scale.lowerBound, scale.upperBound, &stream)
-            let shape = exp(between(log(ratio.lowerBound), log(ratio.upperBound), &stream))
+            let target = area * stream.between(scale.lowerBound, scale.upperBound)
+            let shape = exp(stream.between(log(ratio.lowerBound), log(ratio.upperBound)))
             var w = roundHalfEven((target * shape).squareRoot())
             var h = roundHalfEven((target / shape).squareRoot())
             if !retries { (w, h) = (max(1, min(w, width)), max(1, min(h, height))) }
@@ -53,9 +57,5 @@ package struct RandomCrop: Sendable, Equatable {
             w = min(width, max(1, roundHalfEven(Double(h) * ratio.upperBound)))
         }
         return CropBox(left: (width - w) / 2, top: (height - h) / 2, width: w, height: h)
-    }
-
-    private func between(_ low: Double, _ high: Double, _ stream: inout RandomStream) -> Double {
-        low + (high - low) * Double(stream.next() >> 11) * 0x1p-53
     }
 }

@@ -1,6 +1,7 @@
 // Resizing 8-bit images exactly as Pillow before version 13 does (which may begin with the other
 // axis): the originals' data went through it.
 
+import CKernels
 import USPBase
 import USPFiles
 
@@ -41,30 +42,46 @@ package enum ResamplingFilter: String, NamedChoice {
 /// Source pixels and 22-bit fixed-point weights of each result pixel along one axis.
 private struct ResamplingWeights {
     static let bits = 22
-    let first: [Int]
-    let weights: [[Int32]]
+    private(set) var first: [Int32] = []
+    private(set) var counts: [Int32] = []
+    /// `most` to a result pixel.
+    private(set) var weights: [Int32] = []
+    let most: Int
 
     /// The filter widens with the scale when shrinking (antialiasing).
-    init(_ filter: ResamplingFilter, from source: Int, to target: Int) {
+    init(_ filter: ResamplingFilter, from source: Int, to target: Int) throws(USPError) {
         let scale = Double(source) / Double(target)
         let widening = max(scale, 1)
         let support = filter.support * widening
-        var (starts, all): ([Int], [[Int32]]) = ([], [])
+        most = Int(support.rounded(.up)) * 2 + 1
+        try SystemMemory.expect(try CheckedMath.multiply(most, target, "resize"), of: Int32.self)
+        weights = [Int32](repeating: 0, count: most * target)
         for place in 0..<target {
             let centre = (Double(place) + 0.5) * scale
             let start = max(0, Int(centre - support + 0.5))
             let end = min(source, Int(centre + support + 0.5))
             let raw = (start..<end).map { filter.weight((Double($0) - centre + 0.5) / widening) }
             let total = raw.reduce(0, +)
-            starts.append(start)
-            all.append(
-                raw.map { weight in
-                    let fixed = weight / total * Double(1 << ResamplingWeights.bits)
-                    return Int32(fixed + (fixed < 0 ? -0.5 : 0.5))
-                })
+            first.append(Int32(start))
+            counts.append(Int32(end - start))
+            for (tap, weight) in raw.enumerated() {
+                let fixed = weight / total * Double(1 << ResamplingWeights.bits)
+                weights[place * most + tap] = Int32(fixed + (fixed < 0 ? -0.5 : 0.5))
+            }
         }
-        first = starts
-        weights = all
+    }
+
+    func withTaps(_ body: (UnsafePointer<uspi_taps>) -> Void) {
+        first.withUnsafeBufferPointer { first in
+            counts.withUnsafeBufferPointer { counts in
+                weights.withUnsafeBufferPointer { weights in
+                    var taps = uspi_taps(
+                        first: first.baseAddress, count: counts.baseAddress,
+                        weights: weights.baseAddress, most: most)
+                    body(&taps)
+                }
+            }
+        }
     }
 }
 
@@ -79,48 +96,24 @@ extension PixelImage {
         try require(
             sides.contains(newWidth) && sides.contains(newHeight), .argument,
             "resize to \(newWidth) x \(newHeight): expected sides of 1 to 65536")
-        var values = pixels
+        var result = self
         if newWidth != width {
-            let weights = ResamplingWeights(filter, from: width, to: newWidth)
-            values = try resample(
-                values, weights, outer: height, source: width, target: newWidth, inner: channels)
-        }
-        if newHeight != height {
-            let weights = ResamplingWeights(filter, from: height, to: newHeight)
-            values = try resample(
-                values, weights, outer: 1, source: height, target: newHeight,
-                inner: newWidth * channels)
-        }
-        return try PixelImage(
-            width: newWidth, height: newHeight, channels: channels, pixels: values)
-    }
-
-    /// Resamples the middle axis of `[outer, source, inner]`.
-    private func resample(
-        _ values: [UInt8], _ weights: ResamplingWeights, outer: Int, source: Int, target: Int,
-        inner: Int
-    ) throws(USPError) -> [UInt8] {
-        try SystemMemory.expect(outer * target * inner, of: UInt8.self)
-        return [UInt8](unsafeUninitializedCapacity: outer * target * inner) { result, count in
-            values.withUnsafeBufferPointer { values in
-                var sums = [Int32](repeating: 0, count: inner)
-                for block in 0..<outer {
-                    for place in 0..<target {
-                        let half = Int32(1) << (ResamplingWeights.bits - 1)
-                        for i in 0..<inner { sums[i] = half }
-                        for (tap, weight) in weights.weights[place].enumerated() {
-                            let from = (block * source + weights.first[place] + tap) * inner
-                            for i in 0..<inner { sums[i] &+= Int32(values[from + i]) &* weight }
-                        }
-                        let to = (block * target + place) * inner
-                        for i in 0..<inner {
-                            let value = sums[i] >> ResamplingWeights.bits
-                            result[to + i] = UInt8(truncatingIfNeeded: min(max(value, 0), 255))
-                        }
-                    }
+            let weights = try ResamplingWeights(filter, from: width, to: newWidth)
+            result = try made(width: newWidth, height: height, channels: channels) { from, to in
+                weights.withTaps {
+                    uspi_resample_columns(from, $0, height, width, newWidth, channels, to)
                 }
             }
-            count = outer * target * inner
         }
+        if newHeight != height {
+            let weights = try ResamplingWeights(filter, from: height, to: newHeight)
+            result = try result.made(width: newWidth, height: newHeight, channels: channels) {
+                from, to in
+                weights.withTaps {
+                    uspi_resample_rows(from, $0, newHeight, newWidth * channels, to)
+                }
+            }
+        }
+        return result
     }
 }

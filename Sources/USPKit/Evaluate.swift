@@ -48,13 +48,61 @@ public enum Evaluate {
         return accuracy.shares[0]
     }
 
+    /// How often pixels of each true class were predicted as each class: `[K, K]`, i64, true
+    /// classes in rows; sums over images add up.
+    ///
+    /// - predicted, target: u8 or i64, of one shape
+    /// - Throws: `.argument` for a class outside of 0 ..< classes whose target is not `ignored`
+    public static func confusion(
+        predicted: Tensor, target: Tensor, classes: Int, ignored: Int = 255
+    ) throws(USPError) -> Tensor {
+        var confusion = try Confusion(classes: classes, ignored: ignored)
+        try confusion.add(predicted: predicted, target: target)
+        let result = try Tensor([classes, classes], .int64)
+        result.raw.assumingMemoryBound(to: Int64.self).update(
+            from: confusion.matrix, count: classes * classes)
+        return result
+    }
+
+    /// What a confusion matrix says; nil where nothing is defined.
+    public struct SegmentationScores: Sendable {
+        /// Share of all labelled pixels that is right.
+        public let accuracy: Double?
+        /// Mean over the classes that are labelled or predicted.
+        public let meanIoU: Double?
+        /// Mean over the classes that are labelled.
+        public let meanAccuracy: Double?
+        /// Intersection over union of each class.
+        public let iou: [Double?]
+        /// Share of each class's pixels that is right.
+        public let classAccuracy: [Double?]
+    }
+
+    /// The scores of a confusion matrix `[K, K]`, i64.
+    public static func segmentationScores(
+        _ confusion: Tensor
+    ) throws(USPError) -> SegmentationScores {
+        let shape = confusion.shape
+        try require(
+            shape.rank == 2 && shape[0] == shape[1] && confusion.dtype == .int64, .shape,
+            "confusion: \(confusion.dtype.name) \(shape), expected i64 [K, K]")
+        try SystemMemory.expect(confusion.count, of: Int64.self)
+        let counts = UnsafeBufferPointer(
+            start: confusion.raw.assumingMemoryBound(to: Int64.self), count: confusion.count)
+        let score = try SegmentationScore(Array(counts), classes: shape[0])
+        return SegmentationScores(
+            accuracy: score.pixelAccuracy, meanIoU: score.meanIntersectionOverUnion,
+            meanAccuracy: score.meanAccuracy, iou: score.intersectionOverUnion,
+            classAccuracy: score.classAccuracy)
+    }
+
     /// Mean intersection over union of label maps over the classes that occur; nil if none does.
     public static func meanIntersectionOverUnion(
-        predicted: [Int], labels: [Int], classes: Int, ignored: Int = 255
+        predicted: Tensor, target: Tensor, classes: Int, ignored: Int = 255
     ) throws(USPError) -> Double? {
-        var score = try SegmentationScore(classes: classes, ignored: ignored)
-        try score.add(predicted: predicted, labels: labels)
-        return score.meanIntersectionOverUnion
+        var confusion = try Confusion(classes: classes, ignored: ignored)
+        try confusion.add(predicted: predicted, target: target)
+        return try SegmentationScore(confusion).meanIntersectionOverUnion
     }
 
     private static func statistics(

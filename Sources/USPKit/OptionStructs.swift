@@ -16,6 +16,11 @@ package struct OptionStruct: Sendable {
 }
 
 package let optionStructs = [
+    OptionStruct("usp_rand_augment_options", in: "augment", RandAugment.self),
+    OptionStruct("usp_erasing_options", in: "augment", RandomErasing.self),
+    OptionStruct("usp_mixing_options", in: "augment", Mixing.self),
+    OptionStruct("usp_distortion_options", in: "segmentation", PhotometricDistortion.self),
+    OptionStruct("usp_segmentation_options", in: "segmentation", SegmentationTransform.self),
     OptionStruct("usp_checkpoint_options", in: "checkpoint", Checkpoint.OpenOptions.self),
     OptionStruct("usp_save_options", in: "checkpoint", Checkpoint.SaveOptions.self),
     OptionStruct("usp_denoiser", in: "denoiser", Denoiser.Options.self),

@@ -12,6 +12,7 @@ int main(void) {
     test_transport();
     test_model();
     test_trainer();
+    test_augment();
     test_story();
     printf("C: %d expectations, %d failed\n", checks, failures);
     return failures != 0;

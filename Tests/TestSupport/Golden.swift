@@ -8,6 +8,7 @@ import USPTensor
 package struct GoldenCase {
     package let floats: [String: (shape: [Int], values: [Float])]
     package let integers: [String: [Int]]
+    package let bytes: [String: (shape: [Int], values: [UInt8])]
     package let line: [String: Any]
 
     /// The case of this name, such as `operations/linear_none`; parameters of its `params` file are
@@ -17,7 +18,7 @@ package struct GoldenCase {
         guard let line = manifest[name] as? [String: Any], let file = line["file"] as? String else {
             throw USPError(.io, "no golden case \(name)")
         }
-        var (floats, integers) = try readSafetensors(file)
+        var (floats, integers, bytes) = try readSafetensors(file)
         if let params = line["params"] as? String {
             let dropped = line["params_without"] as? [String] ?? []
             for (key, value) in try readSafetensors(params).floats
@@ -27,6 +28,7 @@ package struct GoldenCase {
         }
         self.floats = floats
         self.integers = integers
+        self.bytes = bytes
         self.line = line
     }
 
@@ -88,12 +90,16 @@ private func goldenManifest() throws -> [String: Any] {
 
 private func readSafetensors(
     _ file: String
-) throws -> (floats: [String: (shape: [Int], values: [Float])], integers: [String: [Int]]) {
+) throws -> (
+    floats: [String: (shape: [Int], values: [Float])], integers: [String: [Int]],
+    bytes: [String: (shape: [Int], values: [UInt8])]
+) {
     let data = [UInt8](try Data(contentsOf: goldenFolder.appending(path: file)))
     let length = (0..<8).reduce(0) { $0 | Int(data[$1]) << (8 * $1) }
     let header = try JSONSerialization.jsonObject(with: Data(data[8..<8 + length]))
     var floats: [String: (shape: [Int], values: [Float])] = [:]
     var integers: [String: [Int]] = [:]
+    var images: [String: (shape: [Int], values: [UInt8])] = [:]
     for (key, value) in header as? [String: Any] ?? [:] {
         guard let entry = value as? [String: Any], let type = entry["dtype"] as? String,
             let shape = entry["shape"] as? [Int], let range = entry["data_offsets"] as? [Int]
@@ -104,11 +110,12 @@ private func readSafetensors(
         case "F16": floats[key] = (shape, elements(bytes, UInt16.self).map(floatFromHalf))
         case "F64": floats[key] = (shape, elements(bytes, Double.self).map { Float($0) })
         case "I64": integers[key] = elements(bytes, Int64.self).map { Int($0) }
+        case "U8": images[key] = (shape, bytes)
         case "I32": integers[key] = elements(bytes, Int32.self).map { Int($0) }
         default: continue
         }
     }
-    return (floats, integers)
+    return (floats, integers, images)
 }
 
 private func elements<Element: BitwiseCopyable>(_ bytes: [UInt8], _: Element.Type) -> [Element] {

@@ -28,9 +28,13 @@ import USPTensor
         }
     }
 
-    @Test func meanIntersectionOverUnionOfClassesThatOccur() throws {
-        var score = try SegmentationScore(classes: 4)
-        try score.add(predicted: [0, 0, 1, 1, 2], labels: [0, 1, 1, 1, 255])
+    /// Of u8 and i64 maps alike, and of both together.
+    @Test(arguments: [DType.uint8, .int64], [DType.uint8, .int64])
+    func meanIntersectionOverUnionOfClassesThatOccur(_ first: DType, _ second: DType) throws {
+        var confusion = try Confusion(classes: 4)
+        try confusion.add(
+            predicted: map([0, 0, 1, 1, 2], first), target: map([0, 1, 1, 1, 255], second))
+        let score = try SegmentationScore(confusion)
         let expected: [Double?] = [0.5, 2.0 / 3, nil, nil]
         #expect(score.intersectionOverUnion == expected)
         let meanUnion: Double? = (0.5 + 2.0 / 3) / 2
@@ -38,15 +42,38 @@ import USPTensor
         #expect(score.pixelAccuracy == 0.75)
         let meanAccuracy: Double? = (1 + 2.0 / 3) / 2
         #expect(score.meanAccuracy == meanAccuracy)
-        #expect(
-            throws: USPError(.argument, "pixel 1: label 0, prediction 4, expected 4 classes")
-        ) { try score.add(predicted: [0, 4], labels: [0, 0]) }
+        let told =
+            "pixel 1: label 0, prediction 4, expected 4 classes, 0 to 3, or the label 255 to ignore"
+        #expect(throws: USPError(.argument, told)) {
+            try confusion.add(predicted: map([0, 4], first), target: map([0, 0], second))
+        }
+        #expect(throws: USPError.self) {
+            try confusion.add(predicted: map([0, 0], first), target: map([0, 4], second))
+        }
     }
 
-    @Test func zeroLabelIsReduced() throws {
-        var score = try SegmentationScore(classes: 2, reducesZeroLabel: true)
-        try score.add(predicted: [0, 1, 1, 0], labels: [0, 1, 2, 255])
-        let expected: [Double?] = [0, 0.5]
-        #expect(score.intersectionOverUnion == expected)
+    /// mmseg's rules: a class that is only predicted has no accuracy and an IoU of 0.
+    @Test func classesThatAreOnlyPredicted() throws {
+        let score = try SegmentationScore([2, 1, 0, 0, 0, 0, 1, 0, 0], classes: 3)
+        let (union, accuracy): ([Double?], [Double?]) = ([0.5, 0, 0], [2.0 / 3, nil, 0])
+        #expect(score.intersectionOverUnion == union)
+        #expect(score.classAccuracy == accuracy)
+        #expect(score.meanAccuracy == 1.0 / 3)
+        let empty = try SegmentationScore([0], classes: 1)
+        #expect(empty.pixelAccuracy == nil && empty.meanIntersectionOverUnion == nil)
+        #expect(throws: USPError.self) { try SegmentationScore([1, -1, 0, 0], classes: 2) }
+        #expect(throws: USPError.self) { try SegmentationScore([.max, 1, 0, 0], classes: 2) }
+    }
+
+    private func map(_ labels: [Int64], _ dtype: DType) throws -> Tensor {
+        let result = try Tensor([labels.count], dtype)
+        for (index, label) in labels.enumerated() {
+            if dtype == .uint8 {
+                result.raw.assumingMemoryBound(to: UInt8.self)[index] = UInt8(label)
+            } else {
+                result.raw.assumingMemoryBound(to: Int64.self)[index] = label
+            }
+        }
+        return result
     }
 }

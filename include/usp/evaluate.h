@@ -42,10 +42,33 @@ USP_API USP_CHECK usp_status usp_evaluate_accuracy(
     const usp_tensor *logits, const usp_tensor *labels, int32_t k, double *out);
 
 /* Mean intersection over union of label maps, over the classes that occur.
- *   predicted, target  [..]  i64, 0 ... classes - 1; a target of `ignored` is not counted */
+ *   predicted, target  [..]  u8, i64 or i32, 0 ... classes - 1; a target of `ignored` is not
+ *                            counted
+ * Errors: ARGUMENT naming the pixel whose class is out of range, and where no pixel counts. */
 USP_API USP_CHECK usp_status usp_evaluate_mean_iou(
     const usp_tensor *predicted, const usp_tensor *target, int64_t classes, int64_t ignored,
     double *out);
+
+/* How often pixels of each true class were predicted as each class. Over a set of images the
+ * matrices are added up.
+ *   predicted, target  as above; their dtypes may differ
+ *   out                [K, K]  i64, true classes in rows; K = classes, 1 to 4096
+ * Errors: SHAPE; ARGUMENT naming the pixel whose class is out of range. */
+USP_API USP_CHECK usp_status usp_evaluate_confusion(
+    const usp_tensor *predicted, const usp_tensor *target, int64_t classes, int64_t ignored,
+    usp_tensor *out);
+
+/* The scores of a confusion matrix [K, K] i64, as mmsegmentation defines them; USP_ABSENT (NaN)
+ * where there is nothing to divide by. Outputs may be NULL.
+ *   out_accuracy        share of all pixels that is right (aAcc)
+ *   out_mean_iou        mean of IoU over the classes that are labelled or predicted (mIoU)
+ *   out_mean_accuracy   mean of accuracy over the classes that are labelled (mAcc)
+ *   out_iou             [K]  f64  right / (labelled + predicted - right)
+ *   out_class_accuracy  [K]  f64  right / labelled
+ * Errors: SHAPE; ARGUMENT for a negative count. */
+USP_API USP_CHECK usp_status usp_evaluate_segmentation(
+    const usp_tensor *confusion, double *out_accuracy, double *out_mean_iou,
+    double *out_mean_accuracy, usp_tensor *out_iou, usp_tensor *out_class_accuracy);
 
 USP_END_DECLARATIONS
 

@@ -39,6 +39,50 @@ def test_accuracy_and_mean_iou():
     assert usp.evaluate.mean_iou(np.array([[0, 1], [1, 1]]), target, 2) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("kinds", [("u1", "u1"), ("i8", "u1"), ("u1", "i8"), ("i4", "i8")])
+def test_confusion_and_its_scores(kinds):
+    rng = np.random.default_rng(4)
+    target = rng.integers(0, 5, (3, 40, 50))
+    predicted = np.where(rng.random(target.shape) < 0.7, target, rng.integers(0, 5, target.shape))
+    target[rng.random(target.shape) < 0.1] = 255
+    target[target == 4] = 3  # predicted, never labelled
+    predicted[predicted == 2] = 1  # labelled, never predicted
+    kept = target != 255
+    expected = np.bincount(target[kept] * 6 + predicted[kept], minlength=36).reshape(6, 6)
+    matrix = sum(
+        usp.evaluate.confusion(p.astype(kinds[0]), t.astype(kinds[1]), 6)
+        for p, t in zip(predicted, target))
+    np.testing.assert_array_equal(matrix, expected)
+    scores = usp.evaluate.segmentation_scores(matrix)
+    right = np.diag(expected)
+    with np.errstate(invalid="ignore"):
+        iou = right / (expected.sum(0) + expected.sum(1) - right)
+        accuracy = right / expected.sum(1)
+    np.testing.assert_array_equal(scores.iou, iou)
+    np.testing.assert_array_equal(scores.class_accuracy, accuracy)
+    assert scores.iou[2] == scores.iou[4] == 0 and np.isnan(scores.iou[5])
+    assert scores.class_accuracy[2] == 0 and np.isnan(scores.class_accuracy[4:]).all()
+    assert scores.mean_iou == pytest.approx(np.nanmean(iou), rel=1e-15)
+    assert scores.mean_accuracy == pytest.approx(np.nanmean(accuracy), rel=1e-15)
+    assert scores.accuracy == right.sum() / expected.sum()
+    assert usp.evaluate.mean_iou(
+        predicted.astype(kinds[0]), target.astype(kinds[1]), 6) == pytest.approx(scores.mean_iou)
+
+
+def test_confusion_of_nothing_and_of_what_cannot_be():
+    ignored = np.full((2, 2), 255, np.uint8)
+    scores = usp.evaluate.segmentation_scores(usp.evaluate.confusion(ignored, ignored, 3))
+    assert all(np.isnan(x).all() for x in scores)
+    with pytest.raises(usp.ArgumentError, match="pixel 1: label 3, prediction 0, expected 3 cl"):
+        usp.evaluate.confusion(np.zeros(2, np.uint8), np.array([0, 3], np.uint8), 3)
+    with pytest.raises(usp.ArgumentError, match="pixel 0: label 0, prediction 7"):
+        usp.evaluate.confusion(np.array([7]), np.array([0]), 3)
+    with pytest.raises(usp.ShapeError, match="predicted: shape"):
+        usp.evaluate.confusion(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 3)
+    with pytest.raises(usp.DTypeError):
+        usp.evaluate.confusion(np.zeros(2, np.float32), np.zeros(2, np.uint8), 3)
+
+
 def test_errors_name_the_argument():
     with pytest.raises(usp.ShapeError, match="b: shape"):
         usp.evaluate.frechet(np.zeros((3, 2), np.float32), np.zeros((3, 4), np.float32))

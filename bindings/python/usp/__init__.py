@@ -5,7 +5,7 @@ cross without copies. Letters in shapes: B batch, C channels, H height, W width,
 D width of a token, E values of a patch, K classes.
 """
 
-from . import evaluate, position_embedding, random
+from . import augment, evaluate, position_embedding, random, segmentation
 from ._call import call as _call
 from ._errors import (
     ArgumentError,
@@ -70,6 +70,12 @@ __all__ = [
     "InternalError", "MissingWeightError", "NotFiniteError", "OutOfMemory", "ShapeError",
     "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
+<<<<<<< HEAD
     "UnsupportedError", "build_info", "create", "evaluate", "load", "presets", "random", "set_threads", "threads",
     "transfer", "transfer_plan", "trim",
+=======
+    "UnsupportedError", "augment", "build_info", "create", "evaluate", "load", "presets", "random",
+    "segmentation", "set_threads", "threads",
+    "transfer", "transfer_plan",
+>>>>>>> augment
 ]

@@ -5,6 +5,46 @@ from typing import Any, Dict
 
 #: struct -> field -> default
 DEFAULTS: Dict[str, Dict[str, Any]] = {
+    "usp_rand_augment_options": {
+        "layers": 2,
+        "probability": 0.5,
+        "magnitude": 9,
+        "magnitude_std": 0.5,
+        "increasing": 1,
+        "operations": None,
+    },
+    "usp_erasing_options": {
+        "erasing": 0.25,
+        "erasing_fill": "pixel",
+        "erasing_count": 1,
+    },
+    "usp_mixing_options": {
+        "mixup": 0,
+        "cutmix": 0,
+        "mixing_probability": 1,
+        "switch_probability": 0.5,
+        "mixing_unit": "batch",
+        "label_smoothing": 0.1,
+    },
+    "usp_distortion_options": {
+        "brightness": nan,
+        "contrast": nan,
+        "saturation": nan,
+        "hue": nan,
+        "contrast_first": 1,
+    },
+    "usp_segmentation_options": {
+        "crop": 512,
+        "short_side": 512,
+        "long_side": 2048,
+        "least_scale": 0.5,
+        "most_scale": 2,
+        "category_share": 0.75,
+        "flip": 0.5,
+        "distort": 1,
+        "ignored": 255,
+        "reduce_zero_label": 0,
+    },
     "usp_checkpoint_options": {
         "table": None,
     },

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Tuple
+from typing import Any, NamedTuple, Tuple
 
 import numpy as np
 
-from ._arrays import as_tensor, vector
+from ._arrays import as_numpy, as_tensor, result, vector
 from ._call import call
 from ._library import lib
 
@@ -16,9 +16,9 @@ def frechet(a: Any, b: Any) -> float:
     """Frechet distance between features [N, D] and [M, D] float32: FID, over Inception's."""
     first, _a = as_tensor(a, "a", shape=["N", "D"])
     second, _b = as_tensor(b, "b", shape=["M", "D"])
-    result = ctypes.c_double()
-    call(lib.usp_evaluate_frechet, ctypes.byref(first), ctypes.byref(second), ctypes.byref(result))
-    return result.value
+    value = ctypes.c_double()
+    call(lib.usp_evaluate_frechet, ctypes.byref(first), ctypes.byref(second), ctypes.byref(value))
+    return value.value
 
 
 def frechet_statistics(mean_a: Any, covariance_a: Any, mean_b: Any, covariance_b: Any) -> float:
@@ -27,11 +27,11 @@ def frechet_statistics(mean_a: Any, covariance_a: Any, mean_b: Any, covariance_b
         "mean_a": mean_a, "covariance_a": covariance_a, "mean_b": mean_b,
         "covariance_b": covariance_b}
     tensors = [as_tensor(value, name, dtype=np.float64) for name, value in named.items()]
-    result = ctypes.c_double()
+    value = ctypes.c_double()
     call(
         lib.usp_evaluate_frechet_statistics, *(ctypes.byref(t) for t, _ in tensors),
-        ctypes.byref(result))
-    return result.value
+        ctypes.byref(value))
+    return value.value
 
 
 def inception_score(logits: Any, split_size: int = 5000) -> Tuple[float, float]:
@@ -60,22 +60,79 @@ def accuracy(logits: Any, labels: Any, k: int = 1) -> float:
     tensor, _a = as_tensor(logits, "logits", shape=["N", "K"])
     numbers = vector(labels, "labels", np.int64)
     label_tensor, _b = as_tensor(numbers, "labels", dtype=np.int64)
-    result = ctypes.c_double()
+    value = ctypes.c_double()
     call(
         lib.usp_evaluate_accuracy, ctypes.byref(tensor), ctypes.byref(label_tensor), k,
-        ctypes.byref(result))
-    return result.value
+        ctypes.byref(value))
+    return value.value
 
 
 def mean_iou(predicted: Any, target: Any, classes: int, ignored: int = 255) -> float:
-    """Mean intersection over union of int64 label maps, over the classes that occur."""
-    first, _a = as_tensor(predicted, "predicted", dtype=np.int64)
-    second, _b = as_tensor(target, "target", dtype=np.int64)
-    result = ctypes.c_double()
+    """Mean intersection over union of label maps, uint8 or int64, over the classes that occur."""
+    first, _a = class_map(predicted, "predicted")
+    second, _b = class_map(target, "target")
+    value = ctypes.c_double()
     call(
         lib.usp_evaluate_mean_iou, ctypes.byref(first), ctypes.byref(second), classes, ignored,
-        ctypes.byref(result))
-    return result.value
+        ctypes.byref(value))
+    return value.value
+
+
+def confusion(predicted: Any, target: Any, classes: int, ignored: int = 255) -> np.ndarray:
+    """How often pixels of each true class were predicted as each class: int64 [K, K].
+
+    True classes are in rows; the matrices of several images are added up. Pixels whose target is
+    `ignored` are not counted.
+
+    Parameters
+    ----------
+    predicted, target : uint8, int32 or int64, of one shape, 0 to K - 1
+
+    Raises
+    ------
+    ArgumentError : naming the pixel whose class is out of range
+    """
+    first, _a = class_map(predicted, "predicted")
+    second, _b = class_map(target, "target")
+    out, matrix = result(None, (classes, classes), dtype=np.int64)
+    call(
+        lib.usp_evaluate_confusion, ctypes.byref(first), ctypes.byref(second), classes, ignored,
+        ctypes.byref(out))
+    return matrix
+
+
+class SegmentationScores(NamedTuple):
+    """What a confusion matrix says, as mmsegmentation defines it; NaN where nothing is defined."""
+
+    #: share of all pixels that is right (aAcc)
+    accuracy: float
+    #: mean of `iou` over the classes that are labelled or predicted (mIoU)
+    mean_iou: float
+    #: mean of `class_accuracy` over the classes that are labelled (mAcc)
+    mean_accuracy: float
+    #: [K] float64: right / (labelled + predicted - right)
+    iou: np.ndarray
+    #: [K] float64: right / labelled
+    class_accuracy: np.ndarray
+
+
+def segmentation_scores(confusion: Any) -> SegmentationScores:
+    """The scores of a confusion matrix [K, K] int64, true classes in rows."""
+    tensor, array = as_tensor(confusion, "confusion", dtype=np.int64, shape=["K", "K"])
+    accuracy, mean, mean_accuracy = (ctypes.c_double() for _ in range(3))
+    out_iou, iou = result(None, (len(array),), dtype=np.float64)
+    out_each, each = result(None, (len(array),), dtype=np.float64)
+    call(
+        lib.usp_evaluate_segmentation, ctypes.byref(tensor), ctypes.byref(accuracy),
+        ctypes.byref(mean), ctypes.byref(mean_accuracy), ctypes.byref(out_iou),
+        ctypes.byref(out_each))
+    return SegmentationScores(accuracy.value, mean.value, mean_accuracy.value, iou, each)
+
+
+def class_map(value: Any, name: str) -> Tuple[Any, np.ndarray]:
+    """A map of classes, as it is: uint8, int32, or int64 (lists become that)."""
+    kind = as_numpy(value, name)[0].dtype
+    return as_tensor(value, name, dtype=kind if kind in (np.uint8, np.int32) else np.int64)
 
 
 #: The name that the literature uses for the Frechet distance over Inception features.
