@@ -8,15 +8,9 @@ from pathlib import Path
 
 from common import HERE, MANIFEST
 
-<<<<<<< HEAD
 TOPICS = ("operations", "blocks", "segmentation", "models", "autoencoders", "classifiers",
           "diffusers", "positions", "transfer", "containers", "images", "random", "diffusion",
-          "transport", "seeds", "training", "inception")
-=======
-TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers",
-          "positions", "transfer", "containers", "images", "random", "diffusion",
           "transport", "seeds", "training", "inception", "augment")
->>>>>>> augment
 
 
 def main():

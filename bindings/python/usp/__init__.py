@@ -70,12 +70,6 @@ __all__ = [
     "InternalError", "MissingWeightError", "NotFiniteError", "OutOfMemory", "ShapeError",
     "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
-<<<<<<< HEAD
-    "UnsupportedError", "build_info", "create", "evaluate", "load", "presets", "random", "set_threads", "threads",
-    "transfer", "transfer_plan", "trim",
-=======
     "UnsupportedError", "augment", "build_info", "create", "evaluate", "load", "presets", "random",
-    "segmentation", "set_threads", "threads",
-    "transfer", "transfer_plan",
->>>>>>> augment
+    "segmentation", "set_threads", "threads", "transfer", "transfer_plan", "trim",
 ]
