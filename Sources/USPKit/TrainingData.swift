@@ -22,6 +22,9 @@ public final class TrainingData {
         public var augmentation = "generation"
         /// Latents are drawn from the posterior, where it is known; else they are its mean.
         public var samples = false
+        /// Images stay as PIL gives them to the originals, however their camera was held; else they
+        /// are turned upright by its note (Exif, XMP).
+        public var asStored = false
         public var seed: UInt64 = 0
 
         public init() {}
@@ -51,7 +54,8 @@ public final class TrainingData {
     public convenience init(
         images folder: String, _ vae: VAE, _ options: Options = Options()
     ) throws(USPError) {
-        try self.init(.images(EncodedImages(ImageFolder(folder), vae, options)), options)
+        let images = try ImageFolder(folder, asStored: options.asStored)
+        try self.init(.images(EncodedImages(images, vae, options)), options)
     }
 
     /// A file of latents: what `cached` writes; an array `latents`, normalised, with `labels` if
@@ -104,6 +108,12 @@ public final class TrainingData {
             }
         }
         return false
+    }
+
+    /// What else is in a folder of images, one line for each kind of thing that is left out.
+    public var leftOut: [String] {
+        guard case .images(let images) = source else { return [] }
+        return ImageListing.notes(images.folder.skipped)
     }
 
     public var count: Int {

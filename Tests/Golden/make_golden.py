@@ -10,7 +10,7 @@ from common import HERE, MANIFEST
 
 TOPICS = ("operations", "models", "autoencoders", "classifiers", "diffusers",
           "positions", "transfer", "containers", "images", "random", "diffusion",
-          "transport", "seeds", "training", "inception")
+          "transport", "seeds", "training", "inception", "odd", "formats")
 
 
 def main():

@@ -29,6 +29,9 @@ struct DataArguments: ParsableArguments {
     @Option(help: "Side of the square that images are cut to.")
     var size: Int?
 
+    @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
+    var asStored = false
+
     /// With the autoencoder loaded; what is kept is encoded in f32.
     func source(_ compute: DType) throws(USPError) -> DataSource {
         let model = try vae.map { path throws(USPError) in
@@ -66,7 +69,9 @@ struct DataSource {
     ) throws(USPError) -> TrainingData {
         var options = options
         options.size = arguments.size ?? size(vae?.factor ?? 1)
+        options.asStored = arguments.asStored
         let data = try TrainingData(path, vae, options)
+        for note in data.leftOut { complain("note: \(path): \(note)") }
         guard let cache else { return data }
         try require(
             !data.isEncoded, .argument, "--cache has no part in latents, which \(path) has")
