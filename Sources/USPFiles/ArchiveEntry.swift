@@ -10,6 +10,8 @@ enum Payload: Sendable {
     case strided(ByteView, strides: [Int])
     /// Row-major after inflating; `skip` bytes precede them in the inflated file.
     case deflated(ZipEntry, skip: Int)
+    /// Nowhere: only its shape is known.
+    case absent
 }
 
 /// An array in a file. Nothing is read before one of its methods is called.
@@ -44,8 +46,8 @@ package struct ArchiveEntry: Sendable {
     }
 
     /// An array of which no more than this is known; to read it is an error.
-    package init(describing name: String, _ dtype: DType, _ shape: Shape) throws(USPError) {
-        self.init(name, dtype, shape, .deflated(try ByteBuffer(count: 0).view, skip: 0))
+    package init(describing name: String, _ dtype: DType, _ shape: Shape) {
+        self.init(name, ElementType(dtype), shape, .absent)
     }
 
     package var count: Int { shape.count }
@@ -135,6 +137,7 @@ package struct ArchiveEntry: Sendable {
             try view.expectUnchanged()
         case .deflated(let member, let skip):
             try member.inflate(skip: skip, into: target)
+        case .absent: throw USPError(.internal, "\(name): only its shape is known")
         }
     }
 
