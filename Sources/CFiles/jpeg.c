@@ -82,13 +82,13 @@ int uspi_jpeg_header(const uint8_t *bytes, size_t count, int *width, int *height
     return 0;
 }
 
-// CMYK as Adobe stores it (inverted) or not, to RGB: each colour times black, over 255.
-static void to_rgb(uint8_t *to, const uint8_t *from, unsigned width, int inverted) {
+// CMYK to RGB in Pillow's arithmetic. The file's values count as inverted, as Adobe stores them,
+// also where its marker is missing: so do Pillow and browsers.
+static void to_rgb(uint8_t *to, const uint8_t *from, unsigned width) {
     for (unsigned x = 0; x < width; x++, from += 4, to += 3) {
-        unsigned black = inverted ? from[3] : 255u - from[3];
         for (int c = 0; c < 3; c++) {
-            unsigned product = (inverted ? from[c] : 255u - from[c]) * black + 128;
-            to[c] = (uint8_t)((product + (product >> 8)) >> 8);
+            unsigned product = (255u - from[c]) * from[3] + 128;
+            to[c] = (uint8_t)(from[3] - ((product + (product >> 8)) >> 8));
         }
     }
 }
@@ -103,12 +103,12 @@ static void read_rows(struct jpeg_decompress_struct *decoder, uint8_t *pixels, i
         uint8_t *to = pixels + row * decoder->output_scanline;
         JSAMPROW target = wide ? wide[0] : to;
         if (jpeg_read_scanlines(decoder, &target, 1) == 1 && wide)
-            to_rgb(to, wide[0], decoder->output_width, decoder->saw_Adobe_marker);
+            to_rgb(to, wide[0], decoder->output_width);
     }
 }
 
-int uspi_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, int channels,
-                     char *message) {
+int uspi_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, int width, int height,
+                     int channels, char *message) {
     struct jpeg_decompress_struct decoder;
     struct jpeg_progress_mgr progress;
     struct failure failure;
@@ -126,13 +126,20 @@ int uspi_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, int ch
         decoder.out_color_space = JCS_CMYK;
     else
         decoder.out_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_calc_output_dimensions(&decoder);
+    int is_same = decoder.output_width == (JDIMENSION)width &&
+                  decoder.output_height == (JDIMENSION)height &&
+                  (decoder.out_color_space == JCS_GRAYSCALE) == (channels == 1);
+    if (!is_same) {
+        snprintf(message, 200, "was changed while it was read");
+        longjmp(failure.place, 1);
+    }
     jpeg_start_decompress(&decoder);
     read_rows(&decoder, pixels, channels);
-    unsigned height = decoder.output_height;
     jpeg_finish_decompress(&decoder);
     jpeg_destroy_decompress(&decoder);
     if (failure.premature_end) {
-        snprintf(message, 200, "ends at byte %zu, after %u of %u rows, expected an end of image",
+        snprintf(message, 200, "ends at byte %zu, after %u of %d rows, expected an end of image",
                  count, failure.rows, height);
         return -1;
     }

@@ -2,14 +2,19 @@
 
 import CUSP
 import USPBase
+import USPKit
 
 /// What `usp_last_error` reads.
 let lastError = ThreadText()
 
 /// Runs the body; a failure is kept as `function: message` and returned as its status.
 func guarded(_ function: StaticString, _ body: () throws(USPError) -> Void) -> usp_status {
+    let damages = FilesInUse.damages
     do {
         try body()
+        try require(
+            FilesInUse.damages == damages, .io,
+            "a file that is in use was cut short during the call; open it again")
         return USP_OK
     } catch {
         return fail(function, error)

@@ -91,6 +91,29 @@ func checkpoint(_ pointer: OpaquePointer?) throws(USPError) -> Checkpoint {
     }
 }
 
+@_cdecl("usp_checkpoint_unread_count") @implementation
+public func usp_checkpoint_unread_count(_ checkpoint: OpaquePointer?) -> Int {
+    guarded("usp_checkpoint_unread_count", else: 0) { () throws(USPError) in
+        try USPC.checkpoint(checkpoint).unread.count
+    }
+}
+
+@_cdecl("usp_checkpoint_unread_name") @implementation public func usp_checkpoint_unread_name(
+    _ checkpoint: OpaquePointer?, _ index: Int
+) -> UnsafePointer<CChar>? {
+    lentItem("usp_checkpoint_unread_name", checkpoint, index, Checkpoint.self, "checkpoint") {
+        $0.unread.indices.contains($1) ? $0.unread[$1].name : nil
+    }
+}
+
+@_cdecl("usp_checkpoint_unread_reason") @implementation public func usp_checkpoint_unread_reason(
+    _ checkpoint: OpaquePointer?, _ index: Int
+) -> UnsafePointer<CChar>? {
+    lentItem("usp_checkpoint_unread_reason", checkpoint, index, Checkpoint.self, "checkpoint") {
+        $0.unread.indices.contains($1) ? $0.unread[$1].reason : nil
+    }
+}
+
 @_cdecl("usp_checkpoint_metadata_count") @implementation
 public func usp_checkpoint_metadata_count(_ checkpoint: OpaquePointer?) -> Int {
     guarded("usp_checkpoint_metadata_count", else: 0) { () throws(USPError) in

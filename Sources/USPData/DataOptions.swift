@@ -15,6 +15,7 @@ public struct DataOptions: Sendable {
     public var order = SampleOrder.shuffled
     public var seed: UInt64 = 0
     public var ranks: Ranks?
+    public var asStored = false
 
     public init() {}
 }
@@ -70,6 +71,10 @@ extension DataOptions: Described {
         .object(
             "ranks", \.ranks, "usp_ranks",
             "This process among those that train together, kept; absent: it sees whole batches."),
+        .flag(
+            "as_stored", \.asStored,
+            "Read images as PIL gives them to the originals; else they are turned upright by the "
+                + "camera's note (Exif, XMP).", in: [images]),
     ]
 
     /// - part: what is read

@@ -60,7 +60,7 @@ public final class DataSet: Sendable {
             options.cache == nil || (options.mirror == nil && options.cropArea.isEmpty), .argument,
             "mirror, crop_area: have no part in a cache, whose images are cut in the middle and kept "
                 + "in both orientations")
-        let images = try EncodedImages(ImageFolder.any(path), encoder, options)
+        let images = try EncodedImages(ImageFolder.any(path, asStored: options.asStored), encoder, options)
         guard let cache = options.cache else {
             try self.init(.images(images), options)
             return
@@ -103,6 +103,12 @@ public final class DataSet: Sendable {
             }
         }
         return false
+    }
+
+    /// What else is in a folder of images, one line for each kind of thing that is left out.
+    public var leftOut: [String] {
+        guard case .images(let images) = source else { return [] }
+        return ImageListing.notes(images.folder.skipped)
     }
 
     /// Normalised latents in memory, `[N, C, h, w]`.

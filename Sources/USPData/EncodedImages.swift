@@ -52,7 +52,8 @@ struct EncodedImages {
         for name in folder.classNames { print.add(name) }
         for file in folder.files { print.add(file.path) }
         let crop = options.augmentation == .evaluation ? " of the middle" : ""
-        return "\(folder.count) images \(print.text), \(options.size) pixels\(crop), "
+        let turn = options.asStored ? ", as stored" : ""
+        return "\(folder.count) images \(print.text), \(options.size) pixels\(crop)\(turn), "
             + (encoder.map { "autoencoder \($0.fingerprint)" } ?? "no autoencoder")
     }
 

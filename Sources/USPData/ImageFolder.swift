@@ -3,62 +3,68 @@
 import USPBase
 import USPFiles
 
-/// PNG and JPEG files found once, decoded upright when asked for. Classes are the subfolders in byte
-/// order of their names, images are in byte order of their paths (as torchvision's `ImageFolder`).
+/// Image files found once, decoded when asked for. Classes are the subfolders in byte order of
+/// their names, images are in byte order of their paths (as torchvision's `ImageFolder`). Folders
+/// that systems leave behind are no classes, and links that lead up are not followed.
 package struct ImageFolder: ImageSource {
     package let path: String
     package let classNames: [String]
     /// Paths below `path`, and the class of each.
     package let files: [(path: String, label: Int)]
-
-    private static let endings = [".png", ".jpg", ".jpeg"]
+    /// What else is in the folder.
+    package let skipped: [SkippedFile]
+    /// Whether images stay as PIL gives them, however their camera was held; see `PixelImage.open`.
+    package let asStored: Bool
 
     /// Lists the folder; opens no image.
     ///
-    /// - Throws: `.io` if it cannot be read, `.format` without subfolders or without images.
-    package init(_ path: String) throws(USPError) {
-        let classes = try FolderListing.names(path).filter {
-            FolderListing.isFolder("\(path)/\($0)")
+    /// - Throws: `.io` if it cannot be read; `.format` without subfolders, or naming one without an
+    ///   image; `.unsupported` naming a library that is needed
+    package init(_ path: String, asStored: Bool = false) throws(USPError) {
+        var classes: [String] = []
+        var skipped: [SkippedFile] = []
+        for name in try FolderListing.names(path) {
+            if !FolderListing.isFolder("\(path)/\(name)") {
+                skipped.append(SkippedFile(path: name, reason: "beside the folders of the classes"))
+            } else if ImageListing.isSystemFolder(name) {
+                skipped.append(
+                    SkippedFile(path: name, reason: "a folder of the system's, no class"))
+            } else {
+                classes.append(name)
+            }
         }
         try require(
             !classes.isEmpty, .format, "\(path): expected one subfolder for each class, found none")
         var files: [(path: String, label: Int)] = []
         for (label, name) in classes.enumerated() {
-            for file in try ImageFolder.images(path, below: name) { files.append((file, label)) }
+            let listing = try ImageListing(path, below: name)
+            try ImageFolder.expectImages(listing, "\(path)/\(name)")
+            for file in listing.files { files.append((file, label)) }
+            skipped += listing.skipped
         }
-        try require(!files.isEmpty, .format, "\(path): no PNG or JPEG file in its subfolders")
         self.path = path
-        classNames = classes
         self.files = files
+        self.skipped = skipped
+        self.asStored = asStored
+        classNames = classes
     }
 
-    /// PNG and JPEG files in a folder (or a subfolder) and below it, in byte order of their paths
-    /// from `root` on; less the grids and previews that `sample` wrote beside its images.
-    package static func images(
-        _ root: String, below folder: String? = nil
-    ) throws(USPError) -> [String] {
-        var (found, pending): ([String], [String?]) = ([], [folder])
-        while let next = pending.popLast() {
-            for name in try FolderListing.names(next.map { "\(root)/\($0)" } ?? root) {
-                let file = next.map { "\($0)/\(name)" } ?? name
-                if endings.contains(where: { name.lowercased().hasSuffix($0) }) {
-                    found.append(file)
-                } else if FolderListing.isFolder("\(root)/\(file)") {
-                    pending.append(file)
-                }
-            }
-        }
-        let all = Set(found)
-        return found.filter { !isComposed($0, root, all) }
-            .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    /// All images of a listing, of class 0.
+    init(_ path: String, classNames: [String], _ listing: ImageListing, _ asStored: Bool) {
+        (self.path, self.classNames, self.asStored) = (path, classNames, asStored)
+        files = listing.files.map { (path: $0, label: 0) }
+        skipped = listing.skipped
     }
 
-    /// Opens only what has the name of a grid or a preview: `x.png` beside `x-0000.png`.
-    private static func isComposed(_ file: String, _ root: String, _ all: Set<String>) -> Bool {
-        guard file.hasSuffix(".png") else { return false }
-        let stem = file.dropLast(4)
-        guard stem.hasSuffix("-preview") || all.contains("\(stem)-0000.png") else { return false }
-        return PNG.isComposed("\(root)/\(file)")
+    /// A class without images would shift or empty labels without a word.
+    private static func expectImages(_ listing: ImageListing, _ path: String) throws(USPError) {
+        guard listing.files.isEmpty else { return }
+        let notes = ImageListing.notes(listing.skipped).joined(separator: "; ")
+        let formats = ImageFormat.allCases.map(\.rawValue).joined(separator: ", ")
+        throw USPError(
+            .format,
+            "\(path): a class without images, expected \(formats) files in it or below"
+                + "\(notes.isEmpty ? "" : " (\(notes))"); remove the folder if it is no class")
     }
 
     package var count: Int { files.count }
@@ -67,7 +73,7 @@ package struct ImageFolder: ImageSource {
 
     package func image(_ index: Int) throws(USPError) -> PixelImage {
         try checkIndex(index)
-        return try PixelImage.open(name(index))
+        return try PixelImage.open(name(index), asStored: asStored)
     }
 
     package func name(_ index: Int) -> String { "\(path)/\(files[index].path)" }

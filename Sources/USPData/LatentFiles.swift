@@ -139,11 +139,11 @@ extension LatentSet {
 
     /// An array of floating-point numbers as f32; a view of the file where it can be one.
     static func tensor(_ entry: ArchiveEntry) throws(USPError) -> Tensor {
-        if entry.dtype == .float32, let view = entry.plainBytes, view.isAligned(to: 4) {
+        if entry.dtype == .float32, let view = try entry.plainBytes, view.isAligned(to: 4) {
             // SAFETY: the storage keeps the view's owner; tensors of a set are only read.
             let storage = Storage(
                 base: UnsafeMutableRawPointer(mutating: view.base), byteCount: view.count,
-                owner: view.owner, isMapped: true)
+                owner: view.owner, isMapped: view.owner is MappedFile)
             return Tensor(entry.shape, .float32, storage: storage)
         }
         let result = try Tensor(entry.shape)

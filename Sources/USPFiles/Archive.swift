@@ -15,12 +15,20 @@ package enum ArchiveFormat: String, Sendable {
 
 /// Something in a file that was not read, and why.
 package struct SkippedItem: Sendable, Equatable {
+    /// Its full name, the table's in front.
     package let name: String
+    /// The table that it would be in.
+    package let table: String
     package let reason: String
+    /// An array, or something that holds some; else an object beside the arrays, such as a
+    /// program's arguments, which no reader of arrays can want.
+    package let isArray: Bool
 
-    package init(name: String, reason: String) {
+    package init(name: String, table: String = "", reason: String, isArray: Bool = true) {
         self.name = name
+        self.table = table
         self.reason = reason
+        self.isArray = isArray
     }
 }
 
@@ -62,6 +70,9 @@ package struct ArchiveTable: Sendable {
 
 /// The arrays of a file. Their bytes stay in the file, which stays mapped as long as one is in use.
 package struct Archive: Sendable {
+    /// The path of what is in no file.
+    package static let memoryPath = "memory"
+
     package let path: String
     package let format: ArchiveFormat
     package let tables: [ArchiveTable]
@@ -85,6 +96,15 @@ package struct Archive: Sendable {
         tables.flatMap { table in
             table.name.isEmpty
                 ? table.entries : table.entries.map { $0.renamed("\(table.name).\($0.name)") }
+        }
+    }
+
+    /// What is missing of a table that was asked for: arrays of it that are not read.
+    package func unread(in table: ArchiveTable) -> [SkippedItem] {
+        skipped.filter { item in
+            item.isArray
+                && (item.table == table.name || item.name.hasPrefix(table.name + ".")
+                    || table.name.isEmpty && tables.count <= 1)
         }
     }
 

@@ -36,9 +36,10 @@ package enum ArrayFormat: String, NamedChoice {
     ///
     /// - metadata: texts, which npy and npz do not keep; `format: pt` is for safetensors' readers
     /// - tables: keys that the arrays are nested under, which only PyTorch's files have
+    /// - checksums: whether safetensors get a CRC-32 of each array; zip files have them anyway
     package func write(
         _ path: String, _ outputs: [ArrayOutput], metadata: [(key: String, value: String)] = [],
-        tables: [String] = []
+        tables: [String] = [], checksums: Bool = false
     ) throws(USPError) {
         try require(
             tables.isEmpty || self == .torch, .argument,
@@ -46,7 +47,9 @@ package enum ArrayFormat: String, NamedChoice {
         let own = metadata.filter { $0.key != "format" }
         switch self {
         case .safetensors:
-            try Safetensors.write(path, outputs, metadata: [(key: "format", value: "pt")] + own)
+            try Safetensors.write(
+                path, outputs, metadata: [(key: "format", value: "pt")] + own,
+                checksums: checksums)
         case .torch:
             let table = TorchArchive.table(outputs)
             let root =

@@ -6,8 +6,14 @@ import USPBase
 
 /// A file under construction. Until `commit` nothing is visible at `path`; without it nothing
 /// stays, even if the process is ended, where the file system knows files without names.
+///
+/// A file that is replaced hands on its mode and, where the system allows, its owner; a symbolic
+/// link stays one, and the file that it leads to is replaced.
 package final class AtomicFile {
+    /// Where the file goes: behind all links.
     package let path: String
+    /// Of the file that is replaced.
+    private let replaced: stat?
     private let folder: String
     /// Bytes written so far.
     package private(set) var position = 0
@@ -25,11 +31,14 @@ package final class AtomicFile {
     ///
     /// - Throws: `.io` if the folder cannot be written or `path` is something else than a file.
     package init(_ path: String) throws(USPError) {
+        let path = try AtomicFile.target(path)
         var status = stat()
-        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+        let exists = stat(path, &status) == 0
+        if exists && status.st_mode & S_IFMT != S_IFREG {
             throw USPError(.io, "\(path): exists and is not a regular file")
         }
         self.path = path
+        replaced = exists ? status : nil
         folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         descriptor = uspi_open_unnamed(folder)
         if descriptor < 0 {
@@ -37,6 +46,23 @@ package final class AtomicFile {
             (descriptor, temporaryPath) = try AtomicFile.freeName(path) { open($0, flags, 0o666) }
         }
         buffer = .allocate(byteCount: 1 << 18, alignment: 64)
+    }
+
+    /// Where a chain of symbolic links leads, also if there is nothing yet.
+    private static func target(_ path: String) throws(USPError) -> String {
+        var path = path
+        for _ in 0..<40 {
+            var status = stat()
+            guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return path }
+            var buffer = [CChar](repeating: 0, count: 4096)
+            let count = readlink(path, &buffer, buffer.count)
+            guard count > 0, count < buffer.count else { throw systemError("cannot read", path) }
+            let link = String(
+                decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+            path = link.hasPrefix("/") ? link : folder + link
+        }
+        throw USPError(.io, "\(path): too many symbolic links")
     }
 
     /// Tries names beside `path` until the body succeeds with one that nobody has.
@@ -99,6 +125,7 @@ package final class AtomicFile {
             source.release(piece)
             done += piece.count
         }
+        try source.expectUnchanged()
     }
 
     /// Appends zeros; where no checksum is wanted they take no room on the disk.
@@ -166,6 +193,14 @@ package final class AtomicFile {
     /// - Throws: `.io`; then nothing changed at `path`.
     package func commit() throws(USPError) {
         try flush()
+        if let replaced {
+            // Owner first: changing it may take rights away. Who may not give files away keeps
+            // them.
+            if replaced.st_uid != geteuid() || replaced.st_gid != getegid() {
+                _ = fchown(descriptor, replaced.st_uid, replaced.st_gid)
+            }
+            fchmod(descriptor, replaced.st_mode & 0o7777)
+        }
         guard fsync(descriptor) == 0 else { throw systemError("cannot flush", path) }
         if temporaryPath == nil {
             temporaryPath = try AtomicFile.freeName(path) { uspi_give_name(descriptor, $0) }.1

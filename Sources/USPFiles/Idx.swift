@@ -9,7 +9,13 @@ enum Idx {
     ]
 
     static func recognises(_ file: ByteView) -> Bool {
-        if file.starts(with: [0x1F, 0x8B, 8]) { return true }
+        if file.starts(with: [0x1F, 0x8B, 8]) {
+            // Any file may be zipped: what is inside decides.
+            guard let head = try? Inflate.head(file, 4, windowBits: 15 + 32, "gzip") else {
+                return false
+            }
+            return recognises(head)
+        }
         return file.count >= 4 && file.starts(with: [0, 0]) && types[file.bytes[2]] != nil
             && file.bytes[3] > 0
     }
@@ -19,7 +25,8 @@ enum Idx {
         var reader = ByteReader(content, "idx header")
         let zeros = try reader.integer(UInt16.self)
         guard zeros == 0, let dtype = types[try reader.byte()] else {
-            throw USPError(.format, "gzip without an IDX file in it")
+            throw USPError(
+                .format, "idx header: element type 0x\(String(content.bytes[2], radix: 16))")
         }
         var shape: [Int] = []
         for _ in 0..<(try reader.byte()) {
@@ -30,8 +37,9 @@ enum Idx {
             reader.remaining == checked.count * dtype.size, .format,
             "idx: \(dtype.name) \(checked) takes \(checked.count * dtype.size) bytes, the file has "
                 + "\(reader.remaining)")
+        let elements = Payload.plain(try reader.bytes(reader.remaining))
         let entry = ArchiveEntry(
-            "array", dtype, checked, .plain(try reader.bytes(reader.remaining)), isBigEndian: true)
+            "array", ElementType(dtype), checked, elements, isBigEndian: true)
         return Archive(path: path, format: .idx, tables: [try ArchiveTable("", [entry])])
     }
 
@@ -43,7 +51,7 @@ enum Idx {
         let size = Int(try reader.integer(UInt32.self))
         try Inflate.expectPlausible(size, from: file.count, "gzip")
         let buffer = try ByteBuffer(count: size)
-        try Inflate.zlib(file, into: buffer.bytes, "gzip")
+        try Inflate.zlib(file, into: buffer.bytes, "gzip", toItsEnd: true)
         return buffer.view
     }
 }

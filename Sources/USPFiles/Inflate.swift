@@ -19,20 +19,27 @@ enum Inflate {
     }
 
     /// Inflates a raw deflate stream, as in zip files; the bytes after `skip` go into `target`.
+    ///
+    /// - Returns: the CRC-32 of all of them
     static func raw(
         _ view: ByteView, skip: Int = 0, into target: UnsafeMutableRawBufferPointer, _ what: String
-    ) throws(USPError) {
+    ) throws(USPError) -> UInt32 {
         let stream = try InflateStream(view, windowBits: -15, what)
-        try stream.skip(skip)
+        let skipped = try stream.skip(skip)
         try stream.fill(target)
+        return checksum(UnsafeRawBufferPointer(target), from: skipped)
     }
 
     /// Inflates a zlib stream (as in PNG) or a gzip file, of known size.
+    ///
+    /// - toItsEnd: whether it has to end there, with the right checksum
     static func zlib(
-        _ view: ByteView, into target: UnsafeMutableRawBufferPointer, _ what: String
+        _ view: ByteView, into target: UnsafeMutableRawBufferPointer, _ what: String,
+        toItsEnd: Bool = false
     ) throws(USPError) {
         let stream = try InflateStream(view, windowBits: 15 + 32, what)
         try stream.fill(target)
+        if toItsEnd { try stream.expectEnd() }
     }
 
     /// The first `length` bytes of a stream.
@@ -65,9 +72,7 @@ enum Inflate {
 
     /// CRC-32 of the bytes, continuing `start`.
     static func checksum(_ bytes: UnsafeRawBufferPointer, from start: UInt32 = 0) -> UInt32 {
-        let base = bytes.bindMemory(to: UInt8.self).baseAddress
-        // A null pointer would ask zlib for its initial value, which is what no bytes give.
-        return base == nil ? start : UInt32(crc32_z(uLong(start), base, bytes.count))
+        uspi_crc32(start, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count)
     }
 }
 
@@ -78,6 +83,7 @@ private final class InflateStream {
     private let view: ByteView
     private let what: String
     private var consumed = 0
+    private var isAtEnd = false
 
     init(_ view: ByteView, windowBits: Int32, _ what: String) throws(USPError) {
         self.view = view
@@ -94,16 +100,38 @@ private final class InflateStream {
         stream.deallocate()
     }
 
-    func skip(_ count: Int) throws(USPError) {
-        guard count > 0 else { return }
+    /// Inflates so many bytes, and returns their CRC-32 alone.
+    func skip(_ count: Int) throws(USPError) -> UInt32 {
+        var checksum: UInt32 = 0
+        guard count > 0 else { return checksum }
         let scratch = try ByteBuffer(count: min(count, 1 << 16))
         defer { withExtendedLifetime(scratch) {} }
         var left = count
         while left > 0 {
             let step = min(left, scratch.count)
-            try fill(UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<step]))
+            let piece = UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<step])
+            try fill(piece)
+            checksum = Inflate.checksum(UnsafeRawBufferPointer(piece), from: checksum)
             left -= step
         }
+        return checksum
+    }
+
+    /// Throws unless the stream ends here, with the checksum of what it gave.
+    func expectEnd() throws(USPError) {
+        if isAtEnd { return }
+        var beyond: UInt8 = 0
+        let next = view.bytes.bindMemory(to: UInt8.self).baseAddress.map { $0 + consumed }
+        stream.pointee.next_in = UnsafeMutablePointer(mutating: next)
+        stream.pointee.avail_in = uInt(min(view.count - consumed, 1 << 30))
+        let status = withUnsafeMutablePointer(to: &beyond) { target in
+            stream.pointee.next_out = target
+            stream.pointee.avail_out = 1
+            return inflate(stream, Z_NO_FLUSH)
+        }
+        try require(
+            status == Z_STREAM_END && stream.pointee.avail_out == 1, .format,
+            "\(what): compressed data is damaged (its checksum or its length differs)")
     }
 
     /// Inflates exactly as many bytes as `target` has.
@@ -123,6 +151,7 @@ private final class InflateStream {
             let produced = output - Int(stream.pointee.avail_out)
             consumed += used
             done += produced
+            isAtEnd = status == Z_STREAM_END
             let goesOn = status == Z_OK || (status == Z_STREAM_END && done == target.count)
             guard goesOn, produced > 0 || used > 0 else {
                 throw USPError(

@@ -10,14 +10,16 @@ package enum Npz {
         var skipped: [SkippedItem] = []
         for file in zip.entries {
             guard file.name.hasSuffix(".npy") else {
-                skipped.append(SkippedItem(name: file.name, reason: "not an npy file"))
+                skipped.append(
+                    SkippedItem(name: file.name, reason: "not an npy file", isArray: false))
                 continue
             }
             let name = String(file.name.dropLast(4))
             do {
                 entries.append(try entry(name, file))
-            } catch let error where error.kind == .dtype {
-                skipped.append(SkippedItem(name: name, reason: error.message))
+            } catch let error where error.kind == .dtype || error.kind == .unsupported {
+                let reason = error.message.dropFirst(name.count + 2)
+                skipped.append(SkippedItem(name: name, reason: String(reason)))
             }
         }
         return Archive(
@@ -27,7 +29,7 @@ package enum Npz {
     /// Stored files are viewed in place; of deflated ones only the header is
     /// inflated until their bytes are asked for.
     private static func entry(_ name: String, _ file: ZipEntry) throws(USPError) -> ArchiveEntry {
-        guard file.isDeflated else { return try Npy.entry(name, file.stored) }
+        guard file.isDeflated else { return try Npy.entry(name, file.stored, seal: file.seal) }
         let head = try Inflate.head(
             file.stored, min(file.size, longestHeader), windowBits: -15, name)
         let header = try NpyHeader(name, head)
@@ -37,13 +39,14 @@ package enum Npz {
             size == file.size - header.length, .format,
             "\(name): \(header.dtype.name) \(shape) takes \(size) bytes, its file has "
                 + "\(file.size - header.length)")
-        let rowMajor = try ArchiveEntry(
-            name, header.dtype, shape, .deflated(file.stored, skip: header.length),
+        let type = ElementType(header.dtype)
+        let rowMajor = ArchiveEntry(
+            name, type, shape, .deflated(file, skip: header.length),
             isBigEndian: header.isBigEndian)
         let isTransposed = header.strides != strides(of: shape)
         guard isTransposed, shape.count > 0 else { return rowMajor }
         return try ArchiveEntry.checked(
-            name, header.dtype, header.shape, strides: header.strides, offset: 0,
+            name, type, header.shape, strides: header.strides, offset: 0,
             storage: try rowMajor.bytes(), limit: file.size)
     }
 

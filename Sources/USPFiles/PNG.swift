@@ -10,7 +10,8 @@ package enum PNG {
     /// The image, and its `tEXt` chunks.
     ///
     /// Palettes become RGB, 1, 2 and 4 bits become 8, 16 bits keep their upper 8; colour spaces are
-    /// not converted. Checksums of chunks are checked.
+    /// not converted. Checksums of chunks are checked up to the last row: as in Pillow, what
+    /// follows the pixels may be damaged or missing.
     ///
     /// - orientation: as `Exif` numbers them; the image is as it is stored
     /// - Throws: `.format`
@@ -21,28 +22,13 @@ package enum PNG {
     ) {
         try require(recognises(file), .format, "PNG: no signature")
         var reader = ByteReader(file, at: signature.count, "PNG")
-        var header: PNGHeader?
-        var palette: [UInt8] = []
-        var transparency: [UInt8] = []
-        var data: [ByteView] = []
-        var orientation = 1
-        var texts: [(key: String, value: String)] = []
-        while true {
-            let chunk = try Chunk(&reader)
-            switch chunk.name {
-            case "IHDR": header = try PNGHeader(chunk.content)
-            case "PLTE": palette = Array(chunk.content.bytes)
-            case "tRNS": transparency = Array(chunk.content.bytes)
-            case "IDAT": data.append(chunk.content)
-            case "eXIf": orientation = Exif.orientation(tiff: chunk.content)
-            case "tEXt": texts.append(try text(chunk.content))
-            case "IEND":
-                guard let header else { throw USPError(.format, "PNG: no header") }
-                let decoder = PNGDecoder(header, palette: palette, transparency: transparency)
-                return (try decoder.image(try joined(data)), orientation, texts)
-            default: break
-            }
-        }
+        var parts = PNGParts()
+        while try parts.add(try PNGChunk(&reader, mayEnd: parts.hasPixels)) {}
+        guard let header = parts.header else { throw USPError(.format, "PNG: no header") }
+        let decoder = PNGDecoder(
+            header, palette: parts.palette, transparency: parts.transparency)
+        let orientation = Exif.orientation(tiff: parts.exif, xmp: parts.xmp)
+        return (try decoder.image(try joined(parts.data)), orientation, parts.texts)
     }
 
     private static func joined(_ parts: [ByteView]) throws(USPError) -> ByteView {
@@ -59,58 +45,19 @@ package enum PNG {
     /// The keyword of the text by which a picture made of several images is known.
     package static let composedKey = "usp.composed"
 
-    /// Whether the file is a PNG that says it is made of several images, such as a grid; a file that
-    /// cannot be read is not.
+    /// Whether the file is a PNG that says it is made of several images, such as a grid; a file
+    /// that cannot be read is not.
     package static func isComposed(_ path: String) -> Bool {
-        guard let file = try? MappedFile(path), recognises(file.view) else { return false }
-        var reader = ByteReader(file.view, at: signature.count, "PNG")
+        guard let file = try? ByteView.file(path), recognises(file) else { return false }
+        var reader = ByteReader(file, at: signature.count, "PNG")
+        var parts = PNGParts()
         // Ours has it directly behind the header.
-        for _ in 0..<2 {
-            guard let chunk = try? Chunk(&reader) else { return false }
-            if chunk.name == "tEXt", let text = try? text(chunk.content) {
-                return text.key == composedKey
-            }
+        for _ in 0..<2 where parts.texts.isEmpty {
+            guard let chunk = try? PNGChunk(&reader, mayEnd: false),
+                (try? parts.add(chunk)) == true
+            else { return false }
         }
-        return false
-    }
-
-    /// Keyword, zero, text; both in Latin-1.
-    private static func text(
-        _ content: ByteView
-    ) throws(USPError) -> (key: String, value: String) {
-        try SystemMemory.expect(3 * content.count, of: Unicode.Scalar.self)
-        let parts = content.bytes.split(
-            separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
-        let texts = parts.map { part in
-            String(String.UnicodeScalarView(part.map { Unicode.Scalar($0) }))
-        }
-        return (texts[0], texts.count > 1 ? texts[1] : "")
-    }
-
-    private struct Chunk {
-        let name: String
-        let content: ByteView
-
-        init(_ reader: inout ByteReader) throws(USPError) {
-            let end = reader.view.count
-            try require(
-                reader.remaining >= 8, .format,
-                "PNG: ends at byte \(end), expected another chunk at byte \(reader.offset): there "
-                    + "was no IEND")
-            let length = Int(UInt32(bigEndian: try reader.integer(UInt32.self)))
-            let start = reader.offset
-            name = try reader.bytes(4).text
-            try require(
-                reader.remaining >= length + 4, .format,
-                "PNG: ends at byte \(end), expected the chunk \(name) of byte \(start - 4) to "
-                    + "reach to byte \(start + 8 + length)")
-            content = try reader.bytes(length)
-            let covered = try reader.view.part(start, 4 + length, "PNG")
-            let checksum = UInt32(bigEndian: try reader.integer(UInt32.self))
-            try require(
-                Inflate.checksum(covered.bytes) == checksum, .format,
-                "PNG: the chunk \(name) at byte \(start) is damaged (checksum)")
-        }
+        return parts.texts.first?.key == composedKey
     }
 
     /// Writes an image with texts (Latin-1) beside it, atomically.
@@ -157,51 +104,4 @@ package enum PNG {
     private static func bigEndian(_ value: UInt32) -> [UInt8] {
         withUnsafeBytes(of: value.bigEndian) { Array($0) }
     }
-}
-
-/// The chunk IHDR.
-struct PNGHeader {
-    let width: Int
-    let height: Int
-    let depth: Int
-    let colour: UInt8
-    let isInterlaced: Bool
-
-    init(_ content: ByteView) throws(USPError) {
-        try require(
-            content.count == 13, .format,
-            "PNG: the chunk IHDR has \(content.count) bytes, expected 13")
-        var reader = ByteReader(content, "PNG header")
-        width = Int(UInt32(bigEndian: try reader.integer(UInt32.self)))
-        height = Int(UInt32(bigEndian: try reader.integer(UInt32.self)))
-        depth = Int(try reader.byte())
-        colour = try reader.byte()
-        let compression = try reader.byte()
-        let filter = try reader.byte()
-        let interlace = try reader.byte()
-        isInterlaced = interlace == 1
-        let depths: [UInt8: [Int]] = [
-            0: [1, 2, 4, 8, 16], 2: [8, 16], 3: [1, 2, 4, 8], 4: [8, 16], 6: [8, 16],
-        ]
-        try require(
-            depths[colour]?.contains(depth) == true && compression == 0 && filter == 0
-                && interlace <= 1 && width > 0 && height > 0 && width <= 1 << 30
-                && height <= 1 << 30, .format,
-            "PNG: impossible header (\(width) x \(height), \(depth) bits, colour type \(colour))")
-    }
-
-    /// Samples to a pixel in the file.
-    var samples: Int {
-        switch colour {
-        case 2: 3
-        case 4: 2
-        case 6: 4
-        default: 1
-        }
-    }
-
-    var bitsPerPixel: Int { samples * depth }
-
-    /// Bytes of a filtered row of so many pixels, its filter type included.
-    func rowBytes(_ width: Int) -> Int { 1 + (width * bitsPerPixel + 7) / 8 }
 }

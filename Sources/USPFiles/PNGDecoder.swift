@@ -62,7 +62,7 @@ struct PNGDecoder {
             }
             count = size
         }
-        try require(isIntact, .format, "PNG: unknown filter or a colour outside the palette")
+        try require(isIntact, .format, "PNG: an unknown filter of rows")
         return try PixelImage(
             width: header.width, height: header.height, channels: channels, pixels: pixels)
     }
@@ -97,7 +97,7 @@ struct PNGDecoder {
             let first = (pass.y + y * pass.stepY) * header.width + pass.x
             for x in 0..<width {
                 let at = (first + x * pass.stepX) * channels
-                guard unpack(row, x, into: target, at) else { return false }
+                unpack(row, x, into: target, at)
             }
             previous = row
             rows = UnsafeMutableRawBufferPointer(rebasing: rows[length...])
@@ -128,15 +128,18 @@ struct PNGDecoder {
     private func unpack(
         _ row: UnsafeMutableRawBufferPointer, _ x: Int,
         into target: UnsafeMutableBufferPointer<UInt8>, _ at: Int
-    ) -> Bool {
+    ) {
         if header.colour == 3 {
             let index = sample(row, x)
-            guard index * 3 + 2 < palette.count else { return false }
-            for channel in 0..<3 { target[at + channel] = palette[index * 3 + channel] }
+            // Beyond the palette is black, as in Pillow.
+            let isInside = index * 3 + 2 < palette.count
+            for channel in 0..<3 {
+                target[at + channel] = isInside ? palette[index * 3 + channel] : 0
+            }
             if channels == 4 {
                 target[at + 3] = index < transparency.count ? transparency[index] : 255
             }
-            return true
+            return
         }
         let samples = header.samples
         var isTransparent = transparency.count >= 2 * samples
@@ -149,62 +152,5 @@ struct PNGDecoder {
             }
         }
         if channels > samples { target[at + samples] = isTransparent ? 0 : 255 }
-        return true
-    }
-}
-
-/// The five row filters of PNG.
-enum PNGFilter {
-    /// Undoes the filter of one row in place; `step` is the bytes of a pixel, at least one.
-    static func undo(
-        _ type: UInt8, _ row: UnsafeMutableRawBufferPointer,
-        _ previous: UnsafeMutableRawBufferPointer?, _ step: Int
-    ) -> Bool {
-        guard type <= 4 else { return false }
-        guard type != 0 else { return true }
-        for i in 0..<row.count {
-            let left = i >= step ? Int(row[i - step]) : 0
-            let up = previous.map { Int($0[i]) } ?? 0
-            let corner = i >= step ? previous.map { Int($0[i - step]) } ?? 0 : 0
-            row[i] = row[i] &+ prediction(type, left, up, corner)
-        }
-        return true
-    }
-
-    private static func prediction(_ type: UInt8, _ left: Int, _ up: Int, _ corner: Int) -> UInt8 {
-        switch type {
-        case 1: UInt8(left)
-        case 2: UInt8(up)
-        case 3: UInt8((left + up) / 2)
-        case 4: UInt8(paeth(left, up, corner))
-        default: 0
-        }
-    }
-
-    private static func paeth(_ left: Int, _ up: Int, _ corner: Int) -> Int {
-        let estimate = left + up - corner
-        let (a, b, c) = (abs(estimate - left), abs(estimate - up), abs(estimate - corner))
-        return a <= b && a <= c ? left : b <= c ? up : corner
-    }
-
-    /// Rows with the filter Paeth (the first with Sub), each with its type in front.
-    static func encode(_ image: PixelImage) -> [UInt8] {
-        let length = image.width * image.channels
-        let step = image.channels
-        return [UInt8](unsafeUninitializedCapacity: (length + 1) * image.height) { target, count in
-            for y in 0..<image.height {
-                let start = y * (length + 1)
-                target[start] = y == 0 ? 1 : 4
-                for i in 0..<length {
-                    let at = y * length + i
-                    let left = i >= step ? Int(image.pixels[at - step]) : 0
-                    let up = y > 0 ? Int(image.pixels[at - length]) : 0
-                    let corner = y > 0 && i >= step ? Int(image.pixels[at - length - step]) : 0
-                    let guess = prediction(target[start], left, up, corner)
-                    target[start + 1 + i] = image.pixels[at] &- guess
-                }
-            }
-            count = (length + 1) * image.height
-        }
     }
 }

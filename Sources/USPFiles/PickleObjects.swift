@@ -41,13 +41,26 @@ extension PickleReader {
         push(.global("\(module).\(name)"))
     }
 
-    /// The state of an object: ignored, as none of ours has one that matters (a state dictionary's
-    /// is `_metadata`).
+    /// The state of an object: NumPy's arrays have their content there; that of a state dictionary
+    /// is `_metadata`.
     private mutating func build() throws(USPError) {
-        _ = try pop()
+        let state = try pop()
         switch try top() {
-        case .dictionary, .opaque, .tensor: break
+        case .array(let index): try fill(array: index, from: state)
+        case .numpyType(let index): setByteOrder(of: index, from: state)
+        case .opaque(let name) where isModule(state):
+            _ = try pop()
+            push(.module(name))
+        case .dictionary, .opaque, .tensor, .module: break
         case let other: throw failure("a state for \(other.kind)")
+        }
+    }
+
+    /// Whether it is the state of a `torch.nn.Module`.
+    private func isModule(_ state: PickleValue) -> Bool {
+        guard case .dictionary(let index) = state else { return false }
+        return arena.dictionaries[index].contains { key, _ in
+            if case .text("_parameters") = key { true } else { false }
         }
     }
 
@@ -60,14 +73,14 @@ extension PickleReader {
             case .integer(let count) = parts[4], count >= 0
         else { throw failure("a storage without type, key and size") }
         var storage = PickleStorage(
-            dtype: TorchTypes.storages[type], typeName: type,
+            type: TorchTypes.storages[type], typeName: type,
             isUntyped: type.hasSuffix("UntypedStorage"), key: key, count: count)
         if parts.count > 5, let view = arena.elements(parts[5]) {
             guard view.count == 3, case .integer(let offset) = view[1], offset >= 0,
                 case .integer(let size) = view[2], size >= 0
             else { throw failure("a storage view without offset and size") }
             storage = PickleStorage(
-                dtype: storage.dtype, typeName: type, isUntyped: false, key: key, count: size,
+                type: storage.type, typeName: type, isUntyped: false, key: key, count: size,
                 offset: offset)
         }
         arena.storages.append(storage)
@@ -106,6 +119,10 @@ extension PickleReader {
         case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state":
             guard let data = arguments.first else { throw failure("a parameter without data") }
             return data
+        case "torch._utils._rebuild_device_tensor_from_numpy", "torch._utils._rebuild_xla_tensor",
+            "torch._utils._rebuild_device_tensor_from_cpu_tensor":
+            // Of a device that is not at hand: the content as it was on the host.
+            return arguments.first ?? .opaque(name)
         case "torch._tensor._rebuild_from_type_v2":
             guard arguments.count > 2, case .global(let inner) = arguments[0],
                 inner != name, let values = arena.elements(arguments[2])
@@ -117,7 +134,7 @@ extension PickleReader {
         case "torch.Size":
             return arena.tuple(arena.elements(arguments.first) ?? [])
         default:
-            return .opaque(name)
+            return try numpy(name, arguments) ?? .opaque(name)
         }
     }
 
@@ -147,54 +164,5 @@ extension PickleReader {
             arena.dictionaries[index].append((items[0], items[1]))
         }
         return result
-    }
-}
-
-/// PyTorch's names of element types.
-enum TorchTypes {
-    /// By storage class; untyped storages count bytes.
-    static let storages: [String: DType] = {
-        var result: [String: DType] = [
-            "torch.storage.UntypedStorage": .uint8, "torch.UntypedStorage": .uint8,
-        ]
-        for dtype in DType.allCases { result["torch.\(storageName(dtype))"] = dtype }
-        return result
-    }()
-
-    /// By `torch.dtype`.
-    static let names: [String: DType] = {
-        var result: [String: DType] = [:]
-        for dtype in DType.allCases { result["torch.\(typeName(dtype))"] = dtype }
-        return result
-    }()
-
-    static func storageName(_ dtype: DType) -> String {
-        switch dtype {
-        case .float32: "FloatStorage"
-        case .bfloat16: "BFloat16Storage"
-        case .float16: "HalfStorage"
-        case .float64: "DoubleStorage"
-        case .int64: "LongStorage"
-        case .int32: "IntStorage"
-        case .int16: "ShortStorage"
-        case .int8: "CharStorage"
-        case .uint8: "ByteStorage"
-        case .bool: "BoolStorage"
-        }
-    }
-
-    private static func typeName(_ dtype: DType) -> String {
-        switch dtype {
-        case .float32: "float32"
-        case .bfloat16: "bfloat16"
-        case .float16: "float16"
-        case .float64: "float64"
-        case .int64: "int64"
-        case .int32: "int32"
-        case .int16: "int16"
-        case .int8: "int8"
-        case .uint8: "uint8"
-        case .bool: "bool"
-        }
     }
 }

@@ -13,11 +13,12 @@ struct PickleReader {
     /// Steps for whose values memory was asked.
     private var expected = 1 << 13
 
-    /// Real files need some ten thousand.
-    private static let mostSteps = 5_000_000
+    /// A file's own instructions and what they repeat: no more than some for each byte.
+    private let mostSteps: Int
 
     init(_ bytes: ByteView, at offset: Int = 0, _ what: String) {
         reader = ByteReader(bytes, at: offset, what)
+        mostSteps = 5_000_000 + 4 * (bytes.count - offset)
     }
 
     /// Where the next pickle of a stream starts.
@@ -43,7 +44,7 @@ struct PickleReader {
     /// Work is bounded, whatever a file repeats.
     mutating func count(steps more: Int) throws(USPError) {
         steps += more
-        guard steps <= PickleReader.mostSteps else { throw failure("too many steps") }
+        guard steps <= mostSteps else { throw failure("too many steps") }
         if steps > expected {
             expected = 2 * steps
             try SystemMemory.expect(256 * expected, of: UInt8.self)
@@ -181,10 +182,9 @@ struct PickleReader {
         case "U", "\u{8C}": return .text(try reader.bytes(Int(try reader.byte())).text)
         case "X": return .text(try reader.bytes(try reader.size(UInt32.self)).text)
         case "\u{8D}": return .text(try reader.bytes(try reader.size(UInt64.self)).text)
-        case "C": try reader.skip(Int(try reader.byte()))
-        case "B": try reader.skip(try reader.size(UInt32.self))
-        default: try reader.skip(try reader.size(UInt64.self))
+        case "C": return .bytes(try reader.bytes(Int(try reader.byte())))
+        case "B": return .bytes(try reader.bytes(try reader.size(UInt32.self)))
+        default: return .bytes(try reader.bytes(try reader.size(UInt64.self)))
         }
-        return .opaque("bytes")
     }
 }

@@ -16,6 +16,13 @@ enum PickleValue {
     case dictionary(Int)
     case storage(Int)
     case tensor(Int)
+    /// An array of NumPy's.
+    case array(Int)
+    /// A `numpy.dtype`.
+    case numpyType(Int)
+    case bytes(ByteView)
+    /// A pickled `torch.nn.Module`, by its class: a program with the weights somewhere inside.
+    case module(String)
     /// Anything else, by what it claims to be; its content was not interpreted.
     case opaque(String)
 }
@@ -23,7 +30,7 @@ enum PickleValue {
 /// Elements of tensors, shared by all tensors that view them.
 struct PickleStorage {
     /// nil if the type is not one of ours; `typeName` then says which it is.
-    let dtype: DType?
+    let type: ElementType?
     let typeName: String
     /// Bytes, not elements: tensors bring their own type.
     let isUntyped: Bool
@@ -43,12 +50,25 @@ struct PickleTensor {
     let typeName: String?
 }
 
+/// An array of NumPy's, whose bytes stand in the pickle itself.
+struct PickleArray {
+    /// As in npy files, such as `<f4`.
+    var code = ""
+    var shape: [Int] = []
+    var isFortran = false
+    /// nil for Python objects, and until they are known.
+    var bytes: ByteView?
+}
+
 /// The values of one pickle.
 struct PickleArena {
     var lists: [[PickleValue]] = []
     var dictionaries: [[(key: PickleValue, value: PickleValue)]] = []
     var storages: [PickleStorage] = []
     var tensors: [PickleTensor] = []
+    var arrays: [PickleArray] = []
+    /// Codes of NumPy's element types.
+    var numpyTypes: [String] = []
 
     mutating func tuple(_ values: [PickleValue]) -> PickleValue {
         lists.append(values)
@@ -100,6 +120,10 @@ extension PickleValue {
         case .dictionary: "a dictionary"
         case .storage: "a storage"
         case .tensor: "a tensor"
+        case .array: "a NumPy array"
+        case .numpyType: "a NumPy element type"
+        case .bytes: "bytes"
+        case .module(let name): "a pickled module (\(name))"
         case .opaque(let name): name
         }
     }

@@ -1,6 +1,5 @@
 // An image as its file holds it: 8-bit samples, rows from the top.
 
-import CFiles
 import USPBase
 
 /// 8-bit pixels, `[H, W, C]` row-major.
@@ -40,70 +39,89 @@ package struct PixelImage: Sendable, Equatable {
         return try PixelImage(width: width, height: height, channels: 3, pixels: result)
     }
 
-    /// Opens a PNG or JPEG file; its content decides which.
+    /// Opens an image file; its content decides the format.
     ///
-    /// - asStored: leaves it as the camera stored it, however that was held
-    /// - Throws: `.io`, `.format` with the path in front
+    /// The rule of orientations at every door: images are turned upright by the note of their
+    /// camera (Exif, else XMP), as Pillow's `ImageOps.exif_transpose` does; `asStored` gives what
+    /// `PIL.Image.open` gives, which is what the originals were trained on. (TIFF comes upright
+    /// either way, as from Pillow.)
+    /// - Throws: `.io`, `.format`, `.unsupported` with the path in front
     package static func open(
         _ path: String, asStored: Bool = false
     ) throws(USPError) -> PixelImage {
-        let file = try MappedFile(path)
+        let file = try ByteView.file(path)
         return try locating(path) { () throws(USPError) in
-            try decode(file.view, asStored: asStored)
+            try decode(file, asStored: asStored)
         }
     }
 
-    /// The image in the bytes of a PNG or JPEG file, upright by its Exif data.
+    /// The image in the bytes of a file, as `open`.
     package static func decode(
         _ bytes: ByteView, asStored: Bool = false
     ) throws(USPError) -> PixelImage {
-        if PNG.recognises(bytes) {
+        guard let format = ImageFormat.of(bytes) else {
+            throw USPError(.format, ImageFormat.description(of: bytes))
+        }
+        try format.expectReadable()
+        let (image, orientation) = try read(bytes, format)
+        try bytes.expectUnchanged()
+        return asStored && format != .tiff ? image : try image.turned(orientation)
+    }
+
+    private static func read(
+        _ bytes: ByteView, _ format: ImageFormat
+    ) throws(USPError) -> (PixelImage, orientation: Int) {
+        switch format {
+        case .png:
             let (image, orientation, _) = try PNG.read(bytes)
-            return asStored ? image : try image.turned(orientation)
+            return (image, orientation)
+        case .jpeg: return (try JPEG.read(bytes), Exif.orientation(jpeg: bytes))
+        case .webp: return try WebP.read(bytes)
+        case .tiff: return try TIFF.read(bytes)
+        case .gif: return (try GIF.read(bytes), 1)
+        case .bmp: return (try BMP.read(bytes), 1)
+        case .pnm: return (try PNM.read(bytes), 1)
         }
-        if bytes.starts(with: [0xFF, 0xD8, 0xFF]) {
-            let image = try JPEG.read(bytes)
-            return asStored ? image : try image.turned(Exif.orientation(jpeg: bytes))
-        }
-        try require(bytes.count > 0, .format, "an empty file, expected a PNG or JPEG image")
-        throw USPError(.format, "neither a PNG nor a JPEG image")
     }
-}
 
-/// JPEG, read by libjpeg.
-package enum JPEG {
-    /// A JPEG spends at least a bit on each block of 64 pixels and a scan's worth of headers.
-    private static let mostPixelsPerByte = 1024
-
-    /// Grey stays grey, everything else becomes RGB.
-    package static func read(_ bytes: ByteView) throws(USPError) -> PixelImage {
-        let source = bytes.bytes.bindMemory(to: UInt8.self).baseAddress
+    /// Pixels that C writes: `body` fills the buffer and says 0, or -1 with a reason in the
+    /// message.
+    ///
+    /// - Throws: `.memory`; `.format` with the reason behind `what`
+    static func pixels(
+        _ count: Int, _ what: String,
+        _ body: (UnsafeMutablePointer<UInt8>?, UnsafeMutablePointer<CChar>) -> Int32
+    ) throws(USPError) -> [UInt8] {
+        try SystemMemory.expect(count, of: UInt8.self)
         var message = [CChar](repeating: 0, count: 200)
-        var width: Int32 = 0
-        var height: Int32 = 0
-        var components: Int32 = 0
-        var status = uspi_jpeg_header(
-            source, bytes.count, &width, &height, &components, &message)
-        guard status == 0 else { throw failure(message) }
-        let pixels = Int(width) * Int(height)
-        try require(
-            pixels / mostPixelsPerByte <= bytes.count, .format,
-            "JPEG: \(bytes.count) bytes cannot hold \(width) x \(height) pixels")
-        let channels = components == 1 ? 1 : 3
-        try SystemMemory.expect(pixels * channels, of: UInt8.self)
-        let result = [UInt8](unsafeUninitializedCapacity: pixels * channels) { target, count in
-            status = uspi_jpeg_decode(
-                source, bytes.count, target.baseAddress, Int32(channels), &message)
-            count = status == 0 ? pixels * channels : 0
+        var status: Int32 = 0
+        let result = [UInt8](unsafeUninitializedCapacity: count) { target, filled in
+            // What a library leaves out is black, never somebody's memory.
+            target.initialize(repeating: 0)
+            status = message.withUnsafeMutableBufferPointer { text in
+                guard let text = text.baseAddress else { return -1 }
+                return body(target.baseAddress, text)
+            }
+            filled = count
         }
-        withExtendedLifetime(bytes.owner) {}
-        guard status == 0 else { throw failure(message) }
-        return try PixelImage(
-            width: Int(width), height: Int(height), channels: channels, pixels: result)
+        guard status == 0 else { throw failure(what, message) }
+        return result
     }
 
-    private static func failure(_ message: [CChar]) -> USPError {
+    static func failure(_ what: String, _ message: [CChar]) -> USPError {
         let text = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-        return USPError(.format, "JPEG: \(String(decoding: text, as: UTF8.self))")
+        return USPError(.format, "\(what): \(String(decoding: text, as: UTF8.self))")
+    }
+
+    /// Throws unless a file of this length can hold so many pixels.
+    ///
+    /// - most: pixels that a byte can stand for
+    static func expectPlausible(
+        _ width: Int, _ height: Int, from count: Int, most: Int, _ what: String
+    ) throws(USPError) {
+        let pixels = try CheckedMath.multiply(width, height, what)
+        try require(
+            width > 0 && height > 0 && pixels / most <= count, .format,
+            "\(what): \(count) bytes cannot hold \(width) x \(height) pixels")
     }
 }

@@ -4,6 +4,10 @@
 import USPBase
 
 package enum Safetensors {
+    /// The key of our own metadata that holds a CRC-32 for each array, in the order of their bytes:
+    /// eight hexadecimal digits each.
+    static let checksumsKey = "usp.crc32"
+
     private static let longestHeader = 100_000_000
 
     /// Whether the file starts as one of this format: a header length that fits and an opening
@@ -39,18 +43,45 @@ package enum Safetensors {
             }
         }
         try expectExactCover(spans, data.count)
+        let checksums = try checksums(metadata, spans)
+        metadata.removeAll { $0.key == checksumsKey }
         var entries: [ArchiveEntry] = []
         var skipped: [SkippedItem] = []
         for span in spans {
-            if let entry = try span.entry(data) {
-                entries.append(entry)
-            } else {
-                skipped.append(SkippedItem(name: span.name, reason: "element type \(span.type)"))
+            do {
+                entries.append(try span.entry(data, checksums[span.start]))
+            } catch let error where error.kind == .dtype || error.kind == .unsupported {
+                let reason = error.message.dropFirst(span.name.count + 2)
+                skipped.append(SkippedItem(name: span.name, reason: String(reason)))
             }
         }
         return Archive(
             path: path, format: .safetensors, tables: [try ArchiveTable("", entries)],
             metadata: metadata, skipped: skipped)
+    }
+
+    /// By the place where an array starts; those without bytes have none.
+    private static func checksums(
+        _ metadata: [(key: String, value: String)], _ spans: [Span]
+    ) throws(USPError) -> [Int: UInt32] {
+        guard let text = metadata.first(where: { $0.key == checksumsKey })?.value else {
+            return [:]
+        }
+        let digits = Array(text.utf8)
+        try require(
+            digits.count == 8 * spans.count, .format,
+            "safetensors header: \(checksumsKey) has \(digits.count) digits for \(spans.count) "
+                + "arrays, expected 8 for each")
+        var result: [Int: UInt32] = [:]
+        let ordered = spans.sorted { ($0.start, $0.end) < ($1.start, $1.end) }
+        for (index, span) in ordered.enumerated() where span.start < span.end {
+            let part = String(decoding: digits[8 * index..<8 * index + 8], as: UTF8.self)
+            guard let value = UInt32(part, radix: 16) else {
+                throw USPError(.format, "safetensors header: \(checksumsKey): '\(part)'")
+            }
+            result[span.start] = value
+        }
+        return result
     }
 
     private static func texts(_ value: JSON) throws(USPError) -> [(key: String, value: String)] {
@@ -125,16 +156,25 @@ private struct Span {
         return integers.count == elements.count ? integers : nil
     }
 
-    /// nil for element types that are known to the format and not to us.
-    func entry(_ data: ByteView) throws(USPError) -> ArchiveEntry? {
-        guard let dtype = DType.allCases.first(where: { Safetensors.typeName($0) == type }) else {
-            return nil
+    /// - Throws: `.dtype`, `.unsupported` for an array that cannot be read
+    /// - checksum: the CRC-32 that its bytes should have, if the file tells one
+    func entry(_ data: ByteView, _ checksum: UInt32?) throws(USPError) -> ArchiveEntry {
+        guard let element = elementType else {
+            let shape = extents.map(String.init).joined(separator: ", ")
+            throw USPError(.dtype, "\(name): element type \(type) is not read, [\(shape)]")
         }
-        let shape = try checkedShape(name, dtype, extents)
+        let shape = try checkedShape(name, element.dtype, extents)
+        let size = shape.count * element.storedSize
         try require(
-            shape.count * dtype.size == end - start, .format,
-            "\(name): \(dtype.name) \(shape) takes \(shape.count * dtype.size) bytes, "
-                + "the file gives it \(end - start)")
-        return ArchiveEntry(name, dtype, shape, .plain(try data.part(start, end - start, name)))
+            size == end - start, .format,
+            "\(name): \(type) \(shape) takes \(size) bytes, the file gives it \(end - start)")
+        let bytes = try data.part(start, end - start, name)
+        return ArchiveEntry(
+            name, element, shape, .plain(bytes), seal: checksum.map { Seal(bytes, $0, name) })
+    }
+
+    private var elementType: ElementType? {
+        DType.allCases.first { Safetensors.typeName($0) == type }.map { ElementType($0) }
+            ?? Float8(rawValue: type).map { ElementType($0) }
     }
 }

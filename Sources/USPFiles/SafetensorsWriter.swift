@@ -7,18 +7,40 @@ extension Safetensors {
     ///
     /// Wider element types come first, so that every array is aligned.
     /// - metadata: free texts; Hugging Face's readers want `format: pt` among them
+    /// - checksums: whether the metadata get the CRC-32 of each array, which our reader verifies
     /// - Throws: `.argument` if two arrays have one name, `.io`
     package static func write(
-        _ path: String, _ outputs: [ArrayOutput], metadata: [(key: String, value: String)] = []
+        _ path: String, _ outputs: [ArrayOutput], metadata: [(key: String, value: String)] = [],
+        checksums: Bool = false
     ) throws(USPError) {
         let ordered = DType.sizesDescending.flatMap { size in
             outputs.filter { $0.dtype.size == size }
         }
-        let header = try header(ordered, metadata)
+        // Digits are put in place of the zeros once all bytes have passed.
+        let zeros = String(repeating: "0", count: 8 * outputs.count)
+        let own = checksums ? [(key: checksumsKey, value: zeros)] : []
+        let header = try header(ordered, own + metadata)
         let file = try AtomicFile(path)
         try file.write(header)
-        for output in ordered { try output.write(to: file) }
+        var digits: [UInt8] = []
+        for output in ordered {
+            file.checksum = checksums ? 0 : nil
+            try output.write(to: file)
+            digits += hexadecimal(file.checksum ?? 0)
+        }
+        file.checksum = nil
+        if checksums { try file.patch(digits, at: checksumsOffset) }
         try file.commit()
+    }
+
+    /// Behind the header's length and `{"__metadata__":{"usp.crc32":"`.
+    private static var checksumsOffset: Int {
+        8 + "{\"__metadata__\":{\"\(checksumsKey)\":\"".utf8.count
+    }
+
+    private static func hexadecimal(_ value: UInt32) -> [UInt8] {
+        let digits = Array(String(value, radix: 16).utf8)
+        return [UInt8](repeating: UInt8(ascii: "0"), count: 8 - digits.count) + digits
     }
 
     private static func header(

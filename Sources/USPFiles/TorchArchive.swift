@@ -4,7 +4,7 @@
 import USPBase
 
 package enum TorchArchive {
-    private static let largestPickle = 1 << 28
+    private static let largestPickle = 1 << 32
     /// Texts that a flat state dictionary has no place for.
     static let metadataRecord = "usp.json"
 
@@ -46,16 +46,17 @@ private final class StorageContents {
 
     init(_ files: [String: ZipEntry]) { self.files = files }
 
-    subscript(key: String) -> ByteView {
+    /// The bytes, and the checksum that they should have where they lie in the file.
+    subscript(key: String) -> (ByteView, Seal?) {
         get throws(USPError) {
             guard let file = files["data/\(key)"] else {
                 throw USPError(.format, "its storage data/\(key) is missing")
             }
-            guard file.isDeflated else { return file.stored }
-            if let present = inflated[key] { return present }
+            guard file.isDeflated else { return (file.stored, file.seal) }
+            if let present = inflated[key] { return (present, nil) }
             let content = try file.content()
             inflated[key] = content
-            return content
+            return (content, nil)
         }
     }
 }

@@ -8,9 +8,15 @@ enum TorchStream {
     private static let magic: [UInt8] = [
         0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19,
     ]
+    /// The same as protocols 0 and 1 write it.
+    private static let digits = Array("L119547037146038801333356L\n".utf8)
 
     static func recognises(_ file: ByteView) -> Bool {
-        file.starts(with: [0x80]) && file.starts(with: magic, at: 2)
+        if file.starts(with: digits) { return true }
+        guard file.starts(with: [0x80]) else { return false }
+        // From protocol 4 on a frame of 8 more bytes may be around it.
+        return file.starts(with: magic, at: 2)
+            || file.starts(with: [0x95], at: 2) && file.starts(with: magic, at: 11)
     }
 
     static func read(_ bytes: ByteView, path: String) throws(USPError) -> Archive {
@@ -37,7 +43,7 @@ enum TorchStream {
             guard let view = storages[key] else {
                 throw USPError(.format, "its storage \(key) is missing")
             }
-            return view
+            return (view, nil)
         }
         return try tables.archive(values[3], path: path, .torchStream)
     }
@@ -59,7 +65,10 @@ enum TorchStream {
         _ keys: PickleValue, _ arena: PickleArena, _ bytes: ByteView, at offset: Int
     ) throws(USPError) -> [String: ByteView] {
         var sizes: [String: Int] = [:]
-        for storage in arena.storages { sizes[storage.key] = storage.dtype?.size }
+        for storage in arena.storages {
+            sizes[storage.key] =
+                storage.type?.storedSize ?? TorchTypes.unreadSizes[storage.typeName]
+        }
         var reader = ByteReader(bytes, at: offset, "storages")
         var result: [String: ByteView] = [:]
         for value in arena.elements(keys) ?? [] {
@@ -67,7 +76,10 @@ enum TorchStream {
                 throw USPError(.format, "PyTorch stream: a storage key is \(value.kind)")
             }
             guard let size = sizes[key] else {
-                throw USPError(.unsupported, "PyTorch stream: storage \(key) has no known type")
+                let type = arena.storages.first { $0.key == key }?.typeName ?? "no"
+                throw USPError(
+                    .unsupported,
+                    "PyTorch stream: storage \(key) has \(type) type, whose size is not known")
             }
             let count = try reader.size(Int64.self)
             result[key] = try reader.bytes(try CheckedMath.multiply(count, size, "storage \(key)"))

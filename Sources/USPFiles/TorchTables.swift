@@ -4,28 +4,37 @@ import USPBase
 
 /// Flattens the root object of a PyTorch file.
 struct TorchTables {
-    private let arena: PickleArena
-    private let fileSize: Int
-    private let isBigEndian: Bool
-    private let content: (String) throws(USPError) -> ByteView
+    /// The bytes of the storage with this key, and the checksum that they should have.
+    typealias Content = (String) throws(USPError) -> (ByteView, Seal?)
 
-    private var tables: [(name: String, entries: [ArchiveEntry])] = []
+    private let arena: PickleArena
+    private let holdings: PickleHoldings
+    private let elements: TorchElements
+    private var tables: [(name: String, entries: [ArchiveEntry], names: Set<String>)] = []
     private var metadata: [(key: String, value: String)] = []
     private var skipped: [SkippedItem] = []
-    private var visits = 0
+    private var unnamedSkips = 0
+    /// A file that writes everything out once needs an eighth; one whose lists share each other may
+    /// mean many times what it holds.
+    private var visitsLeft: Int
+    /// What the item at hand leaves to those behind it: half.
+    private var visitsForOthers = 0
 
     private static let deepest = 32
-    private static let mostVisits = 1_000_000
+    private static let mostNames = 1000
+    private static let mostValues = 64
 
-    /// - content: the bytes of the storage with this key
     init(
-        _ arena: PickleArena, fileSize: Int, isBigEndian: Bool,
-        content: @escaping (String) throws(USPError) -> ByteView
+        _ arena: PickleArena, fileSize: Int, isBigEndian: Bool, content: @escaping Content
     ) {
         self.arena = arena
-        self.fileSize = fileSize
-        self.isBigEndian = isBigEndian
-        self.content = content
+        holdings = PickleHoldings(arena)
+        elements = TorchElements(
+            arena, fileSize: fileSize, isBigEndian: isBigEndian, content: content)
+        let values =
+            arena.lists.reduce(0) { $0 + $1.count }
+            + arena.dictionaries.reduce(0) { $0 + $1.count }
+        visitsLeft = 2000 + 8 * values
     }
 
     /// The archive of a root object: a tensor, or a dictionary or list that holds some.
@@ -33,23 +42,39 @@ struct TorchTables {
         _ root: PickleValue, path: String, _ format: ArchiveFormat
     ) throws(USPError) -> Archive {
         switch root {
-        case .tensor(let index):
-            try add(index, table: "", name: "tensor")
+        case .tensor, .array:
+            try add(root, table: "", name: "tensor")
         case .dictionary, .list, .tuple:
             for (key, value) in items(root) {
+                visitsForOthers = visitsLeft / 2
                 try visit(
                     value, table: isContainer(value) ? key : "",
                     name: isContainer(value) ? "" : key, depth: 1)
             }
+        case .module(let name):
+            throw USPError(.format, "holds a whole \(name): \(TorchTables.moduleAdvice)")
+        case .opaque(let name) where name.hasPrefix("__torch__."):
+            throw USPError(
+                .format,
+                "holds a TorchScript program (\(name)), not tensors; torch.jit.load it and save its "
+                    + "state_dict() instead")
         default:
             throw USPError(
                 .format, "holds \(root.kind), not tensors; save its state_dict() instead")
         }
         var result: [ArchiveTable] = []
         for table in tables { result.append(try ArchiveTable(table.name, table.entries)) }
+        if unnamedSkips > 0 {
+            skipped.append(
+                SkippedItem(name: "...", reason: "\(unnamedSkips) more are not read"))
+        }
         return Archive(
             path: path, format: format, tables: result, metadata: metadata, skipped: skipped)
     }
+
+    private static let moduleAdvice =
+        "a pickled module is a program, and nothing in a file is executed; where its classes are "
+        + "at hand, torch.save(module.state_dict(), path) writes a file that can be read"
 
     private func isContainer(_ value: PickleValue) -> Bool {
         switch value {
@@ -90,62 +115,84 @@ struct TorchTables {
     private mutating func visit(
         _ value: PickleValue, table: String, name: String, depth: Int
     ) throws(USPError) {
-        visits += 1
-        guard visits <= TorchTables.mostVisits, depth <= TorchTables.deepest else {
-            throw USPError(.format, "\(table).\(name): nested too deeply or too often")
-        }
+        visitsLeft -= 1
         let full = table.isEmpty ? name : name.isEmpty ? table : "\(table).\(name)"
         switch value {
-        case .tensor(let index): try add(index, table: table, name: name)
+        case .tensor, .array: try add(value, table: table, name: name)
         case .dictionary, .list, .tuple:
+            guard holdings.contains(value) else { return summarise(value, full, depth) }
+            guard depth < TorchTables.deepest, visitsLeft > visitsForOthers else {
+                let reason = "nested too deeply or too often"
+                return skip(full, table, "\(reason): what is in it is not read", isArray: true)
+            }
             for (key, inner) in items(value) {
                 try visit(
                     inner, table: table, name: name.isEmpty ? key : "\(name).\(key)",
                     depth: depth + 1)
             }
-        case .none: break
-        case .bool(let value): note(full, value ? "True" : "False", depth)
-        case .integer(let value): note(full, String(value), depth)
-        case .number(let value): note(full, "\(value)", depth)
-        case .text(let value): note(full, value, depth)
-        case .global, .storage, .opaque:
-            skipped.append(SkippedItem(name: full, reason: "\(value.kind) is not read"))
+        case .module(let class_):
+            skip(full, table, "a whole \(class_): \(TorchTables.moduleAdvice)", isArray: true)
+        case .storage:
+            skip(full, table, "a storage without a tensor is not read", isArray: true)
+        case .opaque(let name):
+            let (text, isArray) = TorchTypes.words(name)
+            skip(full, table, "\(text) is not read", isArray: isArray)
+        case .global, .numpyType, .bytes:
+            skip(full, table, "\(value.kind) is not read", isArray: false)
+        case .none, .bool, .integer, .number, .text: note(value, full, depth)
+        }
+    }
+
+    /// A container of plain values alone: a few near the top are kept.
+    private mutating func summarise(_ value: PickleValue, _ full: String, _ depth: Int) {
+        guard depth < 2 else { return }
+        let items = items(value)
+        if items.count > TorchTables.mostValues {
+            return note(.text("\(items.count) values"), full, depth)
+        }
+        for (key, inner) in items where !isContainer(inner) {
+            note(inner, "\(full).\(key)", depth + 1)
         }
     }
 
     /// Plain values near the top are kept; those deep inside an optimiser's state are not.
-    private mutating func note(_ key: String, _ value: String, _ depth: Int) {
-        if depth <= 2 && metadata.count < 1000 { metadata.append((key, value)) }
+    private mutating func note(_ value: PickleValue, _ key: String, _ depth: Int) {
+        guard depth <= 2, metadata.count < TorchTables.mostNames else { return }
+        switch value {
+        case .bool(let value): metadata.append((key, value ? "True" : "False"))
+        case .integer(let value): metadata.append((key, String(value)))
+        case .number(let value): metadata.append((key, "\(value)"))
+        case .text(let value): metadata.append((key, value))
+        default: break
+        }
     }
 
-    private mutating func add(_ index: Int, table: String, name: String) throws(USPError) {
+    private mutating func skip(
+        _ name: String, _ table: String, _ reason: String, isArray: Bool
+    ) {
+        guard skipped.count < TorchTables.mostNames else {
+            unnamedSkips += 1
+            return
+        }
+        skipped.append(SkippedItem(name: name, table: table, reason: reason, isArray: isArray))
+    }
+
+    private mutating func add(
+        _ value: PickleValue, table: String, name: String
+    ) throws(USPError) {
         let full = table.isEmpty ? name : "\(table).\(name)"
-        guard let entry = try entry(arena.tensors[index], name: name, full: full) else { return }
-        if let last = tables.lastIndex(where: { $0.name == table }) {
-            tables[last].entries.append(entry)
-        } else {
-            tables.append((table, [entry]))
+        let entry: ArchiveEntry
+        do {
+            entry = try elements.entry(value, name: name, full: full)
+        } catch let error where error.kind == .dtype || error.kind == .unsupported {
+            return skip(full, table, error.message, isArray: true)
         }
-    }
-
-    /// nil, with a note, for element types that are not ours.
-    private mutating func entry(
-        _ tensor: PickleTensor, name: String, full: String
-    ) throws(USPError) -> ArchiveEntry? {
-        let storage = arena.storages[tensor.storage]
-        let type = tensor.typeName ?? storage.typeName
-        let dtype = tensor.typeName == nil ? storage.dtype : TorchTypes.names[type]
-        guard let dtype, let unit = storage.isUntyped ? 1 : storage.dtype?.size else {
-            skipped.append(SkippedItem(name: full, reason: "element type \(type)"))
-            return nil
+        let last = tables.lastIndex { $0.name == table }
+        if last == nil { tables.append((table, [], [])) }
+        let index = last ?? tables.count - 1
+        guard tables[index].names.insert(name).inserted else {
+            return skip(full, table, "a second array of this name is not read", isArray: true)
         }
-        let bytes = try locating(full) { () throws(USPError) in try content(storage.key) }
-        let start = try CheckedMath.multiply(storage.offset, unit, full)
-        let view = try bytes.part(start, try CheckedMath.multiply(storage.count, unit, full), full)
-        return try locating(full) { () throws(USPError) in
-            try ArchiveEntry.checked(
-                name, dtype, tensor.shape, strides: tensor.strides, offset: tensor.offset,
-                storage: view, limit: fileSize, isBigEndian: isBigEndian)
-        }
+        tables[index].entries.append(entry)
     }
 }

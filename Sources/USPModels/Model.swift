@@ -61,6 +61,7 @@ extension Model {
 
     /// A checkpoint over the same memory, in the family's own names, with what shapes do not tell.
     public func checkpoint() throws(USPError) -> Checkpoint {
+        try parameters.expectUnchanged()
         let arrays = try Checkpoint(parameters.named)
         return try Checkpoint(entries: arrays.table.entries, metadata: metadata)
     }
@@ -73,6 +74,7 @@ extension Model {
         _ path: String, _ options: Checkpoint.SaveOptions = Checkpoint.SaveOptions()
     ) throws(USPError) {
         try checkpoint().save(path, options)
+        try parameters.expectUnchanged()
     }
 }
 

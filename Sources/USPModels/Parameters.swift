@@ -2,6 +2,7 @@
 // saving are each one loop over it.
 
 import USPBase
+import USPFiles
 import USPTensor
 
 /// The parameters of one model, by name, over one slab or over borrowed memory.
@@ -17,6 +18,8 @@ package final class Parameters: @unchecked Sendable {
     package private(set) var gradients: Tensor?
 
     private let tensors: [Tensor]
+    /// The files that borrowed values lie in.
+    private let files: [MappedFile]
     private let indices: [String: Int]
     /// First element of each parameter in the slab.
     package let offsets: [Int]
@@ -37,6 +40,7 @@ package final class Parameters: @unchecked Sendable {
                     byteOffset: slab.byteOffset + offset * 4))
         }
         tensors = views
+        files = []
     }
 
     /// Values in memory that `storage` keeps alive (a mapped file): read-only, for inference.
@@ -50,6 +54,15 @@ package final class Parameters: @unchecked Sendable {
         offsets = []
         indices = try Parameters.index(specs)
         tensors = views
+        var owners: [MappedFile] = []
+        for case let file as MappedFile in views.map(\.storage.owner)
+        where !owners.contains(where: { $0 === file }) { owners.append(file) }
+        files = owners
+    }
+
+    /// - Throws: `.io` if a file that borrowed values lie in was written to or cut short
+    package func expectUnchanged() throws(USPError) {
+        for file in files { try file.expectUnchanged() }
     }
 
     private static func layout(
@@ -78,10 +91,13 @@ package final class Parameters: @unchecked Sendable {
     package var count: Int { specs.reduce(0) { $0 + $1.shape.count } }
 
     /// The parameter of this name.
+    ///
+    /// - Throws: `.missingWeight`; `.io` as `expectUnchanged`
     package func tensor(_ name: String) throws(USPError) -> Tensor {
         guard let index = indices[name] else {
             throw USPError(.missingWeight, "the model has no parameter \(name)")
         }
+        try expectUnchanged()
         return tensors[index]
     }
 

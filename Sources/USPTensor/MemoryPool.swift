@@ -187,7 +187,8 @@ package final class Storage: @unchecked Sendable {
     // SAFETY of @unchecked: the pointer never changes; who may write is the tensors' business.
     package let base: UnsafeMutableRawPointer
     package let byteCount: Int
-    private let owner: AnyObject?
+    /// Who keeps the bytes alive, if they are not the pool's.
+    package let owner: AnyObject?
     private let pooled: Bool
     /// Whether the bytes are part of a mapped file, which gives them again whenever they are
     /// touched.

@@ -30,6 +30,21 @@ expect 1 'npy holds one array' convert "$input" -o "$work/c.npy"
 expect 1 'cannot write' convert "$input" -o "$work/no/folder/c.pt"
 expect 2 'dtype' convert "$input" -o "$work/c.pt" --dtype f8
 
+odd="$golden/odd"
+expect 0 'f16 (F8_E4M3 in the file)' inspect "$odd/float8.safetensors"
+expect 0 '2 arrays, 1.0 kB' convert "$odd/float8.safetensors" -o "$work/f8.safetensors"
+expect 1 '13 arrays cannot be read and would be lost; --skip' convert "$odd/types.npz" \
+    -o "$work/types.safetensors"
+absent "$work/types.safetensors"
+expect 0 'u2 is left out: element type uint16 is not read' convert "$odd/types.npz" --skip \
+    -o "$work/types.safetensors"
+expect 0 '7 arrays' convert "$odd/numpy_2.pt" --table model --skip -o "$work/numpy.safetensors"
+expect 1 'state_dict()' inspect "$odd/module.pt"
+expect 1 'net: a whole' convert "$odd/module_inside.pt" --table all -o "$work/m.safetensors"
+expect 0 'not read (11)' inspect "$odd/tensors.pt"
+printf '<!doctype html>' >"$work/page.ckpt"
+expect 1 "a web page ('<!doctype html>'); the download went wrong" inspect "$work/page.ckpt"
+
 vae="$golden/models/vae_params.safetensors"
 expect 0 'from the names of CompVis' convert "$vae" --dialect diffusers -o "$work/vae.safetensors"
 expect 0 'encoder.mid_block.attentions.0.to_q.weight *f16 *64 x 64' inspect "$work/vae.safetensors"

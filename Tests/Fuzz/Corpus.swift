@@ -20,7 +20,7 @@ enum Corpus {
     static func golden() -> [Sample] {
         let root =
             "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Golden"
-        return samples("\(root)/containers") + samples("\(root)/images")
+        return ["containers", "images", "odd", "formats"].flatMap { samples("\(root)/\($0)") }
             + [
                 Sample(
                     name: "IDX", reader: .archive,
@@ -36,12 +36,15 @@ enum Corpus {
             let name = withUnsafeBytes(of: entry.pointee.d_name) {
                 String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
             }
-            guard !name.contains("expected"), !name.hasPrefix("."),
-                let file = try? MappedFile("\(folder)/\(name)")
+            // The pixels beside an image are no further format.
+            let isExpected =
+                name.contains("expected") || folder.hasSuffix("formats") && name.hasSuffix("npy")
+            guard !isExpected, !name.hasPrefix("."),
+                let file = try? ByteView.file("\(folder)/\(name)")
             else { continue }
-            let isImage = name.hasSuffix("png") || name.hasSuffix("jpg")
+            let isImage = ImageFormat.named(name) != nil
             let reader: Sample.Reader = isImage ? .image : name.hasSuffix("json") ? .json : .archive
-            result.append(Sample(name: name, reader: reader, bytes: file.view.array))
+            result.append(Sample(name: name, reader: reader, bytes: file.array))
         }
         return result.sorted { $0.name < $1.name }
     }

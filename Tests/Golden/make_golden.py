@@ -10,7 +10,7 @@ from common import HERE, MANIFEST
 
 TOPICS = ("operations", "blocks", "segmentation", "models", "autoencoders", "classifiers",
           "diffusers", "positions", "transfer", "containers", "images", "random", "diffusion",
-          "transport", "seeds", "training", "inception", "augment")
+          "transport", "seeds", "training", "inception", "augment", "odd", "formats")
 
 
 def main():

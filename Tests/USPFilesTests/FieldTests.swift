@@ -62,7 +62,10 @@ private func line(_ shape: String, _ type: String = "<i2") -> String {
     @Test func deflatedArraysAreAsLongAsTheySay() throws {
         func zip(_ shape: String, _ type: String = "<i2") -> [UInt8] {
             let file = npy(line(shape, type), [1, 0, 2, 0])
-            return handmade { $0.add("x.npy", deflated(file), method: 8, size: file.count) }
+            return handmade {
+                $0.add(
+                    "x.npy", deflated(file), method: 8, size: file.count, crc: checksum(file))
+            }
         }
         #expect(try read(zip("2")).entry("x").bytes().array == [1, 0, 2, 0])
         #expect(try read(zip("2", ">i2")).entry("x").bytes().array == [0, 1, 0, 2])
@@ -108,14 +111,27 @@ private func handmade(_ members: (inout HandmadeZip) -> Void) -> [UInt8] {
         #expect(message(many).contains("1099511627776 files in a directory of"))
     }
 
-    /// The handmade directory's checksums are 0.
-    @Test func checksumsOfPackedPickles() {
+    /// 0 is what PyTorch writes after `set_crc32_options(False)`.
+    @Test(arguments: [(nil, "opened"), (0, "opened"), (7, "its checksum (CRC-32) differs")])
+    func checksumsOfPyTorch(_ crc: UInt32?, _ expected: String) {
         let pickle = tensorPickle(elements: 1, offset: 0, size: 1)
-        let zip = handmade {
-            $0.add("a/data.pkl", deflated(pickle), method: 8, size: pickle.count)
+        let plain = handmade {
+            $0.add("a/data.pkl", pickle, crc: crc)
             $0.add("a/data/0", [0, 0, 0, 0])
         }
-        #expect(message(zip).contains("a/data.pkl: checksum differs, the file is damaged"))
+        #expect(message(plain).contains(expected))
+        let packed = handmade {
+            $0.add(
+                "a/data.pkl", deflated(pickle), method: 8, size: pickle.count,
+                crc: crc ?? checksum(pickle))
+            $0.add("a/data/0", [0, 0, 0, 0])
+        }
+        #expect(message(packed).contains(expected))
+        let storage = handmade {
+            $0.add("a/data.pkl", pickle)
+            $0.add("a/data/0", [0, 0, 0, 0], crc: crc)
+        }
+        #expect(message(storage).contains(expected))
     }
 }
 
@@ -164,8 +180,14 @@ private func handmade(_ members: (inout HandmadeZip) -> Void) -> [UInt8] {
         #expect(try read(file).entries[0].bytes().array == [0, 0, 0x80, 0x3F])
     }
 
+    /// A dictionary is made of the same million pairs, over and over.
     @Test func workIsBounded() {
-        let pickle = [UInt8](repeating: 0x4E, count: 5_000_001)
+        let pair = ascii("}}") + [0x86]
+        let pairs =
+            ascii("](") + [[UInt8]](repeating: pair, count: 100_000).flatMap { $0 } + ascii("eq")
+            + [0]
+        let call = ascii("ccollections\nOrderedDict\nh") + [0, 0x85] + ascii("R")
+        let pickle = pairs + [[UInt8]](repeating: call, count: 100).flatMap { $0 } + ascii(".")
         #expect(message(stream(pickle)).contains("too many steps"))
     }
 }

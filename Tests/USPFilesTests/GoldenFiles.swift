@@ -100,4 +100,4 @@ func writeFile(_ path: String, _ bytes: [UInt8]) throws {
     guard write(file, bytes, bytes.count) == bytes.count else { throw USPError(.io, path) }
 }
 
-func readFile(_ path: String) throws -> [UInt8] { try MappedFile(path).view.array }
+func readFile(_ path: String) throws -> [UInt8] { try ByteView.file(path).array }

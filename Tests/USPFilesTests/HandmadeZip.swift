@@ -19,14 +19,17 @@ struct HandmadeZip {
     /// - hole: zeros after the content
     /// - size: what the directory says it is once unpacked; nil tells the truth
     /// - offset: where the directory says it begins; nil tells the truth
+    /// - crc: the checksum that it claims; nil tells the truth of a content without hole
     mutating func add(
         _ name: String, _ content: [UInt8], hole: Int = 0, method: UInt16 = 0, size: Int? = nil,
-        offset: Int? = nil
+        offset: Int? = nil, crc: UInt32? = nil
     ) {
         let stored = content.count + hole
         let sizes = little(UInt64(size ?? stored)) + little(UInt64(stored))
         let unknown = little(UInt32.max)
-        let kind = little(UInt16(45)) + little(UInt16(0)) + little(method) + little(UInt64(0))
+        let kind =
+            little(UInt16(45)) + little(UInt16(0)) + little(method) + little(UInt32(0))
+            + little(crc ?? checksum(content))
         let length = little(UInt16(name.utf8.count))
         let own =
             little(0x0403_4B50 as UInt32) + kind + unknown + unknown + length

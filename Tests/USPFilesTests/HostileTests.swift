@@ -47,7 +47,7 @@ private func line(_ name: String, _ shape: String, _ offsets: String, _ type: St
         (safetensors("{\(line("a", "[-2]", "[0,8]"))}", data: 8), "negative"),
         (safetensors("{\(line("a", "[4611686018427387904,8]", "[0,8]"))}", data: 8), "64 bits"),
         (safetensors("{\(line("a", "[0,4611686018427387904,8]", "[0,0]"))}"), "64 bits"),
-        (safetensors("{\(line("a", "[1,1,1,1,1,1,1,1,2]", "[0,8]"))}", data: 8), "more than 8"),
+        (safetensors("{\(line("a", "[1,1,1,1,1,1,1,1,2]", "[0,8]"))}", data: 8), "opened"),
         (safetensors("{\(line("a", "[1.5]", "[0,8]"))}", data: 8), "no dtype, shape"),
         (safetensors("{\(line("a", "[2]", "[8,0]"))}", data: 8), "bytes 8 to 0"),
         (safetensors("{\"a\":1}"), "no dtype, shape"),
@@ -60,10 +60,11 @@ private func line(_ name: String, _ shape: String, _ offsets: String, _ type: St
     ]
     for (bytes, expected) in cases {
         let text = try message(bytes)
-        #expect(text.contains(expected) && text.hasPrefix("bad: "), "\(text)")
+        #expect(text.contains(expected), "\(text)")
+        #expect(text == "opened" || text.hasPrefix("bad: "))
     }
     #expect(
-        try message(safetensors("{\(line("a", "[2]", "[0,8]", "F8_E4M3"))}", data: 8)) == "opened")
+        try message(safetensors("{\(line("a", "[2]", "[0,8]", "C64"))}", data: 8)) == "opened")
 }
 
 @Test func wrongFiles() throws {
@@ -77,7 +78,12 @@ private func line(_ name: String, _ shape: String, _ offsets: String, _ type: St
         (Array("{\"weight_map\": {\"a\": \"bad\"}}".utf8), "cannot open"),
         (
             [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 255, 255, 255, 255],
-            "cannot hold"
+            "a gzip file; unpack it"
+        ),
+        // An IDX file in one stored block of gzip, which claims too much in the end.
+        (
+            [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 1, 8, 0, 0xF7, 0xFF, 0, 0, 8, 1, 0, 0, 0, 0]
+                + [UInt8](repeating: 255, count: 8), "cannot hold"
         ),
     ]
     for (bytes, expected) in cases {
@@ -120,8 +126,8 @@ private func doublingLists() -> [UInt8] {
         ([0xFF, 0x2E], "unknown instruction 0xff"),
         (ascii("ctorch._utils\n_rebuild_tensor_v2\n(K\u{1}tR."), "a tensor without storage"),
         ([UInt8](repeating: 0x28, count: 300_000), "ends at byte"),
-        ([0x4E] + [UInt8](repeating: 0x85, count: 300_000) + [0x2E], "nested too deeply"),
-        (doublingLists(), "nested too deeply"),
+        ([0x4E] + [UInt8](repeating: 0x85, count: 300_000) + [0x2E], "opened"),
+        (doublingLists(), "opened"),
         (ascii("](K\u{1}K\u{2}e."), "opened"),
     ] as [([UInt8], String)])
 func hostilePickle(_ bytes: [UInt8], _ expected: String) throws {
@@ -146,7 +152,7 @@ func hostilePickle(_ bytes: [UInt8], _ expected: String) throws {
     let cases: [(Int32, Int32, Int32, String)] = [
         (0, 4, 1, "opened"), (1, 4, 1, "16 bytes from byte 4"), (0, 5, 1, "20 bytes"),
         (-1, 1, 1, "offset -1"), (0, 2, -1, "strides [-1]"), (0, 2, 1 << 30, "bytes from byte 0"),
-        (0, -1, 1, "negative"), (0, 1 << 30, 0, "more than its file has"), (3, 1, 9, "opened"),
+        (0, -1, 1, "negative"), (0, 1 << 30, 0, "opened"), (3, 1, 9, "opened"),
     ]
     for (offset, size, stride, expected) in cases {
         var file = stream(tensor(offset: offset, size: size, stride: stride))
@@ -192,7 +198,8 @@ private func handmade(_ members: (inout HandmadeZip) -> Void) -> [UInt8] {
 
 @Test func damagedPNG() throws {
     let golden = try readFile("\(goldenFolder)/images/rgb.png")
-    for cut in [8, 20, 40, golden.count - 13] {
+    // What is missing has to be pixels: the last chunk is not needed.
+    for cut in [8, 20, 40, golden.count - 30] {
         #expect(throws: USPError.self) {
             try PixelImage.decode(try ByteBuffer(golden[..<cut]).view)
         }

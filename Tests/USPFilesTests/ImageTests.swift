@@ -33,7 +33,7 @@ func pngRoundTrip(_ channels: Int) throws {
     try PNG.write(
         scratch.file("a"), image, texts: [("Comment", "caf\u{e9} seed 7"), ("Title", "")])
     #expect(try PixelImage.open(scratch.file("a")) == image)
-    let texts = try PNG.read(try MappedFile(scratch.file("a")).view).texts
+    let texts = try PNG.read(try ByteView.file(scratch.file("a"))).texts
     #expect(texts.map(\.key) == ["Comment", "Title"] && texts[0].value == "caf\u{e9} seed 7")
 }
 
@@ -67,7 +67,7 @@ private func row(_ colour: UInt8, _ pixels: [UInt8], _ chunks: [(String, [UInt8]
     #expect(
         try decoded(row(3, [0, 1, 2], [("PLTE", palette), ("tRNS", [0, 128])]))
             == [10, 11, 12, 0, 20, 21, 22, 128, 30, 31, 32, 255])
-    #expect(throws: USPError.self) { try decoded(row(3, [3], [("PLTE", palette)])) }
+    #expect(try decoded(row(3, [3], [("PLTE", palette)])) == [0, 0, 0])
 }
 
 @Test func idxFiles() throws {

@@ -220,9 +220,9 @@ private func message(_ body: () throws -> Void) -> String {
 }
 
 private func autoencoderNames(_ kind: String, _ column: Int) throws -> [String: String] {
-    let file = try MappedFile("\(golden)/models/\(kind)_names.json")
+    let file = try ByteView.file("\(golden)/models/\(kind)_names.json")
     var names: [String: String] = [:]
-    for member in try JSON(parsing: file.view, "names").members ?? [] {
+    for member in try JSON(parsing: file, "names").members ?? [] {
         names[member.key] = member.value.elements?[column].text
     }
     return names

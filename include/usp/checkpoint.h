@@ -9,8 +9,16 @@ USP_BEGIN_DECLARATIONS
 /* ---- checkpoint: named arrays, from any file or from memory ------------------------------- */
 
 /* The content decides what a file is: safetensors (one file, or sharded with an index), PyTorch zip
- * archives and the older stream format, npy, npz, idx. Nothing in a file is executed. Files are
- * mapped: an array is read when it is asked for. Immutable once created: any thread. */
+ * archives and the older stream format, npy, npz, idx. Nothing in a file is executed. An array is
+ * read when it is asked for. Immutable once created: any thread.
+ *
+ * Files of up to 32 MiB are read into memory; larger ones are mapped, and models and checkpoints
+ * view them. Such a file may be replaced by renaming or removed. Where it is written to or cut
+ * short instead, calls that use it return USP_ERROR_IO until it is opened again, and never end the
+ * process: the library handles SIGBUS in its own mappings (parts that are gone read as zeros, also
+ * through views) and passes everything else on to the handler that was there. A host that installs
+ * a handler of its own while a file is mapped should pass on what is not its own in the same way.
+ * */
 typedef struct usp_checkpoint usp_checkpoint;
 
 /* usp_checkpoint_options: written by make abi */
@@ -65,14 +73,22 @@ USP_API size_t usp_checkpoint_count(const usp_checkpoint *checkpoint);
 USP_API const char *usp_checkpoint_name(const usp_checkpoint *checkpoint, size_t index);
 
 /* Describe the array of this name: a view of its bytes, contiguous, in the file's own dtype; the
- * memory is read-only. Compressed and strided arrays are unpacked once and kept with it.
- * Errors: MISSING_WEIGHT for a name that is not there, FORMAT for damaged compression. */
+ * memory is read-only. Compressed and strided arrays are unpacked once and kept with it. Errors:
+ * MISSING_WEIGHT for a name that is not there, UNSUPPORTED for one that cannot be read, FORMAT
+ * where the file has a checksum of it (zip archives do) and it differs, IO for a file that was
+ * written to. */
 USP_API USP_CHECK usp_status usp_checkpoint_tensor(
     const usp_checkpoint *checkpoint, const char *name, usp_tensor *out);
 
 /* Describe the array of this name without reading it: data is NULL. */
 USP_API USP_CHECK usp_status usp_checkpoint_shape(
     const usp_checkpoint *checkpoint, const char *name, usp_tensor *out);
+
+/* Arrays of the table that are in the file and cannot be read (complex numbers, texts, quantised
+ * tensors, ...): full name and reason of each, views. float8 arrays are read, as F16, exactly. */
+USP_API size_t usp_checkpoint_unread_count(const usp_checkpoint *checkpoint);
+USP_API const char *usp_checkpoint_unread_name(const usp_checkpoint *checkpoint, size_t index);
+USP_API const char *usp_checkpoint_unread_reason(const usp_checkpoint *checkpoint, size_t index);
 
 /* Texts and numbers that the file has beside its arrays, as text: key and value of each, views. */
 USP_API size_t usp_checkpoint_metadata_count(const usp_checkpoint *checkpoint);

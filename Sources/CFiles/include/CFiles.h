@@ -1,5 +1,5 @@
-/* zlib as Swift sees it, libjpeg behind functions that return instead of jumping, and system calls
- * that need _GNU_SOURCE. */
+/* zlib as Swift sees it, images behind functions that return instead of jumping, mapped files
+ * whose pages may go, and system calls that need _GNU_SOURCE. */
 #ifndef USPI_CFILES_H
 #define USPI_CFILES_H
 
@@ -19,14 +19,27 @@ int uspi_open_unnamed(const char *folder);
 /* Names such a file: 0, or -1 with errno, EEXIST if the name is taken. */
 int uspi_give_name(int descriptor, const char *path);
 
-/* Size and components (1 grey, 3 colour, 4 CMYK) of a JPEG. 0, or -1 with the reason in `message`
- * (200 bytes). */
-int uspi_jpeg_header(const uint8_t *bytes, size_t count, int *width, int *height, int *components,
-                     char *message);
+/* Guards a mapped file: where its pages are gone (it was cut short, or its disk fails), reading
+ * gives zeros from there on and is noted, in place of SIGBUS. Takes the process's handler of
+ * SIGBUS, which passes on what happens elsewhere to the one that was there. Returns a slot, -1 if
+ * there is none left. */
+int uspi_guard(const void *base, size_t count);
 
-/* Decodes a JPEG into `pixels` (width * height * channels bytes, channels 1 or 3). Damaged data
- * gives grey areas as in every viewer, missing data is an error. 0, or -1 with the reason. */
-int uspi_jpeg_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, int channels,
-                     char *message);
+/* Whether pages of it were missing. */
+int uspi_guard_damaged(int slot);
+
+/* Before the range is unmapped. */
+void uspi_unguard(int slot);
+
+/* How often pages were missing, in all ranges so far. */
+unsigned uspi_guard_damages(void);
+
+/* CRC-32 of the bytes, continuing `start`; NULL gives `start`. */
+uint32_t uspi_crc32(uint32_t start, const uint8_t *bytes, size_t count);
+
+/* to[i] = table[bytes[i]], a table of 256. */
+void uspi_widen_bytes(const uint8_t *bytes, size_t count, const uint16_t *table, uint16_t *to);
+
+#include "images.h"
 
 #endif

@@ -8,7 +8,9 @@ extension ArchiveEntry {
     /// The elements as a tensor of their own, converted.
     package func tensor(as dtype: DType) throws(USPError) -> Tensor {
         let view = try bytes()
-        return try converted(view, shape, to: dtype)
+        let result = try converted(view, shape, to: dtype)
+        try view.expectUnchanged()
+        return result
     }
 
     /// The elements as doubles, whatever real or integer type they have.
@@ -32,6 +34,7 @@ extension ArchiveEntry {
                 let piece = try converted(part, [length], to: dtype)
                 try file.write(UnsafeRawBufferPointer(start: piece.raw, count: length * dtype.size))
             }
+            try view.expectUnchanged()
         }
     }
 

@@ -17,9 +17,10 @@ extension Checkpoint {
         let width = table.entries.reduce(0) { max($0, $1.name.utf8.count) }
         for entry in table.entries {
             lines.append(
-                "  \(padded(entry.name, width))  \(padded(entry.dtype.name, 4)) \(entry.shape)")
+                "  \(padded(entry.name, width))  \(padded(entry.typeText, 4)) \(entry.shape)")
         }
-        for item in archive.skipped { lines.append("skipped \(item.name): \(item.reason)") }
+        if !archive.skipped.isEmpty { lines.append("not read: \(archive.skipped.count)") }
+        for item in archive.skipped { lines.append("  \(item.name): \(item.reason)") }
         return lines.joined(separator: "\n")
     }
 

@@ -12,6 +12,9 @@ extension Checkpoint {
         public var dtype: DType?
         /// `torch`: the keys that the table is nested under; the arrays are written once.
         public var tables: [String] = []
+        /// `safetensors`: a CRC-32 of each array in the metadata, verified when it is read.
+        /// PyTorch's files have them anyway.
+        public var checksums = false
 
         public init() {}
     }
@@ -29,7 +32,7 @@ extension Checkpoint {
         if !format.keepsTexts { try FileModel.expectNothingUntold(selected, path) }
         try format.write(
             path, table.entries.map { $0.output(as: options.dtype) }, metadata: archive.metadata,
-            tables: options.tables)
+            tables: options.tables, checksums: options.checksums)
     }
 }
 
@@ -48,6 +51,10 @@ extension Checkpoint.SaveOptions: Described {
             "tables", \.tables,
             "Keys that a torch file nests the arrays under, such as model,ema. Empty: the top "
                 + "level."),
+        .flag(
+            "checksums", \.checksums,
+            "A CRC-32 of each array in a safetensors file, verified when it is read; torch files "
+                + "have them anyway."),
     ]
 }
 

@@ -16,6 +16,8 @@ public final class Checkpoint: Sendable {
 
     package let archive: Archive
     package let table: ArchiveTable
+    /// Arrays of the table that are in the file and cannot be read, and why.
+    public let unread: [(name: String, reason: String)]
     private let unpacked = Lock<[String: ByteView]>([:])
 
     /// Opens a file, or a folder that holds one under a usual name; reads headers only.
@@ -25,7 +27,7 @@ public final class Checkpoint: Sendable {
     /// - Throws: saying what was found instead, or which tables there are.
     public static func open(_ path: String, table: String? = nil) throws(USPError) -> Checkpoint {
         let archive = try Archive.open(path)
-        return Checkpoint(archive, try select(table, in: archive))
+        return Checkpoint(archive, try select(table, in: archive), isWhole: table == "*")
     }
 
     /// How a file is opened.
@@ -42,9 +44,12 @@ public final class Checkpoint: Sendable {
         try open(path, table: options.table)
     }
 
-    package init(_ archive: Archive, _ table: ArchiveTable) {
+    /// - isWhole: whether the table holds all of the archive's
+    package init(_ archive: Archive, _ table: ArchiveTable, isWhole: Bool = false) {
         self.archive = archive
         self.table = table
+        let items = isWhole ? archive.skipped.filter { $0.isArray } : archive.unread(in: table)
+        unread = items.map { ($0.name, $0.reason) }
     }
 
     /// From tensors, whose memory it keeps.
@@ -65,7 +70,7 @@ public final class Checkpoint: Sendable {
     ) throws(USPError) {
         let table = try ArchiveTable("", entries)
         let archive = Archive(
-            path: "memory", format: .safetensors, tables: [table], metadata: metadata)
+            path: Archive.memoryPath, format: .safetensors, tables: [table], metadata: metadata)
         self.init(archive, table)
     }
 
@@ -103,7 +108,7 @@ public final class Checkpoint: Sendable {
     public var tableNames: [String] { archive.tables.map(\.name) }
     public var metadata: [(key: String, value: String)] { archive.metadata }
 
-    /// What of the file was not read, and why.
+    /// What of the whole file is not read, and why: also objects beside the arrays.
     public var skipped: [(name: String, reason: String)] {
         archive.skipped.map { ($0.name, $0.reason) }
     }
@@ -117,6 +122,12 @@ public final class Checkpoint: Sendable {
     }
 
     private func unknownArray(_ name: String, _ names: [String]) -> USPError {
+        if let item = archive.skipped.first(where: {
+            $0.name == name || $0.name.hasSuffix(".\(name)")
+        }) {
+            return USPError(
+                .unsupported, "\(path): '\(item.name)' is in the file, but \(item.reason)")
+        }
         guard names.count <= 4096 else {
             return USPError(.missingWeight, "\(path): no array '\(name)'")
         }
@@ -128,7 +139,7 @@ public final class Checkpoint: Sendable {
     /// The array's row-major bytes: the file's own, or unpacked once and kept.
     package func bytes(_ name: String) throws(USPError) -> ByteView {
         let entry = try entry(name)
-        if let plain = entry.plainBytes, plain.isAligned(to: entry.dtype.size) { return plain }
+        if let plain = try entry.plainBytes, plain.isAligned(to: entry.dtype.size) { return plain }
         if let kept = unpacked.withLock({ $0[name] }) { return kept }
         let buffer = try ByteBuffer(count: entry.byteCount)
         try entry.copy(into: buffer.bytes)

@@ -22,6 +22,8 @@ package struct FileModel: Sendable {
     package let metadata: [(key: String, value: String)]
     /// What our own writer tells in `usp.config`.
     package let configuration: (any ModelConfiguration)?
+    /// What stands in the folder beside it.
+    let folder: FolderConfiguration?
 
     /// Finds the table and the dialect of a model of this kind (of any without one).
     ///
@@ -36,6 +38,7 @@ package struct FileModel: Sendable {
         path = archive.path
         metadata = archive.metadata
         configuration = try FileModel.configuration(archive)
+        folder = try FolderConfiguration(beside: path)
         self.table = found.table.name
         (dialect, self.kind) = (found.dialect, found.kind)
         var translation = Translation()

@@ -26,7 +26,7 @@ extension FileModel {
             if let told = isDecoder ? own : toldTransformer?.heads { return told }
         }
         return toldNumber("usp.\(field)")
-            ?? (isDecoder ? nil : FolderConfiguration(beside: path)?.heads)
+            ?? (isDecoder ? nil : folder?.heads)
     }
 
     /// Fields of heads that nothing tells.

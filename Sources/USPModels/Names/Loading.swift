@@ -102,7 +102,7 @@ extension FileModel {
         var views: [Tensor] = []
         for spec in specs {
             guard let source = sources[spec.name], source.fits(spec.shape),
-                let view = source.borrowed(spec.shape)
+                let view = try source.borrowed(spec.shape)
             else { return nil }
             views.append(view)
         }

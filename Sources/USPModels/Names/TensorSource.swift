@@ -29,9 +29,11 @@ package struct TensorSource: Sendable {
     }
 
     /// A view of the file itself, if it holds the parameter as we use it.
-    package func borrowed(_ shape: Shape) -> Tensor? {
+    ///
+    /// - Throws: `.format` if the file's checksum of it differs
+    package func borrowed(_ shape: Shape) throws(USPError) -> Tensor? {
         guard parts.count == 1, rowScale == nil, dtype == .float32,
-            let view = parts[0].plainBytes, view.isAligned(to: 4)
+            let view = try parts[0].plainBytes, view.isAligned(to: 4)
         else { return nil }
         // SAFETY: mapped read-only; parameters without a slab are never written. The view's owner
         // keeps the file mapped for as long as the storage lives.
@@ -66,7 +68,7 @@ extension ArchiveEntry {
         guard count > 0 else { return }
         if dtype == .float32 {
             try copy(into: UnsafeMutableRawBufferPointer(start: target, count: byteCount))
-            plainBytes?.release()
+            try plainBytes?.release()
             return
         }
         let view = try bytes()
@@ -87,6 +89,7 @@ extension ArchiveEntry {
         } else {
             try convertSlowly(view, target)
         }
+        try view.expectUnchanged()
         view.release()
     }
 

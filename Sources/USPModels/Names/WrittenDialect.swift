@@ -120,7 +120,7 @@ extension FileModel {
         _ configuration: any ModelConfiguration, by arrays: [(name: String, shape: Shape)]
     ) throws(USPError) -> [UntoldField] {
         let entries = try arrays.map { name, shape throws(USPError) in
-            try ArchiveEntry(describing: name, .float32, shape)
+            ArchiveEntry(describing: name, .float32, shape)
         }
         let archive = Archive(
             path: "arrays", format: .safetensors, tables: [try ArchiveTable("", entries)])

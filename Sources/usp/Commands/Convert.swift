@@ -34,6 +34,9 @@ struct Convert: ParsableCommand {
     @Option(help: "A model's names: official, training or diffusers; the file's own without it.")
     var dialect: WrittenDialect?
 
+    @Flag(help: "Write the others where some arrays cannot be read; each is named.")
+    var skip = false
+
     func run() throws {
         let writer = try ArrayWriter(output)
         if let dialect { return try convert(to: dialect, writer) }
@@ -42,6 +45,8 @@ struct Convert: ParsableCommand {
         if !writer.format.keepsTexts {
             try FileModel.expectNothingUntold(checkpoint.selected, output)
         }
+        try tellLosses(checkpoint.unread)
+        try expectArrays(checkpoint)
         let outputs = checkpoint.table.entries.map { $0.output(as: dtype?.dtype) }
         try writer.write(outputs, metadata: metadata(of: checkpoint))
         report(outputs)
@@ -54,7 +59,10 @@ struct Convert: ParsableCommand {
 
     /// The model of the file in another layout.
     private func convert(to dialect: WrittenDialect, _ writer: ArrayWriter) throws {
-        let model = try FileModel(Archive.open(input), table: table)
+        let archive = try Archive.open(input)
+        let model = try FileModel(archive, table: table)
+        let unread = try archive.unread(in: archive.table(model.table))
+        try tellLosses(unread.map { ($0.name, $0.reason) })
         let outputs = try model.written(as: dialect).map { array throws(USPError) in
             try ArrayOutput(
                 array.name, array.shape, stacking: array.parts.map { $0.output(as: dtype?.dtype) })
@@ -91,9 +99,26 @@ struct Convert: ParsableCommand {
                 "note: writing the table \(checkpoint.tableName); also there: "
                     + others.joined(separator: ", "))
         }
-        if table == "all" {
-            for item in checkpoint.skipped { complain("note: \(item.name): \(item.reason)") }
+    }
+
+    /// What cannot be read stops the conversion, unless it may be left out.
+    private func tellLosses(_ unread: [(name: String, reason: String)]) throws(USPError) {
+        if skip || unread.isEmpty {
+            for item in unread { complain("note: \(item.name) is left out: \(item.reason)") }
+            return
         }
+        let shown = unread.prefix(8).map { "\n  \($0.name): \($0.reason)" }.joined()
+        let more = unread.count > 8 ? "\n  and \(unread.count - 8) more" : ""
+        throw USPError(
+            .unsupported,
+            "\(input): \(grouped(unread.count)) arrays cannot be read and would be lost; --skip "
+                + "writes the others\(shown)\(more)")
+    }
+
+    private func expectArrays(_ checkpoint: Checkpoint) throws(USPError) {
+        guard checkpoint.table.entries.isEmpty else { return }
+        let others = checkpoint.skipped.prefix(4).map { "; \($0.name): \($0.reason)" }.joined()
+        throw USPError(.format, "\(input): no array in it to write\(others)")
     }
 
     /// Safetensors' texts travel, and our own from any file.

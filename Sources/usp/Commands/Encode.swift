@@ -19,7 +19,7 @@ struct Encode: ParsableCommand {
             does, the labels, the scale and the names of the classes.
             """)
 
-    @Argument(help: "PNG or JPEG files, or one folder of them by class.")
+    @Argument(help: "Image files, or one folder of them by class.")
     var images: [String]
 
     @Option(help: "The autoencoder.")
@@ -28,7 +28,7 @@ struct Encode: ParsableCommand {
     @Option(name: [.short, .long], help: "The file to write.")
     var output: String
 
-    @Flag(help: "Do not follow notes of orientation, as the originals' training does not.")
+    @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
     var asStored = false
 
     @Option(help: "Side of the square that a folder's images are cut to.")
@@ -51,14 +51,14 @@ struct Encode: ParsableCommand {
         try require(
             output.hasSuffix(".safetensors"), .argument,
             "\(output): a data set is written as .safetensors")
-        for (name, isGiven) in [("tile", tile != 0), ("as-stored", asStored)] where isGiven {
-            throw USPError(.argument, "--\(name) has no part in encoding a folder")
-        }
+        try require(tile == 0, .argument, "--tile has no part in encoding a folder")
         var loading = LoadOptions()
         loading.exact = exact
         var options = DataOptions()
         options.size = size ?? options.size
+        options.asStored = asStored
         let data = try DataSet(images[0], VAE.load(vae, loading), options)
+        for note in data.leftOut { complain("note: \(images[0]): \(note)") }
         Interrupt.listen()
         try data.writeLatents(output, progress: encodingProgress("encode"))
         print(

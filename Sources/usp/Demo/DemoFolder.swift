@@ -72,6 +72,6 @@ final class DemoFolder {
 
 /// The bytes of a file, copied.
 func readBytes(_ path: String) throws(USPError) -> [UInt8] {
-    let file = try MappedFile(path)
-    return withExtendedLifetime(file) { Array(file.view.bytes) }
+    let file = try ByteView.file(path)
+    return file.array
 }

@@ -1,4 +1,4 @@
-// The images that are to be scored, as bytes: a folder of PNG and JPEG files, or an array.
+// The images that are to be scored, as bytes: a folder of image files, or an array.
 
 import USPBase
 import USPData
@@ -17,13 +17,15 @@ struct PixelSource {
     let count: Int
     private let content: Content
 
-    /// All PNG and JPEG files in a folder and below it, as they are stored: evaluators do not follow
-    /// notes of orientation.
+    /// All images in a folder and below it, as they are stored: the evaluators whose numbers are
+    /// compared do not follow notes of orientation.
     ///
     /// - Throws: `.io`; `.format` if there are none
     init(folder: String) throws(USPError) {
-        let files = try ImageFolder.images(folder)
-        try require(!files.isEmpty, .format, "\(folder): no PNG or JPEG file in it")
+        let listing = try ImageListing(folder)
+        let files = listing.files
+        for note in ImageListing.notes(listing.skipped) { complain("note: \(folder): \(note)") }
+        try require(!files.isEmpty, .format, "\(folder): no image in it")
         (path, count, content) = (folder, files.count, .files(files.map { "\(folder)/\($0)" }))
     }
 

@@ -28,7 +28,7 @@ struct ArchiveContents {
         if listing { parts += tables.filter { !$0.entries.isEmpty }.map(list) }
         if !archive.skipped.isEmpty {
             let lines = archive.skipped.map { "  \($0.name): \($0.reason)" }
-            parts.append("not read\n" + lines.joined(separator: "\n"))
+            parts.append("not read (\(lines.count))\n" + lines.joined(separator: "\n"))
         }
         return parts.joined(separator: "\n\n")
     }
@@ -71,7 +71,7 @@ struct ArchiveContents {
         ])
         for entry in table.entries {
             let shape = entry.shape.extents.map(String.init).joined(separator: " x ")
-            lines.add([entry.name, entry.dtype.name, shape, grouped(entry.count)])
+            lines.add([entry.name, entry.typeText, shape, grouped(entry.count)])
         }
         return lines.text
     }

@@ -29,6 +29,9 @@ struct DataArguments: ParsableArguments {
     @Option(help: "Side of the square that images are cut to.")
     var size: Int?
 
+    @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
+    var asStored = false
+
     /// With the autoencoder loaded; what is kept is encoded in f32.
     func source(_ compute: DType) throws(USPError) -> DataSource {
         let model = try vae.map { path throws(USPError) in
@@ -65,6 +68,7 @@ struct DataSource {
     ) throws(USPError) -> DataSet {
         var options = options
         options.cache = cache
+        options.asStored = arguments.asStored
         if try DataSet.holdsLatents(path) {
             try require(
                 cache == nil, .argument, "--cache has no part in latents, which \(path) has")
@@ -73,6 +77,7 @@ struct DataSource {
             options.size = arguments.size ?? size(vae?.factor ?? 1)
         }
         let data = try DataSet(path, vae, options, progress: encodingProgress("encode"))
+        for note in data.leftOut { complain("note: \(path): \(note)") }
         try require(
             !data.holdsPixels, .argument,
             "\(path): \(data.count) images, which need an autoencoder: give --vae")

@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import warnings
 import zipfile
 
 import golden
@@ -140,3 +141,73 @@ def test_loading_takes_the_weights_once(tmp_path, what, ending, dtype):
         [sys.executable, "-c", PEAK, *paths, what], env=environment, capture_output=True, text=True,
         check=True)
     assert int(grown.stdout) < 1.05 * 4 * model.size + (4 << 20)
+
+
+def test_what_cannot_be_read_is_told():
+    with pytest.warns(UserWarning, match="types.npz: 13 arrays cannot be read: .*uint16"):
+        checkpoint = usp.Checkpoint.open(golden.FOLDER / "odd" / "types.npz")
+    assert list(checkpoint) == ["read"] and len(checkpoint.unread) == 13
+    assert checkpoint.unread["c8"] == "element type complex64 is not read, [2, 3]"
+    with pytest.raises(usp.UnsupportedError, match="'c8' is in the file, but element type"):
+        checkpoint["c8"]
+    # Of other tables and of objects beside the arrays there is no warning.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not usp.Checkpoint.open(CONTAINERS / "training.pth").unread
+
+
+@pytest.mark.parametrize("protocol", ["2", "4", "5", "legacy"])
+def test_numpy_arrays_of_pytorch_files(protocol):
+    with pytest.warns(UserWarning, match="5 arrays cannot be read"):
+        checkpoint = usp.Checkpoint.open(golden.FOLDER / "odd" / f"numpy_{protocol}.pt")
+    plain = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert np.array_equal(checkpoint["fortran"], plain)
+    assert np.array_equal(checkpoint["turned"], plain.T) and checkpoint["big"].dtype == np.float32
+
+
+def test_damaged_npz_is_an_error(tmp_path):
+    for name, write in (("stored", np.savez), ("deflated", np.savez_compressed)):
+        path = tmp_path / f"{name}.npz"
+        write(path, a=np.arange(4096, dtype=np.float32), b=np.zeros(3))
+        whole = path.read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            middle = archive.getinfo("a.npy").compress_size // 2
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:])
+        checkpoint = usp.Checkpoint.open(path)
+        with pytest.raises(usp.FormatError, match="checksum|damaged"):
+            checkpoint["a"]
+        assert np.array_equal(checkpoint["b"], np.zeros(3))
+
+
+def test_a_file_that_is_written_to_is_an_error(tmp_path):
+    """Above 32 MiB files are mapped: cutting one short must not end the process."""
+    path = tmp_path / "a.safetensors"
+    usp.Checkpoint({"a": np.ones((3000, 3000), np.float32)}).save(path)
+    code = """
+import sys, numpy as np, usp
+checkpoint = usp.Checkpoint.open(sys.argv[1])
+view = checkpoint["a"]
+assert view[-1, -1] == 1
+with open(sys.argv[1], "r+b") as file:
+    file.truncate(100)
+assert view[1500].sum() == 0 and view[-1, -1] == 0
+try:
+    checkpoint["a"]
+    sys.exit("no error")
+except usp.FileError as error:
+    assert "was changed while it was in use" in str(error), error
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code, str(path)], env=environment)
+    assert done.returncode == 0
+
+
+def test_saving_keeps_mode_and_link(tmp_path):
+    path, link = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    checkpoint = usp.Checkpoint({"a": np.ones(3, np.float32)})
+    checkpoint.save(path)
+    path.chmod(0o640)
+    link.symlink_to(path.name)
+    usp.Checkpoint({"b": np.ones(4, np.float32)}).save(link)
+    assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o640
+    assert list(usp.Checkpoint.open(path)) == ["b"]

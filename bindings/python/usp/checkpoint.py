@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 
@@ -21,9 +22,10 @@ Path = Union[str, "os.PathLike[str]"]
 class Checkpoint(Handle, Mapping[str, np.ndarray]):
     """A mapping name -> numpy array over a file (safetensors, PyTorch, npy, npz, idx) or memory.
 
-    Files are mapped; an array is read when it is asked for, and views the file where it can: it is
-    read-only and keeps the checkpoint's memory alive. bfloat16 arrays come as float32, exactly;
-    `raw(name)` gives their words as uint16.
+    Large files are mapped; an array is read when it is asked for, and views the file where it can:
+    it is read-only and keeps the checkpoint's memory alive. Replace such a file by renaming; where
+    it is written to instead, calls raise `FileError` until it is opened again. bfloat16 arrays come
+    as float32, exactly; `raw(name)` gives their words as uint16. float8 arrays come as float16.
     """
 
     kind = "usp_checkpoint"
@@ -41,10 +43,19 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
         """Opens a file, or a folder that holds one under a usual name.
 
         `table` is a nested table or prefix such as "ema" or "first_stage_model"; None prefers
-        averaged weights, then the model's, then the top level; "*" is everything.
+        averaged weights, then the model's, then the top level; "*" is everything. Warns if arrays
+        of it cannot be read (`unread`).
         """
         given = options(_abi.usp_checkpoint_options, table=table)
-        return cls._made(lib.usp_checkpoint_open, encoded(path), ctypes.byref(given))
+        checkpoint = cls._made(lib.usp_checkpoint_open, encoded(path), ctypes.byref(given))
+        unread = checkpoint.unread
+        if unread:
+            shown = "; ".join(f"{name}: {unread[name]}" for name in list(unread)[:4])
+            more = "; ..." if len(unread) > 4 else ""
+            warnings.warn(
+                f"{os.fsdecode(path)}: {len(unread)} arrays cannot be read: {shown}{more}",
+                stacklevel=2)
+        return checkpoint
 
     def _describe(self, function: Any, name: str) -> _abi.usp_tensor:
         if not isinstance(name, str):
@@ -98,6 +109,15 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
             view_text(lib.usp_checkpoint_metadata_key(self.handle, index)):
                 view_text(lib.usp_checkpoint_metadata_value(self.handle, index))
             for index in range(lib.usp_checkpoint_metadata_count(self.handle))
+        }
+
+    @property
+    def unread(self) -> Dict[str, str]:
+        """Arrays of the table that are in the file and cannot be read, by full name: the reason."""
+        return {
+            view_text(lib.usp_checkpoint_unread_name(self.handle, index)):
+                view_text(lib.usp_checkpoint_unread_reason(self.handle, index))
+            for index in range(lib.usp_checkpoint_unread_count(self.handle))
         }
 
     @property

@@ -138,7 +138,6 @@ extension Family {
 extension FileModel {
     /// Sizes of a diffusion transformer.
     func diffusionConfiguration(_ options: LoadOptions) throws(USPError) -> DiT.Configuration {
-        let folder = FolderConfiguration(beside: path)
         let isDiffusers = dialect.name == Dialect.diffusersDiT.name
         var sizes = told(as: DiT.Configuration.self) ?? DiT.Configuration()
         sizes.returnsSigma = true

@@ -13,7 +13,6 @@ extension FileModel {
         let latent = try convolution("decoder.conv_in.weight")
         let moments = try convolution(
             sources["quant_conv.weight"] == nil ? "encoder.conv_out.weight" : "quant_conv.weight")
-        let folder = FolderConfiguration(beside: path)
         let told = told(as: VAE.Configuration.self)
         var sizes = told ?? VAE.Configuration()
         (sizes.baseWidth, sizes.imageChannels) = (input[0], input[1])
@@ -52,7 +51,7 @@ extension FileModel {
         -> [SkippedItem]
     {
         guard given == nil, toldNormalization == nil,
-            FolderConfiguration(beside: path)?.normalization == nil
+            folder?.normalization == nil
         else { return [] }
         let scale = sizes.normalization.scale.map { "\($0)" }.joined(separator: ", ")
         let known = sizes.normalization != LatentNormalization()
@@ -96,38 +95,5 @@ extension FileModel {
             result.append(width / base)
         }
         return result
-    }
-}
-
-/// What diffusers writes beside a model's weights, where it is there: nothing depends on it.
-struct FolderConfiguration {
-    private let json: JSON
-
-    init?(beside path: String) {
-        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        // Arrays in memory lie beside nothing.
-        guard !folder.isEmpty || FolderListing.isFile(path),
-            let file = try? MappedFile(folder + "config.json"), file.count < 1 << 20,
-            let json = try? JSON(parsing: file.view, "config.json"), json["_class_name"] != nil
-        else { return nil }
-        self.json = json
-    }
-
-    var heads: Int? { json["num_attention_heads"]?.integer }
-    var sampleSize: Int? { json["sample_size"]?.integer }
-    var groups: Int? { json["norm_num_groups"]?.integer }
-    var epsilon: Float? { number("norm_eps") }
-
-    var normalization: LatentNormalization? {
-        guard let scale = number("scaling_factor") else { return nil }
-        return LatentNormalization(shift: [number("shift_factor") ?? 0], scale: [scale])
-    }
-
-    private func number(_ key: String) -> Float? {
-        switch json[key] {
-        case .number(let value): Float(value)
-        case .integer(let value): Float(value)
-        default: nil
-        }
     }
 }
