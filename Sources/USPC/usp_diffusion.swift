@@ -112,13 +112,7 @@ extension Diffusion: SamplerProcess {
             of: run.denoiser, start: run.start, steps: optionalIntegers(t, "t", batch),
             labels: run.labels, noise: optionalTensor(noise, "noise", axes(run.start.shape)),
             seed: seed)
-        try losses.write(Tensor([result.losses.count], result.losses))
-        for case (let name, let target?) in parts {
-            guard let values = result.terms[name] else {
-                throw USPError(.unsupported, "out_\(name): the loss has no such part; pass NULL")
-            }
-            try target.write(Tensor([values.count], values))
-        }
+        try result.write(losses, parts)
     }
 }
 

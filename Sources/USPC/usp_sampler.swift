@@ -55,6 +55,21 @@ func runSampler<Process: SamplerProcess>(
             noise: arguments.noise, arguments.monitor))
 }
 
+extension LossAndGradient {
+    /// Writes the losses, and those of their parts that are wanted.
+    func write(
+        _ losses: StridedView, _ parts: [(name: String, target: StridedView?)]
+    ) throws(USPError) {
+        for case (let name, let target?) in parts {
+            guard let values = terms[name] else {
+                throw USPError(.unsupported, "out_\(name): the loss has no such part; pass NULL")
+            }
+            try target.write(Tensor([values.count], values))
+        }
+        try losses.write(Tensor([self.losses.count], self.losses))
+    }
+}
+
 extension SamplingMonitor {
     /// The callbacks of C.
     init(_ given: usp_sample_options) {

@@ -89,18 +89,35 @@ extension Transport: SamplerProcess {
     _ transport: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
     _ data: UnsafePointer<usp_tensor>?, _ t: UnsafePointer<usp_tensor>?,
     _ y: UnsafePointer<usp_tensor>?, _ noise: UnsafePointer<usp_tensor>?, _ seed: UInt64,
-    _ outLosses: UnsafeMutablePointer<usp_tensor>?
+    _ outLosses: UnsafeMutablePointer<usp_tensor>?, _ outMse: UnsafeMutablePointer<usp_tensor>?,
+    _ outCosLoss: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_losses") { () throws(USPError) in
         let run = try RunArguments(transport, Transport.self, denoiser, data, "data", y)
         let batch = [Axis.extent(run.start.shape[0])]
         let losses = try output(outLosses, "out_losses", batch)
+        let parts = [
+            ("mse", try optionalOutput(outMse, "out_mse", batch)),
+            ("cos_loss", try optionalOutput(outCosLoss, "out_cos_loss", batch)),
+        ]
         var times: [Float]?
         if t != nil { times = try reals(t, "t", batch) }
         let result = try run.process.losses(
             of: run.denoiser, data: run.start, times: times, labels: run.labels,
             noise: optionalTensor(noise, "noise", axes(run.start.shape)), seed: seed)
-        try losses.write(Tensor([result.losses.count], result.losses))
+        try result.write(losses, parts)
+    }
+}
+
+@_cdecl("usp_transport_draw_times") @implementation public func usp_transport_draw_times(
+    _ transport: OpaquePointer?, _ seed: UInt64, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_transport_draw_times") { () throws(USPError) in
+        let transport = try handle(transport, Transport.self, "transport")
+        let target = try output(out, "out", ["N"])
+        try SystemMemory.expect(target.shape.count, of: Float.self)
+        try target.write(
+            Tensor(target.shape, transport.drawTimes(target.shape.count, seed: seed)))
     }
 }
 

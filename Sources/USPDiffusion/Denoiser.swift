@@ -29,6 +29,8 @@ public struct Denoiser {
     private let repeatsLatents: Bool
     /// Leading channels that guidance moves where it does not say.
     package let guidedChannels: Int
+    /// The model's time of pure noise where it is a transport's: 0 as SiT's, 1 as REPA's.
+    package let noiseAt: Int
     /// nil: each prediction is the function's own.
     public private(set) var guidance: Guidance?
 
@@ -39,13 +41,15 @@ public struct Denoiser {
     /// - derivative: nil lets likelihoods take differences
     package init(
         nullClass: Int?, repeatsLatents: Bool, derivative: Derivative? = nil,
-        guidedChannels: Int = Guidance.publishedChannels, _ predict: @escaping Predict
+        guidedChannels: Int = Guidance.publishedChannels, noiseAt: Int = 0,
+        _ predict: @escaping Predict
     ) {
         function = predict
         exactDerivative = derivative
         self.nullClass = nullClass
         self.repeatsLatents = repeatsLatents
         self.guidedChannels = guidedChannels
+        self.noiseAt = noiseAt
     }
 
     /// Of an unguided denoiser, if it has one.

@@ -59,14 +59,15 @@ public struct Sampler: Sendable {
         }
     }
 
-    /// The stretch of time that a transport's run covers; nil for a diffusion.
+    /// The stretch of the model's time that a transport's run covers; nil for a diffusion.
     public var interval: TransportInterval? {
-        switch process {
-        case .diffusion: return nil
-        case .flow(let transport): return transport.flowInterval(reverse: task == .invert)
-        case .stochastic(let transport):
-            guard case .stochastic(let method) = solver.algorithm else { return nil }
+        switch (process, solver.algorithm) {
+        case (.flow(let transport), _):
+            return transport.flowInterval(reverse: task == .invert).told(transport)
+        case (.stochastic(let transport), .stochastic(let method)):
             return transport.stochasticInterval(options, evaluatesEnd: method.evaluatesEnd)
+                .told(transport)
+        default: return nil
         }
     }
 
@@ -82,8 +83,11 @@ public struct Sampler: Sendable {
         _ monitor: SamplingMonitor = SamplingMonitor()
     ) throws(USPError) -> Tensor {
         if noise != nil { try expectNoise() }
-        let source = try NoiseSource.between(
-            options, start, given: noise, doubled: denoiser.guidance != nil)
+        var source = NoiseSource.streams(RandomKey(seed: options.seed))
+        if solver.drawsNoise {
+            source = try .between(
+                options, start, given: noise, doubled: denoiser.guidance != nil)
+        }
         return try run(denoiser, from: start, labels: labels, source, monitor)
     }
 
@@ -99,12 +103,12 @@ public struct Sampler: Sendable {
         case (.diffusion(let process), .diffusion(_, _, let inverse?), .invert):
             return try inverse(process)(run)
         case (.flow(let transport), .flow(let method), .sample):
-            return try transport.flow(run, method, reverse: false)
+            return try transport.facing(denoiser).flow(run, method, reverse: false)
         case (.flow(let transport), .flow(let method), .invert):
-            return try transport.flow(run, method, reverse: true)
+            return try transport.facing(denoiser).flow(run, method, reverse: true)
         case (.stochastic(let transport), .stochastic(let method), .sample):
-            return try transport.stochastic(run, method)
-        default: throw USPError(.internal, "\(solver.name) does not \(task)")
+            return try transport.facing(denoiser).stochastic(run, method)
+        default: throw USPError(.argument, "run: the sampler was made for \(task.phrase)")
         }
     }
 
@@ -119,7 +123,7 @@ public struct Sampler: Sendable {
     ) throws(USPError) -> (logLikelihood: [Float], noise: Tensor) {
         guard task == .likelihood, case .flow(let transport) = process,
             case .flow(let method) = solver.algorithm
-        else { throw USPError(.argument, "likelihood: the sampler was made to \(task)") }
+        else { throw USPError(.argument, "likelihood: the sampler was made for \(task.phrase)") }
         let run = try prepared(denoiser, latents, labels, .streams(RandomKey(seed: 0)), monitor)
         let signs: Tensor
         if let probe {
@@ -128,13 +132,19 @@ public struct Sampler: Sendable {
             let drawn = try Tensor.normal(latents.shape, seed: options.seed)
             signs = try Tensor(latents.shape, drawn.values.map { $0 < 0 ? -1 : 1 })
         }
-        return try transport.likelihood(run, method, probe: signs)
+        return try transport.facing(denoiser).likelihood(run, method, probe: signs)
     }
 
     private func prepared(
         _ denoiser: Denoiser, _ latents: Tensor, _ labels: [Int]?, _ noise: NoiseSource,
         _ monitor: SamplingMonitor
     ) throws(USPError) -> SamplingRun {
+        if case .diffusion = process {
+            try require(
+                denoiser.noiseAt == 0, .argument,
+                "the model has its noise at time 1, as REPA's: load it as a SiT, whose process is "
+                    + "a transport")
+        }
         if monitor.adjustStart != nil {
             try solver.requirePart("adjust_start", of: Solver.names { $0.isDiffusion })
         }

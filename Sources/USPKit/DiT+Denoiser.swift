@@ -14,7 +14,11 @@ extension DiT {
             try differentiate(x, t: times, y: try labels(y, times.count), along: probe)
         }
         return Denoiser(
-            nullClass: nullClass, repeatsLatents: true, derivative: derivative
+            nullClass: nullClass, repeatsLatents: true, derivative: derivative,
+            // REPA guides all channels.
+            guidedChannels: configuration.noiseAt == 0
+                ? Guidance.publishedChannels : configuration.channels,
+            noiseAt: configuration.noiseAt
         ) { [self] x, times, y throws(USPError) in
             let conditioning = try conditions.at(times, try labels(y, times.count))
             return try forward(x, conditioning, in: Context(arithmetic))

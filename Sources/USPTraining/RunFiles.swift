@@ -90,10 +90,8 @@ struct RunLog {
         self.path = path
         var lines = [heading.compact]
         if step > 0, FolderListing.isFile(path) {
-            let file = try MappedFile(path)
-            let text = withExtendedLifetime(file) {
-                String(decoding: file.view.bytes, as: UTF8.self)
-            }
+            let file = try ByteView.file(path)
+            let text = try file.text
             lines += text.split(separator: "\n").map(String.init).filter { line in
                 guard let at = (try? JSON(parsing: line))?["step"]?.integer else { return false }
                 return at <= step

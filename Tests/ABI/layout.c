@@ -23,7 +23,7 @@ AT(usp_checkpoint_options, struct_size, 0);
 AT(usp_checkpoint_options, reserved, 4);
 AT(usp_checkpoint_options, table, 8);
 
-SIZE(usp_data_options, 112);
+SIZE(usp_data_options, 120);
 AT(usp_data_options, struct_size, 0);
 AT(usp_data_options, reserved, 4);
 AT(usp_data_options, progress, 8);
@@ -39,6 +39,7 @@ AT(usp_data_options, cache, 80);
 AT(usp_data_options, order, 88);
 AT(usp_data_options, seed, 96);
 AT(usp_data_options, ranks, 104);
+AT(usp_data_options, as_stored, 112);
 
 SIZE(usp_denoiser, 88);
 AT(usp_denoiser, struct_size, 0);
@@ -64,6 +65,22 @@ AT(usp_diffusion_options, prediction, 32);
 AT(usp_diffusion_options, variance, 40);
 AT(usp_diffusion_options, loss, 48);
 
+SIZE(usp_distortion_options, 48);
+AT(usp_distortion_options, struct_size, 0);
+AT(usp_distortion_options, reserved, 4);
+AT(usp_distortion_options, brightness, 8);
+AT(usp_distortion_options, contrast, 16);
+AT(usp_distortion_options, saturation, 24);
+AT(usp_distortion_options, hue, 32);
+AT(usp_distortion_options, contrast_first, 40);
+
+SIZE(usp_erasing_options, 32);
+AT(usp_erasing_options, struct_size, 0);
+AT(usp_erasing_options, reserved, 4);
+AT(usp_erasing_options, erasing, 8);
+AT(usp_erasing_options, erasing_fill, 16);
+AT(usp_erasing_options, erasing_count, 24);
+
 SIZE(usp_inception_options, 16);
 AT(usp_inception_options, struct_size, 0);
 AT(usp_inception_options, reserved, 4);
@@ -79,6 +96,16 @@ AT(usp_mae_options, seed, 32);
 AT(usp_mae_options, norm_pix_loss, 40);
 AT(usp_mae_options, norm_image, 48);
 AT(usp_mae_options, add_noise, 56);
+
+SIZE(usp_mixing_options, 56);
+AT(usp_mixing_options, struct_size, 0);
+AT(usp_mixing_options, reserved, 4);
+AT(usp_mixing_options, mixup, 8);
+AT(usp_mixing_options, cutmix, 16);
+AT(usp_mixing_options, mixing_probability, 24);
+AT(usp_mixing_options, switch_probability, 32);
+AT(usp_mixing_options, mixing_unit, 40);
+AT(usp_mixing_options, label_smoothing, 48);
 
 SIZE(usp_model_options, 112);
 AT(usp_model_options, struct_size, 0);
@@ -103,6 +130,16 @@ AT(usp_progress, step, 8);
 AT(usp_progress, steps, 16);
 AT(usp_progress, seconds, 24);
 AT(usp_progress, latents, 32);
+
+SIZE(usp_rand_augment_options, 56);
+AT(usp_rand_augment_options, struct_size, 0);
+AT(usp_rand_augment_options, reserved, 4);
+AT(usp_rand_augment_options, layers, 8);
+AT(usp_rand_augment_options, probability, 16);
+AT(usp_rand_augment_options, magnitude, 24);
+AT(usp_rand_augment_options, magnitude_std, 32);
+AT(usp_rand_augment_options, increasing, 40);
+AT(usp_rand_augment_options, operations, 48);
 
 SIZE(usp_run_options, 96);
 AT(usp_run_options, struct_size, 0);
@@ -155,12 +192,27 @@ AT(usp_sample_options, last_step, 168);
 AT(usp_sample_options, last_step_size, 176);
 AT(usp_sample_options, preview_interval, 184);
 
-SIZE(usp_save_options, 32);
+SIZE(usp_save_options, 40);
 AT(usp_save_options, struct_size, 0);
 AT(usp_save_options, reserved, 4);
 AT(usp_save_options, format, 8);
 AT(usp_save_options, dtype, 16);
 AT(usp_save_options, tables, 24);
+AT(usp_save_options, checksums, 32);
+
+SIZE(usp_segmentation_options, 88);
+AT(usp_segmentation_options, struct_size, 0);
+AT(usp_segmentation_options, reserved, 4);
+AT(usp_segmentation_options, crop, 8);
+AT(usp_segmentation_options, short_side, 16);
+AT(usp_segmentation_options, long_side, 24);
+AT(usp_segmentation_options, least_scale, 32);
+AT(usp_segmentation_options, most_scale, 40);
+AT(usp_segmentation_options, category_share, 48);
+AT(usp_segmentation_options, flip, 56);
+AT(usp_segmentation_options, distort, 64);
+AT(usp_segmentation_options, ignored, 72);
+AT(usp_segmentation_options, reduce_zero_label, 80);
 
 SIZE(usp_tensor, 144);
 AT(usp_tensor, data, 0);
@@ -227,7 +279,7 @@ AT(usp_transfer_options, table, 144);
 AT(usp_transfer_options, heads, 152);
 AT(usp_transfer_options, decoder_heads, 160);
 
-SIZE(usp_transport_options, 48);
+SIZE(usp_transport_options, 72);
 AT(usp_transport_options, struct_size, 0);
 AT(usp_transport_options, reserved, 4);
 AT(usp_transport_options, path, 8);
@@ -235,6 +287,9 @@ AT(usp_transport_options, prediction, 16);
 AT(usp_transport_options, loss_weight, 24);
 AT(usp_transport_options, train_epsilon, 32);
 AT(usp_transport_options, sample_epsilon, 40);
+AT(usp_transport_options, noise_at, 48);
+AT(usp_transport_options, times, 56);
+AT(usp_transport_options, cosine_loss, 64);
 
 SIZE(usp_vae_options, 40);
 AT(usp_vae_options, struct_size, 0);

@@ -55,6 +55,12 @@ expect 0 '10 images' sample "$sit" --vae "$vae" --classes all --steps 2 --solver
 expect 0 '4 images' sample "$sit" --vae "$vae" --classes random --num 4 --steps 2 --solver euler \
     -o "$work/a.png"
 
+# Grids and previews are known where samples are read.
+mkdir "$work/drawn"
+expect 0 '5 images' sample "$sit" --vae "$vae" --classes 1 --num 5 --steps 3 --solver euler \
+    --preview 1 -o "$work/drawn/s.png"
+expect 0 'sFID *0\.0' evaluate "$work/drawn" "$work/drawn/s.npz" $weights --neighbours 1
+
 # A signal between two steps: 130 or 143, and no file but whole ones.
 interrupted="$work/interrupted"
 ends_with() {
@@ -85,6 +91,13 @@ ends_with TERM 143
 small="--vae $vae --classes 1 -o $work/x.png"
 expect 1 'class 11: the model has 0 to 9' sample "$sit" --vae "$vae" --classes 11 -o "$work/x.png"
 expect 2 'expected numbers' sample "$sit" --vae "$vae" --classes cat -o "$work/x.png"
+expect 2 'num: 9999999999, expected 1 to 10000000' sample "$dit" --vae "$vae" --classes 1 \
+    --num 9999999999 -o "$work/x.png"
+expect 2 'cfg-channels 9: expected 1 to 4, or all' sample "$dit" $small --cfg-channels 9
+expect 2 'tile: -1, expected 0 or more' encode "$golden/images/grey.png" --vae "$vae" --tile=-1 \
+    -o "$work/x.npz"
+expect 2 'tile: -1, expected 0 or more' decode "$work/nofile" --vae "$vae" --tile=-1 \
+    -o "$work/x.png"
 expect 2 'steps: 0, expected 1 or more' sample "$dit" $small --steps 0
 expect 1 'respacing' sample "$dit" $small --steps 1001
 expect 1 'steps: expected 2 to 1000000' sample "$sit" $small --steps 1 --solver euler
@@ -103,6 +116,11 @@ expect 1 'did you mean "bf16"' sample "$dit" $small --dtype bf61
 expect 1 'did you mean "SiT"' sample "$dit" $small --family Sit
 expect 1 'eta: has no part in the solver dpm++, only in ddim' sample "$dit" $small --solver dpm++ --eta 1
 expect 1 'form: has no part in the solver heun, only in sde, sde-heun' sample "$sit" $small --solver heun --form sigma
+expect 1 'rtol: has no part in the solver euler, only in dopri5' \
+    sample "$sit" $small --solver euler --rtol 0.01
+expect 1 'schedule: has no part in the solver euler, only in ddpm, ddim' \
+    sample "$sit" $small --solver euler --schedule linear
+expect 1 'eta: 2, expected a number of 0 to 1' sample "$dit" $small --solver ddim --eta 2
 expect 1 'cannot write' sample "$dit" --vae "$vae" --classes 1 -o "$work/no/x.png"
 expect 1 'channels' sample "$dit" --vae "$golden/models/vae_both_attention_params.safetensors" \
     --classes 1 -o "$work/x.png"

@@ -127,4 +127,64 @@ private func transport(
         #expect(abs(result.logLikelihood[0] - (prior - 0.3)) < 2e-3)
         #expect(abs(result.logLikelihood[0] - (prior - 0.3)) > 1e-4)
     }
+
+    /// Quantiles of the logit-normal distribution; on GVP of 2/π · atan eⁿ.
+    @Test(arguments: TransportPath.allCases) func timesAreDrawnAsTold(_ path: TransportPath) throws
+    {
+        var options = Transport.Options()
+        (options.path, options.times, options.trainEpsilon) = (path, .lognormal, 0)
+        let times = try Transport(options).drawTimes(20000, seed: 1).sorted()
+        for (share, n) in [(0.05, -1.6449), (0.25, -0.6745), (0.5, 0), (0.75, 0.6745)] {
+            let expected = path == .gvp ? 2 / .pi * atan(exp(n)) : 1 / (1 + exp(-n))
+            #expect(abs(Double(times[Int(20000 * share)]) - expected) < 0.01)
+        }
+        options.times = .uniform
+        let uniform = try Transport(options).drawTimes(20000, seed: 1).sorted()
+        #expect(abs(uniform[5000] - 0.25) < 0.01 && uniform[0] >= 0 && uniform[19999] < 1)
+    }
+
+    /// By its own formula, and its gradient by differences.
+    @Test func cosinesAlongTheChannels() throws {
+        var options = Transport.Options()
+        options.cosineLoss = true
+        let transport = try Transport(options)
+        let shape: Shape = [2, 3, 2, 2]
+        let (data, noise) = (try normalTensor(shape, seed: 1), try normalTensor(shape, seed: 2))
+        let output = try normalTensor(shape, seed: 3)
+        let times: [Float] = [0.25, 0.5]
+        func losses(_ output: Tensor) throws -> LossAndGradient {
+            try transport.losses(output: output, data: data, noise: noise, times: times)
+        }
+        let result = try losses(output)
+        let cosines = try #require(result.terms["cos_loss"])
+        for sample in 0..<2 {
+            var expected = 0.0
+            for pixel in 0..<4 {
+                let place = (0..<3).map { sample * 12 + $0 * 4 + pixel }
+                let o = place.map { Double(output.values[$0]) }
+                let v = place.map { Double(data.values[$0] - noise.values[$0]) }
+                func dot(_ a: [Double], _ b: [Double]) -> Double {
+                    zip(a, b).reduce(0) { $0 + $1.0 * $1.1 }
+                }
+                expected += (1 - dot(o, v) / (dot(o, o) * dot(v, v)).squareRoot()) / 4
+            }
+            #expect(abs(Double(cosines[sample]) - expected) < 1e-6)
+            let squared = try #require(result.terms["mse"])[sample]
+            #expect(result.losses[sample] == squared + cosines[sample])
+        }
+        for place in 0..<output.count {
+            func moved(_ step: Float) throws -> Float {
+                var values = output.values
+                values[place] += step
+                return try losses(Tensor(shape, values)).mean
+            }
+            let slope = (try moved(1e-2) - moved(-1e-2)) / 2e-2
+            #expect(abs(slope - result.gradient.values[place]) < 2e-3)
+        }
+        options.prediction = .noise
+        #expect(
+            throws: USPError(
+                .argument, "cosine_loss: has no part in the prediction noise, only in velocity")
+        ) { try Transport(options) }
+    }
 }

@@ -175,8 +175,7 @@ private func autoencoder() throws -> VAE {
     }
 
     private func log(_ root: String) throws -> [String] {
-        let file = try MappedFile("\(root)/m-log.jsonl")
-        return withExtendedLifetime(file) { String(decoding: file.view.bytes, as: UTF8.self) }
+        try ByteView.file("\(root)/m-log.jsonl").text
             .split(separator: "\n").map { $0.components(separatedBy: ",\"images_per")[0] }
     }
 

@@ -208,4 +208,38 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
         }
         #expect(output.values == (try model.forward(x, t: [0.3, 0.3, 0.3], y: labels)).values)
     }
+
+    /// A training file of REPA is known by its projectors; its model's time goes the other way, also
+    /// after saving, and its guidance moves all channels.
+    @Test func modelsOfREPAKeepTheirDirection() throws {
+        let model = try transformer("SiT")
+        var arrays = try model.weights.names.map { (name) throws in
+            (name: name, tensor: try model.weights[name])
+        }
+        arrays.append(("projectors.0.0.weight", try Tensor.zeros([2, 2])))
+        var options = LoadOptions()
+        (options.family, options.heads) = ("SiT", 2)
+        let repa = try DiT.load(Checkpoint(arrays), options)
+        let again = try DiT.load(repa.checkpoint(), options)
+        let x = try latents()
+        var run = SampleOptions()
+        (run.method, run.steps) = ("heun", 5)
+        let sampler = try Sampler(.flow(Transport()), run)
+        let mirrored = Denoiser(nullClass: 5) { x, times, labels throws(USPError) in
+            let v = try model.forward(x, t: times.map { 1 - $0 }, y: labels)
+            return try Tensor(v.shape, v.values.map { -$0 })
+        }
+        var guidance = Guidance(3)
+        let guided = try repa.denoiser.guided(guidance)
+        guidance.channels = 4
+        let expected = try sampler.run(mirrored.guided(guidance), from: x, labels: labels)
+        for denoiser in [guided, try again.denoiser.guided(Guidance(3))] {
+            let value = try sampler.run(denoiser, from: x, labels: labels)
+            #expect(relativeError(value, expected.values) < 1e-5)
+        }
+        #expect(throws: USPError.self) {
+            try Sampler(.diffusion(Diffusion())).run(repa.denoiser, from: x, labels: labels)
+        }
+        #expect(throws: USPError.self) { try Trainer(repa) }
+    }
 }

@@ -48,10 +48,13 @@ typedef struct usp_save_options {
     /* Keys that a torch file nests the arrays under, such as model,ema. Empty: the top level.
      * Default: none. */
     const char *tables;
+    /* A CRC-32 of each array in a safetensors file, verified when it is read; torch files have
+     * them anyway. Default: no. */
+    int64_t checksums;
 } usp_save_options;
 
 #define USP_SAVE_OPTIONS_INIT \
-    {USP_OPTIONS_SIZE(usp_save_options), 0, NULL, NULL, NULL}
+    {USP_OPTIONS_SIZE(usp_save_options), 0, NULL, NULL, NULL, 0}
 /* end of usp_save_options */
 
 /* Open a file, or a folder that holds one under a usual name. Reads headers only.

@@ -55,11 +55,14 @@ typedef struct usp_data_options {
     /* This process among those that train together, kept; absent: it sees whole batches. NULL:
      * absent. */
     const usp_ranks *ranks;
+    /* Read images as PIL gives them to the originals; else they are turned upright by the
+     * camera's note (Exif, XMP). Default: no. Part in: folder of images. */
+    int64_t as_stored;
 } usp_data_options;
 
 #define USP_DATA_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_data_options), 0, NULL, NULL, 64, 256, -1, "generation", USP_ABSENT, \
-     NULL, 0, NULL, "shuffled", 0, NULL}
+     NULL, 0, NULL, "shuffled", 0, NULL, 0}
 /* end of usp_data_options */
 
 /* Open a folder of PNG and JPEG images, with one subfolder for each class or without any; a file of

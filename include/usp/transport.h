@@ -8,7 +8,8 @@ USP_BEGIN_DECLARATIONS
 
 /* ---- transport: SiT's interpolants -------------------------------------------------------- */
 
-/* Paths between noise (t = 0) and data (t = 1), losses and solvers. Immutable: any thread. */
+/* Paths between noise (t = 0) and data (t = 1; with noise_at 1 the other way), losses and solvers.
+ * Immutable: any thread. */
 typedef struct usp_transport usp_transport;
 
 /* usp_transport_options: written by make abi */
@@ -29,11 +30,20 @@ typedef struct usp_transport_options {
     /* The same for sampling; absent: 1e-3, and 0 for velocity on Linear and GVP. 0 to below 0.5.
      * USP_ABSENT: absent. */
     double sample_epsilon;
+    /* The model's time of pure noise: 0 as SiT, 1 as REPA, with times and velocities that go the
+     * other way; absent: the model's own, 0 for functions. 0 to 1. -1: absent. */
+    int64_t noise_at;
+    /* How training draws its times; lognormal is the logit-normal distribution of LightningDiT
+     * and REPA. One of uniform, lognormal. Default: uniform. */
+    const char *times;
+    /* Velocity: training also turns the predicted velocity of each latent pixel towards the true
+     * one, by 1 - cosine along the channels (LightningDiT). Default: no. */
+    int64_t cosine_loss;
 } usp_transport_options;
 
 #define USP_TRANSPORT_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_transport_options), 0, "Linear", "velocity", "none", USP_ABSENT, \
-     USP_ABSENT}
+     USP_ABSENT, -1, "uniform", 0}
 /* end of usp_transport_options */
 
 /* out: owned. Errors: ARGUMENT naming the choices for an unknown one. */
@@ -76,11 +86,17 @@ USP_API USP_CHECK usp_status usp_transport_sample_sde(
  *   t           [B]           f32  times; NULL draws them from seed
  *   y           [B]           i64  labels, or NULL
  *   noise       [B, C, H, W]  f32  NULL draws it from seed
- *   out_losses  [B]           f32 */
+ *   out_losses  [B]           f32
+ *   out_mse, out_cos_loss  [B]  f32  the parts of a cosine_loss, or NULL */
 USP_API USP_CHECK usp_status usp_transport_losses(
     const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *data,
     const usp_tensor *t, const usp_tensor *y, const usp_tensor *noise, uint64_t seed,
-    usp_tensor *out_losses);
+    usp_tensor *out_losses, usp_tensor *out_mse, usp_tensor *out_cos_loss);
+
+/* Times as training draws them, on the model's scale.
+ *   out  [N]  f32; the first times of a longer vector are those of a shorter one */
+USP_API USP_CHECK usp_status usp_transport_draw_times(
+    const usp_transport *transport, uint64_t seed, usp_tensor *out);
 
 /* Log-likelihood of latents, by the instantaneous change of variables with Hutchinson's estimator.
  * The divergence along the probe is exact for a model of the library (one pass forwards and back);

@@ -12,6 +12,9 @@ extension DiT: Trainable {
     package func training(
         over parameters: Parameters, _ options: TrainerOptions
     ) throws(USPError) -> DiT {
+        try require(
+            configuration.noiseAt == 0, .unsupported,
+            "training a model whose noise is at time 1, as REPA's")
         let result = try DiT(configuration, parameters, options.arithmetic)
         result.recomputes = options.recompute
         return result

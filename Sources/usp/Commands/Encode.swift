@@ -40,6 +40,8 @@ struct Encode: ParsableCommand {
     @Flag(help: "Sum 3x3 convolutions plainly; slower, and the default differs by less than 1e-5.")
     var exact = false
 
+    func validate() throws { try checkTile(tile) }
+
     func run() throws {
         let isFolder = images.count == 1 && FolderListing.isFolder(images[0])
         try require(
@@ -114,6 +116,8 @@ struct Decode: ParsableCommand {
     @Flag(help: "Sum 3x3 convolutions plainly; slower, and the default differs by less than 1e-5.")
     var exact = false
 
+    func validate() throws { try checkTile(tile) }
+
     func run() throws {
         try ImageFiles.expectWritable(output)
         let values = try LatentFile.read(latents)
@@ -134,4 +138,8 @@ struct Decode: ParsableCommand {
         }
         print("\(output): \(grouped(count)) images")
     }
+}
+
+private func checkTile(_ tile: Int) throws {
+    guard tile >= 0 else { throw ValidationError("--tile: \(tile), expected 0 or more") }
 }

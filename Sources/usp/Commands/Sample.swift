@@ -17,8 +17,10 @@ struct Sample: ParsableCommand {
             draw all starts at once. A sample does not depend on the batch it is in, except by \
             dopri5, which chooses its steps for a whole batch as the original does.
 
-            Solvers of a DiT: \(Solver.listed { $0.isDiffusion }). Of a SiT: \
-            \(Solver.listed { $0.isFlow }) along the flow; \(Solver.listed { $0.isStochastic }).
+            Solvers of a DiT:
+            \(Solver.explained { $0.isDiffusion })
+            Solvers of a SiT:
+            \(Solver.explained { !$0.isDiffusion })
             """)
 
     @OptionGroup var model: ModelArguments

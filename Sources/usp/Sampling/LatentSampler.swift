@@ -29,6 +29,9 @@ struct LatentSampler {
     ) throws(USPError) {
         self.model = model
         let isFlow = model.family == "SiT"
+        try require(
+            isFlow || model.configuration.noiseAt == 0, .argument,
+            "the model has its noise at time 1, as REPA's: give --family SiT")
         let known = Solver.all.filter { task.takes($0) && $0.isDiffusion != isFlow }
         try require(!known.isEmpty, .unsupported, "the \(task): only a SiT's flow has one")
         let solver = try Solver.named(given.solver, of: known)
@@ -44,7 +47,10 @@ struct LatentSampler {
                 try Diffusion(
                     given.diffusion(solver, steps, learnsSigma: model.configuration.learnsSigma)))
         } else {
-            let transport = try Transport(given.transport)
+            var transported = try given.transport
+            // SiT's direction goes without saying.
+            transported.noiseAt = model.configuration.noiseAt == 0 ? nil : model.configuration.noiseAt
+            let transport = try Transport(transported)
             process = solver.isStochastic ? .stochastic(transport) : .flow(transport)
             steps =
                 given.steps

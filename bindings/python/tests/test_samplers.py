@@ -79,3 +79,51 @@ def test_guidance_by_sample_channels_and_interval():
         process.p_sample_loop(model, z, [1, 2, 6])
     with pytest.raises(usp.ArgumentError, match="label"):
         process.p_sample_loop(model, z, [1, 2, -1])
+
+
+def test_options_without_a_part_are_refused():
+    z = np.zeros((1, 2, 4, 4), np.float32)
+    diffusion, transport = usp.Diffusion("4", learn_sigma=False), usp.Transport()
+    noise = np.zeros((4, *z.shape), np.float32)
+
+    def network(x, t, y):
+        return 0 * x
+
+    calls = {
+        "rtol: has no part in the solver euler, only in dopri5":
+            lambda: transport.sample_ode(network, z, method="euler", rtol=1e-5),
+        "noise: has no part in the solver heun, only in ddpm, ddim":
+            lambda: transport.sample_ode(network, z, method="heun", noise=noise),
+        r"noise: has no part in the solver dpm\+\+, only in ddpm, ddim":
+            lambda: diffusion.dpm_sample_loop(network, z, noise=noise),
+        "adjust_start: has no part in the solver sde, only in ddpm":
+            lambda: transport.sample_sde(network, z, denoised_fn=lambda x: x),
+        "preview_interval: 0, expected a whole number of 1 or more":
+            lambda: diffusion.p_sample_loop(network, z, preview_interval=0),
+    }
+    for words, call in calls.items():
+        with pytest.raises(usp.ArgumentError, match=words):
+            call()
+
+
+def test_times_of_transports():
+    plain = usp.Transport()
+    assert np.array_equal(plain.draw_times(9, seed=3)[:5], plain.draw_times(5, seed=3))
+    times = np.sort(usp.Transport(times="lognormal").draw_times(20000))
+    assert np.abs(times[[1000, 5000, 10000, 15000]] - [0.162, 0.337, 0.5, 0.663]).max() < 0.01
+    assert usp.Transport(noise_at=1).interval()[:2] == (1.0, 0.0)
+    z = usp.random.normal((2, 2, 4, 4), 1)
+
+    def velocity(x, t, y):
+        return (0.5 - t[:, None, None, None]) * x
+
+    expected = plain.sample_ode(velocity, z, method="heun", steps=6)
+    value = usp.Transport(noise_at=1).sample_ode(
+        lambda x, t, y: -velocity(x, 1 - t, y), z, method="heun", steps=6)
+    assert golden.difference(value, expected) < 1e-5
+    losses = usp.Transport(cosine_loss=True).training_losses(velocity, z, seed=1)
+    assert set(losses) == {"loss", "mse", "cos_loss"}
+    assert np.allclose(losses["loss"], losses["mse"] + losses["cos_loss"])
+    assert np.array_equal(losses["mse"], plain.training_losses(velocity, z, seed=1)["loss"])
+    with pytest.raises(usp.ArgumentError, match="noise_at: 2"):
+        usp.Transport(noise_at=2)

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "6b43dd22836ab610d91a428ab9176bf5de4ffebfdcf3e0145aec640d8d5f1f7d"
+HEADER_SHA256 = "008f716ff2ec23fe94044d22c48865ddfa91182274f25de8711e0e9693dc394a"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -103,6 +103,7 @@ usp_save_options._fields_ = [
     ("format", c_char_p),
     ("dtype", c_char_p),
     ("tables", c_char_p),
+    ("checksums", c_int64),
 ]
 
 
@@ -259,6 +260,9 @@ usp_transport_options._fields_ = [
     ("loss_weight", c_char_p),
     ("train_epsilon", c_double),
     ("sample_epsilon", c_double),
+    ("noise_at", c_int64),
+    ("times", c_char_p),
+    ("cosine_loss", c_int64),
 ]
 
 
@@ -293,6 +297,7 @@ usp_data_options._fields_ = [
     ("order", c_char_p),
     ("seed", c_uint64),
     ("ranks", POINTER(usp_ranks)),
+    ("as_stored", c_int64),
 ]
 
 
@@ -447,6 +452,86 @@ usp_inception_options._fields_ = [
 ]
 
 
+class usp_rand_augment_options(Structure):
+    pass
+
+
+usp_rand_augment_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("layers", c_int64),
+    ("probability", c_double),
+    ("magnitude", c_double),
+    ("magnitude_std", c_double),
+    ("increasing", c_int64),
+    ("operations", c_char_p),
+]
+
+
+class usp_erasing_options(Structure):
+    pass
+
+
+usp_erasing_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("erasing", c_double),
+    ("erasing_fill", c_char_p),
+    ("erasing_count", c_int64),
+]
+
+
+class usp_mixing_options(Structure):
+    pass
+
+
+usp_mixing_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("mixup", c_double),
+    ("cutmix", c_double),
+    ("mixing_probability", c_double),
+    ("switch_probability", c_double),
+    ("mixing_unit", c_char_p),
+    ("label_smoothing", c_double),
+]
+
+
+class usp_distortion_options(Structure):
+    pass
+
+
+usp_distortion_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("brightness", c_double),
+    ("contrast", c_double),
+    ("saturation", c_double),
+    ("hue", c_double),
+    ("contrast_first", c_int64),
+]
+
+
+class usp_segmentation_options(Structure):
+    pass
+
+
+usp_segmentation_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("crop", c_int64),
+    ("short_side", c_int64),
+    ("long_side", c_int64),
+    ("least_scale", c_double),
+    ("most_scale", c_double),
+    ("category_share", c_double),
+    ("flip", c_double),
+    ("distort", c_int64),
+    ("ignored", c_int64),
+    ("reduce_zero_label", c_int64),
+]
+
+
 #: name -> (result, arguments)
 PROTOTYPES = {
     "usp_version": (
@@ -497,6 +582,10 @@ PROTOTYPES = {
         c_int32,
         [],
     ),
+    "usp_trim": (
+        None,
+        [],
+    ),
     "usp_checkpoint_open": (
         c_int,
         [c_char_p, POINTER(usp_checkpoint_options), POINTER(POINTER(usp_checkpoint))],
@@ -524,6 +613,18 @@ PROTOTYPES = {
     "usp_checkpoint_shape": (
         c_int,
         [POINTER(usp_checkpoint), c_char_p, POINTER(usp_tensor)],
+    ),
+    "usp_checkpoint_unread_count": (
+        c_size_t,
+        [POINTER(usp_checkpoint)],
+    ),
+    "usp_checkpoint_unread_name": (
+        c_char_p,
+        [POINTER(usp_checkpoint), c_size_t],
+    ),
+    "usp_checkpoint_unread_reason": (
+        c_char_p,
+        [POINTER(usp_checkpoint), c_size_t],
     ),
     "usp_checkpoint_metadata_count": (
         c_size_t,
@@ -685,6 +786,10 @@ PROTOTYPES = {
         c_int,
         [c_int64, c_int64, POINTER(usp_tensor)],
     ),
+    "usp_position_rope": (
+        c_int,
+        [c_int64, c_int64, POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
     "usp_position_resize": (
         c_int,
         [POINTER(usp_tensor), c_int64, c_int64, c_int64, c_int64, c_int32, POINTER(usp_tensor)],
@@ -751,7 +856,11 @@ PROTOTYPES = {
     ),
     "usp_transport_losses": (
         c_int,
-        [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_uint64, POINTER(usp_tensor)],
+        [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_transport_draw_times": (
+        c_int,
+        [POINTER(usp_transport), c_uint64, POINTER(usp_tensor)],
     ),
     "usp_transport_likelihood": (
         c_int,
@@ -980,5 +1089,73 @@ PROTOTYPES = {
     "usp_evaluate_mean_iou": (
         c_int,
         [POINTER(usp_tensor), POINTER(usp_tensor), c_int64, c_int64, POINTER(c_double)],
+    ),
+    "usp_evaluate_confusion": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), c_int64, c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_evaluate_segmentation": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(c_double), POINTER(c_double), POINTER(c_double), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_augment_operation": (
+        c_int,
+        [c_char_p, c_double, POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_augment_level": (
+        c_int,
+        [c_char_p, c_double, POINTER(c_double)],
+    ),
+    "usp_augment_random": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_rand_augment_options), c_uint64, c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_augment_evaluation": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_augment_erase": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_erasing_options), c_uint64, POINTER(usp_tensor)],
+    ),
+    "usp_augment_mix": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_mixing_options), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_rescaled_size": (
+        c_int,
+        [c_int64, c_int64, c_int64, c_int64, POINTER(c_int64), POINTER(c_int64)],
+    ),
+    "usp_segmentation_resize": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_resize_labels": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_reduce_zero_label": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_distort": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_distortion_options), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_sample": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_segmentation_options), c_uint64, c_int64, POINTER(c_int64), POINTER(c_int64), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_window_count": (
+        c_int,
+        [c_int64, c_int64, c_int64, c_int64, c_int64, c_int64, POINTER(c_int64)],
+    ),
+    "usp_segmentation_windows": (
+        c_int,
+        [c_int64, c_int64, c_int64, c_int64, c_int64, c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_segmentation_stitch": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
 }

@@ -52,6 +52,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "format": None,
         "dtype": None,
         "tables": None,
+        "checksums": 0,
     },
     "usp_denoiser": {
         "cfg_scale": 1,
@@ -93,6 +94,9 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "loss_weight": "none",
         "train_epsilon": nan,
         "sample_epsilon": nan,
+        "noise_at": -1,
+        "times": "uniform",
+        "cosine_loss": 0,
     },
     "usp_model_options": {
         "heads": -1,
@@ -191,6 +195,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "order": "shuffled",
         "seed": 0,
         "ranks": None,
+        "as_stored": 0,
     },
     "usp_run_options": {
         "steps": -1,

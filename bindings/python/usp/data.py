@@ -48,7 +48,7 @@ class Data(Handle):
         augmentation: str = "generation", mirror: Optional[float] = None,
         crop_area: Optional[str] = None, sample_posterior: bool = False,
         cache: Optional[str] = None, order: str = "shuffled", seed: int = 0,
-        ranks: Optional[Ranks] = None,
+        ranks: Optional[Ranks] = None, as_stored: bool = False,
         # end of options
     ):
         given = options(

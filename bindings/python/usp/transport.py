@@ -9,8 +9,8 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from . import _abi
-from ._arrays import as_numpy
-from ._call import composed, options
+from ._arrays import as_numpy, result
+from ._call import call, composed, options
 from ._handles import Handle
 from ._library import lib
 from ._sampling import Run, sample
@@ -19,7 +19,7 @@ Interval = Optional[Tuple[float, float]]
 
 
 class Transport(Handle):
-    """Paths between noise (t = 0) and data (t = 1); any thread may use it.
+    """Paths between noise (t = 0) and data (t = 1; with noise_at=1 the other way); any thread.
 
     Parameters
     ----------
@@ -37,11 +37,36 @@ class Transport(Handle):
         self, path: str = "Linear", prediction: str = "velocity",
         loss_weight: Optional[str] = None, *, train_eps: Optional[float] = None,
         sample_eps: Optional[float] = None,
+        # options: usp_transport_options, but path prediction loss_weight train_epsilon sample_epsilon
+        noise_at: Optional[int] = None, times: str = "uniform", cosine_loss: bool = False,
+        # end of options
     ):
+        """As the class says.
+
+        Other Parameters
+        ----------------
+        noise_at : Optional[int], optional
+            The model's time of pure noise: 0 as SiT, 1 as REPA, with times and velocities that go
+            the other way; absent: the model's own, 0 for functions. 0 to 1.
+        times : str, default "uniform"
+            How training draws its times; lognormal is the logit-normal distribution of LightningDiT
+            and REPA. One of uniform, lognormal. Default: uniform.
+        cosine_loss : bool, default False
+            Velocity: training also turns the predicted velocity of each latent pixel towards the
+            true one, by 1 - cosine along the channels (LightningDiT). Default: no.
+        """
         given = options(
             _abi.usp_transport_options, path=path, prediction=prediction, loss_weight=loss_weight,
-            train_epsilon=train_eps, sample_epsilon=sample_eps)
+            train_epsilon=train_eps, sample_epsilon=sample_eps, noise_at=noise_at, times=times,
+            cosine_loss=int(cosine_loss))
+        self._parts = ("mse", "cos_loss") if cosine_loss else ()
         self._adopt(lib.usp_transport_create, ctypes.byref(given))
+
+    def draw_times(self, count: int, seed: int = 0) -> np.ndarray:
+        """Times as training draws them, [count] float32, on the model's scale."""
+        tensor, array = result(None, (count,))
+        call(lib.usp_transport_draw_times, self.handle, seed, ctypes.byref(tensor))
+        return array
 
     def sample_ode(
         self, model: Any, z: Any, y: Any = None, method: str = "dopri5", steps: int = 50,
@@ -53,8 +78,8 @@ class Transport(Handle):
         """Latents from noise z [B, C, H, W] along the probability flow.
 
         `reverse` gives noise from latents.
-        `method` is "dopri5" (adaptive), "euler", "midpoint", "heun", "heun3", "rk4",
-        "adams-bashforth" or "adams-bashforth3"; `steps` are points of time.
+        `method` is an ODE solver, such as "dopri5" (adaptive), "heun" or "adams-bashforth"; the
+        error for an unknown one lists all. `steps` are points of time.
         Further keywords: progress, preview, preview_interval.
         """
         self._tell_moved_ends(stochastic=False)
@@ -114,7 +139,7 @@ class Transport(Handle):
     def training_losses(
         self, model: Any, x1: Any, y: Any = None, t: Any = None, x0: Any = None, seed: int = 0
     ) -> Dict[str, np.ndarray]:
-        """Losses per sample: {"loss": [B]}.
+        """Losses per sample: {"loss": [B]}, with cosine_loss also its parts "mse" and "cos_loss".
 
         x1 [B, C, H, W] clean latents; times t [B] and noise x0 are drawn from seed where they are
         not given.
@@ -122,11 +147,13 @@ class Transport(Handle):
         run = Run()
         data, shape = run.latents(x1, "x1")
         loss, losses = run.output(None, shape[:1])
+        parts = {name: run.output(None, shape[:1]) for name in self._parts}
         run.callbacks.call(
             lib.usp_transport_losses, self.handle, run.denoiser(model, shape[0]), data,
             run.numbers(t, "t", np.float32, shape[0]), run.numbers(y, "y", np.int64, shape[0]),
-            run.array(x0, "x0", shape=shape), seed, loss)
-        return {"loss": losses}
+            run.array(x0, "x0", shape=shape), seed, loss,
+            *(parts[name][0] if name in parts else None for name in ("mse", "cos_loss")))
+        return {"loss": losses, **{name: part[1] for name, part in parts.items()}}
 
     def likelihood(
         self, model: Any, x: Any, y: Any = None, method: str = "dopri5", steps: int = 50,

@@ -21,6 +21,8 @@ extension DiT {
         public var frequencies: Int
         /// Their shift: 0; diffusers' DiT uses 1.
         public var frequencyShift: Int
+        /// The time of pure noise: 0, 1 for REPA's models.
+        public var noiseAt = 0
 
         public init() { self.init(grid: Grid(16, 16), width: 384, depth: 12, heads: 6) }
 
@@ -80,6 +82,9 @@ extension DiT.Configuration: Described {
             .integer(
                 "frequency_shift", \.frequencyShift, FieldRange(0, 65535),
                 "Their shift; diffusers' DiT uses 1."),
+            .integer(
+                "noise_at", \.noiseAt, FieldRange(0, 1),
+                "A SiT's time of pure noise: 0, or 1 as REPA's, whose velocities go the other way."),
         ]
 }
 
@@ -162,6 +167,8 @@ extension FileModel {
         sizes.classes = sizes.hasNullClass ? labels[0] - 1 : labels[0]
         sizes.learnsSigma = final[0] == 2 * outputs
         sizes.frequencies = frequencies[1]
+        // A training file of REPA has its projectors.
+        if ignored.contains(where: { $0.reason.hasPrefix("REPA") }) { sizes.noiseAt = 1 }
         return sizes
     }
 

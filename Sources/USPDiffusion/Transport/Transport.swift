@@ -21,6 +21,16 @@ public enum TransportWeight: String, NamedChoice {
     package static let what = "loss weight"
 }
 
+/// How training draws its times.
+public enum TransportTimes: String, NamedChoice {
+    case uniform
+    /// The logit-normal distribution of LightningDiT and REPA, whose signal-to-noise ratio is
+    /// log-normal: t = 1 / (1 + e⁻ⁿ) with n ~ N(0, 1), on GVP 2/π · atan eⁿ.
+    case lognormal
+
+    package static let what = "distribution of times"
+}
+
 /// A path with a model on it. Source: SiT's published transport, whose numbers this repeats.
 public final class Transport: Sendable {
     /// What the process is.
@@ -30,6 +40,9 @@ public final class Transport: Sendable {
         public var lossWeight: TransportWeight = .none
         public var trainEpsilon: Double?
         public var sampleEpsilon: Double?
+        public var noiseAt: Int?
+        public var times: TransportTimes = .uniform
+        public var cosineLoss = false
 
         public init() {}
     }
@@ -46,16 +59,37 @@ public final class Transport: Sendable {
         let training = options.path == .vp ? 1e-5 : regular ? 0 : 1e-3
         trainingEpsilon = options.trainEpsilon ?? training
         samplingEpsilon = options.sampleEpsilon ?? (regular ? 0 : 1e-3)
+        try require(
+            !options.cosineLoss || options.prediction == .velocity, .argument,
+            "cosine_loss: has no part in the prediction \(options.prediction.rawValue), only in "
+                + "velocity")
     }
 
     package var path: TransportPath { options.path }
     package var prediction: TransportPrediction { options.prediction }
 
+    /// The transport in the denoiser's direction of time, where the options do not say one.
+    func facing(_ denoiser: Denoiser) throws(USPError) -> Transport {
+        guard options.noiseAt == nil, denoiser.noiseAt != 0 else { return self }
+        var facing = options
+        facing.noiseAt = denoiser.noiseAt
+        return try Transport(facing)
+    }
+
+    /// Whether the model's time goes from data to noise; its velocity then points there too.
+    var isReversed: Bool { options.noiseAt == 1 }
+
+    /// The model's time at ours, which goes from noise (0) to data, or ours at the model's.
+    package func modelTime(_ t: Double) -> Double { isReversed ? 1 - t : t }
+
+    /// Velocity of ours per one of the model's.
+    var direction: Double { isReversed ? -1 : 1 }
+
     /// The flow's velocity as `fromState · x + fromOutput · output`.
     package func velocity(_ t: Double) -> AffineView {
         let p = path.coefficients(t)
         return switch prediction {
-        case .velocity: AffineView(fromState: 0, fromOutput: 1)
+        case .velocity: AffineView(fromState: 0, fromOutput: direction)
         case .score: AffineView(fromState: p.ratio, fromOutput: p.variance)
         case .noise: AffineView(fromState: p.ratio, fromOutput: -p.variance / p.sigma)
         }
@@ -70,7 +104,7 @@ public final class Transport: Sendable {
         case .velocity:
             let reverse = p.alpha / p.alphaSlope
             let spread = p.sigma * p.sigma - reverse * p.sigmaSlope * p.sigma
-            return AffineView(fromState: -1 / spread, fromOutput: reverse / spread)
+            return AffineView(fromState: -1 / spread, fromOutput: direction * reverse / spread)
         }
     }
 
@@ -130,5 +164,17 @@ extension Transport.Options: Described {
         .real(
             "sample_epsilon", \.sampleEpsilon, epsilonRange,
             "The same for sampling; absent: 1e-3, and 0 for velocity on Linear and GVP."),
+        .integer(
+            "noise_at", \.noiseAt, FieldRange(0, 1),
+            "The model's time of pure noise: 0 as SiT, 1 as REPA, with times and velocities that go "
+                + "the other way; absent: the model's own, 0 for functions."),
+        .choice(
+            "times", named: \.times,
+            "How training draws its times; lognormal is the logit-normal distribution of "
+                + "LightningDiT and REPA."),
+        .flag(
+            "cosine_loss", \.cosineLoss,
+            "Velocity: training also turns the predicted velocity of each latent pixel towards the "
+                + "true one, by 1 - cosine along the channels (LightningDiT)."),
     ]
 }

@@ -16,6 +16,14 @@ public struct TransportInterval: Sendable, Equatable {
     }
 }
 
+extension TransportInterval {
+    /// On the model's scale of time.
+    func told(_ transport: Transport) -> TransportInterval {
+        TransportInterval(
+            start: transport.modelTime(start), end: transport.modelTime(end), notes: notes)
+    }
+}
+
 extension Transport {
     /// How far an end is moved off a time at which the field is infinite.
     static let singularityMargin = 1e-3
@@ -85,11 +93,15 @@ extension Transport {
         let margin = Transport.singularityMargin
         if startIsSingular && start <= 0 {
             first = margin
-            notes.append("starts at t = \(margin): the field is infinite at t = 0")
+            notes.append(
+                "starts at t = \(isReversed ? 1 - margin : margin): the field is infinite at t = "
+                    + "\(isReversed ? 1 : 0)")
         }
         if endIsSingular && end >= 1 {
             last = 1 - margin
-            notes.append("ends at t = \(1 - margin): the field is infinite at t = 1")
+            notes.append(
+                "ends at t = \(isReversed ? margin : 1 - margin): the field is infinite at t = "
+                    + "\(isReversed ? 0 : 1)")
         }
         return (first, last)
     }

@@ -75,7 +75,8 @@ private struct LikelihoodField {
     private func exact(
         _ time: Double, _ x: Tensor
     ) throws(USPError) -> (velocity: Tensor, divergence: [Double]) {
-        let (prediction, product) = try run.differentiate(x, time: time, along: probe)
+        let (prediction, product) = try run.differentiate(
+            x, time: transport.modelTime(time), along: probe)
         let view = transport.velocity(time)
         let velocity = try Tensor(x.shape)
         view.apply(x, prediction, into: velocity)
@@ -94,6 +95,7 @@ private struct LikelihoodField {
             try Tensor(x.shape), try Tensor(x.shape), try Tensor(x.shape)
         )
         let (view, step) = (transport.velocity(time), Transport.probeStep)
+        let time = transport.modelTime(time)
         combine(moved, x, [(step, probe)])
         view.apply(moved, try run.predict(moved, time: time), into: forward)
         combine(moved, x, [(-step, probe)])

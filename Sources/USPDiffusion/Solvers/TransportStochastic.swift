@@ -74,7 +74,7 @@ struct StochasticStep {
 
     /// Writes the drift to `scratch`.
     private func evaluate(_ t: Double, _ run: SamplingRun) throws(USPError) {
-        let prediction = try run.predict(x, time: t)
+        let prediction = try run.predict(x, time: transport.modelTime(t))
         if run.previews, let start { transport.data(t).apply(x, prediction, into: start) }
         drift(t).apply(x, prediction, into: scratch)
     }
@@ -89,14 +89,15 @@ struct StochasticStep {
         try evaluate(t, run)
         combine(fresh, x, [(size, scratch)])
         let end = Double(Float(t) + size)
-        drift(end).apply(fresh, try run.predict(fresh, time: end), into: fresh)
+        let second = try run.predict(fresh, time: transport.modelTime(end))
+        drift(end).apply(fresh, second, into: fresh)
         combine(x, x, [(0.5 * size, scratch), (0.5 * size, fresh)])
     }
 
     /// What follows the last noisy step.
     func finish(_ t: Double, _ run: SamplingRun) throws(USPError) {
         guard options.lastStep != .none else { return }
-        let prediction = try run.predict(x, time: t)
+        let prediction = try run.predict(x, time: transport.modelTime(t))
         let length = options.lastStepSize
         switch options.lastStep {
         case .none: return

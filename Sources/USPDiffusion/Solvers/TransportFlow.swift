@@ -16,7 +16,7 @@ extension Transport {
         let start = run.showsPreviews ? try Tensor(state.shape) : nil
         let problem = ODEProblem(
             field: { t, y, into throws(USPError) in
-                let prediction = try run.predict(y, time: Double(t))
+                let prediction = try run.predict(y, time: self.modelTime(Double(t)))
                 if run.previews, let start {
                     self.data(Double(t)).apply(y, prediction, into: start)
                 }

@@ -1,22 +1,34 @@
 // Training losses of the transport, per sample, with their gradient in closed form.
 
+import Glibc
 import USPBase
 import USPTensor
 
 extension Transport {
-    /// The times of training for uniform numbers in [0, 1).
-    package func times(_ uniform: [Float]) -> [Float] {
+    /// The times of training for numbers in [0, 1), on the model's scale.
+    package func times(_ shares: [Float]) -> [Float] {
         let (start, end) = publishedInterval(stochastic: false, evaluates: false)
-        return uniform.map { $0 * Float(end - start) + Float(start) }
+        return shares.map {
+            Float(modelTime(Double($0 * Float(end - start) + Float(start))))
+        }
     }
 
-    /// One uniformly drawn time for each sample, from the sample's own stream.
+    /// One time for each sample on the model's scale, from the sample's own stream.
     package func drawTimes(_ key: RandomKey, count: Int, firstSample: Int = 0) -> [Float] {
         times(
             (0..<count).map { index in
                 var stream = RandomStream(key.stream(firstSample + index))
-                return stream.uniform()
+                switch (options.times, path) {
+                case (.uniform, _): return stream.uniform()
+                case (.lognormal, .gvp): return 2 / Float.pi * atanf(expf(stream.normal()))
+                case (.lognormal, _): return 1 / (1 + expf(-stream.normal()))
+                }
             })
+    }
+
+    /// As training draws them.
+    public func drawTimes(_ count: Int, seed: UInt64) -> [Float] {
+        drawTimes(RandomKey(seed: seed).stream("times"), count: count)
     }
 
     /// Losses of a denoiser, one a sample.
@@ -30,16 +42,18 @@ extension Transport {
     ) throws(USPError) -> LossAndGradient {
         try checkLatents(data, "data")
         try checkLabels(labels, data)
+        let transport = try facing(denoiser)
         let times =
-            times ?? drawTimes(RandomKey(seed: seed).stream("times"), count: data.shape[0])
+            times
+            ?? transport.drawTimes(RandomKey(seed: seed).stream("times"), count: data.shape[0])
         let drawn: Tensor
         if let noise { drawn = noise } else { drawn = try Tensor.normal(data.shape, seed: seed) }
         let output = try denoiser.predict(
-            noised(data, times: times, noise: drawn), times, labels)
-        return try losses(output: output, data: data, noise: drawn, times: times)
+            transport.noised(data, times: times, noise: drawn), times, labels)
+        return try transport.losses(output: output, data: data, noise: drawn, times: times)
     }
 
-    /// x_t = α · data + σ · noise, `[B, C, H, W]`, each sample at its own time.
+    /// x_t = α · data + σ · noise, `[B, C, H, W]`, each sample at its own time on the model's scale.
     package func noised(
         _ data: Tensor, times: [Float], noise: Tensor
     ) throws(USPError) -> Tensor {
@@ -49,7 +63,7 @@ extension Transport {
         let result = try Tensor(data.shape)
         let count = data.count / times.count
         for (sample, time) in times.enumerated() {
-            let p = path.coefficients(Double(time))
+            let p = path.coefficients(modelTime(Double(time)))
             let (signal, spread) = (Float(p.alpha), Float(p.sigma))
             let (x, e) = (data.floats + sample * count, noise.floats + sample * count)
             let y = result.floats + sample * count
@@ -75,7 +89,7 @@ extension Transport {
         let count = prediction.count
         var losses: [Float] = []
         for (sample, time) in times.enumerated() {
-            let target = lossTarget(Double(time))
+            let target = lossTarget(modelTime(Double(time)))
             let (x, e) = (data.floats + sample * count, noise.floats + sample * count)
             let (o, result) = (prediction.mean(sample), slopes.mean(sample))
             let weight = Float(target.weight)
@@ -90,7 +104,48 @@ extension Transport {
             }
             losses.append(Float(total / Double(count)))
         }
-        return LossAndGradient(losses: losses, terms: ["loss": losses], gradient: gradient)
+        guard options.cosineLoss else {
+            return LossAndGradient(losses: losses, terms: ["loss": losses], gradient: gradient)
+        }
+        let cosines = times.indices.map { sample in
+            let target = lossTarget(modelTime(Double(times[sample])))
+            return cosineLoss(
+                prediction.mean(sample), data.floats + sample * count,
+                noise.floats + sample * count, target, channels: data.shape[1],
+                pixels: count / data.shape[1], weight: weights[sample], slopes.mean(sample))
+        }
+        return LossAndGradient(
+            losses: zip(losses, cosines).map { $0 + $1 },
+            terms: ["mse": losses, "cos_loss": cosines], gradient: gradient)
+    }
+
+    /// The mean over pixels of 1 − the cosine of output and target along the channels, as torch's
+    /// `cosine_similarity`; adds its gradient.
+    private func cosineLoss(
+        _ output: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ e: UnsafePointer<Float>,
+        _ target: LossTarget, channels: Int, pixels: Int, weight: Float,
+        _ gradient: UnsafeMutablePointer<Float>
+    ) -> Float {
+        let (fromData, fromNoise) = (Float(target.fromData), Float(target.fromNoise))
+        let scale = Double(weight) / Double(pixels)
+        var total = 0.0
+        for pixel in 0..<pixels {
+            var (dot, own, other) = (0.0, 0.0, 0.0)
+            for channel in 0..<channels {
+                let i = channel * pixels + pixel
+                let (o, t) = (Double(output[i]), Double(fromData * x[i] + fromNoise * e[i]))
+                (dot, own, other) = (dot + o * t, own + o * o, other + t * t)
+            }
+            let (length, reach) = (max(own.squareRoot(), 1e-8), max(other.squareRoot(), 1e-8))
+            let cosine = dot / (length * reach)
+            total += 1 - cosine
+            for channel in 0..<channels {
+                let i = channel * pixels + pixel
+                let (o, t) = (Double(output[i]), Double(fromData * x[i] + fromNoise * e[i]))
+                gradient[i] += Float(scale * (cosine * o / length - t / reach) / length)
+            }
+        }
+        return Float(total / Double(pixels))
     }
 
     /// loss = weight · mean (fromOutput · output − fromData · data − fromNoise · noise)²
@@ -105,7 +160,8 @@ extension Transport {
         return switch prediction {
         case .velocity:
             LossTarget(
-                weight: 1, fromOutput: 1, fromData: p.alphaSlope, fromNoise: p.sigmaSlope)
+                weight: 1, fromOutput: 1, fromData: direction * p.alphaSlope,
+                fromNoise: direction * p.sigmaSlope)
         case .noise: LossTarget(weight: weight, fromOutput: 1, fromData: 0, fromNoise: 1)
         case .score: LossTarget(weight: weight, fromOutput: p.sigma, fromData: 0, fromNoise: -1)
         }

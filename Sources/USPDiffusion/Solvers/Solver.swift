@@ -127,6 +127,11 @@ extension Solver {
         names(where: isWanted).joined(separator: ", ")
     }
 
+    /// Each on a line with what it is.
+    public static func explained(where isWanted: (Solver) -> Bool) -> String {
+        all.filter(isWanted).map { "  \($0.name): \($0.sentence)" }.joined(separator: "\n")
+    }
+
     /// The one that goes by this name, letter case aside; the first for nil.
     ///
     /// - what: what messages call it
