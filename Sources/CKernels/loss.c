@@ -162,11 +162,12 @@ USPI_DISPATCH(
     (a, b, dy, rows, width, epsilon, da, accumulate), {
         for (ptrdiff_t i = 0; i < rows; i++, a += width, b += width, da += width) {
             const row_products p = products_of(a, b, width);
-            const double length = fmax(sqrt(p.a), epsilon), other = fmax(sqrt(p.b), epsilon);
+            const double norm = sqrt(p.a);
+            const double length = fmax(norm, epsilon), other = fmax(sqrt(p.b), epsilon);
             const double cosine = p.both / (length * other);
             const float along = (float)(dy[i] / (length * other));
-            const float back =
-                sqrt(p.a) > epsilon ? (float)(dy[i] * cosine / (length * length)) : 0.0f;
+            /* torch bounds the norm without a part in the gradient */
+            const float back = norm > 0 ? (float)(dy[i] * cosine / (length * norm)) : 0.0f;
             for (ptrdiff_t j = 0; j < width; j++) {
                 const float value = along * b[j] - back * a[j];
                 da[j] = accumulate ? da[j] + value : value;

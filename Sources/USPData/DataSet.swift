@@ -60,7 +60,8 @@ public final class DataSet: Sendable {
             options.cache == nil || (options.mirror == nil && options.cropArea.isEmpty), .argument,
             "mirror, crop_area: have no part in a cache, whose images are cut in the middle and kept "
                 + "in both orientations")
-        let images = try EncodedImages(ImageFolder.any(path, asStored: options.asStored), encoder, options)
+        let images = try EncodedImages(
+            ImageFolder.any(path, asStored: options.asStored), encoder, options)
         guard let cache = options.cache else {
             try self.init(.images(images), options)
             return

@@ -21,7 +21,8 @@ struct EncodedImages {
                     + "autoencoder's factor")
             try require(
                 options.channels == nil || options.channels == encoder.imageChannels, .argument,
-                "channels: \(options.channels ?? 0), the autoencoder takes \(encoder.imageChannels)")
+                "channels: \(options.channels ?? 0), the autoencoder takes \(encoder.imageChannels)"
+            )
         }
         let names = Set(folder.classNames)
         if names.contains("train") && names.isSubset(of: ["train", "val", "test"]) {
@@ -31,7 +32,8 @@ struct EncodedImages {
                     + "give \(folder.path)/train")
         }
         (self.folder, self.encoder, self.options) = (folder, encoder, options)
-        loader = try ImageLoader(folder, options.transform(channels: Self.channels(encoder, options)))
+        loader = try ImageLoader(
+            folder, options.transform(channels: Self.channels(encoder, options)))
     }
 
     private static func channels(_ encoder: LatentEncoder?, _ options: DataOptions) -> Int {

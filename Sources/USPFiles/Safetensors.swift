@@ -49,7 +49,8 @@ package enum Safetensors {
         var skipped: [SkippedItem] = []
         for span in spans {
             do {
-                entries.append(try span.entry(data, checksums[span.start]))
+                entries.append(
+                    try span.entry(data, span.start < span.end ? checksums[span.start] : nil))
             } catch let error where error.kind == .dtype || error.kind == .unsupported {
                 let reason = error.message.dropFirst(span.name.count + 2)
                 skipped.append(SkippedItem(name: span.name, reason: String(reason)))

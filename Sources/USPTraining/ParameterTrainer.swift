@@ -53,7 +53,8 @@ package final class ParameterTrainer {
         self.options = options
         try parameters.makeTrainable(keepsGradients: false, where: trains)
         optimizer = try Optimizer(
-            rule ?? options.rule, parameters, weightDecay: options.weightDecay, rateScale: rateScale,
+            rule ?? options.rule, parameters, weightDecay: options.weightDecay,
+            rateScale: rateScale,
             decays: decays)
         average = options.averageDecay > 0 ? try parameters.slab?.copied() : nil
     }

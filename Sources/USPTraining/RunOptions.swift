@@ -27,11 +27,15 @@ extension RunOptions: Described {
 
     public static let fields: [Field<RunOptions>] = [
         .integer(
-            "steps", \.steps, .from(0), "Steps in all, those of earlier runs included; absent: as "
+            "steps", \.steps, .from(0),
+            "Steps in all, those of earlier runs included; absent: as "
                 + "epochs say."),
-        .real("epochs", \.epochs, FieldRange(0, 1e9), "Passes over the data; absent: as steps say."),
-        .integer("save_every", \.saveEvery, .from(1), "Save after so many steps, and every ten "
-            + "minutes."),
+        .real(
+            "epochs", \.epochs, FieldRange(0, 1e9), "Passes over the data; absent: as steps say."),
+        .integer(
+            "save_every", \.saveEvery, .from(1),
+            "Save after so many steps, and every ten "
+                + "minutes."),
         .integer("log_every", \.logEvery, .from(1), "Add a line to the log every so many steps."),
         .flag("restart", \.restart, "Start anew, whatever an earlier run has left."),
         .flag("averaged", \.averaged, "Write the model with the moving average's values."),

@@ -53,7 +53,8 @@ public final class Trainer: @unchecked Sendable {
             rateScale: {
                 options.layerDecay == 1
                     ? 1
-                    : LayerDecay.scale(of: $0.name, depth: network.layers, decay: options.layerDecay)
+                    : LayerDecay.scale(
+                        of: $0.name, depth: network.layers, decay: options.layerDecay)
             },
             decays: network.decays, trains: { options.trains($0.name) })
     }

@@ -130,7 +130,8 @@ private func autoencoder() throws -> VAE {
 
     @Test func whatDoesNotFitIsTold() throws {
         try withPictures { root in
-            func told(_ path: String, _ vae: VAE?, _ change: (inout DataOptions) -> Void) -> String? {
+            func told(_ path: String, _ vae: VAE?, _ change: (inout DataOptions) -> Void) -> String?
+            {
                 var options = DataOptions()
                 (options.batch, options.size) = (2, 16)
                 change(&options)
@@ -141,11 +142,14 @@ private func autoencoder() throws -> VAE {
             (options.batch, options.size, options.cache) = (7, 16, cache)
             let data = try DataSet(root, vae, options)
             #expect(throws: USPError.self) { try data.batch(atStep: 0) }
-            #expect(told(root, vae) { ($0.size, $0.cache) = (8, cache) }?.contains("8 pixels") == true)
-            #expect(told(root, nil) { $0.cache = "\(root)/c.safetensors" }?.contains("need") == true)
+            #expect(
+                told(root, vae) { ($0.size, $0.cache) = (8, cache) }?.contains("8 pixels") == true)
+            #expect(
+                told(root, nil) { $0.cache = "\(root)/c.safetensors" }?.contains("need") == true)
             #expect(told(root, vae) { $0.size = 10 }?.contains("multiple of 4") == true)
             #expect(told(root, vae) { $0.channels = 1 } == "channels: 1, the autoencoder takes 3")
-            #expect(told(root, vae) { $0.cropArea = [0.5, 0.2] }?.contains("smaller first") == true)
+            #expect(
+                told(root, vae) { $0.cropArea = [0.5, 0.2] }?.contains("smaller first") == true)
             #expect(told(root, vae) { $0.cropArea = [0.2, 1] }?.contains("at random") == true)
             #expect(
                 told(cache, nil) { $0.mirror = 0.5 }
@@ -181,9 +185,11 @@ private func autoencoder() throws -> VAE {
 
     private func withRun(_ body: (String) throws -> Void) throws {
         try withPictures { root in
-            defer { for end in [".safetensors", "-state.safetensors", "-log.jsonl"] {
-                unlink("\(root)/m\(end)")
-            } }
+            defer {
+                for end in [".safetensors", "-state.safetensors", "-log.jsonl"] {
+                    unlink("\(root)/m\(end)")
+                }
+            }
             try body(root)
         }
     }

@@ -62,7 +62,8 @@ private func batch(_ labels: [Int]? = nil) throws -> Batch {
             told { $0.labelSmoothing = 1.5 } == "label_smoothing: 1.5, expected a number of 0 to 1")
         let dit = try transformer("DiT")
         #expect(
-            told(dit) { $0.labelDropout = 1.5 } == "label_dropout: 1.5, expected a number of 0 to 1")
+            told(dit) { $0.labelDropout = 1.5 } == "label_dropout: 1.5, expected a number of 0 to 1"
+        )
         #expect(
             told(dit) { $0.maskRatio = 0.5 } == "mask_ratio: has no part in a DiT, only in MAE")
     }

@@ -112,7 +112,8 @@ func recomputingChangesNothing(_ kind: SmallRun, compute: DType) throws {
     let run = try SmallRun.pretraining.start()
     let before = try run.values
     #expect(throws: USPError(.notFinite, "training step 1: the loss is nan")) {
-        try run.trainer.updates.train { (_, _) throws(USPError) in .scalar(try Tensor.scalar(.nan)) }
+        try run.trainer.updates.train { (_, _) throws(USPError) in .scalar(try Tensor.scalar(.nan))
+        }
     }
     #expect(try run.values == before && run.trainer.steps == 0)
 }

@@ -102,7 +102,9 @@ private func transportRun(
     #expect(relativeError(run.losses, try golden.values("out.loss")) < 1e-4)
     let parameters = run.trainer.updates.parameters
     #expect(try worstError(#require(parameters.slab), parameters, golden, "out.param") < 1e-3)
-    #expect(try worstError(#require(run.trainer.updates.average), parameters, golden, "out.average") < 1e-3)
+    #expect(
+        try worstError(#require(run.trainer.updates.average), parameters, golden, "out.average")
+            < 1e-3)
 }
 
 @Test func clippedTrainingFollowsPyTorch() throws {

@@ -150,11 +150,11 @@ private func eachVariant(
         "DiT":
             "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_tanh epsilon=1e-06 affine=no classes=1000 "
-            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0",
+            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=0",
         "SiT":
             "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_tanh epsilon=1e-06 affine=no classes=1000 "
-            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0",
+            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=0",
         "Inception": "",
     ]
     #expect(try Family.named(family).defaults.text == told[family])

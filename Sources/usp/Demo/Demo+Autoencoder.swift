@@ -164,7 +164,8 @@ extension Demo {
             let images = try judging.autoencoder.decode(latents.test.detachedRows(range))
             try decoded.detachedRows(range).copy(from: judging.judge.model.features(images))
         }
-        folder.results[number: "vae.frechet"] = try USPKit.Evaluate.frechetDistance(decoded, judging.real)
+        folder.results[number: "vae.frechet"] = try USPKit.Evaluate.frechetDistance(
+            decoded, judging.real)
         let rows = try Tensor([32, 1, 32, 32])
         try rows.detachedRows(0..<16).copy(from: test.batch(0..<16).images)
         try rows.detachedRows(16..<32).copy(

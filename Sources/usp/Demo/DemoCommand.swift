@@ -17,7 +17,8 @@ struct DemoCommand: ParsableCommand {
     @Option(help: "Folder for the page, pictures, numbers and checkpoints.")
     var out = "out/demo"
 
-    @Option(help: "Folder with the idx files of Fashion-MNIST; else where Debian's package has them.")
+    @Option(
+        help: "Folder with the idx files of Fashion-MNIST; else where Debian's package has them.")
     var images: String?
 
     @Option(help: "Seed of everything random.")

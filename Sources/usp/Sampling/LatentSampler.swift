@@ -49,7 +49,8 @@ struct LatentSampler {
         } else {
             var transported = try given.transport
             // SiT's direction goes without saying.
-            transported.noiseAt = model.configuration.noiseAt == 0 ? nil : model.configuration.noiseAt
+            transported.noiseAt =
+                model.configuration.noiseAt == 0 ? nil : model.configuration.noiseAt
             let transport = try Transport(transported)
             process = solver.isStochastic ? .stochastic(transport) : .flow(transport)
             steps =
