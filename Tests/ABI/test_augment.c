@@ -65,9 +65,9 @@ static void segmentation(void) {
     static uint8_t large[12 * 16 * 3];
     usp_tensor out = tensor(large, USP_U8, SHAPE(12, 16, 3));
     EXPECT_OK(usp_segmentation_resize(&image, &out));
-    out = tensor(large, USP_U8, SHAPE(0, 16, 3));
-    EXPECT_STATUS(usp_segmentation_resize(&image, &out), USP_ERROR_ARGUMENT,
-                  "expected sides of 1 to 65536");
+    out = tensor(large, USP_U8, SHAPE(12, 16, 4));
+    EXPECT_STATUS(usp_segmentation_resize(&image, &out), USP_ERROR_SHAPE,
+                  "out: shape [12, 16, 4], expected [H', W', 3]");
     out = tensor(large, USP_U8, SHAPE(12, 16));
     EXPECT_OK(usp_segmentation_resize_labels(&labels, &out));
     EXPECT(large[0] == pixels[0] && large[12 * 16 - 1] == pixels[6 * 8 - 1]);

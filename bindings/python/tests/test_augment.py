@@ -67,7 +67,7 @@ def test_images_that_cannot_be():
         augment.operation(np.zeros((4, 4), np.uint8), "Invert")
     with pytest.raises(usp.DTypeError, match="image: dtype float32, expected uint8"):
         augment.operation(np.zeros((4, 4, 3), np.float32), "Invert")
-    with pytest.raises(usp.ShapeError, match="at least one pixel"):
+    with pytest.raises(usp.ShapeError, match="at least one"):
         augment.operation(np.zeros((0, 4, 3), np.uint8), "Invert")
     with pytest.raises(usp.ArgumentError, match="magnitude 11.0, expected 0 to 10"):
         augment.level("Rotate", 11)
