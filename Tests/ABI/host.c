@@ -98,7 +98,10 @@ static void compute(void) {
     EXPECT(CALL(usp_model_create)("DiT", "grid=8x8 depth=8", 1, &model) == USP_OK);
     EXPECT(CALL(usp_dit_forward)(model, &x, &t, &y, &out) == USP_OK);
     EXPECT(CALL(usp_trainer_create)(model, &options, &trainer) == USP_OK);
-    EXPECT(CALL(usp_trainer_step)(trainer, &x, &y, NULL, NULL, &loss) == USP_OK);
+    usp_batch batch = USP_BATCH_INIT;
+    batch.inputs = &x;
+    batch.labels = &y;
+    EXPECT(CALL(usp_trainer_step)(trainer, &batch, &loss) == USP_OK);
     EXPECT(status("VmRSS:") > 300 << 10);
     CALL(usp_model_free)(model);
     CALL(usp_trainer_free)(trainer);

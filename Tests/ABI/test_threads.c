@@ -33,7 +33,10 @@ static void steps_beside(void) {
     pthread_t thread;
     void *result = &thread;
     EXPECT(pthread_create(&thread, NULL, reader, trainer) == 0);
-    for (int i = 0; i < 3; i++) EXPECT_OK(usp_trainer_step(trainer, &x, &y, NULL, NULL, NULL));
+    usp_batch batch = USP_BATCH_INIT;
+    batch.inputs = &x;
+    batch.labels = &y;
+    for (int i = 0; i < 3; i++) EXPECT_OK(usp_trainer_step(trainer, &batch, NULL));
     EXPECT(pthread_join(thread, &result) == 0 && result == NULL && most_steps == 3);
     usp_trainer_free(trainer);
     usp_model_free(vit);
