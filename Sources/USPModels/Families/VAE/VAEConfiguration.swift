@@ -77,7 +77,7 @@ extension VAE.Configuration: Described {
             "Channels of each level over the base width; each level but the first halves the "
                 + "resolution."),
         .integer(
-            "blocks_per_level", \.blocksPerLevel, .size,
+            "blocks_per_level", \.blocksPerLevel, FieldRange(1, 256),
             "Residual blocks of an encoder level; the decoder has one more."),
         .integer("latent_channels", \.latentChannels, .size, "Channels of a latent, z."),
         .integer("groups", \.groups, .size, "Groups of every group norm."),
