@@ -8,7 +8,8 @@ enum NumPyType {
         let bare = code.filter { $0 != "'" && $0 != "\"" }
         if bare.hasPrefix("[") || bare.hasPrefix("(") { return "a structured type" }
         let kind = bare.drop { "<>|=".contains($0) }
-        let size = Int(kind.dropFirst().prefix { $0.isNumber }) ?? 0
+        // A damaged code may have any number of digits.
+        let size = Int(kind.dropFirst().prefix { $0.isNumber }.prefix(6)) ?? 0
         switch kind.first {
         case "u": return "element type uint\(size * 8)"
         case "i": return "element type int\(size * 8)"

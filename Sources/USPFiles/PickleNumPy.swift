@@ -45,7 +45,7 @@ extension PickleReader {
     /// `(version, byte order, ...)`; the order stands in front of the code from then on.
     mutating func setByteOrder(of index: Int, from state: PickleValue) {
         guard let parts = arena.elements(state), parts.count >= 2, case .text(let order) = parts[1],
-            let first = arena.numpyTypes[index].first, first.isLetter
+            order.utf8.count == 1, let first = arena.numpyTypes[index].first, first.isLetter
         else { return }
         arena.numpyTypes[index] = order + arena.numpyTypes[index]
     }
@@ -87,19 +87,21 @@ extension PickleReader {
     }
 
     /// The bytes that protocol 2 writes as a text of Latin-1.
-    private func latin1(_ arguments: [PickleValue]) throws(USPError) -> PickleValue {
+    private mutating func latin1(_ arguments: [PickleValue]) throws(USPError) -> PickleValue {
         guard case .text(let text)? = arguments.first, arguments.count == 2,
             case .text("latin1") = arguments[1]
         else { return .opaque("_codecs.encode") }
+        // One text may be remembered and unpacked many times.
+        try count(steps: text.utf8.count / 16)
         let buffer = try ByteBuffer(count: text.utf8.count)
-        var count = 0
+        var length = 0
         for scalar in text.unicodeScalars {
             guard let byte = UInt8(exactly: scalar.value) else {
                 throw failure("a text that is no Latin-1")
             }
-            buffer.bytes[count] = byte
-            count += 1
+            buffer.bytes[length] = byte
+            length += 1
         }
-        return .bytes(try buffer.view.part(0, count, reader.what))
+        return .bytes(try buffer.view.part(0, length, reader.what))
     }
 }

@@ -116,12 +116,13 @@ package struct PixelImage: Sendable, Equatable {
     /// Throws unless a file of this length can hold so many pixels.
     ///
     /// - most: pixels that a byte can stand for
+    /// - always: pixels that any file may have, of formats where a few bytes can paint everything
     static func expectPlausible(
-        _ width: Int, _ height: Int, from count: Int, most: Int, _ what: String
+        _ width: Int, _ height: Int, from count: Int, most: Int, always: Int = 0, _ what: String
     ) throws(USPError) {
         let pixels = try CheckedMath.multiply(width, height, what)
         try require(
-            width > 0 && height > 0 && pixels / most <= count, .format,
+            width > 0 && height > 0 && (pixels <= always || pixels / most <= count), .format,
             "\(what): \(count) bytes cannot hold \(width) x \(height) pixels")
     }
 }

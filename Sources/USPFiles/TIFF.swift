@@ -5,7 +5,7 @@ import USPBase
 
 enum TIFF {
     /// Runs of white in a fax stand for many pixels a byte; this is beyond real pictures.
-    private static let mostPixelsPerByte = 1 << 15
+    private static let mostPixelsPerByte = 1 << 12
 
     static func recognises(_ file: ByteView) -> Bool {
         file.starts(with: [0x49, 0x49, 0x2A, 0]) || file.starts(with: [0x4D, 0x4D, 0, 0x2A])
@@ -21,7 +21,7 @@ enum TIFF {
         guard status == 0 else { throw PixelImage.failure("TIFF", message) }
         let (width, height) = (Int(tiff.width), Int(tiff.height))
         try PixelImage.expectPlausible(
-            width, height, from: bytes.count, most: mostPixelsPerByte, "TIFF")
+            width, height, from: bytes.count, most: mostPixelsPerByte, always: 1 << 24, "TIFF")
         let samples = Int(tiff.samples)
         let values = try PixelImage.pixels(width * height * samples, "TIFF") {
             uspi_tiff_decode(source, bytes.count, &tiff, $0, $1)

@@ -5,7 +5,7 @@ import USPBase
 
 enum WebP {
     /// What one byte of lossless data can stand for is not bounded; this is beyond real pictures.
-    private static let mostPixelsPerByte = 1 << 16
+    private static let mostPixelsPerByte = 1 << 12
 
     /// RGB; alpha is dropped. Of an animation the first image, on black where it does not reach.
     static func read(_ bytes: ByteView) throws(USPError) -> (PixelImage, orientation: Int) {
@@ -34,7 +34,8 @@ enum WebP {
         withExtendedLifetime(bytes.owner) {}
         guard status == 0 else { throw PixelImage.failure("WebP", message) }
         try PixelImage.expectPlausible(
-            Int(width), Int(height), from: bytes.count, most: mostPixelsPerByte, "WebP")
+            Int(width), Int(height), from: bytes.count, most: mostPixelsPerByte,
+            always: 1 << 24, "WebP")
         return (Int(width), Int(height))
     }
 
@@ -97,7 +98,7 @@ enum WebP {
             head += littleEndian(UInt32(max(height, 1) - 1))[..<3]
         }
         let size = head.count + content.count
-        let prefix = Array("RIFF".utf8) + littleEndian(UInt32(size)) + head
+        let prefix = Array("RIFF".utf8) + littleEndian(UInt32(truncatingIfNeeded: size)) + head
         let buffer = try ByteBuffer(count: prefix.count + content.count)
         buffer.bytes.copyBytes(from: prefix)
         if content.count > 0 {

@@ -44,6 +44,9 @@ private func line(_ shape: String, _ type: String = "<i2") -> String {
         // Python 2 wrote long integers with an L.
         #expect(try read(npy(line("2L"), data)).entry("array").shape == [2])
         #expect(message(npy(line("2"), data, version: 4)).contains("npy version 4"))
+        // More digits than a number has.
+        let long = String(repeating: "9", count: 40)
+        #expect(message(npy(line("2", "<u\(long)"), data)).contains("is not read"))
     }
 
     /// NumPy's rule: the data begin at a multiple of 64 bytes.
