@@ -38,7 +38,7 @@ expect 1 '13 arrays cannot be read and would be lost; --skip' convert "$odd/type
 absent "$work/types.safetensors"
 expect 0 'u2 is left out: element type uint16 is not read' convert "$odd/types.npz" --skip \
     -o "$work/types.safetensors"
-expect 0 '7 arrays' convert "$odd/numpy_2.pt" --table model --skip -o "$work/numpy.safetensors"
+expect 0 '8 arrays' convert "$odd/numpy_2.pt" --table model --skip -o "$work/numpy.safetensors"
 expect 1 'state_dict()' inspect "$odd/module.pt"
 expect 1 'net: a whole' convert "$odd/module_inside.pt" --table all -o "$work/m.safetensors"
 expect 0 'not read (11)' inspect "$odd/tensors.pt"
