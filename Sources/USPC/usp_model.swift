@@ -13,7 +13,9 @@ final class ModelHandle: Handled {
 }
 
 func model(_ pointer: OpaquePointer?, _ name: String = "model") throws(USPError) -> any Model {
-    try handle(pointer, ModelHandle.self, name).model
+    let model = try handle(pointer, ModelHandle.self, name).model
+    try model.expectFilesUnchanged()
+    return model
 }
 
 /// The model, if it is of this class.

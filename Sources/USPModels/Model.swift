@@ -56,6 +56,10 @@ extension Model {
         try self.init(configuration, key: RandomKey(seed: seed).stream(stream))
     }
 
+    /// - Throws: `.io` if its parameters lie in a large file that others have written to or cut short
+    ///   since; what it computes from then on is undefined
+    public func expectFilesUnchanged() throws(USPError) { try parameters.expectUnchanged() }
+
     /// What its file keeps beside the parameters.
     public var metadata: [(key: String, value: String)] { configuration.metadata }
 

@@ -91,13 +91,10 @@ package final class Parameters: @unchecked Sendable {
     package var count: Int { specs.reduce(0) { $0 + $1.shape.count } }
 
     /// The parameter of this name.
-    ///
-    /// - Throws: `.missingWeight`; `.io` as `expectUnchanged`
     package func tensor(_ name: String) throws(USPError) -> Tensor {
         guard let index = indices[name] else {
             throw USPError(.missingWeight, "the model has no parameter \(name)")
         }
-        try expectUnchanged()
         return tensors[index]
     }
 

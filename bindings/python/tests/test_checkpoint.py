@@ -202,6 +202,25 @@ except usp.FileError as error:
     assert done.returncode == 0
 
 
+def test_a_model_whose_file_is_written_to(tmp_path):
+    """Before its first call and after it; a file that is replaced by renaming is no matter."""
+    path, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    model = usp.DiT.create(
+        grid=8, channels=4, patch=2, width=384, depth=6, heads=6, classes=10, seed=1)
+    model.save(path)
+    model.save(other)
+    assert path.stat().st_size > 40 << 20
+    given = (np.zeros((1, 4, 16, 16), np.float32), np.array([5.0], np.float32), np.array([1]))
+    used, fresh, kept = (usp.DiT.load(p, num_heads=6) for p in (path, path, other))
+    expected = used.forward(*given)
+    os.truncate(path, 1 << 20)
+    os.replace(path, other)
+    for broken in (used, fresh, used, fresh):
+        with pytest.raises(usp.FileError, match="in use"):
+            broken.forward(*given)
+    assert np.array_equal(kept.forward(*given), expected)
+
+
 def test_saving_keeps_mode_and_link(tmp_path):
     path, link = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     checkpoint = usp.Checkpoint({"a": np.ones(3, np.float32)})
