@@ -24,7 +24,7 @@ expect 1 'give --inception' evaluate "$golden/images"
 expect 1 'no Inception network in it' evaluate "$golden/images" --inception \
     "$golden/models/mae_params.safetensors"
 expect 2 'known are tensorflow, pytorch-fid' evaluate "$golden/images" $weights --preprocessing tf
-expect 1 'no PNG or JPEG file' evaluate "$golden/random" $weights
+expect 1 'no image in it' evaluate "$golden/random" $weights
 expect 0 'samples; published values are of 50,000' evaluate "$golden/images" $weights \
     --preprocessing pytorch-fid
 expect 0 'inception score *1\.' evaluate "$golden/images" $weights -o "$work/features.npz"

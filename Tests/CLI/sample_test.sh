@@ -158,7 +158,7 @@ expect 0 'latents \[1, 4, 14, 14\]' \
 expect 0 'latents \[1, 4, 14, 14\]' \
     encode "$work/again-0001.png" --vae "$vae" --tile 8 -o "$work/l.npz"
 expect 1 'no/l.npz: cannot write' encode "$work/nofile.png" --vae "$vae" -o "$work/no/l.npz"
-expect 1 'neither a PNG nor a JPEG' encode "$vae" --vae "$vae" -o "$work/l.npz"
+expect 1 'not an image of a format that is read' encode "$vae" --vae "$vae" -o "$work/l.npz"
 expect 0 'noise \[2, 4, 14, 14\]' invert "$sit" --latents "$work/latents.safetensors" \
     --classes 1,2 --cfg 1 --solver rk4 --steps 20 -o "$work/noise.safetensors"
 expect 0 '2 images' sample "$sit" --vae "$vae" --noise "$work/noise.safetensors" --classes 1,2 \

@@ -79,7 +79,7 @@ expect 1 'size has no part' encode "$photos/dog/3.PNG" --vae "$vae" --size 32 -o
 expect 1 'written as .safetensors' encode "$photos" --vae "$vae" --size 32 -o "$work/l.npz"
 
 # What cannot be.
-expect 1 'none: no PNG or JPEG' pretrain "$work/none" --vae "$vae" -o "$work/f.safetensors"
+expect 1 'none/cat: a class without images' pretrain "$work/none" --vae "$vae" -o "$work/f.safetensors"
 expect 1 'nowhere' pretrain "$work/nowhere" --vae "$vae" -o "$work/f.safetensors"
 expect 1 '5 images, which need an autoencoder' pretrain "$photos" -o "$work/f.safetensors"
 expect 1 'multiple of 4' $pretrain --size 30 -o "$work/f.safetensors"
@@ -98,7 +98,7 @@ expect 1 'training step .*: the loss is' $pretrain --lr 1e30 --warmup-epochs 0 \
     -o "$work/f.safetensors"
 absent "$work/f.safetensors"
 printf 'P' >"$photos/dog/5.png"
-expect 1 'dog/5.png: neither a PNG nor a JPEG' $pretrain --batch 6 --steps 1 \
+expect 1 'dog/5.png: not an image of a format that is read' $pretrain --batch 6 --steps 1 \
     -o "$work/f.safetensors"
 rm "$photos/dog/5.png"
 checks=$((checks + 1))
