@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 TOOL := .build/release/usp-cli
-export PREFIX DESTDIR BINDIR LIBDIR INCLUDEDIR DATADIR ZSHDIR
+export PREFIX DESTDIR BINDIR LIBDIR INCLUDEDIR DATADIR DEBUGDIR ZSHDIR
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Copies .build/stage into a system, or removes it:  install.sh install|install-debug|uninstall
 # Read from the environment: DESTDIR (a root other than /), PREFIX (/usr/local), and where a system
-# wants them elsewhere BINDIR, LIBDIR, INCLUDEDIR, DATADIR, ZSHDIR (_usp).
+# wants them elsewhere BINDIR, LIBDIR, INCLUDEDIR, DATADIR, DEBUGDIR, ZSHDIR (_usp).
 set -eu
 cd "$(dirname "$0")/.."
 
 : "${DESTDIR:=}" "${PREFIX:=/usr/local}"
 : "${BINDIR:=$PREFIX/bin}" "${LIBDIR:=$PREFIX/lib}" "${INCLUDEDIR:=$PREFIX/include}"
-: "${DATADIR:=$PREFIX/share}"
+: "${DATADIR:=$PREFIX/share}" "${DEBUGDIR:=$PREFIX/lib/debug/.build-id}"
 : "${ZSHDIR:=$DATADIR/zsh/site-functions}"
 stage=.build/stage
 version=$(scripts/version.sh) abi=$(scripts/version.sh abi)
@@ -67,21 +67,27 @@ licences() {
     done
 }
 
+# where gdb looks for a number, with PREFIX=/usr by itself
 debug() {
-    put 644 "$stage/lib/libusp.so.debug" "$LIBDIR/.debug/libusp.so.debug"
-    put 644 "$stage/bin/usp.debug" "$BINDIR/.debug/usp.debug"
+    for each in lib/libusp.so bin/usp; do
+        put 644 "$stage/$each.debug" "$DEBUGDIR/$(numbered "$stage/$each").debug"
+    done
 }
+
+# numbered FILE: the file's number, as folder/name
+numbered() { readelf -nW "$1" | sed -n 's|.*Build ID: \(..\)\(.*\)|\1/\2|p'; }
 
 # everything that install and install-debug put there, and folders that are then empty and ours
 uninstall() {
+    for each in "$DESTDIR$LIBDIR/$file" "$DESTDIR$BINDIR/usp"; do
+        [ ! -f "$each" ] || rm -f "$DESTDIR$DEBUGDIR/$(numbered "$each").debug"
+    done
     rm -f "$DESTDIR$LIBDIR/$file" "$DESTDIR$LIBDIR/libusp.so.$abi" "$DESTDIR$LIBDIR/libusp.so" \
         "$DESTDIR$INCLUDEDIR/usp.h" "$DESTDIR$LIBDIR/pkgconfig/usp.pc" "$DESTDIR$BINDIR/usp" \
         "$DESTDIR$DATADIR/man/man1/usp.1" "$DESTDIR$DATADIR/man/man1"/usp-*.1 \
         "$DESTDIR$DATADIR/bash-completion/completions/usp" "$DESTDIR$ZSHDIR/_usp" \
-        "$DESTDIR$DATADIR/fish/vendor_completions.d/usp.fish" \
-        "$DESTDIR$LIBDIR/.debug/libusp.so.debug" "$DESTDIR$BINDIR/.debug/usp.debug"
+        "$DESTDIR$DATADIR/fish/vendor_completions.d/usp.fish"
     rm -rf "$DESTDIR$INCLUDEDIR/usp" "$DESTDIR$LIBDIR/cmake/usp" "$DESTDIR$DATADIR/doc/usp"
-    rmdir "$DESTDIR$LIBDIR/.debug" "$DESTDIR$BINDIR/.debug" 2>/dev/null || true
 }
 
 # The loader knows a library in its own folders by its cache.

@@ -14,10 +14,29 @@ library="@$objects/usp.product/Objects.LinkFileList"
 tool="@$objects/usp-cli.product/Objects.LinkFileList"
 soname="-Xlinker -soname -Xlinker libusp.so"
 
+# The runtime's archives, without the marks that keep functions which nobody calls. Named before the
+# toolchain's own, they are where the linker finds everything.
+static=$(dirname "$(dirname "$(readlink -f "$(command -v swiftc)")")")/lib/swift_static/linux
+runtime=.build/runtime
+mkdir -p "$runtime"
+names="Core _Concurrency _StringProcessing _RegexParser Synchronization Glibc"
+[ "$runtime/libswiftGlibc.a" -nt "$static/libswiftGlibc.a" ] ||
+    (cd "$static" && for name in $names; do realpath "libswift$name.a"; done) |
+    xargs packaging/unretain.py "$runtime"
+
 case $kind in
 library) set -- -emit-library $library @packaging/library.link $soname."$(scripts/version.sh abi)" "$@" ;;
 wheel) set -- -emit-library $tool $objects/USPC.build/*.swift.o @packaging/library.link $soname "$@" ;;
 tool) set -- -emit-executable $tool @packaging/tool.link -Xlinker --defsym=main=usp_main "$@" ;;
 *) echo "usp: link.sh knows library, wheel and tool, not $kind" >&2; exit 2 ;;
 esac
-swiftc -module-name usp -o "$out" "$@" -ljpeg -lz -Xlinker -Map="$out.map"
+# The build's number is the hash of what is shipped: the linker's own would cover hashes of modules, in
+# which the folder of the build is.
+linked() {
+    swiftc -module-name usp -o "$out" "$@" "$runtime"/libswift*.a -ljpeg -lz -Xlinker -Map="$out.map"
+}
+linked "$@" -Xlinker --build-id=none
+llvm-objcopy --strip-all -R .comment -R .swift_modhash -R .lldbsummaries "$out" "$out.stripped"
+number=$(sha1sum <"$out.stripped" | cut -c1-40)
+rm "$out.stripped"
+linked "$@" -Xlinker "--build-id=0x$number"

@@ -32,4 +32,3 @@ llvm-objcopy --strip-all -R .comment -R .swift_modhash -R .lldbsummaries "$work/
 install -m 644 "$work/libusp.so" "$folder/libusp.so"
 ${CC:-cc} -O2 -s -pie -Wl,-z,now -Wl,--build-id=none -Wl,-rpath,"\$ORIGIN" -o "$folder/usp" \
     packaging/wheel/launcher.c -L"$folder" -lusp
-[ "${2:-}" != sizes ] || packaging/sizes.py "$work/libusp.so" >"$3"

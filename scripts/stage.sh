@@ -14,13 +14,12 @@ scripts/argument-parser.sh
 swift build -c release --product usp
 swift build -c release --product usp-cli
 
-# strip_apart FILE: without symbols and without what only the linker and the debugger read. (GNU strip
-# loses lld's mark of what becomes read-only after relocation.)
+# strip_apart FILE: without symbols and without what only the linker and the debugger read, which gdb
+# finds by the build's number. (GNU strip loses lld's mark of what becomes read-only after relocation.)
 strip_apart() {
     llvm-objcopy --only-keep-debug "$1" "$1.debug"
     chmod -x "$1.debug"
-    llvm-objcopy --strip-all -R .comment -R .swift_modhash -R .lldbsummaries \
-        --add-gnu-debuglink="$1.debug" "$1"
+    llvm-objcopy --strip-all -R .comment -R .swift_modhash -R .lldbsummaries "$1"
 }
 
 rm -rf "$stage"

@@ -88,11 +88,15 @@ package final class ThreadPool: @unchecked Sendable {
             for part in 0..<max(parts, 0) { body(part, 0) }
             return
         }
+        // The compiler keeps the length of this file's path for what it says of a closure that escapes
+        // after all; named here, it is the same in every folder, as builds with the same bytes need.
+        #sourceLocation(file:"ThreadPool.run",line:97)
         withoutActuallyEscaping(body) { escaping in
             // SAFETY: the closure is used only until the last part is done, before this returns.
             let sendable = unsafeSendable(escaping)
             dispatch(parts: parts, helpers: threads - 1, sendable)
         }
+        #sourceLocation()
         owner.store(false, ordering: .releasing)
     }
 

@@ -46,8 +46,9 @@ for file in "$library" "$installed/bin/usp"; do
 done
 size=$(stat -Lc %s "$library")
 [ "$size" -le 10500000 ] || fail "the library has $size bytes, expected at most 10500000"
-file_of_debug=$(readelf -p .gnu_debuglink "$library" | grep -o 'libusp[^ ]*debug')
-[ -f "$installed/lib/.debug/$file_of_debug" ] || fail "no debug symbols where gdb looks for them"
+number=$(readelf -nW "$library" | sed -n 's/.*Build ID: //p')
+[ -f "$installed/lib/debug/.build-id/$(echo "$number" | sed 's|..|&/|').debug" ] ||
+    fail "no debug symbols where gdb looks for them"
 echo "library: $size bytes, SONAME libusp.so.$abi, glibc $floor"
 
 export PKG_CONFIG_PATH="$installed/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
@@ -62,6 +63,13 @@ LD_LIBRARY_PATH="" works "$root/cmake/by_cmake"
 ! cmake -S Tests/Install -B "$root/newer" -DSOURCE=x.c -DWANTED=99 \
     -DCMAKE_PREFIX_PATH="$installed" >"$root/cmake.txt" 2>&1 || fail "CMake takes version 99"
 echo "programs: by pkg-config and by CMake"
+
+# the C tests, where Tests/ABI/run.sh has built them, on this library in place of the build's
+if [ .build/abi/tests -nt .build/release/libusp.so ]; then
+    LD_LIBRARY_PATH="$installed/lib" .build/abi/tests >"$root/said.txt" 2>&1 ||
+        { cat "$root/said.txt"; fail "the C tests fail on the installed library"; }
+    echo "the C tests on it: $(tail -n 1 "$root/said.txt")"
+fi
 
 [ "$(env -i "$installed/bin/usp" --version)" = "$version" ] || fail "usp --version"
 for command in $("$installed/bin/usp" --help | sed -n '/^SUBCOMMANDS/,/^$/s/^  \([a-z]*\) .*/\1/p'); do

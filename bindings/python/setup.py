@@ -31,6 +31,7 @@ def version():
 
 class BuildWithLibrary(build_py):
     def run(self):
+        shutil.rmtree(Path(self.build_lib) / "usp", ignore_errors=True)  # of an earlier build
         super().run()
         if PURE or self.editable_mode:
             return
