@@ -54,6 +54,8 @@ install() {
     scripts/stage.sh
     Tests/Install/run.sh
     Tests/Install/abi.sh
+    scripts/wheel.sh
+    Tests/Install/wheel.sh
 }
 
 scripts/argument-parser.sh
@@ -64,7 +66,7 @@ stage "Swift tests" swift test -c release --skip-build --no-parallel
 [ ! -x Tests/ABI/run.sh ] || stage "header, symbols and a C program" Tests/ABI/run.sh
 [ ! -d bindings/python/tests ] || stage "Python" python_tests
 [ ! -x Tests/CLI/run.sh ] || stage "command line" Tests/CLI/run.sh
-stage "install and ABI" install
+stage "install, ABI, wheel" install
 stage "documentation" documentation
 stage "the demo, quick" demo
 [ ! -x examples/run.sh ] || stage "examples" examples/run.sh
