@@ -37,6 +37,16 @@ def test_a_configuration_makes_its_model_again(family, tmp_path):
         assert usp.Checkpoint.open(path).metadata["usp.family"] == family
 
 
+def test_options_of_loading_stand_before_what_a_file_says(tmp_path):
+    model = usp.create("MAE", **SMALL["MAE"])
+    model.save(tmp_path / "m.safetensors")
+    found = usp.load(tmp_path / "m.safetensors", 4, epsilon=1e-3, dtype="bf16")
+    assert (found.config.heads, found.config.epsilon) == (4, 1e-3)
+    assert usp.load(tmp_path / "m.safetensors", family="ViT").family == "ViT"
+    with pytest.raises(usp.ArgumentError, match="groups: has no part in an MAE, only in VAE"):
+        usp.load(tmp_path / "m.safetensors", groups=2)
+
+
 def test_published_names():
     names = usp.presets()
     assert {"kl-f8", "kl16", "vavae", "MAE-B/2", "ViT-L/16", "DiT-XL/2", "SiT-B/4"} <= set(names)

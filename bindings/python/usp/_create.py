@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
+from ._arrays import dtype_name
 from ._call import view_text
 from ._library import lib
-from ._model import Model, Source
+from ._model import Grid, Model, Source
 from .dit import DiT, SiT
 from .inception import Inception
 from .mae import MaskedAutoencoder
@@ -34,12 +35,23 @@ def create(name: str, *, seed: int = 0, **sizes: Any) -> Any:
     return typed(Model._create(name, seed, sizes))
 
 
-def load(source: Source, **options: Any) -> Any:
+def load(
+    source: Source, num_heads: Optional[int] = None, decoder_num_heads: Optional[int] = None, *,
+    family: Optional[str] = None, dtype: Any = None, exact: bool = False,
+    table: Optional[str] = None, grid: Grid = None, pool: Optional[str] = None,
+    scale: Optional[float] = None, shift: Optional[float] = None, groups: Optional[int] = None,
+    epsilon: Optional[float] = None,
+) -> Any:
     """A model of whatever family the file says, or its names and shapes tell.
 
-    `options` are those of usp_model_options: heads, decoder_heads, grid, table, compute, exact, ...
+    Options as in the `load` of the family's class; one that has no part in the family is refused.
+    `groups` (of an autoencoder's norms) and `epsilon` (of a transformer's) stand in place of what
+    the file says.
     """
-    return typed(Model._load(source, **options))
+    return typed(Model._load(
+        source, grid, family=family, heads=num_heads, decoder_heads=decoder_num_heads,
+        compute=dtype_name(dtype), exact=int(exact), table=table, pool=pool, scale=scale,
+        shift=shift, groups=groups, epsilon=epsilon))
 
 
 def presets() -> Tuple[str, ...]:

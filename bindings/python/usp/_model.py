@@ -54,8 +54,8 @@ class Model(Handle):
     def _load(cls: "type[Self]", source: Source, grid: Grid = None, **values: Any) -> Self:
         height, width = grid_sides(grid)
         given = options(
-            _abi.usp_model_options, family=cls._family, grid_height=height, grid_width=width,
-            **values)
+            _abi.usp_model_options, grid_height=height, grid_width=width,
+            **{"family": cls._family, **values})
         if isinstance(source, Mapping):
             checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
             return cls._made(lib.usp_model_load, checkpoint.handle, ctypes.byref(given))
