@@ -132,7 +132,7 @@ static void run(work *w) {
         MUST(usp_vit_logits(w->model, &w->x, &w->out));
     } else {
         usp_vae_options options = USP_VAE_OPTIONS_INIT;
-        options.raw = 1;
+        options.scaled = 0;
         options.tile = w->tile;
         if (is(w->task, "encode")) MUST(usp_vae_encode(w->model, &w->x, &options, &w->out, NULL));
         else MUST(usp_vae_decode(w->model, &w->x, &options, &w->out));

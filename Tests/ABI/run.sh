@@ -13,6 +13,7 @@ for compiler in ${CC:-cc} clang; do
     command -v "$compiler" >/dev/null || continue
     "$compiler" -std=c99 $strict -fsyntax-only Tests/ABI/header.c
     "$compiler" -std=c11 $strict -fsyntax-only Tests/ABI/layout.c
+    "$compiler" -std=gnu11 -Wall -Wextra -Werror -Iinclude -fsyntax-only benchmarks/ours.c
     for header in include/usp/*.h; do # each alone, too
         "$compiler" -std=c99 $strict -fsyntax-only -x c "$header"
     done
