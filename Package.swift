@@ -91,8 +91,7 @@ let package = Package(
         .executableTarget(
             name: "usp",
             dependencies: [
-                "USPKit", "USPBase", "USPTensor", "USPFiles", "USPModels", "USPDiffusion",
-                "USPData", "USPTransfer", "USPTraining", "USPEvaluation",
+                "USPKit", "USPBase", "USPTensor", "USPFiles",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: shipped, linkerSettings: linked("tool")),

@@ -5,14 +5,14 @@ import USPBase
 import USPFiles
 
 /// Something in a folder that is no image of the data set, and why.
-package struct SkippedFile: Sendable, Equatable {
+public struct SkippedFile: Sendable, Equatable {
     /// Below the folder that was listed.
     package let path: String
     package let reason: String
 }
 
 /// Files of images by their names' endings, in byte order of their paths.
-package struct ImageListing: Sendable {
+public struct ImageListing: Sendable {
     /// Below the root.
     package private(set) var files: [String] = []
     package private(set) var skipped: [SkippedFile] = []

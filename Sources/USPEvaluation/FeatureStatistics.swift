@@ -4,7 +4,7 @@ import USPBase
 import USPTensor
 
 /// What the Fréchet distance knows of a set of images.
-package struct FeatureStatistics: Sendable {
+public struct FeatureStatistics: Sendable {
     /// D.
     package let width: Int
     /// Samples behind the statistics; 0 = not known (read from a file of mu and sigma).

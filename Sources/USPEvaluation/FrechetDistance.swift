@@ -3,7 +3,7 @@
 import USPBase
 
 /// ‖μ₁ − μ₂‖² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁Σ₂)^½ (Heusel et al. 2017): FID over Inception features.
-package struct FrechetDistance: Sendable {
+public struct FrechetDistance: Sendable {
     /// Clipped at 0.
     package let value: Double
     /// ‖μ₁ − μ₂‖²

@@ -5,7 +5,7 @@ import USPTensor
 
 /// Precision: share of samples inside a ball around some reference image; recall: the reverse
 /// (Kynkäänniemi et al. 2019). A ball reaches to its centre's k-th neighbour in its own set.
-package struct PrecisionRecall: Sendable {
+public struct PrecisionRecall: Sendable {
     package let precision: Double
     package let recall: Double
 

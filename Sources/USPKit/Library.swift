@@ -4,6 +4,7 @@ internal import CUSP
 @_exported import USPBase
 @_exported import USPData
 @_exported import USPDiffusion
+@_exported import USPEvaluation
 @_exported import USPModels
 @_exported import USPTensor
 @_exported import USPTraining

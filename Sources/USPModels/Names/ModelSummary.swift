@@ -3,7 +3,7 @@
 import USPBase
 import USPFiles
 
-package struct ModelSummary: Sendable {
+public struct ModelSummary: Sendable {
     package let family: String
     package let dialect: String
     /// The table that a reader of this family takes.

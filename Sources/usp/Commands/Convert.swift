@@ -4,7 +4,6 @@ import ArgumentParser
 import USPBase
 import USPFiles
 import USPKit
-import USPModels
 
 struct Convert: ParsableCommand {
     static let configuration = CommandConfiguration(

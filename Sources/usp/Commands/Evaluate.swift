@@ -2,7 +2,6 @@
 
 import ArgumentParser
 import USPBase
-import USPEvaluation
 import USPFiles
 import USPKit
 

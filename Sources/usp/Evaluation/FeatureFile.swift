@@ -1,7 +1,6 @@
 // Files of features, of their statistics, of logits, and of images that these are computed from.
 
 import USPBase
-import USPEvaluation
 import USPFiles
 import USPKit
 import USPTensor

@@ -1,8 +1,8 @@
 // The images that are to be scored, as bytes: a folder of image files, or an array.
 
 import USPBase
-import USPData
 import USPFiles
+import USPKit
 import USPTensor
 
 struct PixelSource {

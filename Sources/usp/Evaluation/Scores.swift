@@ -1,8 +1,8 @@
 // What an evaluation finds, for people and for programs.
 
 import USPBase
-import USPEvaluation
 import USPFiles
+import USPKit
 
 /// Scores by name, in the order they were found.
 struct Scores {

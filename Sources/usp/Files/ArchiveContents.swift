@@ -2,7 +2,7 @@
 
 import USPBase
 import USPFiles
-import USPModels
+import USPKit
 
 /// A file with those of its arrays that were asked for.
 struct ArchiveContents {
