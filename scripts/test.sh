@@ -58,7 +58,17 @@ install() {
     Tests/Install/wheel.sh
 }
 
+# SwiftPM lets a target import what its dependencies depend on; the tool must not.
+walls() {
+    inner='USP(Models|Diffusion|Data|Transfer|Training|Evaluation)|CKernels|CFiles|CUSP'
+    if grep -rnE "^(@[a-z_]+ )?import ($inner)$" Sources/usp; then
+        echo "the tool imports an inner room: what it needs is public in USPKit, or wants to be" >&2
+        return 1
+    fi
+}
+
 scripts/argument-parser.sh
+stage "walls" walls
 stage "build" swift build -c release --build-tests
 stage "build the library and the tool" swift build -c release
 stage "damaged files" .build/release/usp-fuzz --runs 20000
