@@ -53,19 +53,6 @@ func count(
     return value == 0 ? fallback : Int(clamping: value)
 }
 
-/// A real number of an options struct; 0 means `fallback`.
-func real(_ value: Float, else fallback: Float, _ name: String) throws(USPError) -> Float {
-    guard value.isFinite else { throw USPError(.argument, "\(name): is not finite") }
-    return value == 0 ? fallback : value
-}
-
-/// As `real`, for a number that is computed with in f64: what the caller wrote, 0.3 and not
-/// 0.30000001192.
-func decimal(_ value: Float, else fallback: Double, _ name: String) throws(USPError) -> Double {
-    let value = try real(value, else: 0, name)
-    return value == 0 ? fallback : Double(value.description) ?? Double(value)
-}
-
 /// A text of an options struct; NULL or "" means `fallback`.
 func text(
     _ pointer: UnsafePointer<CChar>?, else fallback: String, _ name: String

@@ -176,13 +176,6 @@ typedef int32_t (*usp_progress_fn)(const usp_progress *progress, void *user);
 
 #define USP_OPTIONS_SIZE(type) ((uint32_t)sizeof(type))
 
-/* A yes-or-no field whose default depends on something else. */
-typedef enum usp_choice {
-    USP_DEFAULT = 0,
-    USP_YES = 1,
-    USP_NO = 2
-} usp_choice;
-
 USP_END_DECLARATIONS
 
 #endif /* USP_BASE_H */

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "008f716ff2ec23fe94044d22c48865ddfa91182274f25de8711e0e9693dc394a"
+HEADER_SHA256 = "0dd5de43a7add88efbd64bc4596dba9def1ae5373c6a1ae84ca054f04cbb1eca"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -70,12 +70,6 @@ usp_progress._fields_ = [
 
 
 usp_progress_fn = CFUNCTYPE(c_int32, POINTER(usp_progress), c_void_p)
-
-
-class usp_choice(IntEnum):
-    USP_DEFAULT = 0
-    USP_YES = 1
-    USP_NO = 2
 
 
 class usp_checkpoint(Structure):

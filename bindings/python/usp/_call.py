@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Callable, Dict, Optional, Type, TypeVar
+from typing import Any, Callable, Dict, Type, TypeVar
 
 from ._errors import BY_STATUS, ArgumentError, USPError
 from ._library import lib
 from ._options import DEFAULTS
 
 Options = TypeVar("Options", bound=ctypes.Structure)
-
-#: the smallest float32 that is no subnormal
-SMALLEST = 2.0**-126
 
 
 def last_error() -> str:
@@ -91,19 +88,6 @@ def held(kind: Any, value: Any, name: str) -> Any:
     if isinstance(number, int) and number != value and kind is not ctypes.c_uint64:
         raise ArgumentError(f"{name}: {value} is out of range")
     return value
-
-
-def sizes(**values: Optional[float]) -> Dict[str, Any]:
-    """Fields in which a 0 would be no size, but stand for the default: it is refused."""
-    for name, value in values.items():
-        if value is not None and value == 0:
-            raise ArgumentError(f"{name}: is 0, expected more")
-    return values
-
-
-def exactly(value: Any) -> Any:
-    """The value for a field in which 0 stands for the default: a true 0 is next to nothing."""
-    return SMALLEST if value is not None and value == 0 else value
 
 
 def composed(function: Callable[..., int], *arguments: Any) -> str:

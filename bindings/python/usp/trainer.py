@@ -10,7 +10,8 @@ import numpy as np
 
 from . import _abi
 from ._arrays import dtype_name
-from ._call import call, encoded, options, view_text
+from ._call import call, encoded, options
+from ._create import typed
 from ._callbacks import Callbacks
 from ._errors import ArgumentError
 from ._handles import Handle
@@ -19,14 +20,8 @@ from ._model import Model
 from ._sampling import Run
 from .checkpoint import Checkpoint
 from .diffusion import Diffusion
-from .dit import DiT, SiT
-from .mae import MaskedAutoencoder
 from .ranks import Ranks
 from .transport import Transport
-from .vae import VAE
-from .vit import ViT
-
-FAMILIES = {"VAE": VAE, "MAE": MaskedAutoencoder, "ViT": ViT, "DiT": DiT, "SiT": SiT}
 
 RECOMPUTATIONS = {False: "nothing", True: "blocks", "hidden": "hidden", "blocks": "blocks"}
 
@@ -177,9 +172,7 @@ class Trainer(Handle):
 
     def model(self, averaged: bool = False) -> Any:
         """A copy of the model as it is now, or with the moving average's values."""
-        made = Model._made(lib.usp_trainer_model, self.handle, int(averaged))
-        made.__class__ = FAMILIES[view_text(lib.usp_model_family(made.handle))]
-        return made
+        return typed(Model._made(lib.usp_trainer_model, self.handle, int(averaged)))
 
     def save(self, path: "Union[str, os.PathLike[str]]") -> None:
         """Writes everything that `restore` needs to go on as if training had never stopped."""
