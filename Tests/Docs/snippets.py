@@ -3,17 +3,23 @@
 
 `python` blocks of a page share one namespace; `sh` blocks run with -e, with `usp` on the path. Blocks in
 other languages (`console` for what needs a network, a mirror or weights that are not at hand) are not
-run; examples that pages include are built and run by examples/run.sh.
+run; examples that pages include are built and run by examples/run.sh. The folder holds what a reader
+would bring: photos/{train,val}/{forest,water}/*.png and vae.safetensors, small ones.
 
     snippets.py PAGE...        needs USP_TOOL, the path of the tool
 """
 
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
+
+import numpy as np
+import usp
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.S | re.M)
 
@@ -45,6 +51,31 @@ def run_page(page):
     return count
 
 
+def png(pixels):
+    """A file of [H, W, 3] values of 0 to 255."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = np.pad(pixels.astype(np.uint8).reshape(len(pixels), -1), ((0, 0), (1, 0)))
+    size = struct.pack(">IIBBBBB", pixels.shape[1], len(pixels), 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def bring(folder):
+    """Photographs of two classes, and an autoencoder of factor 8."""
+    random = np.random.default_rng(0)
+    for part in "train", "val":
+        for name in "forest", "water":
+            place = folder / "photos" / part / name
+            place.mkdir(parents=True)
+            for number in range(8):
+                (place / f"{number}.png").write_bytes(png(random.integers(0, 256, (40, 48, 3))))
+    usp.VAE.create(
+        base_width=8, multipliers=(1, 1, 1, 1), blocks_per_level=1, latent_channels=4, groups=4, seed=0
+    ).save(str(folder / "vae.safetensors"))
+
+
 def main(pages):
     tool, pages = Path(os.environ["USP_TOOL"]).resolve(), [os.path.abspath(page) for page in pages]
     with tempfile.TemporaryDirectory() as folder:
@@ -54,6 +85,7 @@ def main(pages):
         for number, page in enumerate(pages):
             work = Path(folder, str(number))
             work.mkdir()
+            bring(work)
             os.chdir(work)
             with open(os.devnull, "w") as silence:
                 shown, sys.stdout = sys.stdout, silence
