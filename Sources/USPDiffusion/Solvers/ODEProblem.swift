@@ -6,8 +6,8 @@ import USPTensor
 /// A way to integrate dy/dt = f(t, y).
 ///
 /// They keep one or two tensors beside the state, but for Adams and Bashforth's third order, which
-/// needs its last three slopes, and Dormand and Prince's, whose seven stages and two states give its
-/// error and dense output.
+/// needs its last three slopes, and embedded pairs, whose stages (Dormand and Prince's seven) and two
+/// states give the error and dense output.
 struct ODEMethod: Sendable {
     /// Integrates y in place over a grid of two points or more.
     typealias Solve =
@@ -45,15 +45,10 @@ struct ODEMethod: Sendable {
     }
 
     /// A method that chooses its steps; the grid is where progress is told.
-    static func adaptive(
-        _ solve:
-            @escaping @Sendable (ODEProblem) -> (
-                Tensor, [Float], Tolerances
-            ) throws(USPError) -> Void
-    ) -> ODEMethod {
+    static func adaptive(_ pair: EmbeddedPair) -> ODEMethod {
         ODEMethod(
             solve: { problem, y, grid, tolerances throws(USPError) in
-                try solve(problem)(y, grid, tolerances)
+                try pair.solve(problem, y, grid, tolerances)
             }, isAdaptive: true)
     }
 }

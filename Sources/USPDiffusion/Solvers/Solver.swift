@@ -37,7 +37,7 @@ public struct Solver: Sendable {
             .diffusion(noisy: true, Diffusion.stochasticMultistep)),
         Solver(
             "dopri5", "Dormand and Prince's fifth order with adaptive steps.",
-            .flow(.adaptive(ODEProblem.solveDormandPrince))),
+            .flow(.adaptive(.dormandPrince))),
         Solver("euler", "Euler's.", .flow(.stepping(scratch: 1, ODEProblem.stepEuler))),
         Solver("midpoint", "Midpoint.", .flow(.stepping(scratch: 1, ODEProblem.stepMidpoint))),
         Solver(
