@@ -36,7 +36,7 @@ golden: ## make the golden tensors again (PYTHON = a Python with torch, timm, di
 	$(or $(PYTHON),python3) Tests/Golden/make_golden.py
 
 abi: setup ## write again what header, Python and tool say of options, prototypes, symbols
-	swift build -c release --product usp-tables
+	swift build -c $${CONFIGURATION:-release} $(SWIFTFLAGS) --product usp-tables
 	scripts/generate_doors.py
 	bindings/python/generate_abi.py
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what each door says of an option from the tables of fields (`.build/release/usp-tables`).
+"""Writes what each door says of an option from the tables of fields (`.build/$CONFIGURATION/usp-tables`).
 
     generate_doors.py            write the files
     generate_doors.py --check    fail if one of them differs from what the tables say
@@ -13,6 +13,7 @@
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLES = ROOT / ".build" / "release" / "usp-tables"
+TABLES = ROOT / ".build" / os.environ.get("CONFIGURATION", "release") / "usp-tables"
 PACKAGE = ROOT / "bindings" / "python" / "usp"
 
 
@@ -31,10 +32,8 @@ def words(field):
         text.append("One of " + ", ".join(field["choices"]) + ".")
     if field["range"]:
         text.append(field["range"][0].upper() + field["range"][1:] + ".")
-    if field["default"] is not None and field["kind"] != "flag":
+    if field["default"] is not None:
         text.append(f"Default: {field['default'] or 'none'}.")
-    elif field["kind"] == "flag" and not field["optional"]:
-        text.append(f"Default: {field['default']}.")
     if field["parts"]:
         text.append("Part in: " + ", ".join(field["parts"]) + ".")
     return " ".join(text)
@@ -47,11 +46,7 @@ def wrapped(text, width):
 
 # ---- C -----------------------------------------------------------------------------------------
 
-C_TYPES = {
-    "flag": "int64_t ", "integer": "int64_t ", "unsigned": "uint64_t ", "real": "double ",
-    "choice": "const char *", "text": "const char *", "integers": "const char *",
-    "reals": "const char *",
-}
+C_TYPES = {"flag": "int64_t ", "integer": "int64_t ", "unsigned": "uint64_t ", "real": "double "}
 
 
 def c_slots(field):
@@ -70,7 +65,7 @@ def c_slots(field):
         value = "USP_ABSENT" if default is None else default
     else:
         value = f'"{default}"' if default else "NULL"
-    return [(C_TYPES[kind] + name, value)]
+    return [(C_TYPES.get(kind, "const char *") + name, value)]
 
 
 def c_absence(field):
@@ -127,9 +122,7 @@ def between(text, start, end, body):
 # ---- Python ------------------------------------------------------------------------------------
 
 PYTHON_TYPES = {
-    "flag": "bool", "integer": "int", "unsigned": "int", "real": "float", "choice": "str",
-    "text": "str", "integers": "str", "reals": "str", "grid": "Grid",
-}
+    "flag": "bool", "integer": "int", "unsigned": "int", "real": "float", "grid": "Grid"}
 
 
 def python_value(field):
@@ -154,7 +147,7 @@ def python_type(field):
         return "Any"
     if kind.startswith("usp_"):
         return f"Optional[{kind[4:].title().replace('_', '')}]"
-    name = PYTHON_TYPES[kind]
+    name = PYTHON_TYPES.get(kind, "str")
     return f"Optional[{name}]" if python_value(field) == "None" and kind != "grid" else name
 
 
@@ -254,12 +247,11 @@ def command_file(command):
         names = ", ".join(
             f'.customLong("{name}")' for name in [flag, *command["also"].get(field["name"], [])])
         names = f"[{names}]" if "," in names else names
+        wrapper, kind, more = "Option", "String", ""
         if field["kind"] == "flag":
-            lines += [f"    @Flag(", f"        name: {names}, inversion: .prefixedNo,",
-                      f"        help: {help_text})", f"    var {variable}: Bool?", ""]
-        else:
-            lines += [f"    @Option(", f"        name: {names},",
-                      f"        help: {help_text})", f"    var {variable}: String?", ""]
+            wrapper, kind, more = "Flag", "Bool", ", inversion: .prefixedNo"
+        lines += [f"    @{wrapper}(", f"        name: {names}{more},",
+                  f"        help: {help_text})", f"    var {variable}: {kind}?", ""]
     lines += ["    /// Names of what was said.", "    var said: [String] {", "        ["]
     lines += [f'            {camel(f["name"])} == nil ? nil : "{f["name"]}",' for f in fields]
     lines += ["        ].compactMap(\\.self)", "    }", "", "    /// Changes what was said.",
@@ -270,8 +262,6 @@ def command_file(command):
         lines += [f'        if let {variable} {{ try options.set("{field["name"]}", {value}) }}']
     return "\n".join([*lines, "    }", "}", ""])
 
-
-# ---- all ---------------------------------------------------------------------------------------
 
 def outputs():
     """Path and text of every file that the tables have a part in."""
