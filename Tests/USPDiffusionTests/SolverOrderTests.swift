@@ -108,6 +108,25 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
         #expect(evaluations[2] < 3 * evaluations[0] && evaluations[2] < 100, "\(evaluations)")
     }
 
+    /// torchdiffeq 0.2.5's `odeint(method="bosh3")` on the same problem in float32: its result and
+    /// how often it evaluated the field.
+    @Test(arguments: [
+        (0.01, 20, [0.28521004, -0.36157334]), (0.001, 35, [0.27954611, -0.36505383]),
+        (0.0001, 62, [0.27813447, -0.36575177]),
+    ] as [(Float, Int, [Float])])
+    func thirdOrderIsTorchdiffeqs(
+        _ tolerance: Float, _ evaluations: Int, _ expected: [Float]
+    ) throws {
+        var calls = 0
+        let monitor = SamplingMonitor { state throws(USPError) in calls = state.evaluations }
+        let noise = try Tensor([1, 1, 1, 2], [1, -0.75])
+        let data = try draw(.flow(Transport()), "bosh3", forced, noise, for: .sample, monitor) {
+            ($0.atol, $0.rtol) = (tolerance * 1e-3, tolerance)
+        }
+        #expect(calls == evaluations)
+        #expect(relativeError(data, expected) < 1e-6)
+    }
+
     @Test func flowsCarryNoiseToTheData() throws {
         let noise = try Tensor([1, 1, 1, 2], [1, -0.75])
         let data = try draw(.flow(Transport()), "rk4", velocity, noise) { $0.steps = 21 }

@@ -33,9 +33,9 @@ typedef struct usp_sample_options {
     usp_start_fn adjust_start;
     /* Handed to adjust_start. */
     void *adjust_user;
-    /* The solver. Diffusion: ddpm, ddim, dpm++, dpm++sde. ODE: dopri5, euler, midpoint, heun,
-     * heun3, rk4, adams-bashforth, adams-bashforth3. SDE: Euler (sde), Heun (sde-heun). Absent:
-     * the first of its kind. NULL: absent. */
+    /* The solver. Diffusion: ddpm, ddim, dpm++, dpm++sde. ODE: dopri5, bosh3, euler, midpoint,
+     * heun, heun3, rk4, adams-bashforth, adams-bashforth3. SDE: Euler (sde), Heun (sde-heun).
+     * Absent: the first of its kind. NULL: absent. */
     const char *method;
     /* Steps of a run; of an ODE its points of time. Absent: all of a diffusion's, 50 points, 250
      * steps of an SDE. 1 to 1000000. -1: absent. */
@@ -56,12 +56,12 @@ typedef struct usp_sample_options {
     int64_t clip;
     /* 0 is deterministic, 1 as noisy as ancestral sampling. 0 to 1. Default: 0. Part in: ddim. */
     double eta;
-    /* Absolute tolerance of a step. 0 or more. Default: 1e-06. Part in: dopri5. */
+    /* Absolute tolerance of a step. 0 or more. Default: 1e-06. Part in: dopri5, bosh3. */
     double atol;
-    /* Relative tolerance of a step. 0 or more. Default: 0.001. Part in: dopri5. */
+    /* Relative tolerance of a step. 0 or more. Default: 0.001. Part in: dopri5, bosh3. */
     double rtol;
     /* Below 1 takes shorter steps at the start, 0.3 in LightningDiT; 0 or 1: none. 0 or more.
-     * Default: 1. Part in: dopri5, euler, midpoint, heun, heun3, rk4, adams-bashforth,
+     * Default: 1. Part in: dopri5, bosh3, euler, midpoint, heun, heun3, rk4, adams-bashforth,
      * adams-bashforth3. */
     double timestep_shift;
     /* Diffusion of the SDE. One of constant, SBDM, sigma, linear, decreasing,

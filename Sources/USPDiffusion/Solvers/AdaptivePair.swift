@@ -41,6 +41,13 @@ struct EmbeddedPair: Sendable {
             -1776094331.0 / 19743644256 / 2, 11237099.0 / 235043384 / 2,
         ])
 
+    /// Bogacki and Shampine 1989.
+    static let bogackiShampine = EmbeddedPair(
+        name: "bosh3", order: 3, alpha: [1.0 / 2, 3.0 / 4, 1],
+        beta: [[1.0 / 2], [0, 3.0 / 4], [2.0 / 9, 1.0 / 3, 4.0 / 9]],
+        error: [2.0 / 9 - 7.0 / 24, 1.0 / 3 - 1.0 / 4, 4.0 / 9 - 1.0 / 3, -1.0 / 8],
+        middle: [0, 1.0 / 2, 0, 0])
+
     /// - Throws: `.argument` for tolerances that nothing can meet; what the field throws.
     func solve(
         _ problem: ODEProblem, _ y: Tensor, _ grid: [Float], _ tolerances: Tolerances

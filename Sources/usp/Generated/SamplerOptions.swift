@@ -19,17 +19,17 @@ struct SamplerOptions: ParsableArguments {
 
     @Option(
         name: .customLong("atol"),
-        help: "Absolute tolerance of a step. 0 or more. Default: 1e-06. Part in: dopri5.")
+        help: "Absolute tolerance of a step. 0 or more. Default: 1e-06. Part in: dopri5, bosh3.")
     var atol: String?
 
     @Option(
         name: .customLong("rtol"),
-        help: "Relative tolerance of a step. 0 or more. Default: 0.001. Part in: dopri5.")
+        help: "Relative tolerance of a step. 0 or more. Default: 0.001. Part in: dopri5, bosh3.")
     var rtol: String?
 
     @Option(
         name: [.customLong("timestep-shift"), .customLong("shift")],
-        help: "Below 1 takes shorter steps at the start, 0.3 in LightningDiT; 0 or 1: none. 0 or more. Default: 1. Part in: dopri5, euler, midpoint, heun, heun3, rk4, adams-bashforth, adams-bashforth3.")
+        help: "Below 1 takes shorter steps at the start, 0.3 in LightningDiT; 0 or 1: none. 0 or more. Default: 1. Part in: dopri5, bosh3, euler, midpoint, heun, heun3, rk4, adams-bashforth, adams-bashforth3.")
     var timestepShift: String?
 
     @Option(

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "0dd5de43a7add88efbd64bc4596dba9def1ae5373c6a1ae84ca054f04cbb1eca"
+HEADER_SHA256 = "f84009b11768f117408875934bede0edbfb3d63ab39c8d31a4697668063131a0"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
