@@ -141,7 +141,7 @@ package final class ParameterTrainer {
 
     private func optimizerStep(gradientScale: Float) -> OptimizerStep {
         OptimizerStep(
-            rate: options.schedule.rate(at: step), gradientScale: gradientScale, average: average,
+            rate: options.rates.rate(at: step), gradientScale: gradientScale, average: average,
             averageDecay: options.averageDecay(at: step))
     }
 

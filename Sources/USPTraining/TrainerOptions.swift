@@ -37,12 +37,16 @@ public struct TrainerOptions: Sendable {
     public var diffusion: Diffusion?
     public var transport: Transport?
     public var ranks: Ranks?
+    public var schedule = ScheduleName.cosine
 
     public init() {}
 }
 
 /// Which rule updates the parameters.
 public enum OptimizerName: String, CaseIterable, Sendable { case adamw, lars }
+
+/// How the learning rate falls behind the warm-up.
+public enum ScheduleName: String, CaseIterable, Sendable { case cosine, poly }
 
 extension TrainerOptions: Described {
     public static let title = "trainer"
@@ -52,7 +56,7 @@ extension TrainerOptions: Described {
         .real("rate", \.rate, .notNegative, "Peak learning rate."),
         .real(
             "minimum_rate", \.minimumRate, .notNegative,
-            "The learning rate at which the half cosine ends."),
+            "The learning rate at which the schedule ends."),
         .integer("warmup", \.warmup, .from(0), "Steps of linear warm-up from 0."),
         .integer(
             "steps", \.steps, .from(0),
@@ -125,6 +129,10 @@ extension TrainerOptions: Described {
         .object(
             "ranks", \.ranks, "usp_ranks",
             "This process among those that train together, kept; absent: it trains alone."),
+        .choice(
+            "schedule", \.schedule,
+            "How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of "
+                + "power 1, whose warm-up starts at 1e-6 of the rate."),
     ]
 
     /// Which parameters are trained.
@@ -132,8 +140,9 @@ extension TrainerOptions: Described {
 
     package var arithmetic: Arithmetic { Arithmetic(compute: dtype, exact: exact) }
 
-    var schedule: Schedule {
-        Schedule(rate: rate, warmup: warmup, steps: steps, minimum: minimumRate)
+    var rates: Schedule {
+        Schedule(
+            rate: rate, warmup: warmup, steps: steps, minimum: minimumRate, shape: schedule)
     }
 
     var rule: OptimizerKind {

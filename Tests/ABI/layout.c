@@ -221,7 +221,7 @@ AT(usp_tensor, strides, 72);
 AT(usp_tensor, rank, 136);
 AT(usp_tensor, dtype, 140);
 
-SIZE(usp_trainer_options, 248);
+SIZE(usp_trainer_options, 256);
 AT(usp_trainer_options, struct_size, 0);
 AT(usp_trainer_options, reserved, 4);
 AT(usp_trainer_options, optimizer, 8);
@@ -254,6 +254,7 @@ AT(usp_trainer_options, label_dropout, 216);
 AT(usp_trainer_options, diffusion, 224);
 AT(usp_trainer_options, transport, 232);
 AT(usp_trainer_options, ranks, 240);
+AT(usp_trainer_options, schedule, 248);
 
 SIZE(usp_transfer_options, 168);
 AT(usp_transfer_options, struct_size, 0);

@@ -24,7 +24,7 @@ typedef struct usp_trainer_options {
     const char *optimizer;
     /* Peak learning rate. 0 or more. Default: 0.0001. */
     double rate;
-    /* The learning rate at which the half cosine ends. 0 or more. Default: 0. */
+    /* The learning rate at which the schedule ends. 0 or more. Default: 0. */
     double minimum_rate;
     /* Steps of linear warm-up from 0. 0 or more. Default: 0. */
     int64_t warmup;
@@ -93,11 +93,15 @@ typedef struct usp_trainer_options {
     const usp_transport *transport;
     /* This process among those that train together, kept; absent: it trains alone. NULL: absent. */
     const usp_ranks *ranks;
+    /* How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of
+     * power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine. */
+    const char *schedule;
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, "adamw", 0.0001, 0, 0, 0, 0, 0.9, 0.999, 0, 0, 0, \
-     1, 1, "f32", 0, 0, "nothing", 0.75, 1, 0, 0, 1e-06, "squared", 0, 0, 0, 0, NULL, NULL, NULL}
+     1, 1, "f32", 0, 0, "nothing", 0.75, 1, 0, 0, 1e-06, "squared", 0, 0, 0, 0, NULL, NULL, NULL, \
+     "cosine"}
 /* end of usp_trainer_options */
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. Errors: ARGUMENT for numbers

@@ -72,6 +72,11 @@ struct DiffusionSettings: ParsableArguments {
         help: "Share of labels that become the null class. 0 to 1. Default: 0.")
     var labelDropout: String?
 
+    @Option(
+        name: .customLong("schedule"),
+        help: "How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.")
+    var schedule: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -88,6 +93,7 @@ struct DiffusionSettings: ParsableArguments {
             exact == nil ? nil : "exact",
             recompute == nil ? nil : "recompute",
             labelDropout == nil ? nil : "label_dropout",
+            schedule == nil ? nil : "schedule",
         ].compactMap(\.self)
     }
 
@@ -106,5 +112,6 @@ struct DiffusionSettings: ParsableArguments {
         if let exact { try options.set("exact", exact ? "yes" : "no") }
         if let recompute { try options.set("recompute", recompute) }
         if let labelDropout { try options.set("label_dropout", labelDropout) }
+        if let schedule { try options.set("schedule", schedule) }
     }
 }

@@ -77,6 +77,11 @@ struct FinetuningSettings: ParsableArguments {
         help: "Rate of drop path in the last block; it grows linearly from 0. 0 to below 1. Default: 0.")
     var dropPath: String?
 
+    @Option(
+        name: .customLong("schedule"),
+        help: "How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.")
+    var schedule: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -94,6 +99,7 @@ struct FinetuningSettings: ParsableArguments {
             recompute == nil ? nil : "recompute",
             labelSmoothing == nil ? nil : "label_smoothing",
             dropPath == nil ? nil : "drop_path",
+            schedule == nil ? nil : "schedule",
         ].compactMap(\.self)
     }
 
@@ -113,5 +119,6 @@ struct FinetuningSettings: ParsableArguments {
         if let recompute { try options.set("recompute", recompute) }
         if let labelSmoothing { try options.set("label_smoothing", labelSmoothing) }
         if let dropPath { try options.set("drop_path", dropPath) }
+        if let schedule { try options.set("schedule", schedule) }
     }
 }

@@ -87,6 +87,11 @@ struct PretrainingSettings: ParsableArguments {
         help: "Noise the input, sqrt(t) x + sqrt(1 - t) e with t in 0.5 to 1; the target stays clean. Default: no.")
     var addNoise: Bool?
 
+    @Option(
+        name: .customLong("schedule"),
+        help: "How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.")
+    var schedule: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -106,6 +111,7 @@ struct PretrainingSettings: ParsableArguments {
             normPixLoss == nil ? nil : "norm_pix_loss",
             normImage == nil ? nil : "norm_image",
             addNoise == nil ? nil : "add_noise",
+            schedule == nil ? nil : "schedule",
         ].compactMap(\.self)
     }
 
@@ -127,5 +133,6 @@ struct PretrainingSettings: ParsableArguments {
         if let normPixLoss { try options.set("norm_pix_loss", normPixLoss ? "yes" : "no") }
         if let normImage { try options.set("norm_image", normImage ? "yes" : "no") }
         if let addNoise { try options.set("add_noise", addNoise ? "yes" : "no") }
+        if let schedule { try options.set("schedule", schedule) }
     }
 }

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "f84009b11768f117408875934bede0edbfb3d63ab39c8d31a4697668063131a0"
+HEADER_SHA256 = "f818250671db1b101b2d252c16278ad33cdde6becfaa9ec647f005f9193eb720"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -336,6 +336,7 @@ usp_trainer_options._fields_ = [
     ("diffusion", POINTER(usp_diffusion)),
     ("transport", POINTER(usp_transport)),
     ("ranks", POINTER(usp_ranks)),
+    ("schedule", c_char_p),
 ]
 
 

@@ -182,6 +182,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "diffusion": None,
         "transport": None,
         "ranks": None,
+        "schedule": "cosine",
     },
     "usp_data_options": {
         "batch": 64,

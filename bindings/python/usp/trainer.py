@@ -64,6 +64,7 @@ class Trainer(Handle):
         reconstruction: str = "squared", label_smoothing: float = 0.0, drop_path: float = 0.0,
         head_only: bool = False, label_dropout: float = 0.0, diffusion: Optional[Diffusion] = None,
         transport: Optional[Transport] = None, ranks: Optional[Ranks] = None,
+        schedule: str = "cosine",
         # end of options
     ):
         self._head_only = head_only
