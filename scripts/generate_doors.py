@@ -175,26 +175,22 @@ SECTION = re.compile(
 
 
 def python_file(text, structs):
-    """The file with its regions and docstrings' sections written anew."""
-    result, position = "", 0
-    while match := REGION.search(text, position):
-        fields = region_fields(structs[match["struct"]], match["more"])
+    """The file with its regions, and the sections of docstrings in the same order, written anew."""
+    regions = [region_fields(structs[m["struct"]], m["more"]) for m in REGION.finditer(text)]
+
+    def region(match, fields=iter(regions)):
         indent = match["indent"]
-        items = [f"{f['name']}: {python_type(f)} = {python_value(f)}" for f in fields]
+        items = [f"{f['name']}: {python_type(f)} = {python_value(f)}" for f in next(fields)]
         body = textwrap.fill(
             ", ".join(i.replace(" ", "\0") for i in items) + ",", 100, initial_indent=indent,
             subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-        result += text[position:match.start()]
-        result += f"{indent}# options: {match['struct']}{match['more']}\n"
-        result += body.replace("\0", " ") + "\n" + match["end"]
-        position = match.end()
-        section = SECTION.search(text, position)
-        following = REGION.search(text, position)
-        if section and (not following or section.start() < following.start()):
-            result += text[position:section.start()]
-            result += python_section(fields, section["indent"])
-            position = section.end()
-    return result + text[position:]
+        start = f"{indent}# options: {match['struct']}{match['more']}\n"
+        return start + body.replace("\0", " ") + "\n" + match["end"]
+
+    if len(SECTION.findall(text)) != len(regions):
+        raise SystemExit(f"{len(regions)} regions, but not as many sections Other Parameters")
+    text, fields = REGION.sub(region, text), iter(regions)
+    return SECTION.sub(lambda match: python_section(next(fields), match["indent"]), text)
 
 
 def region_fields(struct, more):

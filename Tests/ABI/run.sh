@@ -26,6 +26,7 @@ ${CC:-cc} -std=c99 $strict -fsyntax-only "$built/example.c"
 echo "header: C99 and C++17, layouts hold, its example compiles"
 
 scripts/generate_doors.py --check
+Tests/ABI/doors.py "$library/usp-tables" "$library/usp-cli"
 bindings/python/generate_abi.py --check
 nm -D --defined-only "$library/libusp.so" | sed -n 's/.* [TBDRVW] //p' | sort >"$built/exported.txt"
 LC_ALL=C sort Tests/ABI/symbols.txt >"$built/declared.txt"

@@ -116,10 +116,10 @@ expect 1 'did you mean "bf16"' sample "$dit" $small --dtype bf61
 expect 1 'did you mean "SiT"' sample "$dit" $small --family Sit
 expect 1 'eta: has no part in the solver dpm++, only in ddim' sample "$dit" $small --solver dpm++ --eta 1
 expect 1 'form: has no part in the solver heun, only in sde, sde-heun' sample "$sit" $small --solver heun --form sigma
-expect 1 'rtol: has no part in the solver euler, only in dopri5' \
+expect 1 'rtol: has no part in the solver euler, only in dopri5, bosh3' \
     sample "$sit" $small --solver euler --rtol 0.01
-expect 1 'schedule: has no part in the solver euler, only in ddpm, ddim' \
-    sample "$sit" $small --solver euler --schedule linear
+expect 1 'noise-schedule: has no part in the solver euler, only in ddpm, ddim' \
+    sample "$sit" $small --solver euler --noise-schedule linear
 expect 1 'eta: 2, expected a number of 0 to 1' sample "$dit" $small --solver ddim --eta 2
 expect 1 'cannot write' sample "$dit" --vae "$vae" --classes 1 -o "$work/no/x.png"
 expect 1 'channels' sample "$dit" --vae "$golden/models/vae_both_attention_params.safetensors" \

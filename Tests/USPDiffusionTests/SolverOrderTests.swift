@@ -110,10 +110,11 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
 
     /// torchdiffeq 0.2.5's `odeint(method="bosh3")` on the same problem in float32: its result and
     /// how often it evaluated the field.
-    @Test(arguments: [
-        (0.01, 20, [0.28521004, -0.36157334]), (0.001, 35, [0.27954611, -0.36505383]),
-        (0.0001, 62, [0.27813447, -0.36575177]),
-    ] as [(Float, Int, [Float])])
+    @Test(
+        arguments: [
+            (0.01, 20, [0.28521004, -0.36157334]), (0.001, 35, [0.27954611, -0.36505383]),
+            (0.0001, 62, [0.27813447, -0.36575177]),
+        ] as [(Float, Int, [Float])])
     func thirdOrderIsTorchdiffeqs(
         _ tolerance: Float, _ evaluations: Int, _ expected: [Float]
     ) throws {

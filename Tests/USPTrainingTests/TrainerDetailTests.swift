@@ -43,9 +43,10 @@ private func values(_ parameters: Parameters) -> [[Float]] {
     }
 
     /// mmengine 0.10.7's own rates: LinearLR from 1e-6 over 1,500 steps, PolyLR to 160,000.
-    @Test(arguments: [
-        (0, 1e-10), (1499, 1e-4), (1500, 1e-4), (80_000, 5.0473e-5), (159_999, 0), (200_000, 0),
-    ] as [(Int, Float)])
+    @Test(
+        arguments: [
+            (0, 1e-10), (1499, 1e-4), (1500, 1e-4), (80_000, 5.0473e-5), (159_999, 0), (200_000, 0),
+        ] as [(Int, Float)])
     func linesAreMmengines(_ index: Int, _ rate: Float) {
         let schedule = Schedule(rate: 1e-4, warmup: 1500, steps: 160_000, shape: .poly)
         #expect(abs(schedule.rate(at: index) - rate) <= 1e-5 * rate)

@@ -83,6 +83,9 @@ extension Described {
                         ])
                     })),
             .init("fields", .array(fields.map { row($0, $0.get(defaults)) })),
+            .init(
+                "properties",
+                .array(Mirror(reflecting: defaults).children.map { .string($0.label ?? "") })),
         ])
     }
 

@@ -140,7 +140,8 @@ private struct AdaptiveSolution {
             if problem.staysInside { dt = min(dt, max(end - t1, 0)) }
             try require(
                 steps <= AdaptiveSolution.mostSteps && t1 + dt > t1, .argument,
-                "\(pair.name): the step size fell to \(dt) at t = \(direction * t1) after \(steps) steps")
+                "\(pair.name): the step size fell to \(dt) at t = \(direction * t1) after \(steps) steps"
+            )
             let ratio = try attempt(dt)
             accepted = ratio <= 1
             next = nextStep(dt, ratio)

@@ -39,7 +39,8 @@ public struct Solver: Sendable {
             "dopri5", "Dormand and Prince's fifth order with adaptive steps.",
             .flow(.adaptive(.dormandPrince))),
         Solver(
-            "bosh3", "Bogacki and Shampine's third order with adaptive steps, for loose tolerances.",
+            "bosh3",
+            "Bogacki and Shampine's third order with adaptive steps.",
             .flow(.adaptive(.bogackiShampine))),
         Solver("euler", "Euler's.", .flow(.stepping(scratch: 1, ODEProblem.stepEuler))),
         Solver("midpoint", "Midpoint.", .flow(.stepping(scratch: 1, ODEProblem.stepMidpoint))),

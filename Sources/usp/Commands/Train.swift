@@ -33,7 +33,7 @@ struct Train: ParsableCommand {
     @OptionGroup(title: "Training") var settings: DiffusionSettings
 
     @Option(help: "DiT's noise schedule: linear (default), cosine.")
-    var schedule: String?
+    var noiseSchedule: String?
 
     @Option(help: "SiT's path: Linear (default), GVP, VP.")
     var path: String?
@@ -116,7 +116,7 @@ struct Train: ParsableCommand {
     ) throws(USPError) {
         let isFlow = model.family == "SiT"
         for (name, value, hasPart) in [
-            ("schedule", schedule, !isFlow), ("path", path, isFlow),
+            ("noise-schedule", noiseSchedule, !isFlow), ("path", path, isFlow),
             ("loss-weight", lossWeight, isFlow),
         ] where value != nil && !hasPart {
             throw USPError(.argument, "--\(name) has no part in a \(model.family)")
@@ -129,7 +129,7 @@ struct Train: ParsableCommand {
             options.transport = try Transport(process)
         } else {
             var process = Diffusion.Options()
-            if let schedule { try process.set("schedule", schedule) }
+            if let noiseSchedule { try process.set("schedule", noiseSchedule) }
             if let prediction { try process.set("prediction", prediction) }
             process.variance = .of(learnsSigma: model.configuration.learnsSigma)
             options.diffusion = try Diffusion(process)
@@ -140,7 +140,7 @@ struct Train: ParsableCommand {
     private var process: [(name: String, value: String)] {
         let usual = "usual"
         return [
-            ("schedule", schedule ?? usual), ("path", path ?? usual),
+            ("noise-schedule", noiseSchedule ?? usual), ("path", path ?? usual),
             ("prediction", prediction ?? usual), ("loss-weight", lossWeight ?? usual),
         ]
     }

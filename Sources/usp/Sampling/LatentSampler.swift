@@ -143,7 +143,7 @@ extension SolverArguments {
         _ solver: Solver, _ steps: Int, learnsSigma: Bool
     ) throws(USPError) -> Diffusion.Options {
         var options = Diffusion.Options()
-        if let schedule { try options.set("schedule", schedule) }
+        if let noiseSchedule { try options.set("schedule", noiseSchedule) }
         if let prediction { try options.set("prediction", prediction) }
         options.respacing = solver.name == "ddim" ? "ddim\(steps)" : "\(steps)"
         options.variance = .of(learnsSigma: learnsSigma)
@@ -154,7 +154,7 @@ extension SolverArguments {
     ///   one that says the default.
     fileprivate func refuseUseless(_ solver: Solver) throws(USPError) {
         var said = options.said.map { (name: $0, parts: SampleOptions.parts(of: $0)) }
-        if schedule != nil { said.append(("schedule", Solver.names { $0.isDiffusion })) }
+        if noiseSchedule != nil { said.append(("noise-schedule", Solver.names { $0.isDiffusion })) }
         if path != nil { said.append(("path", Solver.names { !$0.isDiffusion })) }
         for option in said { try solver.requirePart(option.name, of: option.parts) }
     }

@@ -48,8 +48,10 @@ struct SolverArguments: ParsableArguments {
     @Option(help: "Steps; DiT 250, SiT 50 points of time (SDE 250) by default.")
     var steps: Int?
 
-    @Option(help: "DiT's noise schedule: linear (default), cosine.")
-    var schedule: String?
+    @Option(
+        name: [.customLong("noise-schedule"), .customLong("schedule")],
+        help: "DiT's noise schedule: linear (default), cosine.")
+    var noiseSchedule: String?
 
     @Option(help: "SiT's path: Linear (default), GVP, VP.")
     var path: String?

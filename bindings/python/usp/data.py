@@ -35,6 +35,42 @@ class Data(Handle):
 
     Other Parameters
     ----------------
+    batch : int, default 64
+        Samples of a step, over all ranks; those that do not fill one wait for another epoch. 1 or
+        more. Default: 64.
+    size : int, default 256
+        Side of the square that images are cut to. 1 to 16384. Default: 256. Part in: folder of
+        images.
+    channels : Optional[int], optional
+        1 makes images grey, 3 RGB; absent: what the autoencoder takes, else 3. 1 to 3. Part in:
+        folder of images.
+    augmentation : str, default "generation"
+        Random crops, mirrored half of the time, of 20 to 100 % of the area (pretraining) or 8 to
+        100 % (classification; probe by TensorFlow's rule); ADM's crop of the middle, likewise
+        mirrored (generation); to measure, the middle 224 of 256 pixels (evaluation) or ADM's crop
+        (middle). Latents of a file were cut before: they are mirrored where it has both. One of
+        pretraining, classification, probe, generation, evaluation, middle. Default: generation.
+    mirror : Optional[float], optional
+        Share of images that are mirrored; absent: the augmentation's own. 0 to 1. Part in: folder
+        of images.
+    crop_area : Optional[str], optional
+        Smallest and largest share of the area of random crops, such as 0.2,1; empty: the
+        augmentation's own. 0 to 1. Default: none. Part in: folder of images.
+    sample_posterior : bool, default False
+        Draw latents from the posterior, where it is known; else they are its mean. Default: no.
+    cache : Optional[str], optional
+        File of latents: every image is encoded once, cut in the middle, and the posterior of both
+        orientations is kept there, or taken from there. Part in: folder of images.
+    order : str, default "shuffled"
+        Shuffled anew in every epoch from the seed, or as they are found. One of shuffled,
+        sequential. Default: shuffled.
+    seed : int, default 0
+        Seed of the order, of crops, mirror images and drawn latents. Default: 0.
+    ranks : Optional[Ranks], optional
+        This process among those that train together, kept; absent: it sees whole batches.
+    as_stored : bool, default False
+        Read images as PIL gives them to the originals; else they are turned upright by the camera's
+        note (Exif, XMP). Default: no. Part in: folder of images.
 
     """
 

@@ -39,6 +39,20 @@ class Run(Handle):
 
     Other Parameters
     ----------------
+    steps : Optional[int], optional
+        Steps in all, those of earlier runs included; absent: as epochs say. 0 or more.
+    epochs : Optional[float], optional
+        Passes over the data; absent: as steps say. 0 to 1000000000.
+    save_every : int, default 1000
+        Save after so many steps, and every ten minutes. 1 or more. Default: 1000.
+    log_every : int, default 10
+        Add a line to the log every so many steps. 1 or more. Default: 10.
+    restart : bool, default False
+        Start anew, whatever an earlier run has left. Default: no.
+    averaged : bool, default False
+        Write the model with the moving average's values. Default: no.
+    command : str, default "run"
+        What the log and messages call the run. Default: run.
 
     """
 

@@ -45,6 +45,76 @@ class Trainer(Handle):
 
     Other Parameters
     ----------------
+    optimizer : str, default "adamw"
+        The rule that updates parameters: AdamW or LARS. One of adamw, lars. Default: adamw.
+    rate : float, default 0.0001
+        Peak learning rate. 0 or more. Default: 0.0001.
+    minimum_rate : float, default 0.0
+        The learning rate at which the schedule ends. 0 or more. Default: 0.
+    warmup : int, default 0
+        Steps of linear warm-up from 0. 0 or more. Default: 0.
+    steps : int, default 0
+        Steps in all, over which the rate falls; 0 keeps it constant after the warm-up. 0 or more.
+        Default: 0.
+    weight_decay : float, default 0.0
+        Decay of matrices; vectors, biases, a classifier's class token and its positions do not
+        decay. 0 or more. Default: 0.
+    beta1 : float, default 0.9
+        AdamW's first decay; the momentum of LARS. 0 to below 1. Default: 0.9.
+    beta2 : float, default 0.999
+        AdamW's second decay. 0 to below 1. Default: 0.999.
+    average_decay : float, default 0.0
+        Decay of the exponential moving average of the parameters; 0 keeps none. 0 to below 1.
+        Default: 0.
+    average_warms_up : bool, default False
+        Let that decay grow with the steps n, min(average_decay, (1 + n)/(10 + n)), so that the
+        average of a short run looks back over its last tenth. Default: no.
+    clip_norm : float, default 0.0
+        Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0.
+    layer_decay : float, default 1.0
+        Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
+        ViT, DiT, SiT.
+    accumulation : int, default 1
+        Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1.
+    dtype : Any, optional
+        Type of the products' inputs; sums and parameters stay f32. One of f32, bf16. Default: f32.
+    exact : bool, default False
+        Sum every product plainly, as a model that is loaded so. Default: no.
+    seed : int, default 0
+        Seed of all that is drawn: noise, times, masks, dropped labels. Default: 0.
+    mask_ratio : float, default 0.75
+        Share of masked tokens. 0 to below 1. Default: 0.75. Part in: MAE.
+    norm_pix_loss : bool, default True
+        Normalise each patch of the target. Default: yes. Part in: MAE.
+    norm_image : bool, default False
+        Normalise each target over all of its patches, in place of each patch. Default: no. Part in:
+        MAE.
+    add_noise : bool, default False
+        Noise the input, sqrt(t) x + sqrt(1 - t) e with t in 0.5 to 1; the target stays clean.
+        Default: no. Part in: MAE.
+    kl_weight : float, default 1e-06
+        Weight of the divergence. 0 or more. Default: 1e-06. Part in: VAE.
+    reconstruction : str, default "squared"
+        How a reconstruction is compared with its image: squared or absolute error. One of squared,
+        absolute. Default: squared. Part in: VAE.
+    label_smoothing : float, default 0.0
+        Share of the label that is spread over all classes. 0 to 1. Default: 0. Part in: ViT.
+    drop_path : float, default 0.0
+        Rate of drop path in the last block; it grows linearly from 0. 0 to below 1. Default: 0.
+        Part in: ViT.
+    head_only : bool, default False
+        Train the head alone: a linear probe. Default: no. Part in: ViT.
+    label_dropout : float, default 0.0
+        Share of labels that become the null class. 0 to 1. Default: 0. Part in: DiT, SiT.
+    diffusion : Optional[Diffusion], optional
+        The Gaussian process, kept; absent: 1000 linear steps. Part in: DiT.
+    transport : Optional[Transport], optional
+        The transport, kept; absent: Linear, velocity. Part in: SiT.
+    ranks : Optional[Ranks], optional
+        This process among those that train together, kept; absent: it trains alone.
+    schedule : str, default "cosine"
+        How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of
+        power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.
 
     """
 
