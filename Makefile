@@ -39,6 +39,7 @@ abi: setup ## write again what header, Python and tool say of options, prototype
 	swift build -c $${CONFIGURATION:-release} $(SWIFTFLAGS) --product usp-tables
 	scripts/generate_doors.py
 	bindings/python/generate_abi.py
+	@touch Sources/USPC/*.swift # incremental builds miss nested headers
 
 bench: build ## our speed, and with PEERS=path/to/python the peers' on the same tensors
 	benchmarks/run.sh $(PEERS)
