@@ -95,15 +95,15 @@ struct Planner {
         switch rest {
         case "norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias":
             if source.file.sources[name] != nil { used.insert(name) }
-            let chunk = rest.hasPrefix("norm1") ? 0 : 3
+            let half = rest.hasPrefix("norm1") ? 0 : 1
             append(
-                spec, .modulatedNorm(block: origin, chunk: chunk, isBias: rest.hasSuffix("bias")),
+                spec, .modulatedNorm(block: origin, half: half, isBias: rest.hasSuffix("bias")),
                 name,
                 ["modulation at \(at) folded in"], extra: "\(modulation).weight")
         case "attn.proj.weight", "attn.proj.bias", "mlp.fc2.weight", "mlp.fc2.bias":
             try expectShape(spec, name)
             append(
-                spec, .gatedRows(block: origin, chunk: rest.hasPrefix("attn") ? 2 : 5), name,
+                spec, .gatedRows(block: origin, half: rest.hasPrefix("attn") ? 0 : 1), name,
                 ["gate at \(at) folded in"], extra: "\(modulation).weight")
         default: try addCopy(spec, name, [])
         }

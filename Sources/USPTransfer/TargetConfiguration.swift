@@ -34,7 +34,7 @@ extension TransferOptions {
         }
         var result = found
         if Family.transformers().contains(name) { result = continued(found, source) }
-        if result.isModulated { result.affine = affine }
+        if result.isModulated { result.affine = affine && !result.rmsNorm }
         // Copied blocks go on with the numbers that they were trained with.
         result.epsilon = source.sizes.epsilon
         guard var target = result as? DiT.Configuration,
@@ -66,6 +66,7 @@ extension TransferOptions {
             // Its published GELU is another; plain blocks go on with theirs.
             result.activation = activation
             (result.classToken, result.embedsClass) = (false, true)
+            (result.registers, result.layerScale) = (0, false)
         }
         result.affine = true
         return result

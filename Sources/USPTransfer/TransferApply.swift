@@ -10,6 +10,8 @@ import USPTensor
 final class TransferRun {
     private let plan: TransferPlan
     private var modulations: [Modulation]?
+    /// Whether they have shifts.
+    private var shifts = true
 
     init(_ plan: TransferPlan) { self.plan = plan }
 
@@ -37,8 +39,11 @@ final class TransferRun {
         case .initialize: entry.initializer.fill(target, key.stream(entry.name))
         case .gates(let bias):
             entry.initializer.fill(target, key.stream(entry.name))
-            let width = entry.shape.count / 6
-            for chunk in [2, 5] { for i in 0..<width { target[chunk * width + i] = bias } }
+            let parts = ModulationParts(shifts: plan.configuration.shift)
+            let width = entry.shape.count / parts.count
+            for chunk in [0, 1].map(parts.gate) {
+                for i in 0..<width { target[chunk * width + i] = bias }
+            }
         case .positions(let change):
             try write(try positions(entry, change), to: target, entry)
         case .patches(let change):
@@ -47,11 +52,11 @@ final class TransferRun {
                 try PatchResize.kernel(
                     kernel, width: entry.shape[0], change, plan.options.channelRule),
                 to: target, entry)
-        case .modulatedNorm(let block, let chunk, let isBias):
-            try write(try norm(entry, block, chunk, isBias), to: target, entry)
-        case .gatedRows(let block, let chunk):
+        case .modulatedNorm(let block, let half, let isBias):
+            try write(try norm(entry, block, half, isBias), to: target, entry)
+        case .gatedRows(let block, let half):
             try source(entry).fill(tensor.floats)
-            let gates = try modulation(block, chunk)
+            let gates = try modulation(block) { $0.gate(half) }
             let width = tensor.count / max(gates.count, 1)
             for (row, gate) in gates.enumerated() {
                 for i in row * width..<(row + 1) * width { target[i] *= gate }
@@ -104,9 +109,10 @@ final class TransferRun {
 
     /// (LN(x)·γ + β)·(1 + s) + m = LN(x)·γ(1 + s) + (β(1 + s) + m)
     private func norm(
-        _ entry: TransferEntry, _ block: Int, _ chunk: Int, _ isBias: Bool
+        _ entry: TransferEntry, _ block: Int, _ half: Int, _ isBias: Bool
     ) throws(USPError) -> [Float] {
-        let (shift, scale) = (try modulation(block, chunk), try modulation(block, chunk + 1))
+        let scale = try modulation(block) { $0.scale(half) }
+        let shift = try modulation(block) { $0.shift(half) }
         let isPlain = plan.source.file.sources[entry.sourceName] == nil
         let own =
             isPlain
@@ -114,8 +120,11 @@ final class TransferRun {
         return scale.indices.map { own[$0] * (1 + scale[$0]) + (isBias ? shift[$0] : 0) }
     }
 
-    /// One of the six chunks of a block's modulation at the plan's time and label.
-    private func modulation(_ block: Int, _ chunk: Int) throws(USPError) -> [Float] {
+    /// One of the chunks of a block's modulation at the plan's time and label; zeros where it has
+    /// none.
+    private func modulation(
+        _ block: Int, _ part: (ModulationParts) -> Int?
+    ) throws(USPError) -> [Float] {
         let all: [Modulation]
         if let present = modulations {
             all = present
@@ -125,12 +134,15 @@ final class TransferRun {
             options.needsHeads = false
             let model = try DiT.load(plan.source.archive, options).model
             let label = plan.options.label ?? model.configuration.classes
+            shifts = model.configuration.shift
             all = try model.conditioning(t: [plan.options.timestep], y: [label], in: Context())
                 .blocks
             modulations = all
         }
         let values = try all[block].value().values
-        let width = values.count / 6
+        let parts = ModulationParts(shifts: shifts)
+        let width = values.count / parts.count
+        guard let chunk = part(parts) else { return [Float](repeating: 0, count: width) }
         return Array(values[chunk * width..<(chunk + 1) * width])
     }
 }

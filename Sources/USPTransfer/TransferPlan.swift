@@ -18,11 +18,10 @@ package enum TransferOperation: Sendable, Equatable {
     case initialize
     /// adaLN's projection biases, zero but for the gates.
     case gates(Float)
-    /// A norm with the modulation of a fixed time and label in it: `chunk` shifts, `chunk` + 1
-    /// scales.
-    case modulatedNorm(block: Int, chunk: Int, isBias: Bool)
+    /// A norm with the shift and scale that a fixed time and label give to a half of a block.
+    case modulatedNorm(block: Int, half: Int, isBias: Bool)
     /// Rows multiplied by the gate of a fixed time and label.
-    case gatedRows(block: Int, chunk: Int)
+    case gatedRows(block: Int, half: Int)
 }
 
 package struct PositionChange: Sendable, Equatable {
@@ -134,8 +133,9 @@ public final class TransferPlan: Sendable {
     /// - Throws: `.unsupported` or `.format` if the source is no transformer that we know, `.shape`
     ///   if the target cannot hold it, `.argument`
     package init(_ archive: Archive, _ options: TransferOptions) throws(USPError) {
-        let source = try TransferSource(archive, options)
+        var source = try TransferSource(archive, options)
         let configuration = try options.configuration(source)
+        if !configuration.layerScale { try source.foldLayerScale() }
         var planner = Planner(source, configuration, options)
         try planner.run(try configuration.specs())
         self.configuration = configuration

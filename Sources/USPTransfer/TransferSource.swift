@@ -8,7 +8,7 @@ import USPTensor
 /// A transformer of any family, by names and shapes only.
 struct TransferSource {
     let archive: Archive
-    let file: FileModel
+    private(set) var file: FileModel
     let configuration: any TransformerConfiguration
     /// Fields that nothing tells and copying does not need: `heads`, `decoder_heads`.
     let untold: [String]
@@ -34,6 +34,9 @@ struct TransferSource {
         untold = file.untoldHeads(configuration, reading)
         try require(sizes.depth > 0, .format, "\(archive.path): no blocks in it")
     }
+
+    /// Factors of layer scale become those of the rows before them.
+    mutating func foldLayerScale() throws(USPError) { file = try file.foldingLayerScale() }
 
     var sizes: TransformerSizes { configuration.transformer }
     var isModulated: Bool { configuration.isModulated }

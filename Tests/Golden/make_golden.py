@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common import HERE, MANIFEST
 
-TOPICS = ("operations", "blocks", "segmentation", "models", "autoencoders", "classifiers",
+TOPICS = ("operations", "blocks", "segmentation", "models", "newer", "autoencoders", "classifiers",
           "diffusers", "positions", "transfer", "containers", "images", "random", "diffusion",
           "transport", "seeds", "training", "inception", "augment", "odd", "formats")
 

@@ -5,7 +5,8 @@ import torch
 from common import normal
 from reference_vit import sincos_table
 
-FROZEN = ("pos_embed", "decoder_pos_embed")
+FROZEN = ("pos_embed", "decoder_pos_embed") + tuple(
+    f"{prefix}feat_rope.freqs_{part}" for prefix in ("", "decoder_") for part in ("cos", "sin"))
 
 
 def block_shapes(name, width, affine=True, modulated=False):

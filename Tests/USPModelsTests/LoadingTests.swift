@@ -183,10 +183,23 @@ private func message(_ body: () throws -> Void) -> String {
     let (merged, report) = try DiT.load(repa, options(heads: 3))
     #expect(
         merged.configuration.depth == 2 && report.ignored.first?.reason.contains("REPA") == true)
-    let lightning = try renamed(archive, adding: [entry("feat_rope.freqs_cos", [2, 2])]) { $0 }
-    #expect(message { _ = try DiT.load(lightning, options(heads: 3)) }.contains("LightningDiT"))
+    // Half of what a switch takes is an error that names the rest, and heads are what shapes show.
+    let lightning = try renamed(archive, adding: [entry("feat_rope.freqs_cos", [64, 12])]) { $0 }
+    #expect(
+        message { _ = try DiT.load(lightning, options(heads: 3)) }.contains(
+            "heads: 3, but the file shows 4"))
     let normed = try renamed(archive, adding: [entry("blocks.0.attn.q_norm.weight", [16])]) { $0 }
-    #expect(message { _ = try DiT.load(normed, options(heads: 3)) }.contains("normalised queries"))
+    #expect(
+        message { _ = try DiT.load(normed, options(heads: 3)) }.contains(
+            "missing 7: blocks.0.attn.q_norm.bias"))
+    let short = try renamed(
+        archive, adding: [entry("blocks.0.adaLN_modulation.1.weight", [99, 48])]
+    ) {
+        $0 == "blocks.0.adaLN_modulation.1.weight" ? nil : $0
+    }
+    #expect(
+        message { _ = try DiT.load(short, options(heads: 3)) }.contains(
+            "expected 288 rows (shift, scale and gate of both halves) or 192 (without shifts)"))
 }
 
 @Test func everythingThatDoesNotFitInOneError() throws {
@@ -330,28 +343,37 @@ func autoencodersGoThroughBothLayouts(_ kind: String) throws {
             && both.configuration.decoderAttentionLevels == [1])
 }
 
-@Test func layerScaleIsFolded() throws {
+@Test func layerScaleIsTheModels() throws {
     let archive = try open("models/mae_params.safetensors")
+    let factors: [(String, Float)] = [
+        ("blocks.0.ls1", 0.5), ("blocks.0.ls2", -2), ("blocks.1.ls1", 3), ("blocks.1.ls2", 1),
+    ]
     let scaled = try renamed(
         archive,
-        adding: [
-            entry("blocks.0.ls1.gamma", [48], 0.5), entry("blocks.0.ls2.gamma", [48], -2),
-            entry("mask_token", [1, 48]),
-        ]
+        adding: [entry("mask_token", [1, 48])]
+            + factors.map { try entry("\($0).gamma", [48], $1) }
     ) { $0.hasPrefix("decoder_") || $0 == "mask_token" ? nil : $0 }
     let (model, report) = try ViT.load(scaled, options(heads: 3))
-    #expect(report.dialect == "DINOv2" && report.fits)
+    #expect(report.dialect == "DINOv2" && report.fits && model.configuration.layerScale)
+    for (name, factor) in factors {
+        let kept = try model.parameters.tensor("\(name).gamma").values
+        #expect(kept == [Float](repeating: factor, count: 48))
+    }
+    // The factors of a projection's rows.
+    let folded = try FileModel(scaled).foldingLayerScale()
     for (name, factor) in [("blocks.0.attn.proj.weight", 0.5), ("blocks.0.mlp.fc2.bias", -2)]
         as [(String, Float)]
     {
-        let original = try ViT.load(archive, options(heads: 3)).model.parameters
-            .tensor(name).values
-        #expect(try model.parameters.tensor(name).values == original.map { $0 * factor })
+        let original = try ViT.load(archive, options(heads: 3)).model.parameters.tensor(name)
+        let source = try #require(folded.source(name))
+        let made = try Tensor(original.shape)
+        try source.fill(made.floats)
+        #expect(made.values == original.values.map { $0 * factor })
     }
-    let registers = try renamed(archive, adding: [entry("register_tokens", [1, 4, 48])]) { $0 }
-    #expect(
-        message { _ = try ViT.load(registers, options(heads: 3)) }.contains(
-            "register tokens"))
+    #expect(!folded.names.contains { $0.hasSuffix("gamma") })
+    let registers = try renamed(archive, adding: [entry("reg_token", [1, 4, 48])]) { $0 }
+    let registered = try ViT.load(registers, options(heads: 3)).model
+    #expect(registered.configuration.registers == 4 && registered.configuration.leading == 5)
 }
 
 @Test func everyHalfPrecisionValueIsExact() throws {

@@ -142,18 +142,22 @@ private func eachVariant(
         "MAE":
             "grid=14x14 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_erf epsilon=1e-06 class_token=yes class_position=yes "
+            + "rms_norm=no swiglu=no rope=no qk_norm=no registers=0 layer_scale=no "
             + "decoder_width=512 decoder_depth=8 decoder_heads=16",
         "ViT":
             "grid=14x14 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_erf epsilon=1e-06 class_token=yes class_position=yes "
+            + "rms_norm=no swiglu=no rope=no qk_norm=no registers=0 layer_scale=no "
             + "classes=1000 pool=token head=linear",
         "DiT":
             "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
-            + "activation=gelu_tanh epsilon=1e-06 affine=no classes=1000 "
+            + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=no swiglu=no rope=no qk_norm=no "
+            + "shift=yes registers=0 layer_scale=no classes=1000 "
             + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=0",
         "SiT":
             "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
-            + "activation=gelu_tanh epsilon=1e-06 affine=no classes=1000 "
+            + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=no swiglu=no rope=no qk_norm=no "
+            + "shift=yes registers=0 layer_scale=no classes=1000 "
             + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=0",
         "Inception": "",
     ]
@@ -164,9 +168,9 @@ private func eachVariant(
 @Test(arguments: cases) func noPropertyIsOutsideOfTheTable(_ family: String) throws {
     // Training's own, the family's name, and what these blocks have not.
     let others = [
-        "DiT": ["returnsSigma", "classToken", "embedsClass"],
-        "SiT": ["returnsSigma", "classToken", "embedsClass"],
-        "ViT": ["dropPath", "headDeviation", "affine"], "MAE": ["affine"],
+        "DiT": ["variant", "classToken", "embedsClass"],
+        "SiT": ["variant", "classToken", "embedsClass"],
+        "ViT": ["dropPath", "headDeviation", "affine", "shift"], "MAE": ["affine", "shift"],
     ]
     func values(_ value: Any, _ label: String = "") -> [String: String] {
         let children = Mirror(reflecting: value).children

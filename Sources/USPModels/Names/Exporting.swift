@@ -14,12 +14,12 @@ package struct FileNames: Sendable {
 
     /// The table that the model was read from, such as `ema`; empty for the top level.
     package let table: String
-    private let parts: [String: (rows: [Part], scale: Part?)]
+    private let parts: [String: [Part]]
     private let duplicates: [(part: Part, of: String)]
 
     package init(_ file: FileModel) {
         table = file.table
-        parts = file.sources.mapValues { ($0.parts.map(Part.init), $0.rowScale.map(Part.init)) }
+        parts = file.sources.mapValues { $0.parts.map(Part.init) }
         duplicates = file.duplicates.map { (Part($0.entry), $0.of) }
     }
 
@@ -27,15 +27,13 @@ package struct FileNames: Sendable {
     /// parameters come apart again, 1x1 convolutions are matrices where they were.
     ///
     /// - tensors: by our names; all f32
-    /// - Returns: in the given order; factors of rows (LayerScale), which are folded into the rows
-    ///   they scale, are ones
+    /// - Returns: in the given order
     package func exported(
         _ tensors: [(name: String, tensor: Tensor)]
     ) throws(USPError) -> [(name: String, tensor: Tensor)] {
         var result: [(name: String, tensor: Tensor)] = []
-        var scales: Set<String> = []
         for (name, tensor) in tensors {
-            guard let (rows, scale) = parts[name] else {
+            guard let rows = parts[name] else {
                 result.append((name, tensor))
                 continue
             }
@@ -47,9 +45,6 @@ package struct FileNames: Sendable {
                 let part = Tensor(row.shape, .float32, storage: tensor.storage, byteOffset: offset)
                 result.append((row.name, part))
                 offset += row.shape.count * 4
-            }
-            if let scale, scales.insert(scale.name).inserted {
-                result.append((scale.name, try Tensor.filled(scale.shape, 1)))
             }
         }
         for (part, name) in duplicates {

@@ -11,9 +11,9 @@ package struct FileModel: Sendable {
     package let dialect: Dialect
     package let kind: ModelKind
     /// By our name.
-    package let sources: [String: TensorSource]
+    package private(set) var sources: [String: TensorSource]
     /// Names of `sources` in the file's order.
-    package let names: [String]
+    package private(set) var names: [String]
     package let ignored: [SkippedItem]
     package let unexpected: [String]
     /// Arrays that repeat a parameter, which must be equal to it.
@@ -47,7 +47,6 @@ package struct FileModel: Sendable {
                 try translation.add(entry, found.dialect.meaning(entry.name, found.table))
             }
         }
-        try translation.applyScales()
         sources = translation.sources
         names = translation.names
         ignored = translation.ignored + archive.skipped
@@ -136,6 +135,32 @@ package struct FileModel: Sendable {
     }
 }
 
+extension FileModel {
+    /// The same model without layer scale: its factors are those of the rows before them.
+    ///
+    /// - Throws: `.shape` for factors that are not as many as the rows
+    package func foldingLayerScale() throws(USPError) -> FileModel {
+        var result = self
+        for (name, scale) in sources where name.hasSuffix(".gamma") {
+            let parts = components(name)
+            guard parts.count == 4, let entry = scale.parts.first,
+                let layers = ["ls1": ["attn.proj"], "ls2": ["mlp.fc2", "mlp.w3"]][parts[2]]
+            else { continue }
+            let targets = layers.flatMap { ["\($0).weight", "\($0).bias"] }
+            for target in targets.map({ "blocks.\(parts[1]).\($0)" }) {
+                guard let source = sources[target] else { continue }
+                try require(
+                    entry.shape.rank == 1 && entry.count == source.shape.extents.first, .shape,
+                    "\(path): \(entry.name): \(entry.shape) for the rows of \(source.shape)")
+                result.sources[target]?.rowScale = entry
+            }
+            result.sources[name] = nil
+        }
+        result.names.removeAll { result.sources[$0] == nil }
+        return result
+    }
+}
+
 /// Collects the meanings of a table's names.
 private struct Translation {
     var sources: [String: TensorSource] = [:]
@@ -144,7 +169,6 @@ private struct Translation {
     var unexpected: [String] = []
     var duplicates: [(entry: ArchiveEntry, of: String)] = []
     private var slots: [String: [Int: ArchiveEntry]] = [:]
-    private var scales: [(entry: ArchiveEntry, of: [String])] = []
 
     mutating func add(_ entry: ArchiveEntry, _ meaning: NameMeaning) throws(USPError) {
         switch meaning {
@@ -155,7 +179,6 @@ private struct Translation {
             try expectStackable(parts, name)
             sources[name] = TensorSource(parts: parts, rowScale: nil, reshapes: reshapes)
             names.append(name)
-        case .rowScale(let targets): scales.append((entry, targets))
         case .duplicate(let name): duplicates.append((entry, name))
         case .ignored(let reason): ignored.append(SkippedItem(name: entry.name, reason: reason))
         case .unsupported(let what):
@@ -173,18 +196,6 @@ private struct Translation {
                     && part.dtype == first.dtype, .shape,
                 "\(part.name): \(part.dtype.name) \(part.shape) beside \(first.dtype.name) "
                     + "\(first.shape)")
-        }
-    }
-
-    mutating func applyScales() throws(USPError) {
-        for (entry, targets) in scales {
-            for target in targets {
-                guard let source = sources[target] else { continue }
-                try require(
-                    entry.shape.rank == 1 && entry.count == source.shape.extents.first, .shape,
-                    "\(entry.name): \(entry.shape) for the rows of \(source.shape)")
-                sources[target]?.rowScale = entry
-            }
         }
     }
 }

@@ -19,6 +19,7 @@ extension FileModel {
     /// What an option or the file says of the heads.
     private func knownHeads(_ field: String, _ options: LoadOptions) -> Int? {
         let isDecoder = field == "decoder_heads"
+        if let shown = shownHeads(isDecoder ? "decoder_" : "") { return shown }
         if let given = isDecoder ? options.decoderHeads : options.heads { return given }
         let untold = told("usp.untold")?.split(separator: ",") ?? []
         if !untold.contains(Substring(field)), let configuration {
@@ -27,6 +28,17 @@ extension FileModel {
         }
         return toldNumber("usp.\(field)")
             ?? (isDecoder ? nil : folder?.heads)
+    }
+
+    /// The heads that a width of one shows: of the rotary tables, or of a norm of queries.
+    private func shownHeads(_ prefix: String) -> Int? {
+        let table = sources["\(prefix)feat_rope.freqs_cos"]?.shape
+        let norm = sources["\(prefix)blocks.0.attn.q_norm.weight"]?.shape
+        guard let width = sources["\(prefix)blocks.0.attn.proj.weight"]?.shape.extents.first,
+            let own = (table.flatMap { $0.rank == 2 ? $0[1] : nil } ?? norm?.extents.first),
+            own > 0, width % own == 0
+        else { return nil }
+        return width / own
     }
 
     /// Fields of heads that nothing tells.
@@ -130,6 +142,19 @@ extension FileModel {
         (sizes.width, sizes.channels, sizes.patch) = (shape[0], shape[1], shape[2])
         sizes.depth = depth("blocks")
         sizes.heads = try heads("heads", sizes.width, options)
+        if let given = options.heads {
+            try require(
+                given == sizes.heads, .argument,
+                "\(path): heads: \(given), but the file shows \(sizes.heads)")
+        }
+        func has(_ name: String) -> Bool { sources["blocks.0.\(name)"] != nil }
+        sizes.rmsNorm = has("norm1.weight") && !has("norm1.bias")
+        sizes.swiglu = has("mlp.w12.weight")
+        sizes.queryKeyNorm = has("attn.q_norm.weight")
+        sizes.layerScale = has("ls1.gamma")
+        sizes.rope = sources["feat_rope.freqs_cos"] != nil
+        let registers = sources["register_tokens"]?.shape
+        sizes.registers = registers.map { $0.rank == 3 ? $0[1] : 0 } ?? 0
         sizes.mlpRatio = mlpRatio(sizes)
         if toldTransformer == nil, let told = told("usp.activation") {
             sizes.activation = Activation(rawValue: told) ?? sizes.activation
@@ -145,12 +170,15 @@ extension FileModel {
     }
 
     private func mlpRatio(_ sizes: TransformerSizes) -> Float {
-        guard let shape = sources["blocks.0.mlp.fc1.weight"]?.shape, shape.rank == 2,
-            shape[0] != sizes.hidden
+        let last = sizes.swiglu ? "w3" : "fc2"
+        guard let shape = sources["blocks.0.mlp.\(last).weight"]?.shape, shape.rank == 2,
+            shape[1] != sizes.hidden
         else { return sizes.mlpRatio }
-        let ratio = Float(shape[0]) / Float(sizes.width)
+        // The whole of which a SwiGLU takes two thirds.
+        let whole = sizes.swiglu ? (3 * shape[1] + 1) / 2 : shape[1]
+        let ratio = Float(whole) / Float(sizes.width)
         // The quotient may lie just below the number that gives the hidden width again.
-        return Int(Float(sizes.width) * ratio) < shape[0] ? ratio.nextUp : ratio
+        return Int(Float(sizes.width) * ratio) < whole ? ratio.nextUp : ratio
     }
 
     /// Sizes of a vision transformer's encoder.

@@ -50,7 +50,7 @@ extension FileModel {
         let isBorrowed = parameters.slab == nil
         for spec in specs where !absent.contains(spec.name) {
             guard let source = sources[spec.name] else { continue }
-            let isPlain = source.dtype == .float32 && source.rowScale == nil
+            let isPlain = source.dtype == .float32
             report.loaded.append(
                 LoadReport.Loaded(
                     parameter: spec.name, shape: spec.shape, sources: source.names,

@@ -42,8 +42,6 @@ package struct ModelKind: Sendable, Equatable {
 package enum NameMeaning: Sendable, Equatable {
     /// Rows of a parameter of ours: part `index` of `count`, stacked along the first axis.
     case parameter(String, index: Int = 0, count: Int = 1, reshapes: Bool = false)
-    /// Factors for the rows of these parameters (LayerScale).
-    case rowScale([String])
     /// The same values as this parameter once more.
     case duplicate(String)
     /// Of no use here, for this reason.

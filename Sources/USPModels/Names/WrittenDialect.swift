@@ -42,10 +42,6 @@ extension FileModel {
             unexpected.isEmpty, .unsupported,
             "\(path): no name in another layout for "
                 + unexpected.prefix(8).joined(separator: ", "))
-        for name in names where sources[name]?.rowScale != nil {
-            throw USPError(
-                .unsupported, "\(path): \(name): factors of rows have no place elsewhere")
-        }
         guard wanted == .diffusers else { return try kind.official(self) }
         guard let diffusers = kind.diffusers else {
             let known = Family.all.filter { $0.kind.diffusers == nil }.map(\.name)

@@ -60,32 +60,36 @@ package struct LinearLayer {
     package var tensors: [Tensor] { [weight] + (bias.map { [$0] } ?? []) }
 }
 
-/// Layer norm with the parameters `NAME.weight` and `NAME.bias` [D], or with none.
+/// A norm with the parameters `NAME.weight` [D] and, of a layer norm, `NAME.bias` [D]; or a layer
+/// norm with none.
 package struct NormLayer {
+    package let kind: NormKind
     package let weight: Tensor?
     package let bias: Tensor?
     package let epsilon: Float
 
-    package static func specs(_ name: String, width: Int) -> [ParameterSpec] {
-        [
-            ParameterSpec("\(name).weight", [width], .ones),
-            ParameterSpec("\(name).bias", [width], .zeros),
-        ]
+    package static func specs(
+        _ name: String, width: Int, _ kind: NormKind = .layer
+    ) -> [ParameterSpec] {
+        let weight = ParameterSpec("\(name).weight", [width], .ones)
+        return kind == .rms ? [weight] : [weight, ParameterSpec("\(name).bias", [width], .zeros)]
     }
 
     /// Affine if the parameters of that name exist.
     package init(
-        _ parameters: Parameters, _ name: String, epsilon: Float
+        _ parameters: Parameters, _ name: String, _ kind: NormKind = .layer, epsilon: Float
     ) throws(USPError) {
-        let affine = parameters.contains("\(name).weight")
-        weight = affine ? try parameters.tensor("\(name).weight") : nil
-        bias = affine ? try parameters.tensor("\(name).bias") : nil
-        self.epsilon = epsilon
+        func found(_ part: String) throws(USPError) -> Tensor? {
+            let name = "\(name).\(part)"
+            return parameters.contains(name) ? try parameters.tensor(name) : nil
+        }
+        (weight, bias) = (try found("weight"), try found("bias"))
+        (self.kind, self.epsilon) = (kind, epsilon)
     }
 
-    /// (LN(x)·γ + β)·(1 + scale) + shift
+    /// (norm(x)·γ + β)·(1 + scale) + shift
     package func layerNorm(shift: Chunk? = nil, scale: Chunk? = nil) -> LayerNorm {
-        LayerNorm(weight: weight, bias: bias, epsilon: epsilon, shift: shift, scale: scale)
+        LayerNorm(kind, weight: weight, bias: bias, epsilon: epsilon, shift: shift, scale: scale)
     }
 
     package func forward(_ x: Tensor, in context: Context) throws(USPError) -> Tensor {

@@ -3,7 +3,7 @@
 import USPBase
 import USPTensor
 
-/// The projection of a condition for one block: `[B, 6·D]`.
+/// The projection of a condition for one block: `[B, n·D]`.
 package final class Modulation {
     private let condition: Tensor
     private let layer: LinearLayer

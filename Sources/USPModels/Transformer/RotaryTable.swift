@@ -2,6 +2,7 @@
 
 import Glibc
 import USPBase
+import USPTensor
 
 extension PositionTable {
     /// Cosines and sines of EVA-02's rotary positions (Fang et al. 2023), each `[h·w, width]`, rows
@@ -42,5 +43,48 @@ extension PositionTable {
             return values
         }
         return (table { cosf($0) }, table { sinf($0) })
+    }
+}
+
+/// The tables as frozen parameters, `NAME.freqs_cos` and `NAME.freqs_sin`: in files their presence is
+/// the only sign of rotation.
+package struct RotaryEmbedding {
+    private let rotation: Rotation
+
+    static func specs(_ name: String, width: Int, grid: Grid) throws(USPError) -> [ParameterSpec] {
+        let (cos, sin) = try PositionTable.rope(width: width, grid: grid)
+        return [("freqs_cos", cos), ("freqs_sin", sin)].map { part, table in
+            ParameterSpec(
+                "\(name).\(part)", [grid.count, width], .table(table), isTrainable: false)
+        }
+    }
+
+    /// - leading: tokens in front without a place
+    /// - Throws: `.missingWeight`
+    init(_ parameters: Parameters, _ name: String, leading: Int) throws(USPError) {
+        rotation = Rotation(
+            cos: try parameters.tensor("\(name).freqs_cos"),
+            sin: try parameters.tensor("\(name).freqs_sin"), leading: leading)
+    }
+
+    /// Of all tokens, or of those that a masking keeps.
+    func of(_ masking: Masking? = nil) -> Rotation {
+        var result = rotation
+        result.places = masking.map { $0.kept.map { Int32($0) } }
+        return result
+    }
+}
+
+extension TransformerSizes {
+    /// The tables of these sizes' heads, if they turn.
+    func rotarySpecs(_ name: String = "feat_rope") throws(USPError) -> [ParameterSpec] {
+        try check()
+        return rope ? try RotaryEmbedding.specs(name, width: headWidth, grid: grid) : []
+    }
+
+    func rotation(
+        _ parameters: Parameters, _ name: String = "feat_rope"
+    ) throws(USPError) -> RotaryEmbedding? {
+        rope ? try RotaryEmbedding(parameters, name, leading: leading) : nil
     }
 }

@@ -3,61 +3,21 @@
 import USPBase
 import USPTensor
 
-/// Sizes and switches of one block.
-package struct BlockConfiguration: Sendable, Equatable {
-    /// Width of a token, D.
-    package var width: Int
-    /// Attention heads; they divide the width.
-    package var heads: Int
-    /// Width of the hidden layer.
-    package var hidden: Int
-    package var activation: Activation
-    /// Of the norms.
-    package var epsilon: Float
-    /// Norms with γ and β of their own.
-    package var affine: Bool
-    /// Shift, scale and gate from a condition (adaLN-Zero).
-    package var modulated: Bool
-    /// Of the linear layers that are not modulations.
-    package var start: LinearStart
-
-    package init(
-        width: Int, heads: Int, hidden: Int, activation: Activation, epsilon: Float = 1e-6,
-        affine: Bool = true, modulated: Bool = false, start: LinearStart = .xavier
-    ) {
-        (self.width, self.heads, self.hidden) = (width, heads, hidden)
-        (self.activation, self.epsilon) = (activation, epsilon)
-        (self.affine, self.modulated, self.start) = (affine, modulated, start)
-    }
-
-    /// Parameters of the block called `name`, in the originals' order.
-    package func specs(_ name: String) -> [ParameterSpec] {
-        var specs: [ParameterSpec] = []
-        if affine { specs += NormLayer.specs("\(name).norm1", width: width) }
-        specs += LinearLayer.specs("\(name).attn.qkv", inputs: width, outputs: 3 * width, start)
-        specs += LinearLayer.specs("\(name).attn.proj", inputs: width, outputs: width, start)
-        if affine { specs += NormLayer.specs("\(name).norm2", width: width) }
-        specs += LinearLayer.specs("\(name).mlp.fc1", inputs: width, outputs: hidden, start)
-        specs += LinearLayer.specs("\(name).mlp.fc2", inputs: hidden, outputs: width, start)
-        if modulated {
-            specs += LinearLayer.specs(
-                "\(name).adaLN_modulation.1", inputs: width, outputs: 6 * width, .zeros)
-        }
-        return specs
-    }
-}
-
 /// x += gate₁·attention(modulate(norm1(x))); x += gate₂·mlp(modulate(norm2(x)))
 /// (Dosovitskiy et al. 2021; adaLN-Zero: Peebles and Xie 2023).
 package struct TransformerBlock {
     package let configuration: BlockConfiguration
     package let norm1: NormLayer
     package let qkv: LinearLayer
+    /// Of queries and keys.
+    let headNorms: (query: NormLayer, key: NormLayer)?
     package let projection: LinearLayer
     package let norm2: NormLayer
-    package let fc1: LinearLayer
-    package let fc2: LinearLayer
-    /// The projection of the condition to shift, scale and gate of both halves: `[B, 6·D]`.
+    let first: LinearLayer
+    let second: LinearLayer
+    /// γ of both halves (layer scale).
+    let scales: [Tensor]
+    /// The projection of the condition to shift, scale and gate of both halves: `[B, n·D]`.
     package let modulation: LinearLayer?
     /// Probability of dropping each half of the block for a sample.
     package var dropPath: Float = 0
@@ -68,72 +28,104 @@ package struct TransformerBlock {
         dropPath: Float = 0
     ) throws(USPError) {
         self.configuration = configuration
-        norm1 = try NormLayer(parameters, "\(name).norm1", epsilon: configuration.epsilon)
-        qkv = try LinearLayer(parameters, "\(name).attn.qkv")
-        projection = try LinearLayer(parameters, "\(name).attn.proj")
-        norm2 = try NormLayer(parameters, "\(name).norm2", epsilon: configuration.epsilon)
-        fc1 = try LinearLayer(parameters, "\(name).mlp.fc1")
-        fc2 = try LinearLayer(parameters, "\(name).mlp.fc2")
-        modulation =
-            configuration.modulated
-            ? try LinearLayer(parameters, "\(name).adaLN_modulation.1") : nil
+        func norm(_ part: String, _ epsilon: Float) throws(USPError) -> NormLayer {
+            try NormLayer(parameters, "\(name).\(part)", configuration.norm, epsilon: epsilon)
+        }
+        func layer(_ part: String) throws(USPError) -> LinearLayer {
+            try LinearLayer(parameters, "\(name).\(part)")
+        }
+        let (epsilon, mlp) = (configuration.epsilon, configuration.mlp)
+        let ofHeads = configuration.queryKeyEpsilon
+        (norm1, norm2) = (try norm("norm1", epsilon), try norm("norm2", epsilon))
+        (qkv, projection) = (try layer("attn.qkv"), try layer("attn.proj"))
+        headNorms =
+            configuration.queryKeyNorm
+            ? (try norm("attn.q_norm", ofHeads), try norm("attn.k_norm", ofHeads)) : nil
+        (first, second) = (try layer(mlp.first), try layer(mlp.second))
+        scales =
+            configuration.layerScale
+            ? [
+                try parameters.tensor("\(name).ls1.gamma"),
+                try parameters.tensor("\(name).ls2.gamma"),
+            ] : []
+        modulation = configuration.modulation == nil ? nil : try layer("adaLN_modulation.1")
         self.dropPath = dropPath
     }
 
     /// - x: `[B, T, D]`, f32
-    /// - modulation: `[B, 6·D]` (shift, scale, gate of attention, then of the MLP) for modulated
+    /// - modulation: `[B, n·D]` (shift, scale, gate of attention, then of the MLP) for modulated
     ///   blocks, else nil
+    /// - rotation: of queries and keys
     /// - overwritesInput: without a tape the result takes x's memory
     /// - recomputesHidden: do not keep the hidden layer for the gradient, compute it again
     /// - leavesResultUndefined, beside: see `LinearOptions`
     /// - context: its `random`, if any, is this block's own stream
     /// - Returns: `[B, T, D]`, f32
     package func forward(
-        _ x: Tensor, modulation: Tensor? = nil, overwritesInput: Bool = false,
-        recomputesHidden: Bool = false, leavesResultUndefined: Bool = false,
-        beside: LinearBeside? = nil, in context: Context
+        _ x: Tensor, modulation: Tensor? = nil, rotation: Rotation? = nil,
+        overwritesInput: Bool = false, recomputesHidden: Bool = false,
+        leavesResultUndefined: Bool = false, beside: LinearBeside? = nil, in context: Context
     ) throws(USPError) -> Tensor {
         let type = context.activationType
-        func chunk(_ index: Int) -> Chunk? {
-            modulation.map { Chunk($0, index, width: configuration.width) }
-        }
         var h = try qkv.forward(
-            x,
-            LinearOptions(norm: norm1.layerNorm(shift: chunk(0), scale: chunk(1)), output: type),
-            in: context)
-        h = try context.attention(qkv: h, heads: configuration.heads, output: type)
+            x, LinearOptions(norm: modulated(norm1, 0, modulation), output: type), in: context)
+        h = try context.attention(
+            qkv: h, heads: configuration.heads,
+            queryKey: QueryKeyOptions(
+                queryNorm: headNorms?.query.layerNorm(), keyNorm: headNorms?.key.layerNorm(),
+                rotation: rotation), output: type)
         let middle = try projection.forward(
             h,
             LinearOptions(
-                gate: try gate(chunk(2), x, 0, context), residual: x,
+                gate: try gate(0, modulation, x, context), residual: x,
                 overwritesResidual: overwritesInput), in: context)
-        h = try fc1.forward(
+        h = try first.forward(
             middle,
             LinearOptions(
-                norm: norm2.layerNorm(shift: chunk(3), scale: chunk(4)),
-                activation: configuration.activation, output: type,
+                norm: modulated(norm2, 1, modulation),
+                activation: configuration.isGatedUnit ? .silu : configuration.activation,
+                isGatedUnit: configuration.isGatedUnit, output: type,
                 recomputesActivationInput: recomputesHidden, beside: beside), in: context)
-        return try fc2.forward(
+        return try second.forward(
             h,
             LinearOptions(
-                gate: try gate(chunk(5), x, 1, context), residual: middle,
+                gate: try gate(1, modulation, x, context), residual: middle,
                 overwritesResidual: true, leavesResultUndefined: leavesResultUndefined),
             in: context)
     }
 
-    /// The gate of one half: the modulation's, or the factors of drop path.
+    private func modulated(_ norm: NormLayer, _ half: Int, _ modulation: Tensor?) -> LayerNorm {
+        guard let modulation, let parts = configuration.modulation else { return norm.layerNorm() }
+        let width = configuration.width
+        return norm.layerNorm(
+            shift: parts.shift(half).map { Chunk(modulation, $0, width: width) },
+            scale: Chunk(modulation, parts.scale(half), width: width))
+    }
+
+    /// The gate of one half: the modulation's, the factors of drop path, layer scale.
     private func gate(
-        _ chunk: Chunk?, _ x: Tensor, _ half: Int, _ context: Context
+        _ half: Int, _ modulation: Tensor?, _ x: Tensor, _ context: Context
     ) throws(USPError) -> Chunk? {
-        if let chunk { return chunk }
-        guard dropPath > 0, let random = context.random else { return nil }
-        return try context.with(random: random.stream(half)).dropPathGate(
-            samples: x.shape[0], width: configuration.width, rate: dropPath)
+        let (samples, width) = (x.shape[0], configuration.width)
+        let scale = scales.isEmpty ? nil : scales[half]
+        if let modulation, let parts = configuration.modulation {
+            let gate = Chunk(modulation, parts.gate(half), width: width)
+            guard let scale else { return gate }
+            let rows = try context.broadcastToken(scale, batch: samples, count: 1)
+            return Chunk(
+                try context.gate(rows, by: gate).reshaped([samples, width]), 0, width: width)
+        }
+        let own = context.with(random: context.random?.stream(half))
+        if let scale {
+            return try own.dropPathGate(samples: samples, scale: scale, rate: dropPath)
+        }
+        return try own.dropPathGate(samples: samples, width: width, rate: dropPath)
     }
 
     package var tensors: [Tensor] {
-        norm1.tensors + qkv.tensors + projection.tensors + norm2.tensors + fc1.tensors
-            + fc2.tensors
+        norm1.tensors + qkv.tensors + projection.tensors + norm2.tensors + first.tensors
+            + second.tensors + scales
+            + (headNorms.map { $0.query.tensors + $0.key.tensors } ?? [])
     }
 }
 
@@ -144,12 +136,13 @@ package struct TransformerBlock {
 /// - x: `[B, T, D]`, f32; given up: without a tape its memory may become the result's
 /// - recomputes: instead of keeping it for the gradient
 /// - modulations: one for each block, or none
+/// - rotation: of all blocks' queries and keys
 package func runBlocks(
     _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Modulation] = [],
-    recomputes: Recomputation = .nothing, in context: Context
+    rotation: Rotation? = nil, recomputes: Recomputation = .nothing, in context: Context
 ) throws(USPError) -> Tensor {
     if context.tape == nil && context.random == nil {
-        try runInPlace(blocks, x, modulations: modulations, in: context)
+        try runInPlace(blocks, x, modulations: modulations, rotation: rotation, in: context)
         return x
     }
     var x = x
@@ -158,13 +151,14 @@ package func runBlocks(
         let modulation = modulations.isEmpty ? nil : try modulations[index].value()
         guard recomputes == .blocks else {
             x = try block.forward(
-                x, modulation: modulation, recomputesHidden: recomputes == .hidden, in: own)
+                x, modulation: modulation, rotation: rotation,
+                recomputesHidden: recomputes == .hidden, in: own)
             continue
         }
         x = try own.recomputed([x] + (modulation.map { [$0] } ?? []), uses: block.tensors) {
             inputs, context, leavesResultUndefined throws(USPError) in
             try block.forward(
-                inputs[0], modulation: inputs.count > 1 ? inputs[1] : nil,
+                inputs[0], modulation: inputs.count > 1 ? inputs[1] : nil, rotation: rotation,
                 leavesResultUndefined: leavesResultUndefined, in: context)
         }
     }
@@ -175,16 +169,17 @@ package func runBlocks(
 /// computed beside the first layer of the MLP before it.
 private func runInPlace(
     _ blocks: ArraySlice<TransformerBlock>, _ x: Tensor, modulations: [Modulation],
-    in context: Context
+    rotation: Rotation?, in context: Context
 ) throws(USPError) {
     for samples in sampleGroups(x.shape[0], tokens: x.shape[1]) {
         let part = try x.detachedRows(samples)
+        let turned = rotation?.of(samples, tokens: x.shape[1])
         for (index, block) in blocks.enumerated() {
             let modulation = modulations.isEmpty ? nil : try modulations[index].value()
             let next = index + 1 < modulations.count ? try modulations[index + 1].beside() : nil
             _ = try block.forward(
-                part, modulation: modulation?.detachedRows(samples), overwritesInput: true,
-                beside: next, in: context)
+                part, modulation: modulation?.detachedRows(samples), rotation: turned,
+                overwritesInput: true, beside: next, in: context)
         }
     }
 }

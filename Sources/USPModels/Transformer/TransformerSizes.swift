@@ -17,20 +17,35 @@ public struct TransformerSizes: Sendable, Equatable {
     public var depth: Int
     /// Attention heads; they divide the width.
     public var heads: Int
-    /// Hidden width of the MLP over D.
+    /// Hidden width of the MLP over D; a SwiGLU's is two thirds of that.
     public var mlpRatio: Float
     /// Activation of the MLPs: the exact GELU in vision transformers, its tanh form in diffusion
     /// transformers.
     public var activation: Activation
     /// What the blocks' norms add to a variance.
     public var epsilon: Float
-    /// The blocks' norms have γ and β.
+    /// The blocks' layer norms have γ and β; RMS norms have γ.
     public var affine: Bool
     /// A class token in front of the patches' tokens.
     public var classToken: Bool
     /// The position table has a row for the class token; it has none in timm's `no_embed_class`
     /// files.
     public var embedsClass: Bool
+    /// Norms are x/√(mean of x² + ε)·γ instead of layer norms: those of blocks, of queries and
+    /// keys, and the last one.
+    public var rmsNorm = false
+    /// MLPs are silu(a)·b of the halves of their first layer, instead of its activation.
+    public var swiglu = false
+    /// Queries and keys are turned by their token's row and column. The position table stays.
+    public var rope = false
+    /// Norms of queries and keys over a head: RMS norms, or layer norms with ε = 1e-5.
+    public var queryKeyNorm = false
+    /// The modulation of blocks has shifts beside scales and gates.
+    public var shift = true
+    /// Learned tokens without a place, after the class token.
+    public var registers = 0
+    /// Each half of a block has a factor a channel.
+    public var layerScale = false
 
     public init() { self.init(grid: Grid(14, 14)) }
 
@@ -49,13 +64,20 @@ public struct TransformerSizes: Sendable, Equatable {
     /// Patches of an image.
     public var tokens: Int { grid.count }
     /// Tokens in front of them.
-    public var leading: Int { classToken ? 1 : 0 }
+    public var leading: Int { (classToken ? 1 : 0) + registers }
     /// Rows of the position table in front of the patches'.
     public var leadingPositions: Int { classToken && embedsClass ? 1 : 0 }
     /// Values of a patch: P·P·C.
     public var patchSize: Int { patch * patch * channels }
     /// Hidden width of the MLP; 0 for sizes that are none.
-    public var hidden: Int { Int(exactly: (Float(width) * mlpRatio).rounded(.down)) ?? 0 }
+    public var hidden: Int {
+        let whole = Int(exactly: (Float(width) * mlpRatio).rounded(.down)) ?? 0
+        return swiglu ? whole * 2 / 3 : whole
+    }
+    /// Width of a head.
+    public var headWidth: Int { width / max(heads, 1) }
+    /// Of every norm but those of queries and keys.
+    var norm: NormKind { rmsNorm ? .rms : .layer }
     /// `[B, C, H, W]` for this many images.
     public func imageShape(_ batch: Int) -> Shape {
         [batch, channels, grid.height * patch, grid.width * patch]
@@ -65,15 +87,32 @@ public struct TransformerSizes: Sendable, Equatable {
     package func block(
         _ start: LinearStart = .xavier, modulated: Bool = false
     ) -> BlockConfiguration {
-        BlockConfiguration(
+        var block = BlockConfiguration(
             width: width, heads: heads, hidden: hidden, activation: activation, epsilon: epsilon,
-            affine: affine, modulated: modulated, start: start)
+            affine: affine, modulation: modulated ? ModulationParts(shifts: shift) : nil,
+            start: start)
+        (block.norm, block.isGatedUnit) = (norm, swiglu)
+        (block.queryKeyNorm, block.layerScale) = (queryKeyNorm, layerScale)
+        return block
+    }
+
+    /// Their parameter, if there are any.
+    func registerSpecs(deviation: Float) -> [ParameterSpec] {
+        registers == 0
+            ? []
+            : [
+                ParameterSpec(
+                    "register_tokens", [1, registers, width], .normal(deviation: deviation))
+            ]
     }
 
     /// - Throws: `.argument` for sizes that do not go together.
     func check() throws(USPError) {
         try require(
             width % heads == 0, .argument, "\(heads) heads do not divide the width \(width)")
+        try require(
+            !rope || headWidth % 4 == 0, .argument,
+            "rope: \(heads) heads of \(headWidth) each, expected a multiple of 4")
     }
 }
 
@@ -91,10 +130,23 @@ extension TransformerSizes: Described {
             "Hidden width of the MLPs over D."),
         .choice("activation", \.activation, "Activation of the MLPs."),
         .real("epsilon", \.epsilon, .positive, "What the blocks' norms add to a variance."),
-        .flag("affine", \.affine, "The blocks' norms have gamma and beta."),
+        .flag("affine", \.affine, "The blocks' layer norms have gamma and beta."),
         .flag("class_token", \.classToken, "A class token in front of the patches' tokens."),
         .flag(
             "class_position", \.embedsClass, "The position table has a row for the class token."),
+        .flag("rms_norm", \.rmsNorm, "RMS norms with gamma in place of all layer norms."),
+        .flag("swiglu", \.swiglu, "Gated MLPs, silu(a) b, two thirds as wide."),
+        .flag(
+            "rope", \.rope,
+            "Queries and keys are turned by their token's row and column; the table stays."),
+        .flag(
+            "qk_norm", \.queryKeyNorm,
+            "Norms of queries and keys: RMS norms with rms_norm, else layer norms (epsilon 1e-5)."),
+        .flag("shift", \.shift, "The modulation of blocks has shifts beside scales and gates."),
+        .integer(
+            "registers", \.registers, FieldRange(0, 4096),
+            "Learned tokens without a place, after the class token."),
+        .flag("layer_scale", \.layerScale, "Each half of a block has a factor a channel."),
     ]
 
     /// The table's rows for a family that leaves out some.

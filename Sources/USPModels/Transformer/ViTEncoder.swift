@@ -3,14 +3,17 @@
 import USPBase
 import USPTensor
 
-/// Parameters `cls_token`, `pos_embed`, `patch_embed.proj.*`, `blocks.i.*`.
+/// Parameters `cls_token`, `register_tokens`, `pos_embed`, `patch_embed.proj.*`, `blocks.i.*`.
 package struct ViTEncoder {
     package let configuration: TransformerSizes
     package let patchEmbedding: PatchEmbedding
     package let classToken: Tensor?
+    /// `[1, R, D]`
+    let registers: Tensor?
     /// `[1, leadingPositions + T, D]`
     package let positions: Tensor
     package let blocks: [TransformerBlock]
+    private let rotation: RotaryEmbedding?
 
     /// - Throws: `.missingWeight`
     package init(
@@ -20,7 +23,10 @@ package struct ViTEncoder {
         patchEmbedding = try PatchEmbedding(
             parameters, "patch_embed", channels: configuration.channels, patch: configuration.patch)
         classToken = configuration.classToken ? try parameters.tensor("cls_token") : nil
+        registers =
+            configuration.registers > 0 ? try parameters.tensor("register_tokens") : nil
         positions = try parameters.tensor("pos_embed")
+        rotation = try configuration.rotation(parameters)
         var blocks: [TransformerBlock] = []
         for index in 0..<configuration.depth {
             // The rate grows linearly over the depth, as in timm.
@@ -32,7 +38,7 @@ package struct ViTEncoder {
         self.blocks = blocks
     }
 
-    /// Tokens with their positions, class token first: `[B, leading + S, D]`.
+    /// Tokens with their positions, class token and registers first: `[B, leading + S, D]`.
     ///
     /// - images: `[B, C, H, W]` of the configuration's size, f32
     /// - masking: keeps S tokens of each sample; nil keeps all
@@ -61,12 +67,16 @@ package struct ViTEncoder {
             tokens = try context.addTable(
                 tokens, positions, rows: leading..<leading + configuration.tokens)
         }
-        guard let classToken else { return tokens }
-        let first =
-            leading == 0
-            ? classToken : try context.add(classToken, try context.sliceTokens(positions, 0..<1))
-        let repeated = try context.broadcastToken(first, batch: batch, count: 1)
-        return try context.concatenateTokens([repeated, tokens])
+        var parts: [Tensor] = []
+        if let classToken {
+            let first =
+                leading == 0
+                ? classToken
+                : try context.add(classToken, try context.sliceTokens(positions, 0..<1))
+            parts.append(try context.broadcastToken(first, batch: batch, count: 1))
+        }
+        if let registers { parts.append(try context.repeated(registers, batch)) }
+        return parts.isEmpty ? tokens : try context.concatenateTokens(parts + [tokens])
     }
 
     /// Tokens after the first `depth` blocks (all by default), before any norm.
@@ -79,6 +89,8 @@ package struct ViTEncoder {
             count >= 0 && count <= blocks.count, .argument,
             "block \(count), expected 0 to \(blocks.count)")
         let tokens = try embed(images, masking: masking, in: context)
-        return try runBlocks(blocks[..<count], tokens, recomputes: recomputes, in: context)
+        return try runBlocks(
+            blocks[..<count], tokens, rotation: rotation?.of(masking), recomputes: recomputes,
+            in: context)
     }
 }

@@ -43,15 +43,7 @@ extension Context {
                     stream.uniform() < rate ? 0 : 1 / (1 - rate)
             }
         }
-        let (gate, period) = (Chunk(factors, 0, width: channels), x.count / (batch * channels))
-        let y = try Tensor(x.shape)
-        gateForward(x, gate, period: period, residual: nil, into: y)
-        tape?.record(y, inputs: [x]) { [tape] gradient throws(USPError) in
-            guard let tape else { return }
-            let inner = try gateBackward(gradient, ungated: nil, gate, period: period, tape)
-            try tape.pass(inner, to: x)
-        }
-        return y
+        return try gate(x, by: Chunk(factors, 0, width: channels))
     }
 
     /// Zeroes whole samples with probability `rate` and divides the others by 1 − rate

@@ -41,6 +41,26 @@ extension Context {
         }
         return y
     }
+
+    /// y = gate ⊙ x, of which each sample's rows have one gate.
+    ///
+    /// - x: `[.., D]`, f32; gate: a chunk of width D of a `[B, n·D]` tensor
+    /// - Throws: `.shape`
+    package func gate(_ x: Tensor, by gate: Chunk) throws(USPError) -> Tensor {
+        let (rows, samples) = (x.shape.rows, gate.tensor.shape.rows)
+        try require(
+            x.shape.rank > 0 && gate.width == x.shape[-1] && samples > 0 && rows % samples == 0,
+            .shape, "gate: of width \(gate.width) in \(gate.tensor.shape) for \(x.shape)")
+        let period = rows / samples
+        let y = try Tensor(x.shape)
+        gateForward(x, gate, period: period, residual: nil, into: y)
+        tape?.record(y, inputs: [x, gate.tensor]) { [tape] gradient throws(USPError) in
+            guard let tape else { return }
+            let inner = try gateBackward(gradient, ungated: x, gate, period: period, tape)
+            try tape.pass(inner, to: x)
+        }
+        return y
+    }
 }
 
 /// target (+)= a ⊙ b

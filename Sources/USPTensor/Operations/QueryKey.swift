@@ -19,6 +19,15 @@ package struct Rotation {
     package init(cos: Tensor, sin: Tensor, leading: Int = 0, places: [Int32]? = nil) {
         (self.cos, self.sin, self.leading, self.places) = (cos, sin, leading, places)
     }
+
+    /// That of some samples, which have so many tokens each.
+    package func of(_ samples: Range<Int>, tokens: Int) -> Rotation {
+        guard let places else { return self }
+        var result = self
+        let moving = tokens - leading
+        result.places = Array(places[samples.lowerBound * moving..<samples.upperBound * moving])
+        return result
+    }
 }
 
 /// First the norms, then the rotation; values stay as they are.

@@ -118,6 +118,12 @@ extension Context {
         return y
     }
 
+    /// The same tokens in each of `batch` samples: `[1, T, D]` -> `[batch, T, D]`.
+    package func repeated(_ tokens: Tensor, _ batch: Int) throws(USPError) -> Tensor {
+        let whole = try broadcastToken(tokens, batch: batch, count: 1)
+        return try whole.reshaped(Shape([batch] + tokens.shape.extents.dropFirst()))
+    }
+
     /// y[b, t] = x[b, t] + table[rows.lowerBound + t]: positions for consecutive tokens.
     ///
     /// - x: `[B, T, D]`, f32

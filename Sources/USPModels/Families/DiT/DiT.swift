@@ -15,6 +15,8 @@ public final class DiT: Model, @unchecked Sendable {
 
     let patchEmbedding: PatchEmbedding
     let positions: Tensor
+    private let registers: Tensor?
+    private let rotation: RotaryEmbedding?
     let timestep: (first: LinearLayer, second: LinearLayer)
     let labelTable: Tensor
     let blocks: [TransformerBlock]
@@ -26,11 +28,17 @@ public final class DiT: Model, @unchecked Sendable {
         _ configuration: Configuration, _ weights: ModelWeights, _ arithmetic: Arithmetic
     ) throws(USPError) {
         try configuration.check()
-        (self.configuration, self.weights, self.arithmetic) = (configuration, weights, arithmetic)
+        var own = configuration
+        // RMS norms have their γ anyway, which shapes cannot tell from affine ones'.
+        if own.rmsNorm { own.affine = false }
+        (self.configuration, self.weights, self.arithmetic) = (own, weights, arithmetic)
         let parameters = weights.parameters
         patchEmbedding = try PatchEmbedding(
             parameters, "x_embedder", channels: configuration.channels, patch: configuration.patch)
         positions = try parameters.tensor("pos_embed")
+        registers =
+            configuration.registers > 0 ? try parameters.tensor("register_tokens") : nil
+        rotation = try configuration.transformer.rotation(parameters)
         timestep = (
             try LinearLayer(parameters, "t_embedder.mlp.0"),
             try LinearLayer(parameters, "t_embedder.mlp.2")
@@ -43,7 +51,8 @@ public final class DiT: Model, @unchecked Sendable {
         }
         self.blocks = blocks
         // 1e-6 in every layout: diffusers' `norm_eps` is of the blocks only.
-        finalNorm = try NormLayer(parameters, "final_layer.norm_final", epsilon: 1e-6)
+        finalNorm = try NormLayer(
+            parameters, "final_layer.norm_final", configuration.transformer.norm, epsilon: 1e-6)
         finalLinear = try LinearLayer(parameters, "final_layer.linear")
         finalModulation = try LinearLayer(parameters, "final_layer.adaLN_modulation.1")
     }
@@ -100,12 +109,20 @@ public final class DiT: Model, @unchecked Sendable {
             "block \(depth), expected 0 to \(blocks.count)")
         let patches = try patchEmbedding.patches(x, in: context)
         let embedded = try patchEmbedding.projection.forward(patches, in: context)
-        let tokens = try repeated(
+        var tokens = try repeated(
             context.addTable(embedded, positions, rows: 0..<configuration.tokens),
             conditioning.batch / batch, in: context)
-        return try runBlocks(
+        if let registers {
+            tokens = try context.concatenateTokens(
+                [try context.repeated(registers, conditioning.batch), tokens])
+        }
+        tokens = try runBlocks(
             blocks[..<depth], tokens, modulations: Array(conditioning.blocks.prefix(depth)),
-            recomputes: recomputes, in: context)
+            rotation: rotation?.of(), recomputes: recomputes, in: context)
+        let leading = configuration.leading
+        return leading == 0
+            ? tokens
+            : try context.sliceTokens(tokens, leading..<leading + configuration.tokens)
     }
 
     /// The batch several times over: `[B, T, D]` to `[r·B, T, D]`.

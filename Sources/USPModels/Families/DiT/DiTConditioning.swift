@@ -6,7 +6,7 @@ import USPTensor
 /// Shift, scale and gate of every block for each sample; any number of forward passes at the same
 /// times and labels may use it.
 package struct DiTConditioning {
-    /// One `[B, 6·D]` a block, computed with the first pass that uses it.
+    /// One `[B, n·D]` a block, computed with the first pass that uses it.
     package let blocks: [Modulation]
     /// `[B, 2·D]`: shift and scale of the final layer.
     package let final: Tensor

@@ -15,8 +15,8 @@ extension DiT {
         public var hasNullClass: Bool
         /// The network predicts a second set of channels (the variance).
         public var learnsSigma: Bool
-        /// That second set is given out: a DiT. SiT computes and drops it.
-        public var returnsSigma: Bool
+        /// Whose rows these are: the networks are one.
+        package var variant: Variant
         /// Width of the timesteps' sines and cosines.
         public var frequencies: Int
         /// Their shift: 0; diffusers' DiT uses 1.
@@ -25,6 +25,11 @@ extension DiT {
         public var noiseAt = 0
 
         public init() { self.init(grid: Grid(16, 16), width: 384, depth: 12, heads: 6) }
+
+        package init(_ variant: Variant) {
+            self.init()
+            self.variant = variant
+        }
 
         package init(
             grid: Grid, channels: Int = 4, patch: Int = 2, width: Int, depth: Int, heads: Int,
@@ -38,11 +43,22 @@ extension DiT {
                 heads: heads, mlpRatio: mlpRatio, classToken: false, activation: activation,
                 epsilon: epsilon, affine: affine)
             (self.classes, self.hasNullClass) = (classes, hasNullClass)
-            (self.learnsSigma, self.returnsSigma) = (learnsSigma, returnsSigma)
+            self.learnsSigma = learnsSigma
+            variant = returnsSigma ? .dit : .sit
             (self.frequencies, self.frequencyShift) = (frequencies, frequencyShift)
         }
 
-        public var family: String { returnsSigma ? "DiT" : "SiT" }
+        package enum Variant: String, Sendable {
+            case dit = "DiT"
+            case sit = "SiT"
+        }
+
+        public var family: String { variant.rawValue }
+        /// The second set of channels is given out: a DiT. The others compute and drop it.
+        public var returnsSigma: Bool {
+            get { variant == .dit }
+            set { variant = newValue ? .dit : variant == .dit ? .sit : variant }
+        }
         public var isModulated: Bool { true }
         public var patchEmbedding: String { "x_embedder" }
 
@@ -109,7 +125,10 @@ extension DiT.Configuration {
         specs.append(
             ParameterSpec(
                 "y_embedder.embedding_table.weight", [labels, width], .normal(deviation: 0.02)))
+        specs += transformer.registerSpecs(deviation: 0.02)
+        specs += try transformer.rotarySpecs()
         for index in 0..<self.depth { specs += block.specs("blocks.\(index)") }
+        if self.rmsNorm { specs += NormLayer.specs("final_layer.norm_final", width: width, .rms) }
         specs += LinearLayer.specs(
             "final_layer.linear", inputs: width, outputs: patch * patch * predictedChannels, .zeros)
         return specs
@@ -122,36 +141,35 @@ extension Family {
     static let dit = Family(
         "DiT", DiT.self, .diffusionTransformer, stream: "dit",
         presets: Presets.diffusion("DiT", returnsSigma: true),
-        infer: { file, options throws(USPError) in try file.diffusionConfiguration(options) })
+        infer: { file, options throws(USPError) in
+            try file.diffusionConfiguration(options, .dit)
+        })
 
     /// The same network, whose second set of channels is computed and dropped.
     static let sit = Family(
         "SiT", DiT.self, .diffusionTransformer, stream: "dit",
-        defaults: {
-            var sizes = DiT.Configuration()
-            sizes.returnsSigma = false
-            return sizes
-        }(),
+        defaults: DiT.Configuration(.sit),
         presets: Presets.diffusion("SiT", returnsSigma: false),
         infer: { file, options throws(USPError) in
-            var sizes = try file.diffusionConfiguration(options)
-            sizes.returnsSigma = false
-            return sizes
+            try file.diffusionConfiguration(options, .sit)
         })
 }
 
 extension FileModel {
     /// Sizes of a diffusion transformer.
-    func diffusionConfiguration(_ options: LoadOptions) throws(USPError) -> DiT.Configuration {
+    func diffusionConfiguration(
+        _ options: LoadOptions, _ variant: DiT.Configuration.Variant
+    ) throws(USPError) -> DiT.Configuration {
         let isDiffusers = dialect.name == Dialect.diffusersDiT.name
         var sizes = told(as: DiT.Configuration.self) ?? DiT.Configuration()
-        sizes.returnsSigma = true
+        sizes.variant = variant
         if configuration == nil, isDiffusers {
             sizes.epsilon = folder?.epsilon ?? 1e-5
             sizes.frequencyShift = 1
         }
         sizes.transformer = try blocks(sizes.transformer, patches: "x_embedder", options)
-        sizes.affine = sources["blocks.0.norm1.weight"] != nil
+        sizes.affine = sources["blocks.0.norm1.bias"] != nil
+        sizes.shift = try hasShifts(sizes)
         sizes.grid = try diffusionGrid(sizes, folder, options.grid)
         let labels = try shape("y_embedder.embedding_table.weight")
         let final = try shape("final_layer.linear.weight")
@@ -170,6 +188,20 @@ extension FileModel {
         // A training file of REPA has its projectors.
         if ignored.contains(where: { $0.reason.hasPrefix("REPA") }) { sizes.noiseAt = 1 }
         return sizes
+    }
+
+    /// From the rows of the first block's modulation.
+    private func hasShifts(_ sizes: DiT.Configuration) throws(USPError) -> Bool {
+        let name = "blocks.0.adaLN_modulation.1.weight"
+        let shape = try shape(name)
+        let known = [true, false].map { ($0, ModulationParts(shifts: $0).count * sizes.width) }
+        guard let (shifts, _) = known.first(where: { $0.1 == shape.extents.first }) else {
+            throw USPError(
+                .format,
+                "\(path): \(name) is \(shape), expected \(known[0].1) rows (shift, scale and gate "
+                    + "of both halves) or \(known[1].1) (without shifts)")
+        }
+        return shifts
     }
 
     /// From the table's rows; diffusers' files have no table, so there from the folder or 32x32

@@ -1,5 +1,4 @@
-// Names of diffusion transformers: DiT's and SiT's releases and training files, REPA, diffusers,
-// LightningDiT (refused).
+// Names of diffusion transformers: DiT's and SiT's releases and training files, REPA, diffusers.
 
 import USPBase
 import USPFiles
@@ -14,7 +13,8 @@ extension ModelKind {
 
 extension Dialect {
     private static let ours = [
-        "pos_embed", "x_embedder", "t_embedder", "y_embedder", "blocks", "final_layer",
+        "pos_embed", "x_embedder", "t_embedder", "y_embedder", "blocks", "final_layer", "feat_rope",
+        "register_tokens",
     ]
 
     static let dit = Dialect(
@@ -24,9 +24,6 @@ extension Dialect {
         },
         meaning: { name, table in
             let parts = components(name)
-            if parts.contains("q_norm") || parts.contains("k_norm") {
-                return .unsupported("attention with normalised queries and keys")
-            }
             // REPA's early files call the blocks behind its projection point decoder blocks.
             if parts[0] == "decoder_blocks", parts.count > 2, let index = Int(parts[1]) {
                 let first = countBlocks("blocks", table)
@@ -47,9 +44,7 @@ extension Dialect {
                     || table.contains("feat_rope.freqs_cos")
                     || table.contains("final_layer.norm_final.weight"))
         },
-        meaning: { _, _ in
-            .unsupported("LightningDiT's blocks (RMS norms, SwiGLU, rotary positions)")
-        })
+        meaning: dit.meaning)
 
     private static let diffusersTop = [
         "pos_embed.proj": "x_embedder.proj", "proj_out_1": "final_layer.adaLN_modulation.1",
@@ -127,11 +122,16 @@ extension FileModel {
         return [array] + (try plainArrays())
     }
 
-    /// The fixed table of the file's grid; heads have no part in it.
-    private func sineTable() throws(USPError) -> [Float] {
+    /// Names and shapes alone: heads have no part in them.
+    private var describing: LoadOptions {
         var options = LoadOptions()
-        options.heads = 1
-        let sizes = try diffusionConfiguration(options)
+        options.needsHeads = false
+        return options
+    }
+
+    /// The fixed table of the file's grid.
+    private func sineTable() throws(USPError) -> [Float] {
+        let sizes = try diffusionConfiguration(describing, .dit)
         return try PositionTable.sincos(width: sizes.width, grid: sizes.grid)
     }
 
@@ -139,6 +139,9 @@ extension FileModel {
         try require(
             sources["blocks.0.norm1.weight"] == nil, .unsupported,
             "\(path): diffusers' DiT has no affine norms (blocks.0.norm1.weight)")
+        try require(
+            try diffusionConfiguration(describing, .dit).shift, .unsupported,
+            "\(path): diffusers' DiT has no modulation without shifts")
         try expectSineTable()
         let blocks = depth("blocks")
         var result: [WrittenArray] = []

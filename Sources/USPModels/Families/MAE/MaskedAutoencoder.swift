@@ -22,6 +22,7 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         let maskToken: Tensor
         let positions: Tensor
         let blocks: [TransformerBlock]
+        let rotation: RotaryEmbedding?
         let norm: NormLayer
         let prediction: LinearLayer
     }
@@ -43,7 +44,8 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         (self.configuration, self.weights, self.arithmetic) = (configuration, weights, arithmetic)
         let parameters = weights.parameters
         encoder = try ViTEncoder(configuration.transformer, parameters)
-        norm = try NormLayer(parameters, "norm", epsilon: configuration.epsilon)
+        norm = try NormLayer(
+            parameters, "norm", configuration.transformer.norm, epsilon: configuration.epsilon)
         decoder = configuration.hasDecoder ? try Self.decoder(configuration, parameters) : nil
     }
 
@@ -60,8 +62,10 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
             embedding: try LinearLayer(parameters, "decoder_embed"),
             maskToken: try parameters.tensor("mask_token"),
             positions: try parameters.tensor("decoder_pos_embed"), blocks: blocks,
+            rotation: try configuration.decoder.rotation(parameters, "decoder_feat_rope"),
             norm: try NormLayer(
-                parameters, "decoder_norm", epsilon: configuration.epsilon),
+                parameters, "decoder_norm", configuration.transformer.norm,
+                epsilon: configuration.epsilon),
             prediction: try LinearLayer(parameters, "decoder_pred"))
     }
 
@@ -96,7 +100,9 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
             kept, leading: leading, maskToken: decoder.maskToken, restore: masking.restore,
             table: decoder.positions)
         let own = context.with(random: context.random?.stream("decoder"))
-        x = try runBlocks(decoder.blocks[...], x, recomputes: recomputes, in: own)
+        x = try runBlocks(
+            decoder.blocks[...], x, rotation: decoder.rotation?.of(), recomputes: recomputes,
+            in: own)
         if leading > 0 {
             x = try context.sliceTokens(x, leading..<leading + configuration.tokens)
         }

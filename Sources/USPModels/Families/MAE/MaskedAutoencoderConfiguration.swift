@@ -27,17 +27,17 @@ extension MaskedAutoencoder {
         public var family: String { "MAE" }
         public var hasDecoder: Bool { decoderWidth > 0 }
 
-        var decoderBlock: BlockConfiguration {
+        /// The decoder's blocks, which are of the encoder's kind.
+        var decoder: TransformerSizes {
             var sizes = transformer
             (sizes.width, sizes.heads) = (decoderWidth, decoderHeads)
-            return sizes.block()
+            return sizes
         }
+        var decoderBlock: BlockConfiguration { decoder.block() }
 
         public func checkTogether() throws(USPError) {
             try transformer.check()
-            try require(
-                !hasDecoder || decoderWidth % decoderHeads == 0, .argument,
-                "\(decoderHeads) heads do not divide the decoder's width \(decoderWidth)")
+            if hasDecoder { try locating("decoder", decoder.check) }
         }
     }
 }
@@ -45,7 +45,7 @@ extension MaskedAutoencoder {
 extension MaskedAutoencoder.Configuration: Described {
     public static let title = "MAE"
     public static let fields: [Field<Self>] =
-        TransformerSizes.rows(without: ["affine"], \.transformer) + [
+        TransformerSizes.rows(without: ["affine", "shift"], \.transformer) + [
             .integer(
                 "decoder_width", \.decoderWidth, FieldRange(0, 65536),
                 "Width of the decoder's tokens; 0 has no decoder: features only."),
@@ -65,6 +65,7 @@ extension MaskedAutoencoder.Configuration {
         if encoder.classToken {
             specs.append(ParameterSpec("cls_token", [1, 1, width], .normal(deviation: 0.02)))
         }
+        specs += encoder.registerSpecs(deviation: 0.02)
         specs.append(
             try positions("pos_embed", width: width, leading: encoder.leadingPositions))
         if hasDecoder {
@@ -76,16 +77,18 @@ extension MaskedAutoencoder.Configuration {
         specs += PatchEmbedding.specs(
             "patch_embed", width: width, channels: encoder.channels, patch: encoder.patch,
             xavier: true)
+        specs += try encoder.rotarySpecs()
         for index in 0..<encoder.depth { specs += encoder.block().specs("blocks.\(index)") }
-        specs += NormLayer.specs("norm", width: width)
-        return hasDecoder ? specs + decoderSpecs : specs
+        specs += NormLayer.specs("norm", width: width, encoder.norm)
+        return hasDecoder ? specs + (try decoderSpecs()) : specs
     }
 
-    private var decoderSpecs: [ParameterSpec] {
+    private func decoderSpecs() throws(USPError) -> [ParameterSpec] {
         var specs = LinearLayer.specs(
             "decoder_embed", inputs: self.width, outputs: decoderWidth, .xavier)
+        specs += try decoder.rotarySpecs("decoder_feat_rope")
         for index in 0..<decoderDepth { specs += decoderBlock.specs("decoder_blocks.\(index)") }
-        specs += NormLayer.specs("decoder_norm", width: decoderWidth)
+        specs += NormLayer.specs("decoder_norm", width: decoderWidth, decoder.norm)
         return specs
             + LinearLayer.specs(
                 "decoder_pred", inputs: decoderWidth, outputs: self.patchSize, .xavier)

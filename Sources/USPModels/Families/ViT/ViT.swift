@@ -28,7 +28,9 @@ public final class ViT: Model, @unchecked Sendable {
         let parameters = weights.parameters
         encoder = try ViTEncoder(
             configuration.transformer, parameters, dropPath: configuration.dropPath)
-        norm = try NormLayer(parameters, configuration.norm, epsilon: configuration.epsilon)
+        norm = try NormLayer(
+            parameters, configuration.norm, configuration.transformer.norm,
+            epsilon: configuration.epsilon)
         switch configuration.head {
         case .none: (head, statistics) = (nil, nil)
         case .linear: (head, statistics) = (try LinearLayer(parameters, "head"), nil)

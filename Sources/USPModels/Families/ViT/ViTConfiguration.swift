@@ -73,7 +73,7 @@ extension ViT.Pool: NamedChoice {
 extension ViT.Configuration: Described {
     public static let title = "ViT"
     public static let fields: [Field<Self>] =
-        TransformerSizes.rows(without: ["affine"], \.transformer) + [
+        TransformerSizes.rows(without: ["affine", "shift"], \.transformer) + [
             .integer(
                 "classes", \.classes, FieldRange(0, 1e6), "Classes of the head; 0 without one."
             ),
@@ -94,6 +94,7 @@ extension ViT.Configuration {
         if encoder.classToken {
             specs.append(ParameterSpec("cls_token", [1, 1, width], .normal(deviation: 1e-6)))
         }
+        specs += encoder.registerSpecs(deviation: 1e-6)
         specs.append(
             ParameterSpec(
                 "pos_embed", [1, encoder.leadingPositions + encoder.tokens, width],
@@ -102,8 +103,9 @@ extension ViT.Configuration {
             "patch_embed", width: width, channels: encoder.channels, patch: encoder.patch,
             xavier: false)
         let block = encoder.block(.truncatedNormal(0.02))
+        specs += try encoder.rotarySpecs()
         for index in 0..<encoder.depth { specs += block.specs("blocks.\(index)") }
-        specs += NormLayer.specs(norm, width: width)
+        specs += NormLayer.specs(norm, width: width, encoder.norm)
         let start = LinearStart.truncatedNormal(headDeviation)
         switch head {
         case .none: break

@@ -10,11 +10,12 @@ extension ModelKind {
 
 extension Dialect {
     private static let encoder = [
-        "cls_token", "pos_embed", "patch_embed", "blocks", "norm", "fc_norm", "head",
+        "cls_token", "register_tokens", "pos_embed", "patch_embed", "blocks", "norm", "fc_norm",
+        "head", "feat_rope",
     ]
     private static let decoder = [
         "mask_token", "decoder_pos_embed", "decoder_embed", "decoder_blocks", "decoder_norm",
-        "decoder_pred",
+        "decoder_pred", "decoder_feat_rope",
     ]
 
     static let vit = Dialect(
@@ -27,8 +28,7 @@ extension Dialect {
     static let dinov2 = Dialect(
         name: "DINOv2",
         matches: { table in
-            table.contains("patch_embed.proj.weight")
-                && (table.contains("register_tokens") || table["mask_token"]?.shape.rank == 2)
+            table.contains("patch_embed.proj.weight") && table["mask_token"]?.shape.rank == 2
         },
         meaning: { name, _ in
             name == "mask_token"
@@ -38,21 +38,11 @@ extension Dialect {
     private static func transformerMeaning(_ name: String) -> NameMeaning {
         let parts = components(name)
         switch parts[0] {
-        case "register_tokens", "reg_token": return .unsupported("register tokens")
+        case "reg_token": return .parameter("register_tokens")
         case "dist_token", "head_dist": return .unsupported("a distillation token")
         default: break
         }
-        if parts.contains("w12") || parts.contains("w3") { return .unsupported("a SwiGLU MLP") }
-        if parts.contains("q_norm") || parts.contains("k_norm") {
-            return .unsupported("attention with normalised queries and keys")
-        }
         if parts.last == "num_batches_tracked" { return .ignored("a counter of batches") }
-        if parts.count == 4, parts[0] == "blocks", parts[3] == "gamma" {
-            let layer = ["ls1": "attn.proj", "ls2": "mlp.fc2"][parts[2]]
-            let block = "blocks.\(parts[1])"
-            return layer.map { .rowScale(["\(block).\($0).weight", "\(block).\($0).bias"]) }
-                ?? .unknown
-        }
         return encoder.contains(parts[0]) || decoder.contains(parts[0])
             ? .parameter(name) : .unknown
     }
