@@ -54,17 +54,18 @@ private struct DenoisingPass {
 
 @_cdecl("usp_dit_forward_guided") @implementation public func usp_dit_forward_guided(
     _ dit: OpaquePointer?, _ x: UnsafePointer<usp_tensor>?, _ t: UnsafePointer<usp_tensor>?,
-    _ y: UnsafePointer<usp_tensor>?, _ scale: Float, _ channels: Int32,
-    _ out: UnsafeMutablePointer<usp_tensor>?
+    _ y: UnsafePointer<usp_tensor>?, _ scale: Float, _ channels: Int32, _ begin: Float,
+    _ end: Float, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_dit_forward_guided") { () throws(USPError) in
         let pass = try DenoisingPass(dit, x, t, y)
         let target = try pass.target(out)
         guard let labels = pass.y else { throw USPError(.argument, "y: is NULL") }
-        try target.write(
-            pass.dit.forwardGuided(
-                pass.x, t: pass.t, y: labels, scale: scale,
-                channels: count(channels, else: 3, "channels")))
+        var guidance = Guidance(scale)
+        guidance.channels = try count(channels, else: 3, "channels")
+        guidance.begin = begin.isNaN ? nil : begin
+        guidance.end = end.isNaN ? nil : end
+        try target.write(pass.dit.forwardGuided(pass.x, t: pass.t, y: labels, guidance))
     }
 }
 

@@ -23,7 +23,7 @@ public struct Guidance: Sendable {
 
     public var changesNothing: Bool { (scales ?? [scale]).allSatisfy { $0 == 1 } }
 
-    func check() throws(USPError) {
+    package func check() throws(USPError) {
         try require(scales?.isEmpty != true, .shape, "cfg_scale: no scales, expected [B]")
         try require(
             (scales ?? [scale]).allSatisfy(\.isFinite), .argument, "cfg_scale: is not finite")
@@ -36,7 +36,7 @@ public struct Guidance: Sendable {
         }
     }
 
-    func applies(at time: Float) -> Bool {
+    package func applies(at time: Float) -> Bool {
         time >= begin ?? -.infinity && time <= end ?? .infinity
     }
 
@@ -64,7 +64,9 @@ public struct Guidance: Sendable {
         for (index, scale) in scales.enumerated() {
             let labelled = both.floats + index * sample
             let null = both.floats + (scales.count + index) * sample
-            for i in 0..<moved { labelled[i] = null[i] + scale * (labelled[i] - null[i]) }
+            if scale != 1 {
+                for i in 0..<moved { labelled[i] = null[i] + scale * (labelled[i] - null[i]) }
+            }
             if alsoNull { null.update(from: labelled, count: moved) }
         }
     }

@@ -28,10 +28,12 @@ extension DiT {
     /// The originals' guided pass: n samples given twice, with labels and then with null labels.
     ///
     /// - x: `[2n, C, H, W]`; both halves see the first half's latents
-    /// - channels: leading channels that are guided
+    /// - guidance: of one scale; channels are the published ones where it does not say. Outside of
+    ///   its interval, by the first time, both halves get the labelled half's.
     public func forwardGuided(
-        _ x: Tensor, t: [Float], y: [Int], scale: Float, channels: Int = 3
+        _ x: Tensor, t: [Float], y: [Int], _ guidance: Guidance
     ) throws(USPError) -> Tensor {
+        try guidance.check()
         try require(
             x.shape.rank == 4 && x.shape[0] % 2 == 0, .shape,
             "guidance: latents \(x.shape), expected an even batch")
@@ -40,9 +42,11 @@ extension DiT {
         let samples = x.shape[0] / 2
         let output = try forward(
             x.detachedRows(0..<samples), t: t, y: y, in: Context(arithmetic))
+        let scale = guidance.applies(at: t.first ?? 0) ? guidance.scale : 1
         Guidance.combine(
             output, scales: [Float](repeating: scale, count: samples),
-            channels: min(channels, configuration.channels), alsoNull: true)
+            channels: min(guidance.channels ?? Guidance.publishedChannels, configuration.channels),
+            alsoNull: true)
         return output
     }
 

@@ -52,7 +52,9 @@ public struct Family: Sendable {
 
     /// In the order in which people read of them; of those that share a kind of names the first
     /// that claims a file gets it.
-    public static let all: [Family] = [.vae, .mae, .vit, .dit, .sit, .inception]
+    public static let all: [Family] = [
+        .vae, .mae, .vit, .lightningDiT, .dit, .sit, .inception,
+    ]
 
     /// - Throws: `.argument` with the known names and the nearest.
     public static func named(_ name: String) throws(USPError) -> Family {
@@ -64,6 +66,16 @@ public struct Family: Sendable {
     package static func having(_ field: String) -> [String] {
         all.filter { $0.defaults.described.contains { $0.name == field } }.map(\.name)
     }
+
+    /// Names of the families whose transformers are so.
+    package static func transformers(
+        _ isSo: (any TransformerConfiguration) -> Bool = { _ in true }
+    ) -> [String] {
+        all.filter { ($0.defaults as? any TransformerConfiguration).map(isSo) ?? false }.map(\.name)
+    }
+
+    /// Names of the diffusion transformers that are flows, which a transport is around.
+    package static let flows = transformers { ($0 as? DiT.Configuration)?.isFlow == true }
 
     /// The family of a file: what it says, else what names tell.
     package static func of(_ file: FileModel) throws(USPError) -> Family {
@@ -87,7 +99,8 @@ public struct Family: Sendable {
             throw unknownName(wanted, what: "family", known: families.map(\.name))
         }
         let told = file.told("usp.family")
-        return families.first { $0.name == told } ?? families[0]
+        return families.first { $0.name == told } ?? families.first { $0.claims(file) }
+            ?? families[0]
     }
 }
 

@@ -187,8 +187,8 @@ extension Batch {
         if case .map = labels { map = true }
         return [
             ("labels as shares", shares, ["ViT"]), ("labels as maps", map, []),
-            ("times", times != nil, ["DiT", "SiT"]),
-            ("noise", noise != nil, ["VAE", "MAE", "DiT", "SiT"]),
+            ("times", times != nil, DiT.families.map(\.name)),
+            ("noise", noise != nil, ["VAE", "MAE"] + DiT.families.map(\.name)),
             ("target", target != nil, ["MAE"]), ("features", !features.isEmpty, []),
         ]
     }

@@ -80,7 +80,7 @@ extension TrainerOptions: Described {
         .real(
             "layer_decay", \.layerDecay, .notNegative,
             "Factor of the rate for each layer away from the head.",
-            in: ["MAE", "ViT", "DiT", "SiT"]),
+            in: Family.transformers()),
         .integer(
             "accumulation", \.accumulation, .from(1),
             "Equal parts that a batch is cut into; their gradients are averaged."),
@@ -119,13 +119,13 @@ extension TrainerOptions: Described {
         .flag("head_only", \.headOnly, "Train the head alone: a linear probe.", in: ["ViT"]),
         .real(
             "label_dropout", \.labelDropout, .share,
-            "Share of labels that become the null class.", in: ["DiT", "SiT"]),
+            "Share of labels that become the null class.", in: DiT.families.map(\.name)),
         .object(
             "diffusion", \.diffusion, "usp_diffusion",
             "The Gaussian process, kept; absent: 1000 linear steps.", in: ["DiT"]),
         .object(
             "transport", \.transport, "usp_transport",
-            "The transport, kept; absent: Linear, velocity.", in: ["SiT"]),
+            "The transport, kept; absent: Linear, velocity.", in: Family.flows),
         .object(
             "ranks", \.ranks, "usp_ranks",
             "This process among those that train together, kept; absent: it trains alone."),

@@ -146,12 +146,3 @@ extension TransferOptions: Described {
             "decoder_heads", \.decoderHeads, .size, "Those of its decoder; likewise."),
     ]
 }
-
-extension Family {
-    /// Names of the families whose transformers are so.
-    static func transformers(
-        _ isSo: (any TransformerConfiguration) -> Bool = { _ in true }
-    ) -> [String] {
-        all.filter { ($0.defaults as? any TransformerConfiguration).map(isSo) ?? false }.map(\.name)
-    }
-}

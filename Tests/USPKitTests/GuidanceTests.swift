@@ -77,9 +77,26 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
         let times =
             try golden.floats["in.t"]?.values ?? golden.indices("in.t").map { Float($0) }
         for (channels, key) in [(3, "three"), (4, "all")] {
+            var guidance = Guidance(4)
+            guidance.channels = channels
             let y = try model.forwardGuided(
-                golden.tensor("in.x"), t: times, y: golden.indices("in.labels"), scale: 4,
-                channels: channels)
+                golden.tensor("in.x"), t: times, y: golden.indices("in.labels"), guidance)
+            #expect(relativeError(y, try golden.values("out.\(key)")) < 1e-5)
+        }
+    }
+
+    /// LightningDiT's guided pass: below its interval both halves get the labelled half's channels.
+    @Test func guidedPassesHaveAnInterval() throws {
+        let golden = try GoldenCase("models/lightning_guided")
+        let model = try DiT.load(
+            goldenFolder.appending(path: "models/lightning_params.safetensors").path())
+        #expect(model.family == "LightningDiT")
+        var guidance = Guidance(4)
+        (guidance.begin, guidance.end) = (0.3, 1)
+        for (time, key) in [(0.5, "inside"), (0.2, "below")] as [(Float, String)] {
+            let y = try model.forwardGuided(
+                golden.tensor("in.x"), t: [Float](repeating: time, count: 4),
+                y: golden.indices("in.labels"), guidance)
             #expect(relativeError(y, try golden.values("out.\(key)")) < 1e-5)
         }
     }

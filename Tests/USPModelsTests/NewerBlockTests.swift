@@ -42,7 +42,8 @@ extension GoldenCase {
     }
 
     private func defaults(_ name: String) throws -> DiT.Configuration {
-        try #require(Family.named("SiT").defaults as? DiT.Configuration)
+        let family = name.hasPrefix("sit") ? "SiT" : "LightningDiT"
+        return try #require(Family.named(family).defaults as? DiT.Configuration)
     }
 
     /// Names and shapes tell every switch, to each class that reads the file.
@@ -135,5 +136,16 @@ extension GoldenCase {
         try golden.checkGradients(model.parameters, input: inputGradient, "images")
         let half = try model.logits(images, in: Context(compute: .bfloat16))
         #expect(try golden.error(half.values, "logits") < 3e-2)
+    }
+
+    /// Published parameter counts, the rotary tables aside.
+    @Test(arguments: [
+        ("LightningDiT-B/1", 130.556), ("LightningDiT-XL/1", 675.257),
+        ("LightningDiT-XL/2", 675.257), ("LightningDiT-1p6B/1", 1631.767),
+    ]) func sizesArePublished(_ name: String, _ millions: Double) throws {
+        let sizes = try DiT.Configuration(named: name)
+        let count = try sizes.specs().filter { !$0.name.hasPrefix("feat_rope") }
+            .reduce(0) { $0 + $1.shape.count }
+        #expect(abs(Double(count) / 1e6 - millions) < 0.001)
     }
 }

@@ -159,6 +159,11 @@ private func eachVariant(
             + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=no swiglu=no rope=no qk_norm=no "
             + "shift=yes registers=0 layer_scale=no classes=1000 "
             + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=0",
+        "LightningDiT":
+            "grid=16x16 channels=32 patch=1 width=384 depth=12 heads=6 mlp_ratio=4 "
+            + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=yes swiglu=yes rope=yes qk_norm=no "
+            + "shift=yes registers=0 layer_scale=no classes=1000 "
+            + "null_class=yes learn_sigma=no frequencies=256 frequency_shift=0 noise_at=0",
         "Inception": "",
     ]
     #expect(try Family.named(family).defaults.text == told[family])
@@ -170,6 +175,7 @@ private func eachVariant(
     let others = [
         "DiT": ["variant", "classToken", "embedsClass"],
         "SiT": ["variant", "classToken", "embedsClass"],
+        "LightningDiT": ["variant", "classToken", "embedsClass"],
         "ViT": ["dropPath", "headDeviation", "affine", "shift"], "MAE": ["affine", "shift"],
     ]
     func values(_ value: Any, _ label: String = "") -> [String: String] {

@@ -6,7 +6,7 @@
 
 USP_BEGIN_DECLARATIONS
 
-/* ---- dit: diffusion transformers, DiT and SiT --------------------------------------------- */
+/* ---- dit: diffusion transformers: DiT, SiT, LightningDiT ---------------------------------- */
 
 /* Channels of the prediction, O: C, or 2C with variances. */
 USP_API int64_t usp_dit_out_channels(const usp_model *dit);
@@ -24,10 +24,12 @@ USP_API USP_CHECK usp_status usp_dit_forward(
  * labels; both halves see the first half's latents, and both get the guided channels.
  *   x         [2n, C, H, W]  f32      t, y  [2n]      out  [2n, O, H, W]  f32
  *   scale     null + scale * (labelled - null)
- *   channels  leading channels that are guided; 0 = 3, as the originals; C or more = all */
+ *   channels  leading channels that are guided; 0 = 3, as the originals; C or more = all
+ *   begin, end  guide at times from one to the other, both included, by the first time; NAN = no
+ *               bound. At other times both halves get the labelled half's channels. */
 USP_API USP_CHECK usp_status usp_dit_forward_guided(
     const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
-    float scale, int32_t channels, usp_tensor *out);
+    float scale, int32_t channels, float begin, float end, usp_tensor *out);
 
 /* Mean of the squared prediction, and its gradient for every trainable parameter in the names of
  * the file that the model came from. Inputs as usp_dit_forward. out_gradients: owned. */

@@ -47,7 +47,7 @@ typedef struct usp_trainer_options {
     /* Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0. */
     double clip_norm;
     /* Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
-     * ViT, DiT, SiT. */
+     * ViT, LightningDiT, DiT, SiT. */
     double layer_decay;
     /* Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1. */
     int64_t accumulation;
@@ -85,11 +85,12 @@ typedef struct usp_trainer_options {
     double drop_path;
     /* Train the head alone: a linear probe. Default: no. Part in: ViT. */
     int64_t head_only;
-    /* Share of labels that become the null class. 0 to 1. Default: 0. Part in: DiT, SiT. */
+    /* Share of labels that become the null class. 0 to 1. Default: 0. Part in: LightningDiT,
+     * DiT, SiT. */
     double label_dropout;
     /* The Gaussian process, kept; absent: 1000 linear steps. Part in: DiT. NULL: absent. */
     const usp_diffusion *diffusion;
-    /* The transport, kept; absent: Linear, velocity. Part in: SiT. NULL: absent. */
+    /* The transport, kept; absent: Linear, velocity. Part in: LightningDiT, SiT. NULL: absent. */
     const usp_transport *transport;
     /* This process among those that train together, kept; absent: it trains alone. NULL: absent. */
     const usp_ranks *ranks;

@@ -21,7 +21,7 @@ typedef struct usp_transfer_options {
      * absent. */
     int64_t grid_height;
     int64_t grid_width;
-    /* The target's classes. 1 to 1000000. Part in: ViT, DiT, SiT. -1: absent. */
+    /* The target's classes. 1 to 1000000. Part in: ViT, LightningDiT, DiT, SiT. -1: absent. */
     int64_t classes;
     /* The target's patch. 1 to 65536. -1: absent. */
     int64_t patch;
@@ -32,7 +32,7 @@ typedef struct usp_transfer_options {
     /* Of everything fresh. Default: 0. */
     uint64_t seed;
     /* Norms with gamma and beta in a diffusion transformer's blocks, which take a ViT's; off is
-     * the ablation. Default: yes. Part in: DiT, SiT. */
+     * the ablation. Default: yes. Part in: LightningDiT, DiT, SiT. */
     int64_t affine;
     /* The source's GELU instead of the target family's. Default: no. */
     int64_t keep_activation;
@@ -49,7 +49,7 @@ typedef struct usp_transfer_options {
      * Default: fine-tune. Part in: ViT. */
     const char *head;
     /* Where adaLN's gates start: 0 as published; 1 lets every block act from the first step.
-     * Default: 0. Part in: DiT, SiT. */
+     * Default: 0. Part in: LightningDiT, DiT, SiT. */
     double gate_bias;
     /* A diffusion source becomes a feature extractor after this block; without it after all. 1
      * or more. -1: absent. */

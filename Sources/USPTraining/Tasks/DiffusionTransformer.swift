@@ -23,8 +23,8 @@ extension DiT: Trainable {
     package func loss(
         of part: BatchPart, _ options: TrainerOptions, in context: Context
     ) throws(USPError) -> Loss {
-        configuration.returnsSigma
-            ? try denoising(part, options, context) : try flowing(part, options, context)
+        configuration.isFlow
+            ? try flowing(part, options, context) : try denoising(part, options, context)
     }
 
     private func denoising(

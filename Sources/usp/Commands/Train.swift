@@ -114,7 +114,7 @@ struct Train: ParsableCommand {
     private func setProcess(
         _ options: inout TrainerOptions, _ model: DiT
     ) throws(USPError) {
-        let isFlow = model.family == "SiT"
+        let isFlow = model.configuration.isFlow
         for (name, value, hasPart) in [
             ("noise-schedule", noiseSchedule, !isFlow), ("path", path, isFlow),
             ("loss-weight", lossWeight, isFlow),

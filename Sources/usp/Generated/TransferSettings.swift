@@ -14,7 +14,7 @@ struct TransferSettings: ParsableArguments {
 
     @Option(
         name: .customLong("classes"),
-        help: "The target's classes. 1 to 1000000. Part in: ViT, DiT, SiT.")
+        help: "The target's classes. 1 to 1000000. Part in: ViT, LightningDiT, DiT, SiT.")
     var classes: String?
 
     @Option(
@@ -39,7 +39,7 @@ struct TransferSettings: ParsableArguments {
 
     @Flag(
         name: .customLong("affine"), inversion: .prefixedNo,
-        help: "Norms with gamma and beta in a diffusion transformer's blocks, which take a ViT's; off is the ablation. Default: yes. Part in: DiT, SiT.")
+        help: "Norms with gamma and beta in a diffusion transformer's blocks, which take a ViT's; off is the ablation. Default: yes. Part in: LightningDiT, DiT, SiT.")
     var affine: Bool?
 
     @Flag(
@@ -69,7 +69,7 @@ struct TransferSettings: ParsableArguments {
 
     @Option(
         name: [.customLong("gate-bias"), .customLong("gate")],
-        help: "Where adaLN's gates start: 0 as published; 1 lets every block act from the first step. Default: 0. Part in: DiT, SiT.")
+        help: "Where adaLN's gates start: 0 as published; 1 lets every block act from the first step. Default: 0. Part in: LightningDiT, DiT, SiT.")
     var gateBias: String?
 
     @Option(

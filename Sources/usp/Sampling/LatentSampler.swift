@@ -28,7 +28,7 @@ struct LatentSampler {
         task: Sampler.Task = .sample
     ) throws(USPError) {
         self.model = model
-        let isFlow = model.family == "SiT"
+        let isFlow = model.configuration.isFlow
         try require(
             isFlow || model.configuration.noiseAt == 0, .argument,
             "the model has its noise at time 1, as REPA's: give --family SiT")

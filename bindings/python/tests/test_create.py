@@ -14,6 +14,7 @@ SMALL = {
     "ViT": dict(grid=4, width=16, depth=1, heads=2, classes=3, pool="avg", class_token=False),
     "DiT": dict(grid=4, width=16, depth=1, heads=2, classes=3, frequency_shift=1, affine=True),
     "SiT": dict(grid=4, width=16, depth=1, heads=2, classes=3, activation="gelu_erf"),
+    "LightningDiT": dict(grid=4, width=16, depth=1, heads=2, classes=3, qk_norm=True, shift=False),
     "Inception": {},
 }
 

@@ -22,6 +22,7 @@ SMALL = {
     "ViT": "grid=2x2 width=16 depth=1 heads=2 classes=3",
     "DiT": "grid=2x2 width=16 depth=1 heads=2 classes=3",
     "SiT": "grid=2x2 width=16 depth=1 heads=2 classes=3",
+    "LightningDiT": "grid=2x2 width=16 depth=1 heads=2 classes=3",
 }
 WHOLE = {
     ctypes.c_int32: [-2**31, -1, 0, 1, 2, 3, 7, 64, 255, 20000, 65535, 65536, 2**24, 2**31 - 1],

@@ -27,7 +27,7 @@ from ._create import create, load, presets
 from .checkpoint import Checkpoint
 from .data import Data
 from .diffusion import Diffusion
-from .dit import DiT, SiT
+from .dit import DiT, LightningDiT, SiT
 from .inception import Inception
 from .mae import MaskedAutoencoder, MaskedOutput
 from .ranks import Ranks
@@ -66,7 +66,7 @@ __all__ = [
     "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
     "Data", "Ranks", "Run", "RunProgress",
     "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion",
-    "FileError", "FormatError", "Inception", "Trainer", "Transport",
+    "FileError", "FormatError", "Inception", "LightningDiT", "Trainer", "Transport",
     "InternalError", "MissingWeightError", "NotFiniteError", "OutOfMemory", "ShapeError",
     "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",

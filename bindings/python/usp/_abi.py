@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "f818250671db1b101b2d252c16278ad33cdde6becfaa9ec647f005f9193eb720"
+HEADER_SHA256 = "85a5d829193294ad242cc29a896a21f73ab80300ef5806229423e770c35675eb"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -767,7 +767,7 @@ PROTOTYPES = {
     ),
     "usp_dit_forward_guided": (
         c_int,
-        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_float, c_int32, POINTER(usp_tensor)],
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_float, c_int32, c_float, c_float, POINTER(usp_tensor)],
     ),
     "usp_dit_gradients": (
         c_int,

@@ -8,7 +8,7 @@ from ._arrays import dtype_name
 from ._call import view_text
 from ._library import lib
 from ._model import Grid, Model, Source
-from .dit import DiT, SiT
+from .dit import DiT, LightningDiT, SiT
 from .inception import Inception
 from .mae import MaskedAutoencoder
 from .vae import VAE
@@ -17,7 +17,7 @@ from .vit import ViT
 #: the class of each family's models
 FAMILIES = {
     "VAE": VAE, "MAE": MaskedAutoencoder, "ViT": ViT, "DiT": DiT, "SiT": SiT,
-    "Inception": Inception,
+    "LightningDiT": LightningDiT, "Inception": Inception,
 }
 
 

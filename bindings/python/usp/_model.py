@@ -73,7 +73,7 @@ class Model(Handle):
 
     @property
     def family(self) -> str:
-        """"VAE", "MAE", "ViT", "DiT", "SiT" or "Inception"."""
+        """A name of `usp.create`: "VAE", "MAE", "ViT", "LightningDiT", "DiT", "SiT", "Inception"."""
         return view_text(lib.usp_model_family(self.handle))
 
     @property

@@ -84,17 +84,21 @@ class DiT(Model):
     __call__ = forward
 
     def forward_with_cfg(
-        self, x: Any, t: Any, y: Any, cfg_scale: float, channels: int = 3, *, out: Any = None
+        self, x: Any, t: Any, y: Any, cfg_scale: float, channels: int = 3, *,
+        cfg_interval: Optional[Tuple[float, float]] = None, out: Any = None,
     ) -> np.ndarray:
         """The originals' guided pass over samples given twice: [2n, O, H, W].
 
         First with their labels, then with null labels; both halves see the first half's latents.
-        `channels` leading channels are guided: 3 is the originals' rule, C or more is all.
+        `channels` leading channels are guided: 3 is the originals' rule, C or more is all. With an
+        interval only at times from one to the other, both included, by t[0]; at other times both
+        halves get the labelled half's channels.
         """
         inputs, batch, _keep = self._inputs(x, t, y)
         target, array = self._output(out, batch)
+        begin, end = (float("nan"), float("nan")) if cfg_interval is None else cfg_interval
         call(
-            lib.usp_dit_forward_guided, self.handle, *inputs, cfg_scale, channels,
+            lib.usp_dit_forward_guided, self.handle, *inputs, cfg_scale, channels, begin, end,
             ctypes.byref(target))
         return array
 
@@ -118,3 +122,30 @@ class SiT(DiT):
     """The same network, whose second set of channels is computed and dropped; t in 0 … 1."""
 
     _family = "SiT"
+
+
+class LightningDiT(SiT):
+    """A SiT of RMS norms, SwiGLU and rotary positions, on VA-VAE's latents; t in 0 … 1.
+
+    `load` tells each switch from names and shapes, and the heads where a file shows them; files
+    with all switches off load too.
+    """
+
+    _family = "LightningDiT"
+
+    @classmethod
+    def create(
+        cls: "type[Self]", *, grid: Grid = 16, channels: int = 32, patch: int = 1,
+        width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
+        rms_norm: bool = True, swiglu: bool = True, rope: bool = True, qk_norm: bool = False,
+        shift: bool = True, affine: bool = False, learn_sigma: bool = False, seed: int = 0,
+    ) -> Self:
+        """A new model. qk_norm: RMS norms of queries and keys, layer norms without rms_norm.
+
+        Without `shift` the modulation of blocks has scales and gates alone. `affine` gives layer
+        norms gamma and beta (USP's variant); RMS norms have their gamma anyway.
+        """
+        return cls._create("LightningDiT", seed, dict(
+            grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
+            classes=classes, rms_norm=rms_norm, swiglu=swiglu, rope=rope, qk_norm=qk_norm,
+            shift=shift, affine=affine, learn_sigma=learn_sigma))

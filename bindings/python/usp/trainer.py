@@ -73,7 +73,7 @@ class Trainer(Handle):
         Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0.
     layer_decay : float, default 1.0
         Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
-        ViT, DiT, SiT.
+        ViT, LightningDiT, DiT, SiT.
     accumulation : int, default 1
         Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1.
     dtype : Any, optional
@@ -105,11 +105,12 @@ class Trainer(Handle):
     head_only : bool, default False
         Train the head alone: a linear probe. Default: no. Part in: ViT.
     label_dropout : float, default 0.0
-        Share of labels that become the null class. 0 to 1. Default: 0. Part in: DiT, SiT.
+        Share of labels that become the null class. 0 to 1. Default: 0. Part in: LightningDiT, DiT,
+        SiT.
     diffusion : Optional[Diffusion], optional
         The Gaussian process, kept; absent: 1000 linear steps. Part in: DiT.
     transport : Optional[Transport], optional
-        The transport, kept; absent: Linear, velocity. Part in: SiT.
+        The transport, kept; absent: Linear, velocity. Part in: LightningDiT, SiT.
     ranks : Optional[Ranks], optional
         This process among those that train together, kept; absent: it trains alone.
     schedule : str, default "cosine"

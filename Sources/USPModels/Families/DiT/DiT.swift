@@ -6,7 +6,7 @@ import USPTensor
 /// A DiT or SiT.
 public final class DiT: Model, @unchecked Sendable {
     // SAFETY of @unchecked: all but `recomputes`, which who trains sets first, is only read.
-    public static let families = [Family.dit, .sit]
+    public static let families = [Family.lightningDiT, .dit, .sit]
     public let configuration: Configuration
     public let weights: ModelWeights
     public let arithmetic: Arithmetic

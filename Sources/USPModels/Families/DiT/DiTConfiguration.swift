@@ -51,6 +51,7 @@ extension DiT {
         package enum Variant: String, Sendable {
             case dit = "DiT"
             case sit = "SiT"
+            case lightningDiT = "LightningDiT"
         }
 
         public var family: String { variant.rawValue }
@@ -59,6 +60,8 @@ extension DiT {
             get { variant == .dit }
             set { variant = newValue ? .dit : variant == .dit ? .sit : variant }
         }
+        /// A velocity field between noise and data, not a noise prediction.
+        public var isFlow: Bool { variant != .dit }
         public var isModulated: Bool { true }
         public var patchEmbedding: String { "x_embedder" }
 

@@ -36,16 +36,6 @@ extension Dialect {
             return ours.contains(parts[0]) ? .parameter(name) : .unknown
         })
 
-    static let lightningDiT = Dialect(
-        name: "LightningDiT",
-        matches: { table in
-            table.contains("x_embedder.proj.weight")
-                && (table.contains("blocks.0.mlp.w12.weight")
-                    || table.contains("feat_rope.freqs_cos")
-                    || table.contains("final_layer.norm_final.weight"))
-        },
-        meaning: dit.meaning)
-
     private static let diffusersTop = [
         "pos_embed.proj": "x_embedder.proj", "proj_out_1": "final_layer.adaLN_modulation.1",
         "proj_out_2": "final_layer.linear",
