@@ -15,7 +15,7 @@ quietly() {
     "$@" >"$built/output.txt" 2>&1 || { cat "$built/output.txt" >&2; echo "failed: $*" >&2; exit 1; }
 }
 
-for name in inspect autoencode train transfer sample; do
+for name in inspect autoencode train pretrain transfer sample; do
     ${CC:-cc} $flags "examples/c/$name.c" -lusp -lm -o "$built/$name"
     quietly "$built/$name"
     echo "C: $name"

@@ -54,6 +54,7 @@ void test_transport(void);
 void test_model(void);
 void test_trainer(void);
 void test_augment(void);
+void test_run(void);
 void test_story(void);
 
 #endif

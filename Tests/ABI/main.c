@@ -13,6 +13,7 @@ int main(void) {
     test_model();
     test_trainer();
     test_augment();
+    test_run();
     test_story();
     printf("C: %d expectations, %d failed\n", checks, failures);
     return failures != 0;
