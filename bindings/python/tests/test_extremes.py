@@ -10,9 +10,12 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 
+import numpy as np
 import pytest
 
+import usp
 from usp import _abi
 
 #: models of next to no size
@@ -48,8 +51,7 @@ def makers():
     for name, (_, arguments) in _abi.PROTOTYPES.items():
         targets = [target(argument) for argument in arguments]
         structs = [t for t in targets if getattr(t, "_fields_", [("",)])[0][0] == "struct_size"]
-        # a run needs a trainer and data, which this does not make
-        if name.endswith(("_create", "_load")) and len(structs) == 1 and name != "usp_run_create":
+        if name.endswith(("_create", "_load")) and len(structs) == 1:
             found[name] = structs[0]
     return found
 
@@ -91,7 +93,22 @@ class Sweep:
         checkpoint = ctypes.POINTER(_abi.usp_checkpoint)()
         assert lib.usp_model_checkpoint(models[0], ctypes.byref(checkpoint)) == 0
         self.owners = {_abi.usp_model: models, _abi.usp_checkpoint: [checkpoint]}
-        self.kinds = _abi.PROTOTYPES[function][1]
+        if function == "usp_run_create":
+            self.prepare_run()
+        self.kinds, self.text = _abi.PROTOTYPES[function][1], b"SiT"
+
+    def prepare_run(self):
+        """A trainer and data, of latents as its model takes them; and where a run may write."""
+        folder = tempfile.mkdtemp()
+        usp.Checkpoint({"latents": np.zeros((64, 4, 4, 4), np.float32)}).save(f"{folder}/latents.npz")
+        self.kept = (
+            usp.Trainer(usp.MaskedAutoencoder.create(
+                grid=2, width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1,
+                decoder_heads=2)),
+            usp.Data(f"{folder}/latents.npz"))
+        self.text = f"{folder}/model.safetensors".encode()
+        self.owners[_abi.usp_trainer] = [self.kept[0].handle]
+        self.owners[_abi.usp_data] = [self.kept[1].handle]
 
     def run(self, first):
         targets = [target(kind) for kind in self.kinds]
@@ -108,9 +125,10 @@ class Sweep:
             if target(kind) is self.struct:
                 arguments.append(ctypes.byref(given))
             elif target(kind) in self.owners:
-                arguments.append(owner)
+                first = self.owners[target(kind)][0]
+                arguments.append(owner if isinstance(owner, kind) else first)
             else:
-                arguments.append(b"SiT" if kind is ctypes.c_char_p else kind(1))
+                arguments.append(self.text if kind is ctypes.c_char_p else kind(1))
         signal.alarm(SECONDS)
         status = getattr(self.lib, self.function)(*arguments, ctypes.byref(out))
         if status == 0:
