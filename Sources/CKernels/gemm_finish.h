@@ -34,8 +34,11 @@ INLINE void finish_vector(const uspi_gemm *g, const int activation, const int wh
     if (g->pre) store_as(is_bf16, whole, g->pre, at, value, count);
     value = is_bf16 ? vector_activation_bf16(activation, value)
                     : vector_activation(activation, value);
-    if (gate) value *= READ(gate + j);
-    if (g->residual) value += READ(g->residual + i * g->residual_row + j);
+    /* Gate and residual in one rounding, as in whole tiles and in uspi_gate_forward. */
+    const float *residual = g->residual ? g->residual + i * g->residual_row + j : NULL;
+    if (gate && residual) value = value * READ(gate + j) + READ(residual);
+    else if (gate) value *= READ(gate + j);
+    else if (residual) value += READ(residual);
     if (g->accumulate && is_bf16) {
         const uint16_t *p = (const uint16_t *)g->c + at;
         value += whole ? f32_of_bf16(load_halves(p)) : load_some_bf16(p, count);
