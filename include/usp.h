@@ -60,6 +60,7 @@
 
 #include "usp/base.h"
 #include "usp/checkpoint.h"
+#include "usp/image.h"
 #include "usp/model.h"
 #include "usp/vae.h"
 #include "usp/mae.h"
@@ -74,6 +75,7 @@
 #include "usp/data.h"
 #include "usp/trainer.h"
 #include "usp/run.h"
+#include "usp/recipe.h"
 #include "usp/transfer.h"
 #include "usp/inception.h"
 #include "usp/evaluate.h"

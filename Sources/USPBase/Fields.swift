@@ -185,7 +185,7 @@ private func article(_ noun: String) -> String {
 }
 
 /// `a=1 b="x y"` as pairs.
-private func assignments(
+package func assignments(
     _ text: String, _ title: String
 ) throws(USPError) -> [(name: String, value: String)] {
     var result: [(name: String, value: String)] = []

@@ -115,6 +115,39 @@ private let staticTexts = InternedTexts()
     }
 }
 
+@_cdecl("usp_model_class_count") @implementation public func usp_model_class_count(
+    _ model: OpaquePointer?
+) -> Int {
+    guarded("usp_model_class_count", else: 0) { () throws(USPError) in
+        try USPC.model(model).notes.classNames.count
+    }
+}
+
+@_cdecl("usp_model_class_name") @implementation public func usp_model_class_name(
+    _ model: OpaquePointer?, _ index: Int
+) -> UnsafePointer<CChar>? {
+    lentItem("usp_model_class_name", model, index, ModelHandle.self, "model") {
+        let names = $0.model.notes.classNames
+        return names.indices.contains($1) ? names[$1] : nil
+    }
+}
+
+@_cdecl("usp_model_fingerprint") @implementation public func usp_model_fingerprint(
+    _ model: OpaquePointer?
+) -> UnsafePointer<CChar>? {
+    lentItem("usp_model_fingerprint", model, 0, ModelHandle.self, "model") { handle, _ in
+        handle.model.fingerprint
+    }
+}
+
+@_cdecl("usp_model_autoencoder") @implementation public func usp_model_autoencoder(
+    _ model: OpaquePointer?
+) -> UnsafePointer<CChar>? {
+    lentItem("usp_model_autoencoder", model, 0, ModelHandle.self, "model") { handle, _ in
+        handle.model.notes.autoencoder ?? ""
+    }
+}
+
 @_cdecl("usp_model_size") @implementation public func usp_model_size(_ model: OpaquePointer?)
     -> Int64
 {

@@ -12,9 +12,11 @@ final class RunHandle: Handled, @unchecked Sendable {
     let run: Run
     let callbacks: usp_run_options
     let metrics = Lock<[Run.Metric]>([])
+    /// Whose run it is; measures where the host does not.
+    let stage: StageHandle?
 
-    init(_ run: Run, _ callbacks: usp_run_options) {
-        (self.run, self.callbacks) = (run, callbacks)
+    init(_ run: Run, _ callbacks: usp_run_options, _ stage: StageHandle? = nil) {
+        (self.run, self.callbacks, self.stage) = (run, callbacks, stage)
     }
 }
 
@@ -63,7 +65,7 @@ extension RunHandle {
     }
 
     fileprivate func evaluate(_ pointer: OpaquePointer?) throws(USPError) -> [Run.Metric] {
-        guard let function = callbacks.evaluate else { return [] }
+        guard let function = callbacks.evaluate else { return try stage?.measure(run) ?? [] }
         metrics.withLock { $0 = [] }
         let status = function(pointer, callbacks.evaluate_user)
         guard status == 0 else {

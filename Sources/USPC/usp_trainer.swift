@@ -47,6 +47,14 @@ private func trainer(_ pointer: OpaquePointer?) throws(USPError) -> TrainerHandl
     }
 }
 
+@_cdecl("usp_trainer_set_rate") @implementation public func usp_trainer_set_rate(
+    _ trainer: OpaquePointer?, _ rate: Double
+) -> usp_status {
+    guarded("usp_trainer_set_rate") { () throws(USPError) in
+        try USPC.trainer(trainer).trainer.setRate(rate.isNaN ? nil : Float(rate))
+    }
+}
+
 @_cdecl("usp_trainer_gradients") @implementation public func usp_trainer_gradients(
     _ trainer: OpaquePointer?, _ batch: UnsafePointer<usp_batch>?,
     _ outLoss: UnsafeMutablePointer<Float>?, _ outGradients: UnsafeMutablePointer<OpaquePointer?>?

@@ -170,6 +170,25 @@ public final class DataSet: Sendable {
         return try DataSet(source, options, among: numbers.map { chosen?[$0] ?? $0 })
     }
 
+    /// The same samples through an autoencoder and with other options; those of a file of latents
+    /// have been encoded already.
+    ///
+    /// - Throws: `.argument` for options that would make other samples, and for images in memory
+    package func reading(
+        _ encoder: LatentEncoder?, _ options: DataOptions, progress: EncodingProgress = { _, _ in }
+    ) throws(USPError) -> DataSet {
+        switch source {
+        case .images(let images):
+            let encoded = try EncodedImages(images.folder, encoder ?? images.encoder, options)
+            return try DataSet(.images(encoded), options, among: chosen)
+        case .latents, .features: return try DataSet(source, options.decoded, among: chosen)
+        case .memory:
+            try require(
+                encoder == nil, .unsupported, "images in memory: expected a folder of images")
+            return try DataSet(source, options.decoded, among: chosen)
+        }
+    }
+
     public var count: Int {
         if let chosen { return chosen.count }
         return switch source {
@@ -185,6 +204,20 @@ public final class DataSet: Sendable {
         case .images(let images): images.folder.classNames
         case .memory(let images): images.classNames
         case .latents(let set), .features(let set): set.classNames
+        }
+    }
+
+    /// The folder, for messages.
+    public var place: String {
+        if case .images(let images) = source { images.folder.path } else { "the data" }
+    }
+
+    /// The fingerprint of the autoencoder that samples are latents of; nil where it is not known.
+    public var autoencoder: String? {
+        switch source {
+        case .images(let images): images.encoder?.fingerprint
+        case .latents(let set), .features(let set): EncodedImages.autoencoder(in: set.origin)
+        case .memory: nil
         }
     }
 

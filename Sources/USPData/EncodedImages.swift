@@ -56,7 +56,17 @@ struct EncodedImages {
         let crop = options.augmentation == .evaluation ? " of the middle" : ""
         let turn = options.asStored ? ", as stored" : ""
         return "\(folder.count) images \(print.text), \(options.size) pixels\(crop)\(turn), "
-            + (encoder.map { "autoencoder \($0.fingerprint)" } ?? "no autoencoder")
+            + (encoder.map { Self.autoencoder + $0.fingerprint } ?? "no autoencoder")
+    }
+
+    private static let autoencoder = "autoencoder "
+
+    /// The fingerprint that an origin tells.
+    static func autoencoder(in origin: String) -> String? {
+        guard let last = origin.split(separator: ",").last?.drop(while: { $0 == " " }),
+            last.hasPrefix(autoencoder)
+        else { return nil }
+        return String(last.dropFirst(autoencoder.count))
     }
 
     /// These images, or their normalised latents.

@@ -31,6 +31,8 @@ public struct Denoiser {
     package let guidedChannels: Int
     /// The model's time of pure noise where it is a transport's: 0 as SiT's, 1 as REPA's.
     package let noiseAt: Int
+    /// Whether the null class has never been trained.
+    private let nullIsUntrained: Bool
     /// nil: each prediction is the function's own.
     public private(set) var guidance: Guidance?
 
@@ -42,7 +44,7 @@ public struct Denoiser {
     package init(
         nullClass: Int?, repeatsLatents: Bool, derivative: Derivative? = nil,
         guidedChannels: Int = Guidance.publishedChannels, noiseAt: Int = 0,
-        _ predict: @escaping Predict
+        nullIsUntrained: Bool = false, _ predict: @escaping Predict
     ) {
         function = predict
         exactDerivative = derivative
@@ -50,6 +52,7 @@ public struct Denoiser {
         self.repeatsLatents = repeatsLatents
         self.guidedChannels = guidedChannels
         self.noiseAt = noiseAt
+        self.nullIsUntrained = nullIsUntrained
     }
 
     /// Of an unguided denoiser, if it has one.
@@ -57,7 +60,7 @@ public struct Denoiser {
 
     /// The guided denoiser: asks for conditional and unconditional samples in one batch.
     ///
-    /// - Throws: for a denoiser without a null class.
+    /// - Throws: for a denoiser without a null class, or with one that was never trained.
     public func guided(_ guidance: Guidance) throws(USPError) -> Denoiser {
         try guidance.check()
         if guidance.changesNothing { return self }
@@ -65,6 +68,10 @@ public struct Denoiser {
             nullClass != nil, .argument,
             "null_class: the model has none, from which guidance moves away; a cfg_scale of 1 is off"
         )
+        try require(
+            !nullIsUntrained, .argument,
+            "guidance: the model's null class was never trained (label_dropout was 0), there is "
+                + "nothing to move away from; train with label_dropout 0.1, or give a scale of 1")
         var result = self
         result.guidance = guidance
         return result

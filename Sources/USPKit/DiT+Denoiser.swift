@@ -18,7 +18,7 @@ extension DiT {
             // REPA guides all channels.
             guidedChannels: configuration.noiseAt == 0
                 ? Guidance.publishedChannels : configuration.channels,
-            noiseAt: configuration.noiseAt
+            noiseAt: configuration.noiseAt, nullIsUntrained: notes.null == .untrained
         ) { [self] x, times, y throws(USPError) in
             let conditioning = try conditions.at(times, try labels(y, times.count))
             return try forward(x, conditioning, in: Context(arithmetic))

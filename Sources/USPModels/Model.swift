@@ -61,7 +61,14 @@ extension Model {
     public func expectFilesUnchanged() throws(USPError) { try parameters.expectUnchanged() }
 
     /// What its file keeps beside the parameters.
-    public var metadata: [(key: String, value: String)] { configuration.metadata }
+    public var metadata: [(key: String, value: String)] {
+        configuration.metadata + notes.metadata
+    }
+
+    /// What it was trained on.
+    public var notes: ModelNotes { parameters.notes }
+    /// What two models of the same names and values have in common: eight hexadecimal digits.
+    public var fingerprint: String { parameters.fingerprint }
 
     /// A checkpoint over the same memory, in the family's own names, with what shapes do not tell.
     public func checkpoint() throws(USPError) -> Checkpoint {

@@ -16,6 +16,8 @@ package final class Parameters: @unchecked Sendable {
     package let slab: Tensor?
     /// Gradients in the slab's layout, once `keepGradients()` has been called.
     package private(set) var gradients: Tensor?
+    /// What the model was trained on; set before it is shared.
+    package var notes = ModelNotes()
 
     private let tensors: [Tensor]
     /// The files that borrowed values lie in.
@@ -174,6 +176,7 @@ package final class Parameters: @unchecked Sendable {
             try result.tensors[position].copy(from: tensor)
             tensor.releasePages()
         }
+        result.notes = notes
         return result
     }
 }

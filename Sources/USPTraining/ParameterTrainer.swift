@@ -28,6 +28,8 @@ package final class ParameterTrainer {
     /// The moving average, in the parameters' layout.
     package let average: Tensor?
     package let cancellation = Cancellation()
+    /// In place of the schedule's.
+    package var rate: Float?
     /// Steps done: any thread may read them while another one steps.
     package private(set) var step: Int {
         get { done.load(ordering: .relaxed) }
@@ -141,7 +143,8 @@ package final class ParameterTrainer {
 
     private func optimizerStep(gradientScale: Float) -> OptimizerStep {
         OptimizerStep(
-            rate: options.rates.rate(at: step), gradientScale: gradientScale, average: average,
+            rate: rate ?? options.rates.rate(at: step), gradientScale: gradientScale,
+            average: average,
             averageDecay: options.averageDecay(at: step))
     }
 

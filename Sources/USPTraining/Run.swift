@@ -44,8 +44,6 @@ public final class Run {
     /// All that the bits of the result depend on.
     private let record: [(name: String, value: String)]
     private let heading: JSON
-    /// What the model's file says beside its own texts.
-    private let notes: [(key: String, value: String)]
     private let writes: Bool
     private var window: LossWindow
     private let cancelled = Atomic<Bool>(false)
@@ -57,13 +55,11 @@ public final class Run {
     /// - output: the model's file, `.safetensors` or `.pt`
     /// - record: what else the bits of the result depend on
     /// - heading: what else the first line of the log says
-    /// - notes: what the model's file says beside its own texts
     /// - Throws: `.argument` naming the first option that differs from the earlier run's; `.io` if
     ///   the folder cannot be written
     public init(
         _ trainer: Trainer, on data: DataSet, to output: String, _ options: RunOptions,
-        record: [(name: String, value: String)] = [], heading: [(name: String, value: String)] = [],
-        notes: [(key: String, value: String)] = []
+        record: [(name: String, value: String)] = [], heading: [(name: String, value: String)] = []
     ) throws(USPError) {
         try require(
             trainer.steps == 0, .argument,
@@ -72,7 +68,8 @@ public final class Run {
             data.stepsPerEpoch > 0, .argument,
             "batch \(data.options.batch): there are \(data.count) samples")
         steps = try options.length(stepsPerEpoch: data.stepsPerEpoch)
-        (self.trainer, self.data, self.options, self.notes) = (trainer, data, options, notes)
+        (self.trainer, self.data, self.options) = (trainer, data, options)
+        try trainer.describe(data)
         writes = trainer.options.ranks?.writes ?? true
         files = try RunFiles(output, writes: writes)
         self.record = trainer.record(on: data) + record
@@ -207,9 +204,7 @@ public final class Run {
     private func save() throws(USPError) {
         guard writes else { return }
         try trainer.save(files.state, metadata: files.metadata(record, window))
-        let model = try trainer.model(averaged: options.averaged).checkpoint()
-        try Checkpoint(entries: model.table.entries, metadata: model.metadata + notes)
-            .save(files.model)
+        try trainer.model(averaged: options.averaged).save(files.model)
     }
 
     private var epoch: Double { Double(trainer.steps) / Double(data.stepsPerEpoch) }

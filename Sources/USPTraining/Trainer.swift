@@ -21,6 +21,10 @@ public final class Trainer: @unchecked Sendable {
     /// The names in the file that the model came from.
     private let file: FileNames?
     private let ranks: Ranks
+    /// Whether nothing has trained the null class that the model may have.
+    private let isNullFresh: Bool
+    /// Whether a step has seen samples without labels.
+    private var sawNull = false
     private let busy = Atomic<Bool>(false)
 
     /// Starts from a copy of the model's parameters, at step 0.
@@ -36,6 +40,7 @@ public final class Trainer: @unchecked Sendable {
         try options.checkFields()
         try options.checkParts(in: network.family)
         let source = network.parameters
+        isNullFresh = network.weights.loading == nil || network.notes.null != nil
         try require(
             !options.headOnly || source.specs.contains { options.trains($0.name) },
             .argument, "head only: this \(network.family) has no head")
@@ -45,6 +50,7 @@ public final class Trainer: @unchecked Sendable {
             try parameters[position].copy(from: source[position])
             source[position].releasePages()
         }
+        parameters.notes = source.notes
         self.network = try network.training(over: parameters, options)
         (self.options, file) = (options, network.weights.file)
         (modelCount, ranks) = (source.specs.count, options.ranks ?? .alone)
@@ -71,6 +77,7 @@ public final class Trainer: @unchecked Sendable {
     public func step(_ batch: Batch) throws(USPError) -> StepReport {
         try alone { () throws(USPError) in
             try check(batch)
+            sawNull = sawNull || batch.labels == nil
             let size = batch.count / options.accumulation
             return try updates.train { context, part throws(USPError) in
                 try network.loss(
@@ -129,10 +136,33 @@ public final class Trainer: @unchecked Sendable {
     package func parameters(averaged: Bool = false) throws(USPError) -> Parameters {
         try alone { () throws(USPError) in
             let all = try averaged ? updates.averaged() : updates.parameters.copied()
+            if steps > 0 { all.notes.null = isNullUntrained ? .untrained : nil }
             guard modelCount < all.specs.count else { return all }
             let result = try Parameters(Array(all.specs[..<modelCount]))
             for position in 0..<modelCount { try result[position].copy(from: all[position]) }
+            result.notes = all.notes
             return result
+        }
+    }
+
+    /// Whether the model has a null class that neither it nor this training has seen samples of.
+    private var isNullUntrained: Bool {
+        guard let transformer = network as? DiT, transformer.configuration.hasNullClass else {
+            return false
+        }
+        return isNullFresh && options.labelDropout == 0 && !sawNull
+    }
+
+    /// Models of classes tell what this data is.
+    package func describe(_ data: DataSet) throws(USPError) {
+        guard network.configuration.described.contains(where: { $0.name == "classes" }) else {
+            return
+        }
+        try alone { () throws(USPError) in
+            var notes = updates.parameters.notes
+            if !data.classNames.isEmpty { notes.classNames = data.classNames }
+            notes.autoencoder = data.autoencoder ?? notes.autoencoder
+            updates.parameters.notes = notes
         }
     }
 
@@ -164,6 +194,17 @@ public final class Trainer: @unchecked Sendable {
                 try updates.restore { name throws(USPError) in try archive.entry(name).tensor() }
             }
         }
+    }
+
+    /// The learning rate of the steps from now on, in place of the schedule's; nil goes back to it.
+    /// Not part of what is saved.
+    ///
+    /// - Throws: `.argument` for a negative one, and for one that is not a number
+    public func setRate(_ rate: Float?) throws(USPError) {
+        let value = rate ?? 0
+        try require(
+            value.isFinite && value >= 0, .argument, "rate: \(value), expected 0 or more")
+        try alone { () throws(USPError) in updates.rate = rate }
     }
 
     /// Stops the step under way on another thread, or else the next one.

@@ -174,8 +174,11 @@ extension TransferPlan {
         var untold = source.untold
         if case .configuration = options.target { untold = [] }
         let names = configuration.described.map(\.name)
+        let labels = entries.first { $0.name.hasPrefix("y_embedder.") }
+        let notes = ModelNotes(source.file.metadata).transferred(
+            hasFreshLabels: labels.map { !$0.isTransferred } ?? false)
         return configuration.metadata(untold: untold.filter(names.contains))
-            + [("usp.seed", String(options.seed)), ("usp.source", sourcePath)]
+            + notes.metadata + [("usp.seed", String(options.seed)), ("usp.source", sourcePath)]
     }
 
     /// Writes the target's file: safetensors, or for names that end in `.pt`, `.pth`, `.ckpt` or

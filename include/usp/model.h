@@ -94,6 +94,17 @@ USP_API const char *usp_model_family(const usp_model *model);
 USP_API USP_CHECK usp_status usp_model_config(
     const usp_model *model, char *buffer, size_t capacity, size_t *out_length);
 
+/* Names of the classes that it was trained on, in the order of their labels; valid until the model
+ * is freed; NULL past the end. */
+USP_API size_t usp_model_class_count(const usp_model *model);
+USP_API const char *usp_model_class_name(const usp_model *model, size_t index);
+
+/* What two models of the same names and values have in common, eight hexadecimal digits; and that
+ * of the autoencoder whose latents the model was trained on, "" where it is not known. Valid until
+ * the model is freed. */
+USP_API const char *usp_model_fingerprint(const usp_model *model);
+USP_API const char *usp_model_autoencoder(const usp_model *model);
+
 /* Number of values of all parameters. */
 USP_API int64_t usp_model_size(const usp_model *model);
 

@@ -143,6 +143,10 @@ USP_API USP_CHECK usp_status usp_trainer_step(
 USP_API USP_CHECK usp_status usp_trainer_gradients(
     usp_trainer *trainer, const usp_batch *batch, float *out_loss, usp_checkpoint **out_gradients);
 
+/* The learning rate of the steps from now on, in place of the schedule's; NaN goes back to it. Not
+ * part of what is saved. Errors: ARGUMENT for a negative one. */
+USP_API USP_CHECK usp_status usp_trainer_set_rate(usp_trainer *trainer, double rate);
+
 /* Steps done; learning rate and gradient norm (0 without clipping) of the last one: any
  * thread, also during a step. */
 USP_API int64_t usp_trainer_steps(const usp_trainer *trainer);

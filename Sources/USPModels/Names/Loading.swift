@@ -47,6 +47,7 @@ extension FileModel {
                 }
             }
         }
+        parameters.notes = ModelNotes(metadata)
         let isBorrowed = parameters.slab == nil
         for spec in specs where !absent.contains(spec.name) {
             guard let source = sources[spec.name] else { continue }

@@ -56,132 +56,27 @@ struct Finetune: ParsableCommand {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
         try Run.checkOutput(training.output)
-        let compute = try settings.dtype()
-        let classifier = ClassifierStart(start, pool: pool, probe: probe, training.seed, compute)
-        let source = try self.data.source(compute)
-        var (data, val) = try open(source, side: classifier.side())
-        let model = try classifier.model(data)
-        try expectSamples(data, model, start.from ?? "the model")
-        var options = TrainerOptions()
-        let length = try training.schedule(published, data, &options)
-        set(&options)
-        try settings.apply(to: &options)
-        if probe && data.isEncoded {
-            data = try data.features(of: model, progress: encodingProgress("features"))
-            val = try val?.encoded().features(of: model, progress: encodingProgress("features"))
+        let recipe = probe ? Recipe.probe : .finetune
+        let options = try StageOptions(recipe, training, start, settings, [("pool", pool)])
+        let source = try self.data.source(settings.dtype())
+        let side = try start.from.map { path throws(USPError) in
+            try StageStart.file(path).side()
         }
-        let run = try CommandRun(
-            "finetune", Trainer(model, options), on: data, length, training,
-            record: [("probe", "\(probe)"), ("pool", model.configuration.pool.rawValue)],
-            notes: data.notes)
-        let shares = try run.train(evaluate: { trainer throws(USPError) in
-            guard let val else { return [] }
-            return try accuracy(of: trainer.model(), on: val)
+        let size = { (factor: Int) in ((side ?? nil) ?? 28) * factor }
+        let data = try source.open(options.reading, size: size)
+        let val = try val.map { path throws(USPError) in
+            try source.open(
+                path, options.reading, cache: self.data.validationCache, size: size)
+        }
+        let stage = try Stage(
+            recipe, on: data, through: source.vae, options, validation: val,
+            progress: encodingProgress("encode"))
+        let run = try CommandRun(stage, training)
+        let shares = try run.train(evaluate: { _ throws(USPError) in
+            try stage.measure(isStopped: { Interrupt.isRaised })
         })
         print(
-            "\(training.output): \(grouped(length.steps)) steps"
-                + shares.map { ", \($0.name) \(decimal(100 * $0.value, 2)) %" }.joined())
-    }
-
-    private func open(
-        _ source: DataSource, side: Int
-    ) throws(USPError) -> (DataSet, DataSet?) {
-        var options = DataOptions()
-        options.augmentation = probe ? .probe : .classification
-        (options.batch, options.seed) = (training.batch ?? published.batch, training.seed)
-        let data = try source.open(options) { side * $0 }
-        try data.requireLabels(self.data.data)
-        guard let path = val else { return (data, nil) }
-        (options.augmentation, options.batch) = (data.isEncoded ? .middle : .evaluation, 1)
-        let val = try source.open(path, options, cache: self.data.validationCache) { side * $0 }
-        try val.requireLabels(path)
-        try require(
-            val.classes <= data.classes
-                && (val.classNames.isEmpty || val.classNames == data.classNames), .argument,
-            "\(path): classes \(val.classText); \(self.data.data) has \(data.classText)")
-        return (data, try val.encoded(progress: encodingProgress("encode")))
-    }
-
-    private var published: Recipe { probe ? .probe : .finetune }
-
-    private func set(_ options: inout TrainerOptions) {
-        if probe {
-            (options.optimizer, options.headOnly) = (.lars, true)
-            return
-        }
-        (options.layerDecay, options.dropPath, options.labelSmoothing) = (0.75, 0.1, 0.1)
-    }
-}
-
-extension Recipe {
-    /// MAE's and USP's fine-tuning.
-    fileprivate static let finetune = Recipe(
-        batch: 64, epochs: 50, blr: 1e-3, minLr: 1e-6, warmup: 1 / 10, weightDecay: 0.05)
-    fileprivate static let probe = Recipe(batch: 512, epochs: 90, blr: 0.1, warmup: 1 / 9)
-}
-
-/// Shares of the samples whose label is first, or among the first five; none when interrupted.
-private func accuracy(of model: any Model, on data: DataSet) throws(USPError) -> [Run.Metric] {
-    guard let model = model as? ViT else { return [] }
-    var accuracy = try TopAccuracy(data.classes > 5 ? [1, 5] : [1])
-    for first in stride(from: 0, to: data.count, by: 64) {
-        if Interrupt.isRaised { return [] }
-        let batch = try data.samples(first..<min(first + 64, data.count))
-        let logits =
-            try batch.inputs.shape.rank == 2
-            ? model.logits(features: batch.inputs) : model.logits(batch.inputs)
-        try accuracy.add(logits, labels: batch.classes ?? [])
-    }
-    return zip(accuracy.ks, accuracy.shares).map { Run.Metric("top\($0)", $1) }
-}
-
-/// Where a classifier comes from.
-private struct ClassifierStart {
-    private let start: StartArguments
-    private let pool: String?
-    private let probe: Bool
-    private let seed: UInt64
-    private var loading = LoadOptions()
-
-    init(
-        _ start: StartArguments, pool: String?, probe: Bool, _ seed: UInt64, _ compute: DType
-    ) {
-        (self.start, self.pool, self.probe, self.seed) = (start, pool, probe, seed)
-        (loading.heads, loading.compute) = (start.heads, compute)
-    }
-
-    /// Side of the latents that the source has seen.
-    func side() throws(USPError) -> Int {
-        guard let from = start.from else { return 28 }
-        let encoder = try transferred(from, classes: 2, grid: nil).configuration.transformer
-        return encoder.grid.height * encoder.patch
-    }
-
-    /// For the data's classes and size; positions are resampled where it is another.
-    func model(_ data: DataSet) throws(USPError) -> ViT {
-        let sample = data.sampleShape
-        if let from = start.from {
-            let encoder = try transferred(from, classes: 2, grid: nil).configuration.transformer
-            return try transferred(
-                from, classes: data.classes, grid: tokenGrid(sample, patch: encoder.patch))
-        }
-        var sizes = try ViT.Configuration(named: start.model ?? "")
-        try start.apply(to: &sizes.transformer, sample)
-        (sizes.classes, sizes.head) = (data.classes, probe ? .probe : .linear)
-        sizes.pool = probe ? .token : .avg
-        if let pool { try sizes.set("pool", pool) }
-        return try ViT(sizes, seed: seed)
-    }
-
-    private func transferred(
-        _ path: String, classes: Int, grid: Grid?
-    ) throws(USPError) -> ViT {
-        var options = TransferOptions()
-        (options.classes, options.grid, options.seed) = (classes, grid, seed)
-        (options.heads, options.head) = (start.heads, probe ? .probe : .fineTune)
-        options.pool = probe ? nil : .avg
-        if let pool { try options.set("pool", pool) }
-        return try ViT.load(
-            TransferPlan(path: path, to: "ViT", options).apply(), loading)
+            "\(training.output): \(grouped(stage.steps)) steps"
+                + shares.map { ", \($0.phrase)" }.joined())
     }
 }

@@ -42,42 +42,18 @@ struct Pretrain: ParsableCommand {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
         try Run.checkOutput(training.output)
-        let data = try open()
-        let model = try model(data.sampleShape)
-        try expectSamples(data, model, start.from ?? "the model")
-        var options = TrainerOptions()
-        let length = try training.schedule(.pretraining, data, &options)
-        (options.beta1, options.beta2) = (0.9, 0.95)
-        try settings.apply(to: &options)
-        try CommandRun("pretrain", Trainer(model, options), on: data, length, training).train()
+        let options = try StageOptions(
+            .pretrain, training, start, settings,
+            [
+                ("decoder_width", decoderWidth.map(String.init)),
+                ("decoder_depth", decoderDepth.map(String.init)),
+                ("decoder_heads", decoderHeads.map(String.init)),
+            ])
+        let source = try data.source(settings.dtype())
+        let images = try source.open(options.reading) { _ in 224 }
+        let stage = try Stage(.pretrain, on: images, through: source.vae, options)
+        try CommandRun(stage, training).train()
         print(
-            "\(training.output): \(grouped(model.weights.count)) parameters, \(length.steps) steps")
+            "\(training.output): \(grouped(stage.parameters)) parameters, \(stage.steps) steps")
     }
-
-    private func open() throws(USPError) -> DataSet {
-        var options = DataOptions()
-        (options.augmentation, options.samplePosterior) = (.pretraining, data.cache != nil)
-        (options.batch, options.seed) = (training.batch ?? Recipe.pretraining.batch, training.seed)
-        return try data.source(settings.dtype()).open(options) { _ in 224 }
-    }
-
-    private func model(_ sample: Shape) throws(USPError) -> MaskedAutoencoder {
-        if let from = start.from {
-            var loading = LoadOptions()
-            (loading.heads, loading.decoderHeads) = (start.heads, decoderHeads)
-            return try MaskedAutoencoder.load(from, loading)
-        }
-        var sizes = try MaskedAutoencoder.Configuration(named: start.model ?? "MAE-B/2")
-        try start.apply(to: &sizes.transformer, sample)
-        sizes.decoderWidth = decoderWidth ?? sizes.decoderWidth
-        sizes.decoderDepth = decoderDepth ?? sizes.decoderDepth
-        sizes.decoderHeads = decoderHeads ?? sizes.decoderHeads
-        return try MaskedAutoencoder(sizes, seed: training.seed)
-    }
-}
-
-extension Recipe {
-    /// USP's and MAE's pretraining.
-    fileprivate static let pretraining = Recipe(
-        batch: 64, epochs: 800, blr: 1.5e-4, warmup: 1 / 20, weightDecay: 0.05)
 }

@@ -51,103 +51,23 @@ struct Train: ParsableCommand {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
         try Run.checkOutput(training.output)
-        let loaded = try start.from.map { path throws(USPError) in try load(path) }
-        let data = try open(loaded)
-        let model = try loaded ?? fresh(data)
-        var options = TrainerOptions()
-        let length = try training.schedule(.diffusion, data, &options)
-        (options.averageDecay, options.labelDropout) = (0.9999, 0.1)
-        try settings.apply(to: &options)
-        try check(data, model, options)
-        try setProcess(&options, model)
-        try CommandRun(
-            "train", Trainer(model, options), on: data, length, training, record: process,
-            notes: data.notes, averaged: options.averageDecay > 0
-        ).train()
+        let options = try StageOptions(
+            .train, training, start, settings,
+            [
+                ("family", family), ("noise_schedule", noiseSchedule), ("path", path),
+                ("prediction", prediction), ("loss_weight", lossWeight),
+            ])
+        let side = try start.from.map { path throws(USPError) in
+            try StageStart.file(path).side()
+        }
+        let source = try data.source(settings.dtype())
+        let images = try source.open(options.reading) { factor in
+            (side ?? nil).map { $0 * factor } ?? 256
+        }
+        let stage = try Stage(.train, on: images, through: source.vae, options)
+        try CommandRun(stage, training).train()
         print(
-            "\(training.output): \(model.family), \(grouped(model.weights.count)) parameters, "
-                + "\(grouped(length.steps)) steps")
+            "\(training.output): \(stage.trainer.family), \(grouped(stage.parameters)) "
+                + "parameters, \(grouped(stage.steps)) steps")
     }
-
-    private func load(_ path: String) throws(USPError) -> DiT {
-        var loading = LoadOptions()
-        (loading.family, loading.heads) = (family, start.heads)
-        return try DiT.load(path, loading)
-    }
-
-    private func open(_ model: DiT?) throws(USPError) -> DataSet {
-        var options = DataOptions()
-        (options.augmentation, options.samplePosterior) = (.generation, true)
-        (options.batch, options.seed) = (training.batch ?? Recipe.diffusion.batch, training.seed)
-        let data = try self.data.source(settings.dtype()).open(options) { factor in
-            model.map { $0.inputShape(batch: 1)[2] * factor } ?? 256
-        }
-        try data.requireLabels(self.data.data)
-        return data
-    }
-
-    private func fresh(_ data: DataSet) throws(USPError) -> DiT {
-        var sizes = try DiT.Configuration(named: start.model ?? "")
-        sizes.patch = start.patch ?? sizes.patch
-        sizes.width = start.width ?? sizes.width
-        sizes.depth = start.depth ?? sizes.depth
-        sizes.heads = start.heads ?? sizes.heads
-        (sizes.channels, sizes.classes) = (data.sampleShape[0], data.classes)
-        sizes.grid = try tokenGrid(data.sampleShape, patch: sizes.patch)
-        return try DiT(sizes, seed: training.seed)
-    }
-
-    private func check(
-        _ data: DataSet, _ model: DiT, _ options: TrainerOptions
-    ) throws(USPError) {
-        let place = start.from ?? "the model"
-        try expectSamples(data, model, place)
-        try require(
-            data.classes <= model.classes, .shape,
-            "\(place): has \(model.classes) classes, \(self.data.data) has \(data.classes); "
-                + "transfer with --classes \(data.classes)")
-        try require(
-            model.nullClass != nil || options.labelDropout == 0, .argument,
-            "\(place): has no null class; give --label-dropout 0")
-    }
-
-    private func setProcess(
-        _ options: inout TrainerOptions, _ model: DiT
-    ) throws(USPError) {
-        let isFlow = model.configuration.isFlow
-        for (name, value, hasPart) in [
-            ("noise-schedule", noiseSchedule, !isFlow), ("path", path, isFlow),
-            ("loss-weight", lossWeight, isFlow),
-        ] where value != nil && !hasPart {
-            throw USPError(.argument, "--\(name) has no part in a \(model.family)")
-        }
-        if isFlow {
-            var process = Transport.Options()
-            if let path { try process.set("path", path) }
-            if let prediction { try process.set("prediction", prediction) }
-            if let lossWeight { try process.set("loss_weight", lossWeight) }
-            options.transport = try Transport(process)
-        } else {
-            var process = Diffusion.Options()
-            if let noiseSchedule { try process.set("schedule", noiseSchedule) }
-            if let prediction { try process.set("prediction", prediction) }
-            process.variance = .of(learnsSigma: model.configuration.learnsSigma)
-            options.diffusion = try Diffusion(process)
-        }
-    }
-
-    /// What the record says of the process.
-    private var process: [(name: String, value: String)] {
-        let usual = "usual"
-        return [
-            ("noise-schedule", noiseSchedule ?? usual), ("path", path ?? usual),
-            ("prediction", prediction ?? usual), ("loss-weight", lossWeight ?? usual),
-        ]
-    }
-}
-
-extension Recipe {
-    /// DiT's, SiT's and USP's.
-    fileprivate static let diffusion = Recipe(
-        batch: 256, epochs: 1400, lr: 1e-4, isConstant: true)
 }

@@ -11,20 +11,17 @@ struct CommandRun {
 
     init(run: Run, title: String) { (self.run, self.title) = (run, title) }
 
+    /// The run of a stage; says what the stage has to tell.
+    ///
     /// - Throws: as `Run.init`
-    init(
-        _ command: String, _ trainer: Trainer, on data: DataSet, _ length: RunLength,
-        _ arguments: RunArguments, record: [(name: String, value: String)] = [],
-        notes: [(key: String, value: String)] = [], averaged: Bool = false
-    ) throws(USPError) {
+    init(_ stage: Stage, _ arguments: RunArguments) throws(USPError) {
+        for note in stage.notes { complain("note: \(note)") }
         var options = RunOptions()
-        (options.command, options.steps, options.averaged) = (command, length.steps, averaged)
         (options.saveEvery, options.logEvery) = (arguments.saveEvery, arguments.logEvery)
         options.restart = arguments.restart
-        run = try Run(
-            trainer, on: data, to: arguments.output, options, record: record,
-            heading: [("version", version)], notes: notes)
-        title = command
+        run = try stage.run(
+            to: arguments.output, options, heading: [("version", version)])
+        title = stage.recipe.name
         guard run.resumed > 0 else { return }
         complain(
             run.resumed >= run.steps
@@ -61,7 +58,18 @@ struct CommandRun {
     }
 
     private func tell(_ told: Run.Progress) {
-        let words = told.metrics.map { "\($0.name) \(decimal(100 * $0.value, 2)) %" }
+        let words = told.metrics.map(\.phrase)
         complain("\(title): epoch \(decimal(told.epoch, 2)): " + words.joined(separator: "  "))
+    }
+}
+
+extension Run.Metric {
+    /// `top1 81.25 %`, `psnr 24.1 dB`
+    var phrase: String {
+        switch name {
+        case "psnr": "\(name) \(decimal(value, 2)) dB"
+        case _ where name.hasPrefix("top"): "\(name) \(decimal(100 * value, 2)) %"
+        default: "\(name) \(decimal(value, 4))"
+        }
     }
 }

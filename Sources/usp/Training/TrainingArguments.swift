@@ -95,30 +95,6 @@ func encodingProgress(_ title: String) -> (_ done: Int, _ all: Int) throws(USPEr
     }
 }
 
-extension DataSet {
-    /// - Throws: `.argument` unless every sample has a label
-    func requireLabels(_ path: String) throws(USPError) {
-        try require(
-            classes > 0, .argument,
-            "\(path): no labels, which a folder with one subfolder for each class has, and what "
-                + "encode makes of one")
-    }
-
-    /// The classes, for messages.
-    var classText: String {
-        classNames.isEmpty
-            ? "0 to \(classes - 1)"
-            : classNames.prefix(12).joined(separator: ", ") + (classes > 12 ? ", …" : "")
-    }
-
-    /// What a model's file keeps of the data.
-    var notes: [(key: String, value: String)] {
-        classNames.isEmpty
-            ? []
-            : [(key: "usp.class_names", value: JSON.array(classNames.map(JSON.string)).compact)]
-    }
-}
-
 /// The run: its length, its rate, its files.
 struct RunArguments: ParsableArguments {
     @Option(name: [.short, .long], help: "The model to write, .safetensors or .pt.")
@@ -182,26 +158,28 @@ struct RunArguments: ParsableArguments {
         if threads < 0 { throw ValidationError("--threads: expected 0 or more, got \(threads)") }
     }
 
-    /// Everything that the run's options decide, over a recipe's own values.
-    func schedule(
-        _ recipe: Recipe, _ data: DataSet, _ options: inout TrainerOptions
-    ) throws(USPError) -> RunLength {
-        let batch = data.options.batch
-        try require(
-            batch <= data.count, .argument,
-            "--batch \(batch): there are \(data.count) samples")
-        let epoch = data.stepsPerEpoch
-        let wanted = steps ?? Int((epochs ?? recipe.epochs) * Double(epoch))
-        let length = RunLength(steps: wanted, stepsPerEpoch: epoch)
-        let scaled = (blr ?? recipe.blr) * Float(batch) / 256
-        options.rate = lr ?? (blr == nil ? recipe.lr ?? scaled : scaled)
-        options.minimumRate = minLr ?? recipe.minLr
-        options.warmup =
-            warmupEpochs.map { Int($0 * Double(epoch)) }
-            ?? Int(recipe.warmup * Double(length.steps))
-        options.steps = recipe.isConstant ? 0 : length.steps
-        (options.weightDecay, options.seed) = (recipe.weightDecay, seed)
-        return length
+    /// What was said, by the names of the stage's options.
+    var said: [(name: String, value: String)] {
+        let all: [(String, String?)] = [
+            ("batch", batch.map(String.init)), ("steps", steps.map(String.init)),
+            ("epochs", epochs.map { "\($0)" }), ("rate", lr.map { "\($0)" }),
+            ("blr", blr.map { "\($0)" }), ("minimum_rate", minLr.map { "\($0)" }),
+            ("warmup_epochs", warmupEpochs.map { "\($0)" }), ("seed", String(seed)),
+        ]
+        return all.compactMap { name, value in value.map { (name, $0) } }
+    }
+}
+
+extension StageOptions {
+    /// The recipe's options with what a command was told.
+    init(
+        _ recipe: Recipe, _ training: RunArguments, _ start: StartArguments,
+        _ settings: any TrainerSettings, _ more: [(String, String?)] = []
+    ) throws(USPError) {
+        self = recipe.options
+        let own = more.compactMap { name, value in value.map { (name: name, value: $0) } }
+        try change(training.said + start.said + own, in: recipe.name)
+        try settings.apply(to: &trainer)
     }
 }
 
@@ -259,23 +237,13 @@ struct StartArguments: ParsableArguments {
         }
     }
 
-    /// The options' sizes and the data's channels and grid.
-    func apply(to encoder: inout TransformerSizes, _ sample: Shape) throws(USPError) {
-        encoder.patch = patch ?? encoder.patch
-        encoder.width = width ?? encoder.width
-        encoder.depth = depth ?? encoder.depth
-        encoder.heads = heads ?? encoder.heads
-        encoder.channels = sample[0]
-        encoder.grid = try tokenGrid(sample, patch: encoder.patch)
+    /// What was said, by the names of the stage's options.
+    var said: [(name: String, value: String)] {
+        let all: [(String, String?)] = [
+            ("from", from), ("model", model), ("patch", patch.map(String.init)),
+            ("width", width.map(String.init)), ("depth", depth.map(String.init)),
+            ("heads", heads.map(String.init)),
+        ]
+        return all.compactMap { name, value in value.map { (name, $0) } }
     }
-}
-
-/// The tokens of a sample `[C, h, w]`.
-///
-/// - Throws: `.shape` for a patch that does not divide it
-func tokenGrid(_ sample: Shape, patch: Int) throws(USPError) -> Grid {
-    try require(
-        patch > 0 && sample[1] % patch == 0 && sample[2] % patch == 0, .shape,
-        "patch \(patch): does not divide latents of \(sample[1]) x \(sample[2])")
-    return Grid(sample[1] / patch, sample[2] / patch)
 }

@@ -5,7 +5,7 @@ cross without copies. Letters in shapes: B batch, C channels, H height, W width,
 D width of a token, E values of a patch, K classes.
 """
 
-from . import augment, evaluate, position_embedding, random, segmentation
+from . import augment, evaluate, images, position_embedding, random, segmentation
 from ._call import call as _call
 from ._errors import (
     ArgumentError,
@@ -15,6 +15,7 @@ from ._errors import (
     FileError,
     FormatError,
     InternalError,
+    MissingFileError,
     MissingWeightError,
     NotFiniteError,
     OutOfMemory,
@@ -24,14 +25,19 @@ from ._errors import (
 )
 from ._library import lib as _lib
 from ._create import create, load, presets
+from ._model import LoadReport, Model
 from .checkpoint import Checkpoint
 from .data import Data
 from .diffusion import Diffusion
 from .dit import DiT, LightningDiT, SiT
 from .inception import Inception
+from .images import Images
 from .mae import MaskedAutoencoder, MaskedOutput
+from .pipeline import Training, autoencoder, finetune, pretrain, recipe, train
 from .ranks import Ranks
 from .run import Run, RunProgress
+from .sampling import sample
+from .stage import Stage
 from .trainer import Trainer
 from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan
 from .transport import Transport
@@ -64,10 +70,12 @@ def trim() -> None:
 
 __all__ = [
     "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
-    "Data", "Ranks", "Run", "RunProgress",
+    "Data", "Images", "LoadReport", "Model", "Ranks", "Run", "RunProgress", "Stage", "Training",
+    "autoencoder", "finetune", "images", "pretrain", "recipe", "sample", "train",
     "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion",
     "FileError", "FormatError", "Inception", "LightningDiT", "Trainer", "Transport",
-    "InternalError", "MissingWeightError", "NotFiniteError", "OutOfMemory", "ShapeError",
+    "InternalError", "MissingFileError", "MissingWeightError", "NotFiniteError", "OutOfMemory",
+    "ShapeError",
     "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
     "UnsupportedError", "augment", "build_info", "create", "evaluate", "load", "presets", "random",

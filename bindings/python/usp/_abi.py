@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "85a5d829193294ad242cc29a896a21f73ab80300ef5806229423e770c35675eb"
+HEADER_SHA256 = "ee26474cd20876a6b1552899ca7608ac8791cae3fc685a4b4013e919b4d70f85"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -99,6 +99,10 @@ usp_save_options._fields_ = [
     ("tables", c_char_p),
     ("checksums", c_int64),
 ]
+
+
+class usp_image(Structure):
+    """Opaque."""
 
 
 class usp_model(Structure):
@@ -402,6 +406,10 @@ usp_run_options._fields_ = [
 ]
 
 
+class usp_stage(Structure):
+    """Opaque."""
+
+
 class usp_transfer_plan(Structure):
     """Opaque."""
 
@@ -649,6 +657,22 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_checkpoint), c_char_p, POINTER(usp_save_options)],
     ),
+    "usp_image_open": (
+        c_int,
+        [c_char_p, c_int32, POINTER(POINTER(usp_image))],
+    ),
+    "usp_image_free": (
+        None,
+        [POINTER(usp_image)],
+    ),
+    "usp_image_pixels": (
+        c_int,
+        [POINTER(usp_image), POINTER(usp_tensor)],
+    ),
+    "usp_image_write": (
+        c_int,
+        [c_char_p, POINTER(usp_tensor)],
+    ),
     "usp_model_create": (
         c_int,
         [c_char_p, c_char_p, c_uint64, POINTER(POINTER(usp_model))],
@@ -680,6 +704,22 @@ PROTOTYPES = {
     "usp_model_config": (
         c_int,
         [POINTER(usp_model), c_char_p, c_size_t, POINTER(c_size_t)],
+    ),
+    "usp_model_class_count": (
+        c_size_t,
+        [POINTER(usp_model)],
+    ),
+    "usp_model_class_name": (
+        c_char_p,
+        [POINTER(usp_model), c_size_t],
+    ),
+    "usp_model_fingerprint": (
+        c_char_p,
+        [POINTER(usp_model)],
+    ),
+    "usp_model_autoencoder": (
+        c_char_p,
+        [POINTER(usp_model)],
     ),
     "usp_model_size": (
         c_int64,
@@ -925,6 +965,10 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_trainer), POINTER(usp_batch), POINTER(c_float), POINTER(POINTER(usp_checkpoint))],
     ),
+    "usp_trainer_set_rate": (
+        c_int,
+        [POINTER(usp_trainer), c_double],
+    ),
     "usp_trainer_steps": (
         c_int64,
         [POINTER(usp_trainer)],
@@ -980,6 +1024,54 @@ PROTOTYPES = {
     "usp_run_cancel": (
         None,
         [POINTER(usp_run)],
+    ),
+    "usp_recipe_count": (
+        c_size_t,
+        [],
+    ),
+    "usp_recipe_name": (
+        c_char_p,
+        [c_size_t],
+    ),
+    "usp_recipe_text": (
+        c_int,
+        [c_char_p, c_char_p, c_char_p, c_size_t, POINTER(c_size_t)],
+    ),
+    "usp_stage_create": (
+        c_int,
+        [c_char_p, POINTER(usp_data), POINTER(usp_model), POINTER(usp_model), POINTER(usp_data), c_char_p, POINTER(POINTER(usp_stage))],
+    ),
+    "usp_stage_free": (
+        None,
+        [POINTER(usp_stage)],
+    ),
+    "usp_stage_note_count": (
+        c_size_t,
+        [POINTER(usp_stage)],
+    ),
+    "usp_stage_note": (
+        c_char_p,
+        [POINTER(usp_stage), c_size_t],
+    ),
+    "usp_stage_trainer": (
+        c_int,
+        [POINTER(usp_stage), POINTER(POINTER(usp_trainer))],
+    ),
+    "usp_stage_data": (
+        c_int,
+        [POINTER(usp_stage), POINTER(POINTER(usp_data))],
+    ),
+    "usp_stage_run": (
+        c_int,
+        [POINTER(usp_stage), c_char_p, POINTER(usp_run_options), POINTER(POINTER(usp_run))],
+    ),
+    "usp_stage_model": (
+        c_int,
+        [POINTER(usp_stage), POINTER(POINTER(usp_model))],
+    ),
+    "usp_stage_metrics": (
+        c_int,
+        [POINTER(usp_stage), c_char_p, c_size_t, POINTER(c_size_t)],
     ),
     "usp_transfer_plan_open": (
         c_int,

@@ -53,7 +53,8 @@ def as_tensor(
 ) -> Tuple[usp_tensor, np.ndarray]:
     """Describes an array to the library, and gives what keeps its memory alive.
 
-    Nothing is copied and nothing is cast: an array that would need it raises with the remedy.
+    Nothing is copied and nothing is cast, but that float16 and bfloat16 become float32, which loses
+    nothing: another array that would need it raises with the remedy.
 
     Parameters
     ----------
@@ -63,6 +64,9 @@ def as_tensor(
     array, is_bfloat16 = as_numpy(value, name)
     if isinstance(value, (int, float, list, tuple)) and dtype is not None:
         array = array.astype(dtype)
+    if dtype is np.float32 and not writable and (is_bfloat16 or array.dtype == np.float16):
+        array = widened(array) if is_bfloat16 else array.astype(np.float32)
+        is_bfloat16 = False
     if not array.dtype.isnative:
         raise DTypeError(
             f"{name}: byte order is not the machine's; pass x.astype(x.dtype.newbyteorder('='))")
@@ -71,6 +75,10 @@ def as_tensor(
         raise DTypeError(f"{name}: numpy's {array.dtype} has no counterpart")
     if dtype is not None and (is_bfloat16 or array.dtype != np.dtype(dtype)):
         kind = "bfloat16" if is_bfloat16 else str(array.dtype)
+        if array.dtype == np.uint8 and dtype is np.float32 and array.ndim == 4:
+            raise DTypeError(
+                f"{name}: dtype uint8, expected float32 in -1 … 1: pass "
+                "usp.images.from_uint8(x), which takes [B, H, W, C]")
         raise DTypeError(
             f"{name}: dtype {kind}, expected {np.dtype(dtype)}: "
             f"pass np.asarray(x, np.{np.dtype(dtype)}), which copies")

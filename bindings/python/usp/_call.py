@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+from errno import ENOENT
 from typing import Any, Callable, Dict, Type, TypeVar
 
-from ._errors import BY_STATUS, ArgumentError, USPError
+from ._errors import BY_STATUS, ArgumentError, FileError, MissingFileError, USPError
 from ._library import lib
 from ._options import DEFAULTS
 
@@ -26,7 +28,27 @@ def check(status: int) -> None:
 
 def call(function: Callable[..., int], *arguments: Any) -> None:
     """Calls a function that returns a status."""
-    check(status_of(function, *arguments))
+    status = status_of(function, *arguments)
+    if status == FileError.status:
+        raise file_error(last_error())
+    check(status)
+
+
+#: `usp_model_open: some/path: cannot open: No such file or directory`
+_ABOUT_A_FILE = re.compile(r"(?:usp_\w+: )?(.+?): cannot .*")
+
+
+def file_error(message: str) -> FileError:
+    """The exception of a file, which knows its path."""
+    found = _ABOUT_A_FILE.fullmatch(message)
+    if found is None:
+        return FileError(message)
+    is_missing = message.endswith(os.strerror(ENOENT))
+    error = (MissingFileError if is_missing else FileError)(message)
+    error.filename = found[1]
+    if is_missing:
+        error.errno, error.strerror = ENOENT, os.strerror(ENOENT)
+    return error
 
 
 def status_of(function: Callable[..., int], *arguments: Any) -> int:
@@ -46,7 +68,8 @@ def encoded(text: "str | bytes | os.PathLike[str] | None") -> "bytes | None":
 
 
 def options(kind: Type[Options], **values: Any) -> Options:
-    """An options struct with its size set; `None` leaves a field at its default.
+    """An options struct with its size set; `None` leaves a field at its default, but a seed is then
+    drawn afresh.
 
     Defaults are those of the INIT macro; zero in the structs that have none there.
     """
@@ -54,6 +77,8 @@ def options(kind: Type[Options], **values: Any) -> Options:
     result.struct_size = ctypes.sizeof(kind)
     types: Dict[str, Any] = {field[0]: field[1] for field in kind._fields_}
     defaults = DEFAULTS.get(kind.__name__, {})
+    if values.get("seed", 0) is None:
+        values["seed"] = int.from_bytes(os.urandom(8), "little")
     for name, value in {**defaults, **values}.items():
         if value is not None and name in values and is_absent(name, defaults.get(name), value):
             least = "1" if name.startswith("grid_") else "0"

@@ -7,7 +7,8 @@ import threading
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _abi
-from ._call import check, status_of
+from ._call import check, file_error, last_error, status_of
+from ._errors import FileError
 
 
 class Progress:
@@ -90,6 +91,8 @@ class Callbacks:
                 raise exception
         finally:
             exception = None
+        if status == FileError.status:
+            raise file_error(last_error())
         check(status)
         self._raise_interrupt()
 

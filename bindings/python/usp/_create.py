@@ -27,7 +27,7 @@ def typed(model: Model) -> Any:
     return model
 
 
-def create(name: str, *, seed: int = 0, **sizes: Any) -> Any:
+def create(name: str, *, seed: Optional[int] = 0, **sizes: Any) -> Any:
     """A new model by its published name ("SiT-B/2", "kl-f8", see `presets`) or its family's.
 
     What differs is given by the names of `Model.config`: `usp.create("SiT-B/2", classes=10)`.

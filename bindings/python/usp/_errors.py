@@ -37,9 +37,14 @@ class DTypeError(USPError, TypeError):
 
 
 class FileError(USPError, OSError):
-    """A file that the system could not open, read or write."""
+    """A file that the system could not open, read or write; `filename` and `errno` where it is one
+    that was named in the call."""
 
     status = int(usp_status.USP_ERROR_IO)
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """A file or folder that is not there; `filename` is its path."""
 
 
 class FormatError(USPError, ValueError):

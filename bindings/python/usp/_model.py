@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar, Union
+from typing import Any, Dict, List, Mapping, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ._errors import ArgumentError
 from ._handles import Handle
 from ._library import lib
 from .checkpoint import Checkpoint
+from .random import drawn
 
 Self = TypeVar("Self", bound="Model")
 Source = Union[str, "os.PathLike[str]", Checkpoint, Mapping[str, Any]]
@@ -62,9 +63,9 @@ class Model(Handle):
         return cls._made(lib.usp_model_open, encoded(source), ctypes.byref(given))
 
     @classmethod
-    def _create(cls: "type[Self]", name: str, seed: int, sizes: Mapping[str, Any]) -> Self:
+    def _create(cls: "type[Self]", name: str, seed: Optional[int], sizes: Mapping[str, Any]) -> Self:
         return cls._made(
-            lib.usp_model_create, encoded(name), encoded(config_text(sizes)), seed)
+            lib.usp_model_create, encoded(name), encoded(config_text(sizes)), drawn(seed))
 
     @property
     def config(self) -> Config:
@@ -75,6 +76,22 @@ class Model(Handle):
     def family(self) -> str:
         """A name of `usp.create`: "VAE", "MAE", "ViT", "LightningDiT", "DiT", "SiT", "Inception"."""
         return view_text(lib.usp_model_family(self.handle))
+
+    @property
+    def class_names(self) -> List[str]:
+        """Names of the classes that it was trained on, by label; empty where it knows none."""
+        count = int(lib.usp_model_class_count(self.handle))
+        return [view_text(lib.usp_model_class_name(self.handle, i)) for i in range(count)]
+
+    @property
+    def fingerprint(self) -> str:
+        """What two models of the same names and values have in common."""
+        return view_text(lib.usp_model_fingerprint(self.handle))
+
+    @property
+    def autoencoder(self) -> Optional[str]:
+        """The fingerprint of the autoencoder whose latents it was trained on, if it is known."""
+        return view_text(lib.usp_model_autoencoder(self.handle)) or None
 
     @property
     def size(self) -> int:

@@ -80,7 +80,8 @@ class Run:
             raise TypeError(f"unexpected keyword: {', '.join(sorted(unknown))}")
         names = ("seed", "generator", "first_sample", "total_samples", "preview_interval")
         struct = options(
-            _abi.usp_sample_options, **{name: given.get(name) for name in names}, **own)
+            _abi.usp_sample_options, **{name: given[name] for name in names if name in given},
+            **own)
         struct.noise = self.array(
             given.get("noise"), "noise", shape=["steps", *shape])
         struct.progress = self.callbacks.progress(given.get("progress"))

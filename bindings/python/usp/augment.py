@@ -15,6 +15,7 @@ from . import _abi
 from ._arrays import as_tensor, result, vector
 from ._call import call, encoded, options
 from ._library import lib
+from .random import drawn
 
 
 def operation(image_u8: Any, name: str, argument: Optional[float] = None) -> np.ndarray:
@@ -63,7 +64,7 @@ def level(name: str, magnitude: float) -> Optional[float]:
 
 
 def rand_augment(
-    image_u8: Any, *, seed: int = 0, sample: int = 0,
+    image_u8: Any, *, seed: Optional[int] = 0, sample: int = 0,
     # options: usp_rand_augment_options
     layers: int = 2, probability: float = 0.5, magnitude: float = 9.0, magnitude_std: float = 0.5,
     increasing: bool = True, operations: Optional[str] = None,
@@ -99,7 +100,7 @@ def rand_augment(
     tensor, array = as_tensor(image_u8, "image", dtype=np.uint8, shape=["H", "W", 3])
     out, changed = result(None, array.shape, dtype=np.uint8)
     call(
-        lib.usp_augment_random, ctypes.byref(tensor), ctypes.byref(given), seed, sample,
+        lib.usp_augment_random, ctypes.byref(tensor), ctypes.byref(given), drawn(seed), sample,
         ctypes.byref(out))
     return changed
 
@@ -120,7 +121,7 @@ def evaluation(image_u8: Any, size: int = 224) -> np.ndarray:
 
 
 def erase(
-    images: Any, *, seed: int = 0,
+    images: Any, *, seed: Optional[int] = 0,
     # options: usp_erasing_options
     erasing: float = 0.25, erasing_fill: str = "pixel", erasing_count: int = 1,
     # end of options
@@ -146,7 +147,7 @@ def erase(
         erasing_count=erasing_count)
     tensor, array = as_tensor(images, "images", shape=["B", "C", "H", "W"])
     out, changed = result(None, array.shape)
-    call(lib.usp_augment_erase, ctypes.byref(tensor), ctypes.byref(given), seed, ctypes.byref(out))
+    call(lib.usp_augment_erase, ctypes.byref(tensor), ctypes.byref(given), drawn(seed), ctypes.byref(out))
     return changed
 
 
@@ -160,7 +161,7 @@ class Mixed(NamedTuple):
 
 
 def mix(
-    samples: Any, labels: Any, classes: int, *, seed: int = 0,
+    samples: Any, labels: Any, classes: int, *, seed: Optional[int] = 0,
     # options: usp_mixing_options
     mixup: float = 0.0, cutmix: float = 0.0, mixing_probability: float = 1.0,
     switch_probability: float = 0.5, mixing_unit: str = "batch", label_smoothing: float = 0.1,
@@ -198,6 +199,6 @@ def mix(
     out, mixed = result(None, array.shape)
     out_targets, targets = result(None, (len(array), classes))
     call(
-        lib.usp_augment_mix, ctypes.byref(tensor), ctypes.byref(numbers), ctypes.byref(given), seed,
+        lib.usp_augment_mix, ctypes.byref(tensor), ctypes.byref(numbers), ctypes.byref(given), drawn(seed),
         ctypes.byref(out), ctypes.byref(out_targets))
     return Mixed(mixed, targets)

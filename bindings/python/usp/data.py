@@ -15,6 +15,7 @@ from ._callbacks import Callbacks
 from ._errors import ArgumentError
 from ._handles import Handle
 from ._library import lib
+from .images import Images, to_uint8
 from .ranks import Ranks
 from .vae import VAE
 
@@ -93,6 +94,13 @@ class Data(Handle):
             sample_posterior=sample_posterior, cache=cache, order=order, seed=seed)
         if ranks is not None:
             given.ranks = ranks.handle
+        #: what differs from the defaults, for stages that read the same images in their own way
+        self.said = {
+            name: value for name, value, usual in (
+                ("batch", batch, 64), ("augmentation", augmentation, "generation"),
+                ("mirror", mirror, None), ("crop_area", shares(crop_area), None),
+                ("sample_posterior", sample_posterior, False), ("order", order, "shuffled"))
+            if value != usual}
         callbacks = Callbacks()
         given.progress = callbacks.progress(progress)
         pointer = ctypes.POINTER(_abi.usp_data)()
@@ -100,6 +108,21 @@ class Data(Handle):
             lib.usp_data_open, encoded(path), None if vae is None else vae.handle,
             ctypes.byref(given), ctypes.byref(pointer))
         self._attach(pointer, lib.usp_data_free)
+
+    @classmethod
+    def _of_stage(cls, stage: Handle) -> "Data":
+        """The data of a stage of the pipeline."""
+        self = cls._made(lib.usp_stage_data, stage.handle)
+        self.said = {}
+        return self
+
+    def preview(self, count: int = 16) -> Images:
+        """So many images, spread over all, as uint8 pixels that show themselves."""
+        if self.shape[0] not in (1, 3):
+            raise ArgumentError(f"preview: samples {list(self.shape)} are latents, not images")
+        count = min(count, len(self))
+        numbers = [index * len(self) // count for index in range(count)]
+        return to_uint8(np.stack([self[number][0] for number in numbers]))
 
     def __len__(self) -> int:
         return int(lib.usp_data_count(self.handle))

@@ -13,6 +13,7 @@ from ._call import call, encoded, options
 from ._handles import Handle
 from ._library import lib
 from ._sampling import Run, sample
+from .random import drawn
 
 
 class Diffusion(Handle):
@@ -136,7 +137,7 @@ class Diffusion(Handle):
             (cfg_scale, cfg_channels, cfg_interval, null_class), clip=clip_denoised)
 
     def training_losses(
-        self, model: Any, x0: Any, t: Any = None, y: Any = None, noise: Any = None, seed: int = 0
+        self, model: Any, x0: Any, t: Any = None, y: Any = None, noise: Any = None, seed: Optional[int] = 0
     ) -> Dict[str, np.ndarray]:
         """Losses per sample: "loss", and its parts "mse" and "vb" where it has them.
 
@@ -151,13 +152,13 @@ class Diffusion(Handle):
         run.callbacks.call(
             lib.usp_diffusion_losses, self.handle, denoiser, start,
             run.numbers(t, "t", np.int64, shape[0]), run.numbers(y, "y", np.int64, shape[0]),
-            run.array(noise, "noise", shape=shape), seed, loss,
+            run.array(noise, "noise", shape=shape), drawn(seed), loss,
             *(parts[name][0] if name in parts else None for name in ("mse", "vb")))
         return {"loss": losses, **{name: part[1] for name, part in parts.items()}}
 
     def calc_bpd_loop(
         self, model: Any, x0: Any, y: Any = None, clip_denoised: bool = True, noise: Any = None,
-        seed: int = 0, *, progress: Any = None,
+        seed: Optional[int] = 0, *, progress: Any = None,
     ) -> Dict[str, np.ndarray]:
         """The whole variational bound of x0 [B, C, H, W] in bits per dimension.
 

@@ -40,7 +40,7 @@ class DiT(Model):
     def create(
         cls: "type[Self]", *, grid: Grid = 16, channels: int = 4,
         patch: int = 2, width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
-        affine: bool = False, learn_sigma: bool = True, seed: int = 0,
+        affine: bool = False, learn_sigma: bool = True, seed: Optional[int] = 0,
     ) -> Self:
         """A new model; affine norms (USP's variant) can take a pretrained ViT's."""
         return cls._create(cls.__name__, seed, dict(
@@ -138,7 +138,7 @@ class LightningDiT(SiT):
         cls: "type[Self]", *, grid: Grid = 16, channels: int = 32, patch: int = 1,
         width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
         rms_norm: bool = True, swiglu: bool = True, rope: bool = True, qk_norm: bool = False,
-        shift: bool = True, affine: bool = False, learn_sigma: bool = False, seed: int = 0,
+        shift: bool = True, affine: bool = False, learn_sigma: bool = False, seed: Optional[int] = 0,
     ) -> Self:
         """A new model. qk_norm: RMS norms of queries and keys, layer norms without rms_norm.
 

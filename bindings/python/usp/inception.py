@@ -44,7 +44,7 @@ class Inception(Model):
         return cls._load(source, compute=dtype_name(dtype), exact=int(exact), table=table)
 
     @classmethod
-    def create(cls, *, seed: int = 0) -> "Inception":
+    def create(cls, *, seed: Optional[int] = 0) -> "Inception":
         """Random weights, for tests: published numbers need published weights."""
         return cls._create("Inception", seed, {})
 

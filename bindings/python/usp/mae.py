@@ -48,7 +48,7 @@ class MaskedAutoencoder(Model):
     def create(
         cls, *, grid: Grid = 14, channels: int = 4, patch: int = 2,
         width: int = 384, depth: int = 12, heads: int = 6, decoder_width: int = 512,
-        decoder_depth: int = 8, decoder_heads: int = 16, seed: int = 0,
+        decoder_depth: int = 8, decoder_heads: int = 16, seed: Optional[int] = 0,
     ) -> "MaskedAutoencoder":
         """A new model; decoder_width 0 has no decoder."""
         return cls._create("MAE", seed, dict(
@@ -62,7 +62,7 @@ class MaskedAutoencoder(Model):
 
     def _pass(
         self, latents: Any, mask_ratio: float, noise: Any, target: Any, norm_pix_loss: bool,
-        norm_image: bool, add_noise: bool, seed: int,
+        norm_image: bool, add_noise: bool, seed: Optional[int],
     ) -> Tuple[Any, Any, int, List[Any]]:
         tensor, array = as_tensor(latents, "latents", shape=["B", *self.input_shape(1)[1:]])
         given = options(
@@ -82,7 +82,7 @@ class MaskedAutoencoder(Model):
     def forward(
         self, latents: Any, mask_ratio: float = 0.75, noise: Any = None, target: Any = None,
         norm_pix_loss: bool = False, norm_image: bool = False, *, add_noise: bool = False,
-        seed: int = 0,
+        seed: Optional[int] = 0,
     ) -> MaskedOutput:
         """Masks, encodes, decodes and compares latents [B, C, H, W]. Something has to be masked.
 
@@ -107,7 +107,7 @@ class MaskedAutoencoder(Model):
     def gradients(
         self, latents: Any, mask_ratio: float = 0.75, noise: Any = None, target: Any = None,
         norm_pix_loss: bool = False, norm_image: bool = False, *, add_noise: bool = False,
-        seed: int = 0,
+        seed: Optional[int] = 0,
     ) -> Tuple[float, Checkpoint]:
         """The loss of `forward`, and name -> gradient in the names of the file."""
         tensor, given, _batch, _keep = self._pass(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any, Optional, Sequence
 
 import numpy as np
@@ -12,21 +13,26 @@ from ._call import call, encoded
 from ._library import lib
 
 
-def normal(shape: Sequence[int], seed: int = 0, out: Optional[Any] = None) -> np.ndarray:
+def drawn(seed: Optional[int]) -> int:
+    """The seed, or for None one that nobody has had."""
+    return int.from_bytes(os.urandom(8), "little") if seed is None else seed
+
+
+def normal(shape: Sequence[int], seed: Optional[int] = 0, out: Optional[Any] = None) -> np.ndarray:
     """Standard normal noise, float32.
 
     The first axis counts samples, each with a stream of its own: the first samples of a larger
-    batch are those of a smaller one.
+    batch are those of a smaller one. Seed None draws afresh.
     """
     tensor, array = result(out, shape)
-    call(lib.usp_random_normal, seed, ctypes.byref(tensor))
+    call(lib.usp_random_normal, drawn(seed), ctypes.byref(tensor))
     return array
 
 
 def torch_normal(
-    shape: Sequence[int], seed: int = 0, device: str = "cpu", out: Optional[Any] = None
+    shape: Sequence[int], seed: Optional[int] = 0, device: str = "cpu", out: Optional[Any] = None
 ) -> np.ndarray:
     """The numbers of torch.randn(shape) after torch.manual_seed(seed), on "cpu" or "cuda"."""
     tensor, array = result(out, shape)
-    call(lib.usp_random_torch, encoded(device), seed, ctypes.byref(tensor))
+    call(lib.usp_random_torch, encoded(device), drawn(seed), ctypes.byref(tensor))
     return array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Union
 
 from . import _abi
 from ._call import call, encoded, options
@@ -15,11 +15,22 @@ from ._library import lib
 from .data import Data
 from .trainer import Trainer
 
+if TYPE_CHECKING:
+    from .stage import Stage
+
 
 class RunProgress:
     """Where a run stands after a step."""
 
     __slots__ = ("step", "steps", "epoch", "loss", "rate", "images_per_second", "seconds")
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    rate: float
+    images_per_second: float
+    seconds: float
 
     def __init__(self, raw: Any):
         for name in self.__slots__:
@@ -65,17 +76,34 @@ class Run(Handle):
         log_every: int = 10, restart: bool = False, averaged: bool = False, command: str = "run",
         # end of options
     ):
+        given = self._prepare(
+            trainer, data, output, steps=steps, epochs=epochs, save_every=save_every,
+            log_every=log_every, restart=restart, averaged=averaged, command=command)
+        given.evaluate = self._callbacks.wrap(_abi.usp_run_evaluate_fn, self._measure)
+        self._adopt(
+            lib.usp_run_create, trainer.handle, data.handle, encoded(output), ctypes.byref(given))
+
+    def _prepare(
+        self, trainer: Trainer, data: Data, output: "Union[str, os.PathLike[str]]", **given: Any
+    ) -> Any:
+        """The options, with what tells of progress."""
         self.trainer, self.data, self.output = trainer, data, os.fspath(output)
         self._callbacks = trainer._callbacks  # an all-reduce's exceptions end the run, too
         self._progress: Optional[Callable[[RunProgress], Any]] = None
         self._evaluate: Optional[Callable[[Trainer], Any]] = None
-        given = options(
-            _abi.usp_run_options, steps=steps, epochs=epochs, save_every=save_every,
-            log_every=log_every, restart=restart, averaged=averaged, command=command)
-        given.progress = self._callbacks.wrap(_abi.usp_run_progress_fn, self._tell)
-        given.evaluate = self._callbacks.wrap(_abi.usp_run_evaluate_fn, self._measure)
-        self._adopt(
-            lib.usp_run_create, trainer.handle, data.handle, encoded(output), ctypes.byref(given))
+        struct = options(_abi.usp_run_options, **given)
+        struct.progress = self._callbacks.wrap(_abi.usp_run_progress_fn, self._tell)
+        return struct
+
+    @classmethod
+    def _of_stage(
+        cls, stage: "Stage", output: "Union[str, os.PathLike[str]]", **given: Any
+    ) -> "Run":
+        """The run of a stage of the pipeline, which measures by itself."""
+        self = cls.__new__(cls)
+        struct = self._prepare(stage.trainer, stage.data, output, **given)
+        self._adopt(lib.usp_stage_run, stage.handle, encoded(output), ctypes.byref(struct))
+        return self
 
     def train(
         self, *, progress: "Optional[Callable[[RunProgress], Any]]" = None,

@@ -16,6 +16,7 @@ from ._call import call, options
 from ._errors import ArgumentError
 from ._library import lib
 from ._model import Grid, grid_sides
+from .random import drawn
 
 
 def rescaled_size(size: Tuple[int, int], short: int, long: int) -> Tuple[int, int]:
@@ -100,7 +101,7 @@ class Sample(NamedTuple):
 
 
 def sample(
-    image: Any, mask: Any, *, seed: int = 0, index: int = 0,
+    image: Any, mask: Any, *, seed: Optional[int] = 0, index: int = 0,
     # options: usp_segmentation_options
     crop: int = 512, short_side: int = 512, long_side: int = 2048, least_scale: float = 0.5,
     most_scale: float = 2.0, category_share: float = 0.75, flip: float = 0.5, distort: bool = True,
@@ -146,7 +147,7 @@ def sample(
     labels, _b = as_tensor(mask, "mask", dtype=np.uint8, shape=["H", "W"])
     height, width = ctypes.c_int64(), ctypes.c_int64()
     arguments = (
-        ctypes.byref(picture), ctypes.byref(labels), ctypes.byref(given), seed, index,
+        ctypes.byref(picture), ctypes.byref(labels), ctypes.byref(given), drawn(seed), index,
         ctypes.byref(height), ctypes.byref(width))
     call(lib.usp_segmentation_sample, *arguments, None, None)
     out, pixels = result(None, (height.value, width.value, 3), dtype=np.uint8)

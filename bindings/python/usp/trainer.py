@@ -161,6 +161,13 @@ class Trainer(Handle):
             given.ranks = ranks.handle
         self._adopt(lib.usp_trainer_create, model.handle, ctypes.byref(given))
 
+    @classmethod
+    def _of_stage(cls, stage: Handle) -> "Trainer":
+        """The trainer of a stage of the pipeline."""
+        self = cls._made(lib.usp_stage_trainer, stage.handle)
+        self._head_only, self._callbacks = False, Callbacks()
+        return self
+
     @staticmethod
     def _ranks(
         allreduce: "Optional[Callable[[np.ndarray], Any]]", rank: int, world_size: int
@@ -234,8 +241,15 @@ class Trainer(Handle):
 
     @property
     def rate(self) -> float:
-        """Learning rate of the last step."""
+        """Learning rate of the last step. Set it, and the steps from then on have it in place of
+        the schedule's; None goes back to the schedule. It is not part of what `save` writes."""
         return float(lib.usp_trainer_rate(self.handle))
+
+    @rate.setter
+    def rate(self, value: Optional[float]) -> None:
+        call(
+            lib.usp_trainer_set_rate, self.handle,
+            float("nan") if value is None else float(value))
 
     @property
     def gradient_norm(self) -> float:

@@ -103,7 +103,7 @@ def transfer_plan(
     source: "Union[Source, Mapping[str, Any]]", to: str, *,
     grid: Grid = None, classes: Optional[int] = None,
     patch: Optional[int] = None, channels: Optional[int] = None, layers: Optional[int] = None,
-    seed: int = 0, affine: bool = True, keep_activation: bool = False,
+    seed: Optional[int] = 0, affine: bool = True, keep_activation: bool = False,
     channel_rule: Optional[str] = None, depth_rule: Optional[str] = None,
     pool: Optional[str] = None, head: Optional[str] = None, gate_bias: Optional[float] = None,
     block: Optional[int] = None, timestep: Optional[float] = None, label: Optional[int] = None,

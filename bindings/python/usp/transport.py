@@ -14,6 +14,7 @@ from ._call import call, composed, options
 from ._handles import Handle
 from ._library import lib
 from ._sampling import Run, sample
+from .random import drawn
 
 Interval = Optional[Tuple[float, float]]
 
@@ -62,10 +63,10 @@ class Transport(Handle):
         self._parts = ("mse", "cos_loss") if cosine_loss else ()
         self._adopt(lib.usp_transport_create, ctypes.byref(given))
 
-    def draw_times(self, count: int, seed: int = 0) -> np.ndarray:
+    def draw_times(self, count: int, seed: Optional[int] = 0) -> np.ndarray:
         """Times as training draws them, [count] float32, on the model's scale."""
         tensor, array = result(None, (count,))
-        call(lib.usp_transport_draw_times, self.handle, seed, ctypes.byref(tensor))
+        call(lib.usp_transport_draw_times, self.handle, drawn(seed), ctypes.byref(tensor))
         return array
 
     def sample_ode(
@@ -137,7 +138,7 @@ class Transport(Handle):
             warnings.warn(note, stacklevel=3)
 
     def training_losses(
-        self, model: Any, x1: Any, y: Any = None, t: Any = None, x0: Any = None, seed: int = 0
+        self, model: Any, x1: Any, y: Any = None, t: Any = None, x0: Any = None, seed: Optional[int] = 0
     ) -> Dict[str, np.ndarray]:
         """Losses per sample: {"loss": [B]}, with cosine_loss also its parts "mse" and "cos_loss".
 
@@ -151,13 +152,13 @@ class Transport(Handle):
         run.callbacks.call(
             lib.usp_transport_losses, self.handle, run.denoiser(model, shape[0]), data,
             run.numbers(t, "t", np.float32, shape[0]), run.numbers(y, "y", np.int64, shape[0]),
-            run.array(x0, "x0", shape=shape), seed, loss,
+            run.array(x0, "x0", shape=shape), drawn(seed), loss,
             *(parts[name][0] if name in parts else None for name in ("mse", "cos_loss")))
         return {"loss": losses, **{name: part[1] for name, part in parts.items()}}
 
     def likelihood(
         self, model: Any, x: Any, y: Any = None, method: str = "dopri5", steps: int = 50,
-        atol: float = 1e-6, rtol: float = 1e-3, *, probe: Any = None, seed: int = 0,
+        atol: float = 1e-6, rtol: float = 1e-3, *, probe: Any = None, seed: Optional[int] = 0,
         progress: Any = None,
     ) -> Tuple[np.ndarray, np.ndarray]:
         """Log-likelihood [B] in nats of latents x, and the noise that they came from.

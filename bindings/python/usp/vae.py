@@ -25,7 +25,7 @@ class Posterior:
     def __init__(self, vae: "VAE", mean: np.ndarray, logvar: np.ndarray, scaled: bool):
         self._vae, self.mean, self.logvar, self._scaled = vae, mean, logvar, scaled
 
-    def sample(self, noise: Any = None, seed: int = 0) -> np.ndarray:
+    def sample(self, noise: Any = None, seed: Optional[int] = 0) -> np.ndarray:
         """mean + deviation * noise; without noise it is drawn from seed, one stream an image."""
         if noise is None:
             noise = normal(self.mean.shape, seed)
@@ -64,7 +64,7 @@ class VAE(Model):
         multipliers: Sequence[int] = (1, 2, 4, 4), blocks_per_level: int = 2,
         latent_channels: int = 4, groups: int = 32, encoder_attention: Sequence[int] = (),
         decoder_attention: Sequence[int] = (), scale: Union[float, Sequence[float]] = 1.0,
-        shift: Union[float, Sequence[float]] = 0.0, seed: int = 0, mid_attention: bool = True,
+        shift: Union[float, Sequence[float]] = 0.0, seed: Optional[int] = 0, mid_attention: bool = True,
         double_z: bool = True, quant_conv: bool = True,
     ) -> "VAE":
         """A new model; attention is at the levels named (0 is full resolution).

@@ -1,0 +1,112 @@
+// The stages of the pipeline, each with the values of its paper: the tool, C and Python read them
+// here.
+
+import USPBase
+import USPData
+import USPModels
+import USPTraining
+
+/// A stage of the pipeline, and what it does where nothing is said.
+public struct Recipe: Sendable {
+    /// `autoencoder`, `pretrain`, `finetune`, `probe` or `train`.
+    public let name: String
+    /// What is trained, in one sentence.
+    public let sentence: String
+    public var options: StageOptions
+
+    init(_ name: String, _ sentence: String, _ change: (inout StageOptions) -> Void) {
+        (self.name, self.sentence) = (name, sentence)
+        options = StageOptions()
+        change(&options)
+    }
+
+    public static let all = [autoencoder, pretrain, finetune, probe, train]
+
+    /// - Throws: `.argument` with the known names and the nearest
+    public static func named(_ name: String) throws(USPError) -> Recipe {
+        if let recipe = all.first(where: { $0.name == name }) { return recipe }
+        throw unknownName(name, what: "recipe", known: all.map(\.name))
+    }
+
+    /// A convolutional autoencoder, small enough for a CPU; not from a paper.
+    public static let autoencoder = Recipe("autoencoder", "An autoencoder of images.") {
+        ($0.batch, $0.steps, $0.rate, $0.warmup) = (16, 2_000, 1e-3, 50)
+        ($0.minimumRate, $0.trainer.clipNorm) = (1e-5, 1)
+        ($0.trainer.klWeight, $0.trainer.reconstruction) = (1e-6, .absolute)
+        ($0.data.augmentation, $0.data.samplePosterior) = (.pretraining, false)
+    }
+
+    /// USP's and MAE's pretraining.
+    public static let pretrain = Recipe("pretrain", "A masked autoencoder on latents.") {
+        ($0.batch, $0.epochs, $0.blr, $0.warmupShare) = (64, 800, 1.5e-4, 1 / 20)
+        ($0.model, $0.trainer.weightDecay) = ("MAE-B/2", 0.05)
+        ($0.trainer.beta1, $0.trainer.beta2) = (0.9, 0.95)
+        $0.data.augmentation = .pretraining
+    }
+
+    /// MAE's and USP's fine-tuning, without RandAugment and random erasing.
+    public static let finetune = Recipe("finetune", "A classifier, from pretrained weights.") {
+        ($0.batch, $0.epochs, $0.blr, $0.minimumRate) = (64, 50, 1e-3, 1e-6)
+        ($0.warmupShare, $0.trainer.weightDecay) = (1 / 10, 0.05)
+        ($0.model, $0.trainer.layerDecay) = ("ViT-B/2", 0.75)
+        ($0.trainer.dropPath, $0.trainer.labelSmoothing) = (0.1, 0.1)
+        $0.data.augmentation = .classification
+    }
+
+    /// MAE's linear probe.
+    public static let probe = Recipe("probe", "A linear classifier on a frozen encoder.") {
+        ($0.batch, $0.epochs, $0.blr, $0.warmupShare) = (512, 90, 0.1, 1 / 9)
+        ($0.model, $0.trainer.optimizer, $0.trainer.headOnly) = ("ViT-B/2", .lars, true)
+        $0.data.augmentation = .probe
+    }
+
+    /// DiT's, SiT's and USP's.
+    public static let train = Recipe("train", "A diffusion transformer.") {
+        ($0.batch, $0.epochs, $0.rate, $0.constant) = (256, 1400, 1e-4, true)
+        ($0.model, $0.trainer.averageDecay) = ("SiT-B/2", 0.9999)
+        // The originals' average does not warm up; theirs are never as short as a first try is.
+        ($0.trainer.labelDropout, $0.trainer.averageWarmsUp) = (0.1, true)
+        ($0.data.augmentation, $0.data.samplePosterior) = (.generation, true)
+    }
+
+    /// The recipe's options with what was given in their place.
+    public func with(_ given: [(name: String, value: String)]) throws(USPError) -> StageOptions {
+        var result = options
+        try result.change(given, in: name)
+        return result
+    }
+
+    /// What the recipe says where nothing is given, as text.
+    public var text: String { options.text(differingFrom: StageOptions()) }
+}
+
+extension StageOptions {
+    /// How the stage reads its images.
+    public var reading: DataOptions {
+        var result = data
+        (result.batch, result.seed) = (batch, seed)
+        return result
+    }
+
+    /// Steps of all, for an epoch of so many.
+    func length(_ stepsPerEpoch: Int) throws(USPError) -> Int {
+        if let steps { return steps }
+        if let epochs { return Int(epochs * Double(stepsPerEpoch)) }
+        throw USPError(.argument, "steps, epochs: one of them is needed")
+    }
+
+    /// The trainer's options for a run of so many steps.
+    func scheduled(_ length: Int, stepsPerEpoch: Int) throws(USPError) -> TrainerOptions {
+        var result = trainer
+        let scaled = blr.map { $0 * Float(batch) / 256 }
+        guard let peak = rate ?? scaled else {
+            throw USPError(.argument, "rate, blr: one of them is needed")
+        }
+        (result.rate, result.minimumRate, result.seed) = (peak, minimumRate, seed)
+        result.warmup =
+            warmup ?? warmupEpochs.map { Int($0 * Double(stepsPerEpoch)) }
+            ?? Int(warmupShare * Double(length))
+        result.steps = constant ? 0 : length
+        return result
+    }
+}

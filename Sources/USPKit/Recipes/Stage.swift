@@ -1,0 +1,161 @@
+// A stage of the pipeline, ready to run: a recipe, data, and what it starts from, become a trainer.
+
+import USPBase
+import USPData
+import USPFiles
+import USPModels
+import USPTensor
+import USPTraining
+
+/// What a stage starts from.
+public enum StageStart: Sendable {
+    /// Fresh weights of a published name's sizes.
+    case fresh
+    /// Weights of any family's file that can become the stage's model.
+    case file(String)
+    case model(any Model)
+}
+
+extension StageStart {
+    /// The side of the latents that its model takes; nil for fresh weights.
+    ///
+    public func side() throws(USPError) -> Int? {
+        switch self {
+        case .fresh: return nil
+        case .model(let model): return model.inputShape(batch: 1)[2]
+        case .file(let path):
+            var options = LoadOptions()
+            options.needsHeads = false
+            let sizes = try FileModel(Archive.open(path)).sizes(options)
+            guard let encoder = (sizes as? any TransformerConfiguration)?.transformer else {
+                return nil
+            }
+            return encoder.grid.height * encoder.patch
+        }
+    }
+}
+
+/// A training that a recipe describes, on its data. One thread at a time.
+public final class Stage: Sendable {
+    public let recipe: Recipe
+    public let options: StageOptions
+    public let trainer: Trainer
+    public let data: DataSet
+    /// What is measured on.
+    public let validation: DataSet?
+    /// Steps in all.
+    public let steps: Int
+    /// What was moved, left out or made smaller, one line each.
+    public let notes: [String]
+
+    /// - data: a folder of images, which is read as the recipe says, or latents
+    /// - vae: what images go through; nil: what `data` has
+    /// - options: the recipe's, with what was given in their place
+    /// - validation: of the same classes, to measure on
+    /// - progress: told while images are encoded for good; its error ends the call
+    /// - Throws: for data that the stage cannot learn from, naming what is missing; for a start that
+    ///   does not become its model
+    public init(
+        _ recipe: Recipe, on data: DataSet, through vae: VAE?, _ options: StageOptions,
+        from start: StageStart = .fresh, validation: DataSet? = nil,
+        progress: DataSet.EncodingProgress = { _, _ in }
+    ) throws(USPError) {
+        var options = options
+        var notes: [String] = []
+        let start = try Self.start(start, options)
+        let count =
+            validation == nil && recipe.name == "autoencoder"
+            ? data.count - Self.held(options, data.count) : data.count
+        if options.batch > count, options.batch == recipe.options.batch, count > 0 {
+            notes.append("batch \(count), all samples there are; the recipe's is \(options.batch)")
+            options.batch = count
+        }
+        try require(
+            options.batch <= count, .argument,
+            "batch \(options.batch): there are \(count) samples")
+        let prepared = try StageData(recipe, data, vae, options, validation, progress)
+        let model = try StageModel(recipe, options, start, prepared.data)
+        (self.data, self.validation) = try prepared.features(of: model.model, progress)
+        steps = try options.length(self.data.stepsPerEpoch)
+        var trained = try options.scheduled(steps, stepsPerEpoch: self.data.stepsPerEpoch)
+        try model.setProcess(&trained, options)
+        trainer = try Trainer(model.model, trained)
+        try trainer.describe(self.data)
+        (self.recipe, self.options) = (recipe, options)
+        self.notes = notes + model.notes
+    }
+
+    private static func start(
+        _ start: StageStart, _ options: StageOptions
+    ) throws(USPError) -> StageStart {
+        guard let path = options.from else { return start }
+        guard case .fresh = start else {
+            throw USPError(.argument, "from: a model to start from is given already")
+        }
+        return .file(path)
+    }
+
+    /// How many images are kept to measure on.
+    static func held(_ options: StageOptions, _ count: Int) -> Int {
+        min(Int((options.heldOut * Double(count)).rounded(.up)), 1_000)
+    }
+
+    /// What the run's record says beside data, model and trainer.
+    public var record: [(name: String, value: String)] {
+        let model = trainer.network
+        switch recipe.name {
+        case "finetune", "probe":
+            let pool = (model as? ViT)?.configuration.pool.rawValue ?? ""
+            return [("probe", "\(recipe.name == "probe")"), ("pool", pool)]
+        case "train":
+            return [
+                ("noise-schedule", options.noiseSchedule), ("path", options.path),
+                ("prediction", options.prediction), ("loss-weight", options.lossWeight),
+            ].map { ($0, $1 ?? "usual") }
+        default: return []
+        }
+    }
+
+    /// The run to a file; steps, averaging and the name are the stage's.
+    public func run(
+        to output: String, _ options: RunOptions, heading: [(name: String, value: String)] = []
+    ) throws(USPError) -> Run {
+        var options = options
+        (options.steps, options.epochs) = (steps, nil)
+        (options.averaged, options.command) = (isAveraged, recipe.name)
+        return try Run(
+            trainer, on: data, to: output, options, record: record, heading: heading)
+    }
+
+    /// Values of the model that is trained.
+    public var parameters: Int { trainer.network.weights.count }
+
+    /// Whether the moving average is what is used.
+    public var isAveraged: Bool { trainer.options.averageDecay > 0 }
+
+    /// The trained model, with its averaged weights where there are some; an autoencoder with the
+    /// scale of its latents.
+    public func model() throws(USPError) -> any Model {
+        let model = try trainer.model(averaged: isAveraged)
+        guard let vae = model as? VAE else { return model }
+        return try vae.scaled(to: data)
+    }
+
+    /// What the model does on the validation data: `top1`, `top5` of a classifier, `psnr` of an
+    /// autoencoder's reconstructions; nothing where there is no such data, or if it is stopped.
+    ///
+    /// - isStopped: asked between batches
+    public func measure(
+        isStopped: () -> Bool = { false }
+    ) throws(USPError) -> [Run.Metric] {
+        guard let validation else { return [] }
+        switch try trainer.model(averaged: isAveraged) {
+        case let model as ViT:
+            let shares = try Evaluate.accuracy(of: model, on: validation, isStopped: isStopped)
+            return shares.map { Run.Metric("top\($0.k)", $0.share) }
+        case let model as VAE where trainer.steps >= steps:
+            return [Run.Metric("psnr", try model.peakSignalToNoise(on: validation))]
+        default: return []
+        }
+    }
+}

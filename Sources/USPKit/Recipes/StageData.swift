@@ -1,0 +1,114 @@
+// A stage's data: read as the recipe says, of the kind that the stage learns from.
+
+import USPBase
+import USPData
+import USPModels
+import USPTensor
+import USPTraining
+
+struct StageData {
+    let data: DataSet
+    let validation: DataSet?
+    private let isProbe: Bool
+
+    init(
+        _ recipe: Recipe, _ data: DataSet, _ vae: VAE?, _ options: StageOptions,
+        _ validation: DataSet?, _ progress: DataSet.EncodingProgress
+    ) throws(USPError) {
+        isProbe = recipe.name == "probe"
+        var reading = options.reading
+        (reading.size, reading.channels) = (data.options.size, data.options.channels)
+        (reading.cache, reading.ranks) = (data.options.cache, data.options.ranks)
+        reading.asStored = reading.asStored || data.options.asStored
+        // As the original: what is kept of an image is its posterior.
+        if recipe.name == "pretrain" && data.isEncoded { reading.samplePosterior = true }
+        let source = try data.reading(vae?.latentEncoder, reading)
+        guard recipe.name != "autoencoder" else {
+            (self.data, self.validation) = try Self.images(source, validation, options)
+            return
+        }
+        try require(
+            !source.holdsPixels, .argument,
+            "\(source.place): \(source.count) images, which need an autoencoder: give vae")
+        self.data = source
+        switch recipe.name {
+        case "finetune", "probe":
+            try source.requireLabels()
+            self.validation = try validation.map { given throws(USPError) in
+                try Self.measured(given, like: source, vae, reading, progress)
+            }
+        case "train":
+            try source.requireLabels()
+            self.validation = validation
+        default: self.validation = validation
+        }
+    }
+
+    /// Images to train an autoencoder on, and those to measure on.
+    private static func images(
+        _ source: DataSet, _ validation: DataSet?, _ options: StageOptions
+    ) throws(USPError) -> (DataSet, DataSet?) {
+        try require(
+            source.holdsPixels, .argument, "an autoencoder learns from images, not from latents")
+        if let validation {
+            var still = validation.options
+            still.augmentation = .middle
+            return (source, try validation.with(still))
+        }
+        let held = Stage.held(options, source.count)
+        guard held > 0, held < source.count else { return (source, nil) }
+        // Evenly over the folder, so that every class has its share.
+        let kept = Set((0..<held).map { ($0 * source.count + source.count / 2) / held })
+        var still = source.options
+        (still.augmentation, still.mirror, still.cropArea) = (.middle, nil, [])
+        return (
+            try source.selecting((0..<source.count).filter { !kept.contains($0) }),
+            try source.with(still).selecting(kept.sorted())
+        )
+    }
+
+    /// Encoded once, with the same classes.
+    private static func measured(
+        _ given: DataSet, like data: DataSet, _ vae: VAE?, _ reading: DataOptions,
+        _ progress: DataSet.EncodingProgress
+    ) throws(USPError) -> DataSet {
+        var still = reading
+        (still.augmentation, still.batch) = (data.isEncoded ? .middle : .evaluation, 1)
+        (still.mirror, still.cropArea, still.cache) = (nil, [], given.options.cache)
+        let result = try given.reading(vae?.latentEncoder, still)
+        try result.requireLabels()
+        try require(
+            result.classes <= data.classes
+                && (result.classNames.isEmpty || result.classNames == data.classNames), .argument,
+            "\(result.place): classes \(result.classText); \(data.place) has \(data.classText)")
+        return try result.encoded(progress: progress)
+    }
+
+    /// Of a probe on latents the frozen encoder's features, made once; else the data as it is.
+    func features(
+        of model: any Model, _ progress: DataSet.EncodingProgress
+    ) throws(USPError) -> (DataSet, DataSet?) {
+        guard isProbe, data.isEncoded, let model = model as? ViT else { return (data, validation) }
+        let val = try validation.map { set throws(USPError) in
+            try set.features(of: model, progress: progress)
+        }
+        return (try data.features(of: model, progress: progress), val)
+    }
+}
+
+extension DataSet {
+    /// - Throws: `.argument` unless every sample has a label
+    public func requireLabels() throws(USPError) {
+        try require(
+            classes > 0, .argument,
+            "\(place): no labels, which a folder with one subfolder for each class has, and what encode makes "
+                + "of one")
+    }
+
+    /// The classes, for messages.
+    public var classText: String {
+        classNames.isEmpty
+            ? "0 to \(classes - 1)"
+            : classNames.prefix(12).joined(separator: ", ") + (classes > 12 ? ", …" : "")
+    }
+}

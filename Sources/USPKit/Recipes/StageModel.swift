@@ -1,0 +1,242 @@
+// The model that a stage trains: fresh, loaded, or made of another model's weights.
+
+import USPBase
+import USPData
+import USPDiffusion
+import USPFiles
+import USPModels
+import USPTensor
+import USPTraining
+import USPTransfer
+
+struct StageModel {
+    let model: any Model
+    private(set) var notes: [String] = []
+
+    private let recipe: Recipe
+    private let options: StageOptions
+
+    init(
+        _ recipe: Recipe, _ options: StageOptions, _ start: StageStart, _ data: DataSet
+    ) throws(USPError) {
+        (self.recipe, self.options) = (recipe, options)
+        let maker = StageMaker(recipe: recipe, options: options, start: start, data: data)
+        switch recipe.name {
+        case "autoencoder": model = try maker.autoencoder()
+        case "pretrain": model = try maker.maskedAutoencoder()
+        case "finetune", "probe": (model, notes) = try maker.classifier()
+        default: (model, notes) = try maker.diffusionTransformer()
+        }
+        guard !(model is VAE) else { return }
+        try expectSamples(data, model, maker.place)
+        guard let transformer = model as? DiT else { return }
+        try require(
+            data.classes <= transformer.classes, .shape,
+            "\(maker.place): has \(transformer.classes) classes, the data has \(data.classes); "
+                + "transfer with classes \(data.classes)")
+        try require(
+            transformer.nullClass != nil || options.trainer.labelDropout == 0, .argument,
+            "\(maker.place): has no null class; give label_dropout 0")
+    }
+
+    /// The process that a diffusion transformer learns.
+    func setProcess(
+        _ trained: inout TrainerOptions, _ options: StageOptions
+    ) throws(USPError) {
+        guard let transformer = model as? DiT else { return }
+        let isFlow = transformer.configuration.isFlow
+        for (name, value, hasPart) in [
+            ("noise_schedule", options.noiseSchedule, !isFlow), ("path", options.path, isFlow),
+            ("loss_weight", options.lossWeight, isFlow),
+        ] where value != nil && !hasPart {
+            throw USPError(.argument, "\(name): has no part in a \(transformer.family)")
+        }
+        if isFlow {
+            var process = Transport.Options()
+            if let path = options.path { try process.set("path", path) }
+            if let prediction = options.prediction { try process.set("prediction", prediction) }
+            if let weight = options.lossWeight { try process.set("loss_weight", weight) }
+            trained.transport = try Transport(process)
+        } else {
+            var process = Diffusion.Options()
+            if let schedule = options.noiseSchedule { try process.set("schedule", schedule) }
+            if let prediction = options.prediction { try process.set("prediction", prediction) }
+            process.variance = .of(learnsSigma: transformer.configuration.learnsSigma)
+            trained.diffusion = try Diffusion(process)
+        }
+    }
+}
+
+/// Makes the model of a stage.
+private struct StageMaker {
+    let recipe: Recipe
+    let options: StageOptions
+    let start: StageStart
+    let data: DataSet
+
+    /// What messages call the model.
+    var place: String {
+        switch start {
+        case .fresh: "the model"
+        case .file(let path): path
+        case .model(let model): "the \(model.family)"
+        }
+    }
+
+    func autoencoder() throws(USPError) -> VAE {
+        if case .model(let model) = start {
+            guard let vae = model as? VAE else { throw other(model, "an autoencoder") }
+            return vae
+        }
+        let levels = (0...7).first { 1 << $0 == options.factor }
+        guard let levels else {
+            throw USPError(.argument, "factor: \(options.factor), expected a power of 2 up to 128")
+        }
+        try require(
+            data.options.size % options.factor == 0, .argument,
+            "size: \(data.options.size), expected a multiple of the factor \(options.factor)")
+        var sizes = VAE.Configuration()
+        (sizes.imageChannels, sizes.latentChannels) = (data.sampleShape[0], options.latentChannels)
+        (sizes.baseWidth, sizes.groups) = (options.baseWidth, 8)
+        sizes.multipliers = (0...levels).map { min(1 << $0, 4) }
+        (sizes.blocksPerLevel, sizes.hasMiddleAttention) = (1, false)
+        return try VAE(sizes, seed: options.seed)
+    }
+
+    func maskedAutoencoder() throws(USPError) -> MaskedAutoencoder {
+        switch start {
+        case .file(let path):
+            var loading = LoadOptions()
+            (loading.heads, loading.decoderHeads) = (options.heads, options.decoderHeads)
+            return try MaskedAutoencoder.load(path, loading)
+        case .model(let model):
+            guard let own = model as? MaskedAutoencoder else {
+                throw other(model, "a masked autoencoder")
+            }
+            return own
+        case .fresh:
+            var sizes = try MaskedAutoencoder.Configuration(named: options.model ?? "MAE-B/2")
+            try apply(to: &sizes.transformer)
+            sizes.decoderWidth = options.decoderWidth ?? sizes.decoderWidth
+            sizes.decoderDepth = options.decoderDepth ?? sizes.decoderDepth
+            sizes.decoderHeads = options.decoderHeads ?? sizes.decoderHeads
+            return try MaskedAutoencoder(sizes, seed: options.seed)
+        }
+    }
+
+    /// For the data's classes and size; positions are resampled where it is another.
+    func classifier() throws(USPError) -> (any Model, [String]) {
+        let isProbe = recipe.name == "probe"
+        if case .fresh = start {
+            var sizes = try ViT.Configuration(named: options.model ?? "ViT-B/2")
+            try apply(to: &sizes.transformer)
+            (sizes.classes, sizes.head) = (data.classes, isProbe ? .probe : .linear)
+            sizes.pool = options.pool ?? (isProbe ? .token : .avg)
+            return (try ViT(sizes, seed: options.seed), [])
+        }
+        return try transferred("ViT") { wanted in
+            wanted.head = isProbe ? .probe : .fineTune
+            wanted.pool = options.pool ?? (isProbe ? nil : .avg)
+        }
+    }
+
+    /// As it is where it is one, else of a transformer's weights.
+    func diffusionTransformer() throws(USPError) -> (any Model, [String]) {
+        switch start {
+        case .fresh:
+            var sizes = try DiT.Configuration(named: options.model ?? "SiT-B/2")
+            try apply(to: &sizes.transformer)
+            sizes.classes = data.classes
+            return (try DiT(sizes, seed: options.seed), [])
+        case .model(let model):
+            if let own = model as? DiT {
+                try require(
+                    options.family == nil || options.family == own.family, .argument,
+                    "family: the model is a \(own.family)")
+                return (own, [])
+            }
+        case .file(let path):
+            let file = try FileModel(Archive.open(path))
+            if file.kind == .diffusionTransformer {
+                var loading = LoadOptions()
+                (loading.family, loading.heads) = (options.family, options.heads)
+                return (try DiT.load(path, loading), [])
+            }
+        }
+        return try transferred(options.family ?? "SiT") { $0.gateBias = options.gateBias }
+    }
+
+    /// What a plan makes of the start's weights, and what it says.
+    private func transferred(
+        _ family: String, _ change: (inout TransferOptions) -> Void
+    ) throws(USPError) -> (any Model, [String]) {
+        var wanted = TransferOptions()
+        (wanted.classes, wanted.seed) = (data.classes, options.seed)
+        (wanted.heads, wanted.decoderHeads) = (options.heads, options.decoderHeads)
+        change(&wanted)
+        let patch = try plan(family, wanted).configuration.patch
+        wanted.grid = try tokenGrid(data.sampleShape, patch: patch)
+        let plan = try plan(family, wanted)
+        var loading = LoadOptions()
+        (loading.family, loading.heads) = (family, options.heads)
+        loading.compute = options.trainer.dtype
+        let model = try loadModel(plan.apply(), loading)
+        let share = Int((100 * plan.share).rounded())
+        let note =
+            "\(family) from \(place): \(plan.totals.transferredTensors) of \(plan.totals.tensors) "
+            + "tensors, \(share) % of the parameters, are transferred"
+        return (model, [note])
+    }
+
+    private func plan(
+        _ family: String, _ options: TransferOptions
+    ) throws(USPError) -> TransferPlan {
+        switch start {
+        case .file(let path): return try TransferPlan(path: path, to: family, options)
+        case .model(let model):
+            return try TransferPlan(model.checkpoint(), to: family, options)
+        case .fresh: throw USPError(.internal, "a transfer of fresh weights")
+        }
+    }
+
+    private func other(_ model: any Model, _ wanted: String) -> USPError {
+        USPError(.argument, "start: is a \(model.family), expected \(wanted)")
+    }
+
+    /// The options' sizes and the data's channels and grid.
+    private func apply(to encoder: inout TransformerSizes) throws(USPError) {
+        encoder.patch = options.patch ?? encoder.patch
+        encoder.width = options.width ?? encoder.width
+        encoder.depth = options.depth ?? encoder.depth
+        encoder.heads =
+            options.heads ?? (options.width == nil ? encoder.heads : max(1, encoder.width / 64))
+        encoder.channels = data.sampleShape[0]
+        encoder.grid = try tokenGrid(data.sampleShape, patch: encoder.patch)
+    }
+}
+
+/// The tokens of a sample `[C, h, w]`.
+///
+/// - Throws: `.shape` for a patch that does not divide it
+func tokenGrid(_ sample: Shape, patch: Int) throws(USPError) -> Grid {
+    try require(
+        patch > 0 && sample[1] % patch == 0 && sample[2] % patch == 0, .shape,
+        "patch \(patch): does not divide latents of \(sample[1]) x \(sample[2])")
+    return Grid(sample[1] / patch, sample[2] / patch)
+}
+
+/// - place: what an error calls the model
+/// - Throws: unless the model takes the data's samples
+private func expectSamples(
+    _ data: DataSet, _ model: any Model, _ place: String
+) throws(USPError) {
+    let given = data.sampleShape
+    let wanted = Shape(Array(model.inputShape(batch: 1).extents.dropFirst()))
+    try require(
+        given[0] == wanted[0], .shape,
+        "\(place): takes latents of \(wanted[0]) channels, the data's have \(given[0])")
+    try require(
+        given == wanted, .shape,
+        "\(place): takes latents \(wanted), the data's are \(given); --size (size) says how large images "
+            + "become")
+}

@@ -1,0 +1,172 @@
+// What a stage of the pipeline can be told: one row an option. A recipe is these with its paper's
+// values.
+
+import USPBase
+import USPData
+import USPModels
+import USPTraining
+
+/// A stage's length, batch and rate, the model that it trains, and the options of trainer and data.
+public struct StageOptions: Sendable {
+    public var batch = 64
+    public var steps: Int?
+    public var epochs: Double?
+    public var rate: Float?
+    public var blr: Float?
+    public var minimumRate: Float = 0
+    public var warmup: Int?
+    public var warmupEpochs: Double?
+    public var warmupShare = 0.0
+    public var constant = false
+    public var seed: UInt64 = 0
+    public var from: String?
+    public var model: String?
+    public var patch: Int?
+    public var width: Int?
+    public var depth: Int?
+    public var heads: Int?
+    public var decoderWidth: Int?
+    public var decoderDepth: Int?
+    public var decoderHeads: Int?
+    public var pool: ViT.Pool?
+    public var family: String?
+    public var gateBias: Float = 0
+    public var noiseSchedule: String?
+    public var path: String?
+    public var prediction: String?
+    public var lossWeight: String?
+    public var factor = 8
+    public var latentChannels = 4
+    public var baseWidth = 32
+    public var heldOut = 0.05
+    public var trainer = TrainerOptions()
+    public var data = DataOptions()
+
+    public init() {}
+}
+
+extension StageOptions: Described {
+    public static let title = "stage"
+
+    static let transformers = ["pretrain", "finetune", "probe", "train"]
+
+    /// Those of the stage itself; parts are names of recipes.
+    static let own: [Field<StageOptions>] = [
+        .integer("batch", \.batch, .from(1), "Samples of a step, over all ranks."),
+        .integer("steps", \.steps, .from(0), "Steps in all; absent: as epochs say."),
+        .real(
+            "epochs", \.epochs, FieldRange(0, 1e9), "Passes over the data; absent: as steps say."),
+        .real("rate", \.rate, .notNegative, "Peak learning rate; absent: as blr says."),
+        .real(
+            "blr", \.blr, .notNegative,
+            "Peak learning rate for a batch of 256, in proportion for others; absent: as rate says."
+        ),
+        .real(
+            "minimum_rate", \.minimumRate, .notNegative, "Where the rate's half cosine ends."),
+        .integer("warmup", \.warmup, .from(0), "Steps of linear warm-up."),
+        .real("warmup_epochs", \.warmupEpochs, .notNegative, "The same in passes over the data."),
+        .real("warmup_share", \.warmupShare, .share, "The same as a share of all steps."),
+        .flag("constant", \.constant, "The rate stays after the warm-up; else it falls."),
+        .seed("seed", \.seed, "Of everything random."),
+        .text(
+            "from", \.from, "A file to start from, in place of a model that is given.",
+            in: transformers),
+        .text(
+            "model", \.model, "Start fresh, with the sizes of this published name.",
+            in: transformers),
+        .integer("patch", \.patch, .size, "A fresh model's patch.", in: transformers),
+        .integer("width", \.width, .size, "A fresh model's width.", in: transformers),
+        .integer("depth", \.depth, .size, "A fresh model's blocks.", in: transformers),
+        .integer(
+            "heads", \.heads, .size,
+            "Attention heads: a fresh model's, or those of a file that does not tell.",
+            in: transformers),
+        .integer(
+            "decoder_width", \.decoderWidth, .size, "A fresh decoder's width.", in: ["pretrain"]),
+        .integer(
+            "decoder_depth", \.decoderDepth, .size, "A fresh decoder's blocks.", in: ["pretrain"]),
+        .integer("decoder_heads", \.decoderHeads, .size, "A decoder's heads.", in: ["pretrain"]),
+        .choice(
+            "pool", named: \.pool,
+            "What is classified; absent: the patches' average, in a probe the class token.",
+            in: ["finetune", "probe"]),
+        .choice(
+            "family", \.family, ["SiT", "DiT", "LightningDiT"],
+            "What weights of another model become; absent: SiT.", in: ["train"]),
+        .real(
+            "gate_bias", \.gateBias, .any,
+            "Where the gates of transferred weights start: 0 as published; 1 lets every block act "
+                + "from the first step.", in: ["train"]),
+        .choice(
+            "noise_schedule", \.noiseSchedule, ["linear", "cosine"],
+            "DiT's noise schedule; absent: linear.",
+            in: ["train"]),
+        .text("path", \.path, "SiT's path: Linear, GVP, VP; absent: Linear.", in: ["train"]),
+        .text(
+            "prediction", \.prediction,
+            "What is learned: DiT epsilon (absent), x0; SiT velocity (absent), score, noise.",
+            in: ["train"]),
+        .text(
+            "loss_weight", \.lossWeight,
+            "Weight of SiT's loss over time: none (absent), velocity, likelihood.", in: ["train"]),
+        .integer(
+            "factor", \.factor, FieldRange(1, 128),
+            "Image pixels to a latent one, along each side: a power of 2.", in: ["autoencoder"]),
+        .integer(
+            "latent_channels", \.latentChannels, .size, "Channels of a latent.",
+            in: ["autoencoder"]),
+        .integer(
+            "base_width", \.baseWidth, .size, "Channels at full resolution, a multiple of 8.",
+            in: ["autoencoder"]),
+        .real(
+            "held_out", \.heldOut, .belowOne,
+            "Share of the images that is kept to measure on, where nothing else is given for it.",
+            in: ["autoencoder"]),
+    ]
+
+    public static let fields: [Field<StageOptions>] = {
+        // What the stage says in another form, or decides by itself.
+        let said = Set(own.map(\.name) + ["steps", "head_only", "size", "channels", "cache"])
+        let trainer = TrainerOptions.fields.filter { !said.contains($0.name) }
+        let data = DataOptions.fields.filter { !said.contains($0.name) && $0.name != "ranks" }
+        return own + trainer.map { $0.within(\.trainer) } + data.map { $0.within(\.data) }
+    }()
+
+    /// Pairs of which one is enough: what is given takes the place of the recipe's other.
+    private static let alternatives = [
+        ["steps", "epochs"], ["rate", "blr"], ["warmup", "warmup_epochs", "warmup_share"],
+        ["from", "model"],
+    ]
+
+    /// Changes what is given.
+    ///
+    /// - Throws: `.argument` for unknown names with the nearest, values out of range, two options
+    ///   that say the same thing
+    public mutating func change(
+        _ given: [(name: String, value: String)], in recipe: String
+    ) throws(USPError) {
+        let names = given.map(\.name)
+        for group in Self.alternatives {
+            let said = group.filter(names.contains)
+            guard let first = said.first else { continue }
+            try require(
+                said.count == 1, .argument, "\(said.joined(separator: ", ")): exclude each other")
+            for other in group where other != first {
+                let plain = StageOptions()
+                let field = try Self.field(other)
+                try set(field, field.get(plain))
+            }
+        }
+        for (name, value) in given {
+            try set(name, value)
+            if let field = Self.own.first(where: { $0.name == name }) {
+                try requirePart(name, in: recipe, called: "the recipe \(recipe)", of: field.parts)
+            }
+        }
+    }
+
+    /// The same from a text: `steps=100 batch=8`.
+    public mutating func change(_ text: String, in recipe: String) throws(USPError) {
+        try change(assignments(text, Self.title), in: recipe)
+    }
+}

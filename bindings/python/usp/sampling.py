@@ -1,0 +1,133 @@
+"""Pictures from a diffusion transformer: classes by name, noise, solver, decoder in one call."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from typing import Any, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ._errors import ArgumentError, ShapeError
+from .diffusion import Diffusion
+from .dit import DiT, SiT
+from .images import Images, to_uint8
+from .random import drawn, normal
+from .transport import Transport
+from .vae import VAE
+
+Classes = Union[None, int, str, Sequence[Union[int, str]]]
+
+
+def sample(
+    model: DiT, vae: VAE, *, classes: Classes = None, num: Optional[int] = None,
+    steps: Optional[int] = None, solver: Optional[str] = None, cfg_scale: Any = 1.0,
+    cfg_interval: Optional[Tuple[float, float]] = None, seed: Optional[int] = 0, batch: int = 8,
+    process: "Union[Transport, Diffusion, None]" = None, progress: Any = None,
+) -> Images:
+    """Images uint8 [N, H, W, C] of classes; `.save("grid.png")` writes them, a notebook shows them.
+
+    Parameters
+    ----------
+    model : a SiT, or a DiT, which is asked by DDPM's steps
+    vae : the autoencoder whose latents it was trained on; another one gets a warning
+    classes : names (see `model.class_names`) or numbers, taken in turn; None: every class
+    num : how many images; by default one for each class, at most 16 where none is named
+    steps : points of time (SiT, 50), or steps (DiT, 250)
+    solver : of a SiT, see `usp.Transport.sample_ode`; by default "adams-bashforth", which comes
+        near with few steps
+    cfg_scale : guidance; 1 is off
+    seed : of the noise, a stream for each image; None draws afresh
+    process : what the model was trained for, where it is not the usual: a Transport (SiT) or a
+        respaced Diffusion (DiT)
+    """
+    if not isinstance(model, DiT):
+        raise ArgumentError(f"model: {type(model).__name__}, expected a SiT or DiT")
+    if not isinstance(vae, VAE):
+        raise ArgumentError(f"vae: {type(vae).__name__}, expected a VAE")
+    if vae.latent_channels != model.config.channels:
+        raise ShapeError(
+            f"vae: latents of {vae.latent_channels} channels, the model's have "
+            f"{model.config.channels}")
+    if batch < 1:
+        raise ArgumentError(f"batch: {batch}, expected 1 or more")
+    warn_of_other_autoencoder(model, vae)
+    labels = chosen(model, classes, num)
+    key = drawn(seed)
+    shape = model.input_shape(len(labels))
+    noise = normal(shape, key)
+    parts = []
+    for first in range(0, len(labels), batch):
+        part = slice(first, min(first + batch, len(labels)))
+        latents = _draw(
+            model, noise[part], labels[part], steps, solver, cfg_scale, cfg_interval, process,
+            dict(seed=key, first_sample=first, total_samples=len(labels), progress=progress))
+        parts.append(to_uint8(vae.decode(latents)))
+    return np.concatenate(parts).view(Images)
+
+
+def _draw(
+    model: DiT, noise: np.ndarray, labels: np.ndarray, steps: Optional[int],
+    solver: Optional[str], cfg_scale: Any, cfg_interval: Optional[Tuple[float, float]],
+    process: "Union[Transport, Diffusion, None]", common: Any,
+) -> np.ndarray:
+    guidance = dict(cfg_scale=cfg_scale, cfg_interval=cfg_interval)
+    if isinstance(model, SiT):
+        flow = Transport() if process is None else process
+        if not isinstance(flow, Transport):
+            raise ArgumentError("process: is a Diffusion, expected a Transport for a SiT")
+        return flow.sample_ode(
+            model, noise, labels, method=solver or "adams-bashforth",
+            steps=50 if steps is None else steps, **guidance, **common)
+    if solver is not None:
+        raise ArgumentError("solver: has no part in a DiT, only in a SiT")
+    if process is None:
+        process = Diffusion(
+            str(250 if steps is None else steps), learn_sigma=bool(model.config.learn_sigma))
+    elif steps is not None:
+        raise ArgumentError("steps, process: exclude each other; the process has its own steps")
+    if not isinstance(process, Diffusion):
+        raise ArgumentError("process: is a Transport, expected a Diffusion for a DiT")
+    return process.p_sample_loop(model, noise, labels, **guidance, **common)
+
+
+def chosen(model: DiT, classes: Classes, num: Optional[int]) -> np.ndarray:
+    """The labels of `num` images, [N] int64."""
+    names = model.class_names
+    count = int(model.config.classes)
+    if classes is None:
+        wanted = list(range(count))
+        number = min(count, 16) if num is None else num
+    else:
+        items = [classes] if isinstance(classes, (str, int, np.integer)) else list(classes)
+        wanted = [label_of(item, names, count) for item in items]
+        number = len(wanted) if num is None else num
+    if number < 1 or not wanted:
+        raise ArgumentError(f"num: {number} images of {len(wanted)} classes, expected 1 or more")
+    return np.array([wanted[index % len(wanted)] for index in range(number)], np.int64)
+
+
+def label_of(item: Union[int, str], names: List[str], count: int) -> int:
+    """The label of a class's name or number."""
+    if isinstance(item, str) and item in names:
+        return names.index(item)
+    if isinstance(item, str) and not item.isdigit():
+        if not names:
+            raise ArgumentError(
+                f"classes: {item!r}: the model knows no names, expected 0 to {count - 1}")
+        near = difflib.get_close_matches(item, names, 1, 0)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ArgumentError(f"classes: unknown class {item!r}{hint}")
+    label = int(item)
+    if not 0 <= label < count:
+        raise ArgumentError(f"classes: {label}, expected 0 to {count - 1}")
+    return label
+
+
+def warn_of_other_autoencoder(model: Any, vae: VAE) -> None:
+    """Warns where a model was trained on the latents of another autoencoder."""
+    known = model.autoencoder
+    if known and known != vae.fingerprint:
+        warnings.warn(
+            f"the model was trained on latents of the autoencoder {known}, this one is "
+            f"{vae.fingerprint}: what it decodes may be noise", stacklevel=3)
