@@ -97,7 +97,7 @@ let package = Package(
             swiftSettings: shipped, linkerSettings: linked("tool")),
         // the tables of fields as JSON, for `make abi`
         .executableTarget(
-            name: "usp-tables", dependencies: ["USPKit", "USPBase", "USPFiles"],
+            name: "usp-tables", dependencies: ["USPKit", "USPBase", "USPFiles", "USPModels"],
             path: "scripts/tables", swiftSettings: strict),
         // the Swift examples, one file a story
         .executableTarget(

@@ -1,6 +1,7 @@
 """The documentation site: guides in Markdown, C from the header by Doxygen, Python from docstrings."""
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ html_theme = "furo"
 html_title = f"usp {version}"
 html_copy_source = False
 html_show_sphinx = False
-exclude_patterns = ["site"]
+exclude_patterns = ["site", "families"]
 suppress_warnings = ["myst.xref_missing"]  # links of developers' pages to files of the repository
 breathe_projects = {"usp": str(ROOT / ".build" / "docs" / "doxygen" / "xml")}
 breathe_default_project = "usp"
@@ -57,13 +58,39 @@ def python_pages():
             yield name, (f"# {name}\n\n```{{eval-rst}}\n.. autoclass:: usp.{name}\n   :members:\n"
                          "   :inherited-members: tuple, int\n   :undoc-members:\n```\n")
         elif inspect.ismodule(value) and value.__name__.startswith("usp.") and name in (
-                "evaluate", "position_embedding", "random"):
+                "alignment", "augment", "evaluate", "images", "position_embedding", "random",
+                "segmentation"):
             yield name, (f"# usp.{name}\n\n```{{eval-rst}}\n.. automodule:: {value.__name__}\n"
                          "   :members:\n```\n")
 
 
+def family_pages():
+    """A page for each family of models: what docs/families says, its sizes, its published names."""
+    tables = json.loads((ROOT / ".build" / "docs" / "tables.json").read_text())
+    for family in tables["families"]:
+        name, page = family["name"], f"# {family['name']}\n\n"
+        page += f"```{{include}} ../../families/{name}.md\n```\n"
+        if family["table"]["fields"]:
+            page += "\n## Sizes\n\nEach is an argument of `create`, and a field of `config`.\n\n"
+            page += "| field | default | what it is |\n|---|---|---|\n"
+            for field in family["table"]["fields"]:
+                default = dict(SIZE.findall(family["defaults"])).get(field["name"], "")
+                page += f"| `{field['name']}` | {default} | {field['sentence']} {field['range']} |\n"
+        if family["presets"]:
+            page += "\n## Published names\n\n| name | what differs from the defaults |\n|---|---|\n"
+            for preset in family["presets"]:
+                differs = [f"{key}={value}" for key, value in SIZE.findall(preset["text"])
+                           if (key, value) not in SIZE.findall(family["defaults"])]
+                page += f"| {preset['name']} | {' '.join(differs) or 'nothing'} |\n"
+        yield name, page
+
+
+SIZE = re.compile(r'(\w+)=("[^"]*"|\S+)')
+
+
 def write_reference(_app):
-    for kind, pages in (("c", c_pages()), ("python", python_pages())):
+    for kind, pages in (
+            ("c", c_pages()), ("python", python_pages()), ("families", family_pages())):
         folder = DOCS / "reference" / kind
         folder.mkdir(parents=True, exist_ok=True)
         written = {f"{name}.md": text for name, text in pages}

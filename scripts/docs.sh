@@ -12,6 +12,7 @@ environment=.build/docs-environment
         sphinx furo myst-parser breathe numpydoc sphinx-copybutton numpy
 }
 mkdir -p .build/docs
+.build/release/usp-tables >.build/docs/tables.json
 doxygen docs/site/Doxyfile
 "$environment/bin/sphinx-build" -q --fail-on-warning --keep-going -b html -d .build/docs/doctrees docs out/docs
 echo "out/docs/index.html: $(find out/docs -name '*.html' | wc -l) pages"

@@ -14,9 +14,11 @@ stage() {
 python_tests() {
     environment=.build/python-environment
     [ -x "$environment/bin/python" ] || python3 -m venv "$environment"
-    "$environment/bin/python" -m pip install -q --disable-pip-version-check numpy pytest mypy
+    "$environment/bin/python" -m pip install -q --disable-pip-version-check numpy pytest mypy \
+        basedpyright
     "$environment/bin/python" -m mypy --config-file bindings/python/pyproject.toml \
         --cache-dir .build/mypy bindings/python/usp
+    "$environment/bin/basedpyright" --project bindings/python/pyproject.toml
     PYTHONPATH=bindings/python USP_LIBRARY="$PWD/.build/release/libusp.so" \
         "$environment/bin/python" -m pytest -q bindings/python/tests
 }

@@ -4,6 +4,7 @@
 import USPBase
 import USPFiles
 import USPKit
+import USPModels
 
 /// Options of a command: the fields of a table that have a part in `part`; all if it is empty.
 private struct CommandOptions {
@@ -120,5 +121,22 @@ private let commands = commandOptions.map { command in
         .init("table", command.table.json),
     ])
 }
+private let families = Family.all.map { family in
+    JSON.object([
+        .init("name", .string(family.name)), .init("table", type(of: family.defaults).json),
+        .init("defaults", .string(family.defaults.text)),
+        .init(
+            "presets",
+            .array(
+                family.presets.map {
+                    .object([
+                        .init("name", .string($0.name)), .init("text", .string($0.configuration.text)),
+                    ])
+                })),
+    ])
+}
 print(
-    JSON.object([.init("structs", .array(structs)), .init("commands", .array(commands))]).indented)
+    JSON.object([
+        .init("structs", .array(structs)), .init("commands", .array(commands)),
+        .init("families", .array(families)),
+    ]).indented)

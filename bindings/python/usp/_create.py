@@ -31,6 +31,12 @@ def create(name: str, *, seed: Optional[int] = 0, **sizes: Any) -> Any:
     """A new model by its published name ("SiT-B/2", "kl-f8", see `presets`) or its family's.
 
     What differs is given by the names of `Model.config`: `usp.create("SiT-B/2", classes=10)`.
+
+    Examples
+    --------
+    >>> model = usp.create("SiT-B/2", depth=1, width=32, heads=2, classes=10)
+    >>> model.config.patch, model.config.classes
+    (2, 10)
     """
     return typed(Model._create(name, seed, sizes))
 
@@ -47,6 +53,12 @@ def load(
     Options as in the `load` of the family's class; one that has no part in the family is refused.
     `groups` (of an autoencoder's norms) and `epsilon` (of a transformer's) stand in place of what
     the file says.
+
+    Examples
+    --------
+    >>> usp.create("ViT", grid=2, width=16, depth=1, heads=2, classes=3).save("vit.safetensors")
+    >>> type(usp.load("vit.safetensors")).__name__
+    'ViT'
     """
     return typed(Model._load(
         source, grid, family=family, heads=num_heads, decoder_heads=decoder_num_heads,
@@ -55,5 +67,11 @@ def load(
 
 
 def presets() -> Tuple[str, ...]:
-    """Published names that `create` takes, in order of family and size."""
+    """Published names that `create` takes, in order of family and size.
+
+    Examples
+    --------
+    >>> "SiT-XL/2" in usp.presets()
+    True
+    """
     return tuple(view_text(lib.usp_preset_name(index)) for index in range(lib.usp_preset_count()))

@@ -26,6 +26,12 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
     it is read-only and keeps the checkpoint's memory alive. Replace such a file by renaming; where
     it is written to instead, calls raise `FileError` until it is opened again. bfloat16 arrays come
     as float32, exactly; `raw(name)` gives their words as uint16. float8 arrays come as float16.
+
+    Examples
+    --------
+    >>> weights = usp.Checkpoint({"weight": np.eye(2, dtype=np.float32)})
+    >>> list(weights), weights["weight"].shape
+    (['weight'], (2, 2))
     """
 
     kind = "usp_checkpoint"
@@ -97,7 +103,8 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
             return False
         return True
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __eq__(self, other: object) -> bool:
         return self is other

@@ -73,6 +73,12 @@ class Data(Handle):
         Read images as PIL gives them to the originals; else they are turned upright by the camera's
         note (Exif, XMP). Default: no. Part in: folder of images.
 
+    Examples
+    --------
+    >>> usp.Checkpoint({"latents": usp.random.normal((8, 4, 4, 4))}).save("latents.npz")
+    >>> data = usp.Data("latents.npz", batch=4)
+    >>> len(data), data.batch(0)[0].shape
+    (8, (4, 4, 4, 4))
     """
 
     kind = "usp_data"

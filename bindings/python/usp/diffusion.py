@@ -33,6 +33,13 @@ class Diffusion(Handle):
     diffusion_steps : steps that the model was trained with
 
     A `model` below is a library model or any callable (x, t, y) -> array of numpy arrays.
+
+    Examples
+    --------
+    >>> process = usp.Diffusion("ddim10", learn_sigma=False)
+    >>> noise = usp.random.normal((1, 4, 2, 2), seed=0)
+    >>> process.ddim_sample_loop(lambda x, t, y: x, noise).shape
+    (1, 4, 2, 2)
     """
 
     kind = "usp_diffusion"

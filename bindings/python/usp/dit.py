@@ -17,7 +17,14 @@ Self = TypeVar("Self", bound="DiT")
 
 
 class DiT(Model):
-    """A diffusion transformer that gives the variances out, where it predicts them."""
+    """A diffusion transformer that gives the variances out, where it predicts them.
+
+    Examples
+    --------
+    >>> model = usp.DiT.create(grid=4, width=32, depth=2, heads=2, classes=10, seed=0)
+    >>> model(np.zeros((2, 4, 8, 8), np.float32), np.array([10, 500], np.float32), [3, 7]).shape
+    (2, 8, 8, 8)
+    """
 
     _family: Optional[str] = "DiT"
 
@@ -119,7 +126,15 @@ class DiT(Model):
 
 
 class SiT(DiT):
-    """The same network, whose second set of channels is computed and dropped; t in 0 … 1."""
+    """The same network, whose second set of channels is computed and dropped; t in 0 … 1.
+
+    Examples
+    --------
+    >>> model = usp.SiT.create(grid=4, width=32, depth=2, heads=2, classes=10, seed=0)
+    >>> noise = usp.random.normal((2, 4, 8, 8), seed=1)
+    >>> usp.Transport().sample_ode(model, noise, [3, 7], method="heun", steps=3).shape
+    (2, 4, 8, 8)
+    """
 
     _family = "SiT"
 
@@ -129,6 +144,12 @@ class LightningDiT(SiT):
 
     `load` tells each switch from names and shapes, and the heads where a file shows them; files
     with all switches off load too.
+
+    Examples
+    --------
+    >>> model = usp.LightningDiT.create(grid=4, channels=8, width=32, depth=2, heads=2, classes=10)
+    >>> model(np.zeros((2, 8, 4, 4), np.float32), np.array([0, 0.5], np.float32), [3, 7]).shape
+    (2, 8, 4, 4)
     """
 
     _family = "LightningDiT"

@@ -13,7 +13,14 @@ from ._library import lib
 
 
 def frechet(a: Any, b: Any) -> float:
-    """Frechet distance between features [N, D] and [M, D] float32: FID, over Inception's."""
+    """Frechet distance between features [N, D] and [M, D] float32: FID, over Inception's.
+
+    Examples
+    --------
+    >>> features = usp.random.normal((200, 8), seed=0)
+    >>> round(usp.evaluate.frechet(features, features + 1), 2)     # the means are 1 apart, 8 times
+    8.0
+    """
     first, _a = as_tensor(a, "a", shape=["N", "D"])
     second, _b = as_tensor(b, "b", shape=["M", "D"])
     value = ctypes.c_double()
@@ -35,7 +42,14 @@ def frechet_statistics(mean_a: Any, covariance_a: Any, mean_b: Any, covariance_b
 
 
 def inception_score(logits: Any, split_size: int = 5000) -> Tuple[float, float]:
-    """Inception score of logits [N, K]: mean and deviation over consecutive splits."""
+    """Inception score of logits [N, K]: mean and deviation over consecutive splits.
+
+    Examples
+    --------
+    >>> logits = np.zeros((10, 4), np.float32)                     # no class is likelier
+    >>> [round(value, 6) for value in usp.evaluate.inception_score(logits, split_size=5)]
+    [1.0, 0.0]
+    """
     tensor, _keep = as_tensor(logits, "logits", shape=["N", "K"])
     mean, deviation = ctypes.c_double(), ctypes.c_double()
     call(
@@ -45,7 +59,14 @@ def inception_score(logits: Any, split_size: int = 5000) -> Tuple[float, float]:
 
 
 def precision_recall(reference: Any, samples: Any, neighbours: int = 3) -> Tuple[float, float]:
-    """Improved precision and recall of samples [M, D] against a reference [N, D]."""
+    """Improved precision and recall of samples [M, D] against a reference [N, D].
+
+    Examples
+    --------
+    >>> points = usp.random.normal((50, 4), seed=0)
+    >>> usp.evaluate.precision_recall(points, points)
+    (1.0, 1.0)
+    """
     first, _a = as_tensor(reference, "reference", shape=["N", "D"])
     second, _b = as_tensor(samples, "samples", shape=["M", "D"])
     precision, recall = ctypes.c_double(), ctypes.c_double()
@@ -56,7 +77,13 @@ def precision_recall(reference: Any, samples: Any, neighbours: int = 3) -> Tuple
 
 
 def accuracy(logits: Any, labels: Any, k: int = 1) -> float:
-    """Share of samples whose label is among the k largest of its logits [N, K]."""
+    """Share of samples whose label is among the k largest of its logits [N, K].
+
+    Examples
+    --------
+    >>> usp.evaluate.accuracy(np.array([[0.1, 0.9], [0.8, 0.2]], np.float32), [1, 1])
+    0.5
+    """
     tensor, _a = as_tensor(logits, "logits", shape=["N", "K"])
     numbers = vector(labels, "labels", np.int64)
     label_tensor, _b = as_tensor(numbers, "labels", dtype=np.int64)
@@ -68,7 +95,13 @@ def accuracy(logits: Any, labels: Any, k: int = 1) -> float:
 
 
 def mean_iou(predicted: Any, target: Any, classes: int, ignored: int = 255) -> float:
-    """Mean intersection over union of label maps, uint8 or int64, over the classes that occur."""
+    """Mean intersection over union of label maps, uint8 or int64, over the classes that occur.
+
+    Examples
+    --------
+    >>> usp.evaluate.mean_iou(np.uint8([[0, 1]]), np.uint8([[0, 1]]), classes=2)
+    1.0
+    """
     first, _a = class_map(predicted, "predicted")
     second, _b = class_map(target, "target")
     value = ctypes.c_double()
@@ -91,6 +124,11 @@ def confusion(predicted: Any, target: Any, classes: int, ignored: int = 255) -> 
     Raises
     ------
     ArgumentError : naming the pixel whose class is out of range
+
+    Examples
+    --------
+    >>> usp.evaluate.confusion(np.uint8([0, 1, 1]), np.uint8([0, 0, 1]), classes=2).tolist()
+    [[1, 1], [0, 1]]
     """
     first, _a = class_map(predicted, "predicted")
     second, _b = class_map(target, "target")
@@ -117,7 +155,14 @@ class SegmentationScores(NamedTuple):
 
 
 def segmentation_scores(confusion: Any) -> SegmentationScores:
-    """The scores of a confusion matrix [K, K] int64, true classes in rows."""
+    """The scores of a confusion matrix [K, K] int64, true classes in rows.
+
+    Examples
+    --------
+    >>> scores = usp.evaluate.segmentation_scores(np.array([[2, 0], [1, 1]]))
+    >>> round(scores.accuracy, 2), round(scores.mean_iou, 4)
+    (0.75, 0.5833)
+    """
     tensor, array = as_tensor(confusion, "confusion", dtype=np.int64, shape=["K", "K"])
     accuracy, mean, mean_accuracy = (ctypes.c_double() for _ in range(3))
     out_iou, iou = result(None, (len(array),), dtype=np.float64)

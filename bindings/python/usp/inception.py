@@ -17,7 +17,7 @@ from ._model import Model, Source
 class Features(NamedTuple):
     """What scores are made of, float32, a row an image."""
 
-    #: [N, 2048]: FID (`usp.evaluate.fid`), precision and recall
+    #: [N, 2048]: FID (`usp.evaluate.frechet`), precision and recall
     pool: np.ndarray
     #: [N, 2023]: sFID, the same distance
     spatial: np.ndarray
@@ -31,6 +31,12 @@ class Inception(Model):
     Loads `pt_inception-2015-12-05-6726825d.pth` (of pytorch-fid) and
     `weights-inception-2015-12-05-6726825d.pth` (of torch-fidelity), which hold the same weights;
     torchvision's own Inception, whose features give other numbers, is refused.
+
+    Examples
+    --------
+    >>> features = usp.Inception.create(seed=0).features(np.zeros((1, 64, 48, 3), np.uint8))
+    >>> features.pool.shape, features.logits.shape
+    ((1, 2048), (1, 1008))
     """
 
     _family = "Inception"

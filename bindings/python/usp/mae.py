@@ -24,7 +24,16 @@ class MaskedOutput(NamedTuple):
 
 
 class MaskedAutoencoder(Model):
-    """A masked autoencoder on latents (as USP pretrains) or pixels."""
+    """A masked autoencoder on latents (as USP pretrains) or pixels.
+
+    Examples
+    --------
+    >>> model = usp.MaskedAutoencoder.create(
+    ...     grid=4, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    >>> loss, predicted, mask = model.forward(np.zeros((2, 4, 8, 8), np.float32), mask_ratio=0.75)
+    >>> predicted.shape, float(mask.mean())
+    ((2, 16, 16), 0.75)
+    """
 
     _family = "MAE"
 

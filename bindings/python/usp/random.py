@@ -23,6 +23,12 @@ def normal(shape: Sequence[int], seed: Optional[int] = 0, out: Optional[Any] = N
 
     The first axis counts samples, each with a stream of its own: the first samples of a larger
     batch are those of a smaller one. Seed None draws afresh.
+
+    Examples
+    --------
+    >>> few, many = usp.random.normal((2, 3), seed=7), usp.random.normal((5, 3), seed=7)
+    >>> bool((few == many[:2]).all())
+    True
     """
     tensor, array = result(out, shape)
     call(lib.usp_random_normal, drawn(seed), ctypes.byref(tensor))
@@ -32,7 +38,13 @@ def normal(shape: Sequence[int], seed: Optional[int] = 0, out: Optional[Any] = N
 def torch_normal(
     shape: Sequence[int], seed: Optional[int] = 0, device: str = "cpu", out: Optional[Any] = None
 ) -> np.ndarray:
-    """The numbers of torch.randn(shape) after torch.manual_seed(seed), on "cpu" or "cuda"."""
+    """The numbers of torch.randn(shape) after torch.manual_seed(seed), on "cpu" or "cuda".
+
+    Examples
+    --------
+    >>> [round(float(value), 4) for value in usp.random.torch_normal((3,), seed=0)]
+    [1.541, -0.2934, -2.1788]
+    """
     tensor, array = result(out, shape)
     call(lib.usp_random_torch, encoded(device), drawn(seed), ctypes.byref(tensor))
     return array

@@ -65,6 +65,17 @@ class Run(Handle):
     command : str, default "run"
         What the log and messages call the run. Default: run.
 
+    Examples
+    --------
+    >>> usp.Checkpoint({"latents": usp.random.normal((8, 4, 4, 4))}).save("latents.npz")
+    >>> model = usp.MaskedAutoencoder.create(
+    ...     grid=2, width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    >>> run = usp.Run(
+    ...     trainer=usp.Trainer(model), data=usp.Data("latents.npz", batch=4),
+    ...     output="mae.safetensors", epochs=3)
+    >>> _ = run.train()
+    >>> usp.load("mae.safetensors").config.width
+    16
     """
 
     kind = "usp_run"
@@ -111,6 +122,8 @@ class Run(Handle):
     ) -> List[Dict[str, Any]]:
         """Trains to the end, writes the model, and returns the log's lines.
 
+        Parameters
+        ----------
         progress : told after every step; False stops the run when all is saved
         evaluate : called with the trainer at the end of each epoch and of the run; the numbers that
             it gives by name are logged

@@ -117,6 +117,14 @@ class Trainer(Handle):
         How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of
         power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.
 
+    Examples
+    --------
+    >>> model = usp.ViT.create(grid=2, width=16, depth=1, heads=2, classes=2)
+    >>> trainer = usp.Trainer(model, rate=1e-2)
+    >>> inputs, labels = usp.random.normal((4, 4, 4, 4)), [0, 1, 0, 1]
+    >>> losses = [trainer.step(inputs, labels) for _ in range(20)]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     kind = "usp_trainer"

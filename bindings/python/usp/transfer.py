@@ -137,6 +137,15 @@ def transfer_plan(
 def transfer(
     source: "Union[Source, Mapping[str, Any]]", to: str, **settings: Any
 ) -> Tuple[Checkpoint, TransferReport]:
-    """The target's weights and the report of every tensor; settings as in `transfer_plan`."""
+    """The target's weights and the report of every tensor; settings as in `transfer_plan`.
+
+    Examples
+    --------
+    >>> pretrained = usp.MaskedAutoencoder.create(
+    ...     grid=4, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    >>> weights, report = usp.transfer(pretrained.checkpoint, to="SiT", grid=6, classes=10)
+    >>> weights["blocks.0.norm1.weight"].shape
+    (32,)
+    """
     plan = transfer_plan(source, to, **settings)
     return plan.apply(), plan.report

@@ -30,6 +30,15 @@ class Transport(Handle):
     train_eps, sample_eps : how far to stay away from singular ends; None = the original's rule
 
     A `model` below is a library model or any callable (x, t, y) -> array of numpy arrays.
+
+    Examples
+    --------
+    >>> noise = usp.random.normal((1, 4, 2, 2), seed=0)
+    >>> def towards_two(x, t, y):                       # on the straight path: data - noise
+    ...     return (2 - x) / (1 - t.reshape(-1, 1, 1, 1))
+    >>> data = usp.Transport().sample_ode(towards_two, noise, method="euler", steps=11)
+    >>> bool(np.allclose(data, 2, atol=1e-5))
+    True
     """
 
     kind = "usp_transport"

@@ -41,7 +41,15 @@ class Posterior:
 
 
 class VAE(Model):
-    """A KL autoencoder; the normalisation of its latents belongs to it and is always applied."""
+    """A KL autoencoder; the normalisation of its latents belongs to it and is always applied.
+
+    Examples
+    --------
+    >>> vae = usp.VAE.create(base_width=16, multipliers=(1, 2), blocks_per_level=1, groups=8)
+    >>> latents = vae.encode(np.zeros((1, 3, 32, 48), np.float32)).mean
+    >>> latents.shape, vae.decode(latents).shape
+    ((1, 4, 16, 24), (1, 3, 32, 48))
+    """
 
     _family = "VAE"
 

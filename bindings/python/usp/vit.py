@@ -15,7 +15,15 @@ from ._model import Grid, Model, Source
 
 
 class ViT(Model):
-    """A classifier: an encoder, a pooling, a head."""
+    """A classifier: an encoder, a pooling, a head.
+
+    Examples
+    --------
+    >>> model = usp.ViT.create(grid=4, channels=3, patch=4, width=32, depth=2, heads=2, classes=10)
+    >>> images = np.zeros((2, 3, 16, 16), np.float32)
+    >>> model.features(images).shape, model.logits(images).shape
+    ((2, 32), (2, 10))
+    """
 
     _family = "ViT"
 
