@@ -26,7 +26,7 @@ extension DataOptions {
     var isStill: Bool { augmentation.isStill && (mirror ?? 0) == 0 }
 
     /// The pipeline of images, with what was said in place of the augmentation's own.
-    func transform(channels: Int) -> ImageTransform {
+    package func transform(channels: Int) -> ImageTransform {
         var result: ImageTransform =
             switch augmentation {
             case .pretraining: .pretraining(size, channels: channels)

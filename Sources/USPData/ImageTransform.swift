@@ -97,7 +97,7 @@ package struct ImageTransform: Sendable, Equatable {
     }
 
     /// Writes the normalised image `[C, H, W]`.
-    func normalise(_ image: PixelImage, into target: UnsafeMutablePointer<Float>) {
+    package func normalise(_ image: PixelImage, into target: UnsafeMutablePointer<Float>) {
         image.writePlanes(mean: mean, deviation: deviation, into: target)
     }
 }

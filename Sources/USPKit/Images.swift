@@ -1,6 +1,7 @@
 // Files of pixels.
 
 import USPBase
+import USPData
 import USPFiles
 import USPTensor
 
@@ -31,5 +32,43 @@ public enum Images {
             path,
             PixelImage(
                 width: shape[1], height: shape[0], channels: shape[2], pixels: Array(values)))
+    }
+
+    /// The images among these paths, and below those that are folders, in their order.
+    ///
+    /// - Throws: `.io` naming a path that is not there; `.format` for a folder without images
+    public static func paths(_ given: [String]) throws(USPError) -> [String] {
+        var result: [String] = []
+        for path in given {
+            guard FolderListing.isFolder(path) else {
+                result.append(path)
+                continue
+            }
+            let files = try ImageListing(path).files
+            try require(!files.isEmpty, .format, "\(path): no image in it")
+            result += files.map { "\(path)/\($0)" }
+        }
+        return result
+    }
+
+    /// An image as a model sees it: `[1, C, side, side]` in −1 … 1.
+    ///
+    /// - crop: `.evaluation` or `.middle`
+    public static func square(
+        _ path: String, side: Int, channels: Int, crop: Augmentation = .middle,
+        asStored: Bool = false
+    ) throws(USPError) -> Tensor {
+        var options = DataOptions()
+        (options.size, options.augmentation) = (side, crop)
+        options.channels = channels
+        try options.checkFields()
+        let transform = options.transform(channels: channels)
+        let image = try PixelImage.open(path, asStored: asStored)
+        let result = try Tensor([1, channels, side, side])
+        try locating(path) { () throws(USPError) in
+            transform.normalise(
+                try transform.geometry(image, RandomKey(seed: 0)), into: result.floats)
+        }
+        return result
     }
 }

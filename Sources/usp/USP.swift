@@ -18,7 +18,8 @@ struct USP: ParsableCommand {
         version: USPKit.version,
         subcommands: [
             DemoCommand.self, Inspect.self, Convert.self, Transfer.self,
-            Pretrain.self, Finetune.self, Train.self, Encode.self, Decode.self, Sample.self,
+            Autoencoder.self, Pretrain.self, Reconstruct.self, Finetune.self, Predict.self,
+            Train.self, Encode.self, Decode.self, Sample.self,
             Invert.self, Evaluate.self,
             Version.self,
         ])

@@ -152,3 +152,40 @@ for family in SiT DiT; do
     expect 0 '2 images' sample "$work/cut.safetensors" --vae "$vae" --classes 0,1 --steps 4 \
         -o "$work/drawn.png"
 done
+
+# The commands around training: an autoencoder of one's own, what a masked model completes, classes by
+# name, accuracy, weights of another family.
+mkdir -p "$work/car"
+own="$work/car/vae.safetensors"
+autoencoder="autoencoder $photos --size 16 --factor 4 --base-width 8 --latent-channels 4 --batch 2 --threads 1"
+expect 0 '4 steps, scale .*, psnr .* dB' $autoencoder --steps 4 -o "$own"
+expect 0 'usp.config: .*scale=' inspect "$own" --summary
+expect 0 "1 images" encode "$work/car/vae-reconstructions.png" --vae "$own" -o "$work/car/l.safetensors"
+expect 1 'factor: 3, expected a power of 2' $autoencoder --factor 3 --steps 1 -o "$work/f.safetensors"
+expect 1 'expected a folder of images' autoencoder "$photos/dog/3.PNG" --steps 1 -o "$work/f.safetensors"
+through="--vae $own --size 16 --threads 1"
+expect 0 'the recipe.s is 64' pretrain "$photos" $through --steps 2 $small $decoder -o "$work/car/mae.safetensors"
+expect 0 '5 images, 75 %' reconstruct "$work/car/mae.safetensors" "$photos" --vae "$own" -o "$work/car/r.png"
+expect 0 '1 images' reconstruct "$work/car/mae.safetensors" "$photos/dog/3.PNG" --vae "$own" --mask-ratio 0.5 \
+    -o "$work/car/r.png"
+expect 1 'takes latents of 4 channels: give --vae' reconstruct "$work/car/mae.safetensors" "$photos" \
+    -o "$work/car/r.png"
+expect 0 '2 steps' finetune "$photos" $through --from "$work/car/mae.safetensors" --steps 2 \
+    -o "$work/car/c.safetensors"
+expect 0 'dog/3.PNG  \(cat\|dog\) [0-9.]* %  \(cat\|dog\) ' predict "$work/car/c.safetensors" "$photos" --vae "$own"
+expect 0 '"class":"\(cat\|dog\)","label"' predict "$work/car/c.safetensors" "$photos/dog/3.PNG" --vae "$own" --json
+expect 0 'top1' evaluate "$photos" --classifier "$work/car/c.safetensors" --vae "$own"
+expect 1 'classes cat, dog, eel' evaluate "$work/others" --classifier "$work/car/c.safetensors" --vae "$own"
+expect 0 'SiT from .*mae.safetensors: .* are transferred' train "$photos" $through \
+    --from "$work/car/mae.safetensors" --steps 2 -o "$work/car/sit.safetensors"
+expect 0 'usp.autoencoder: ' inspect "$work/car/sit.safetensors" --summary
+expect 0 '2 images' sample "$work/car/sit.safetensors" --vae "$own" --classes dog,cat --steps 3 \
+    --solver adams-bashforth -o "$work/car/s.png"
+expect 1 'unknown class "dgo".*did you mean "dog"' sample "$work/car/sit.safetensors" --vae "$own" --classes dgo \
+    -o "$work/car/s.png"
+expect 0 'trained on latents of the autoencoder' sample "$work/car/sit.safetensors" --vae "$vae" --classes 1 --steps 3 \
+    --solver adams-bashforth -o "$work/car/s.png"
+expect 0 '2 steps' train "$photos" $through --from "$work/car/mae.safetensors" --steps 2 --label-dropout 0 \
+    -o "$work/car/no-null.safetensors"
+expect 1 'null class was never trained' sample "$work/car/no-null.safetensors" --vae "$own" --classes 1 --cfg 2 \
+    --steps 3 -o "$work/car/s.png"

@@ -41,6 +41,15 @@ struct Evaluate: ParsableCommand {
         help: "A file for the samples' features and statistics, to be read in their place.")
     var output: String?
 
+    @Option(
+        help: """
+            A classifier, whose accuracy on SAMPLES is told: images of its classes, or their latents.
+            """)
+    var classifier: String?
+
+    @Option(help: "The autoencoder whose latents the classifier was trained on.")
+    var vae: String?
+
     @Option(help: "Name of the array of features.")
     var features = "features"
 
@@ -54,6 +63,13 @@ struct Evaluate: ParsableCommand {
     var json = false
 
     func validate() throws {
+        if classifier == nil && vae != nil {
+            throw ValidationError("--vae has a part beside --classifier only")
+        }
+        if classifier != nil && (reference ?? inception ?? output) != nil {
+            throw ValidationError(
+                "--classifier has no part beside REFERENCE, --inception, --output")
+        }
         if neighbours < 1 {
             throw ValidationError("--neighbours: \(neighbours), expected 1 or more")
         }
@@ -64,6 +80,7 @@ struct Evaluate: ParsableCommand {
     }
 
     func run() throws {
+        if let classifier { return try measure(classifier) }
         var ours = try FeatureFile(samples, features: features)
         var theirs = try reference.map { path throws(USPError) in
             try FeatureFile(path, features: features)
@@ -79,6 +96,29 @@ struct Evaluate: ParsableCommand {
         let scores = try scores(ours, theirs)
         for warning in scores.warnings { complain("note: \(warning)") }
         if !scores.values.isEmpty { print(json ? scores.json.indented : scores.text) }
+    }
+
+    /// Accuracy on a data set, whose images are cut as while fine-tuning.
+    private func measure(_ path: String) throws {
+        Interrupt.listen()
+        let model = try ViT.load(path)
+        let encoder = try vae.map { path throws(USPError) in try VAE.load(path) }
+        var options = DataOptions()
+        (options.augmentation, options.batch) = (.evaluation, 1)
+        options.size = model.inputShape(batch: 1)[2] * (encoder?.factor ?? 1)
+        let images = try DataSet(samples, encoder, options)
+        for note in images.leftOut { complain("note: \(samples): \(note)") }
+        let names = model.notes.classNames
+        try require(
+            names.isEmpty || images.classNames.isEmpty || images.classNames == names, .argument,
+            "\(samples): classes \(images.classText); \(path) has "
+                + names.prefix(12).joined(separator: ", "))
+        let shares = try USPKit.Evaluate.accuracy(
+            of: model, on: images, isStopped: { Interrupt.isRaised })
+        try Interrupt.check()
+        var scores = Scores()
+        for (k, share) in shares { scores.add("top\(k)", share) }
+        print(json ? scores.json.indented : scores.text)
     }
 
     private func scores(

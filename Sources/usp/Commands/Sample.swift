@@ -79,6 +79,9 @@ struct Sample: ParsableCommand {
         let decoder = try VAE.load(vae)
         let network = try model.load()
         try check(decoder, network)
+        if let known = network.notes.autoencoder, known != decoder.fingerprint {
+            complain(otherAutoencoder(known, decoder))
+        }
         let sampler = try LatentSampler(
             network, solver, seed: seed, generator: generator == "counter" ? nil : generator)
         for note in sampler.notes { complain("note: \(note)") }

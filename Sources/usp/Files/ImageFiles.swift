@@ -90,3 +90,28 @@ enum ImageFiles {
         return String(path[..<dot])
     }
 }
+
+extension ImageFiles {
+    /// Writes rows of images `[B, C, H, W]` in −1 … 1 as one picture, each row below the last.
+    static func writeRows(_ path: String, _ rows: [Tensor]) throws(USPError) {
+        guard let first = rows.first?.shape else { return }
+        let (count, channels, height, line) = (first[0], first[1], first[2], first[3] * first[1])
+        var result = [UInt8](repeating: 0, count: rows.count * height * count * line)
+        for (row, images) in rows.enumerated() {
+            try expect(images, first, "row \(row)")
+            let pixels = try images.pixels()
+            for index in 0..<count {
+                for y in 0..<height {
+                    let source = (index * height + y) * line
+                    let target = ((row * height + y) * count + index) * line
+                    result.replaceSubrange(
+                        target..<target + line, with: pixels[source..<source + line])
+                }
+            }
+        }
+        let picture = try PixelImage(
+            width: count * first[3], height: rows.count * height, channels: channels,
+            pixels: result)
+        try PNG.write(path, picture, texts: [composed])
+    }
+}

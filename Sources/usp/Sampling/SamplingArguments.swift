@@ -122,26 +122,38 @@ struct GuidanceArguments: ParsableArguments {
 
 /// Classes that images take in turn, or draw.
 struct ClassArguments: ParsableArguments {
-    @Option(help: "Classes by number, such as 207,360, that take turns; or all, or random.")
+    @Option(
+        help: """
+            Classes by number or name, such as 207,360 or water,forest, that take turns; or all, or \
+            random.
+            """)
     var classes: String
-
-    func validate() throws {
-        if ["all", "random"].contains(classes) { return }
-        guard let chosen: [Int] = numbers(classes), !chosen.isEmpty else {
-            throw ValidationError(
-                "--classes \(classes): expected numbers with commas between, all or random")
-        }
-    }
 
     /// Images that are made where their number is not told.
     func count(_ model: DiT) -> Int {
-        classes == "all" ? model.classes : (numbers(classes) as [Int]?)?.count ?? 1
+        switch classes {
+        case "all": model.classes
+        case "random": 1
+        default: classes.split(separator: ",").count
+        }
+    }
+
+    /// The label of a name or number.
+    private func label(_ text: String, _ model: DiT) throws -> Int {
+        let names = model.notes.classNames
+        if let label = names.firstIndex(of: text) ?? Int(text) { return label }
+        guard !names.isEmpty else {
+            throw ValidationError(
+                "--classes \(text): the model knows no names; expected numbers with commas between, "
+                    + "all or random")
+        }
+        throw unknownName(text, what: "class", known: names)
     }
 
     /// One label an image.
     ///
     /// - Throws: for classes that the model has not; K means no class.
-    func labels(_ count: Int, _ model: DiT, seed: UInt64) throws(USPError) -> [Int] {
+    func labels(_ count: Int, _ model: DiT, seed: UInt64) throws -> [Int] {
         if classes == "random" {
             let key = RandomKey(seed: seed).stream("classes")
             return (0..<count).map { index in
@@ -149,7 +161,13 @@ struct ClassArguments: ParsableArguments {
                 return stream.below(model.classes)
             }
         }
-        let chosen = (numbers(classes) as [Int]?) ?? Array(0..<model.classes)
+        var chosen: [Int] = classes == "all" ? Array(0..<model.classes) : []
+        if classes != "all" {
+            for name in classes.split(separator: ",") {
+                chosen.append(try label(String(name), model))
+            }
+        }
+        try require(!chosen.isEmpty, .argument, "--classes: names none")
         for label in chosen where !(0..<model.classes).contains(label) && label != model.nullClass {
             let null = model.nullClass.map { ", and \($0) for none" } ?? ""
             throw USPError(
