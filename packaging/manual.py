@@ -21,8 +21,10 @@ An error; one sentence on standard error says what and where.
 .B 2
 A call that cannot be understood.
 .TP
-.BR 130 ", " 143
-Interrupted or terminated."""
+.BR 130 ", " 143 ", " 129 ", " 152
+Ended by Ctrl-C, SIGTERM, SIGHUP or SIGXCPU, after what was done has been saved. A second signal within
+a second is the same request; a later one, or a third, ends at once. SIGUSR1 and SIGUSR2 save and go
+on."""
 
 
 def escaped(text):

@@ -82,6 +82,15 @@ private func data(_ pointer: OpaquePointer?) throws(USPError) -> DataSet {
     }
 }
 
+@_cdecl("usp_data_remark") @implementation public func usp_data_remark(
+    _ data: OpaquePointer?, _ index: Int
+) -> UnsafePointer<CChar>? {
+    lentItem("usp_data_remark", data, index, DataSet.self, "data") { data, index in
+        let remarks = data.remarks
+        return remarks.indices.contains(index) ? remarks[index] : nil
+    }
+}
+
 @_cdecl("usp_data_sample") @implementation public func usp_data_sample(
     _ data: OpaquePointer?, _ out: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {

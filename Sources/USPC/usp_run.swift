@@ -100,3 +100,9 @@ extension RunHandle {
 @_cdecl("usp_run_cancel") @implementation public func usp_run_cancel(_ run: OpaquePointer?) {
     guarded("usp_run_cancel", else: ()) { () throws(USPError) in try USPC.run(run).run.cancel() }
 }
+
+@_cdecl("usp_run_save") @implementation public func usp_run_save(_ run: OpaquePointer?) {
+    guarded("usp_run_save", else: ()) { () throws(USPError) in
+        try USPC.run(run).run.requestSave()
+    }
+}

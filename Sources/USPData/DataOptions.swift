@@ -16,6 +16,7 @@ public struct DataOptions: Sendable {
     public var seed: UInt64 = 0
     public var ranks: Ranks?
     public var asStored = false
+    public var skipUnreadable = false
 
     public init() {}
 }
@@ -75,6 +76,10 @@ extension DataOptions: Described {
             "as_stored", \.asStored,
             "Read images as PIL gives them to the originals; else they are turned upright by the "
                 + "camera's note (Exif, XMP).", in: [images]),
+        .flag(
+            "skip_unreadable", \.skipUnreadable,
+            "Another image of its class takes the place of one that cannot be read, or that is gone "
+                + "since an earlier run; else such an image is an error.", in: [images]),
     ]
 
     /// - part: what is read

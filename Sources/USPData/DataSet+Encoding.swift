@@ -5,17 +5,25 @@ import USPFiles
 import USPTensor
 
 extension DataSet {
-    /// Told how many of all encodings are done; its error ends the call.
+    /// Told how many of all images are done; its error ends the call, and what was written stays for
+    /// the next one.
     public typealias EncodingProgress = (_ done: Int, _ all: Int) throws(USPError) -> Void
 
-    /// Encodes every image and writes the posteriors to a file, of which data can be made.
+    /// Encodes every image and writes the posteriors to a file, of which data can be made: as they
+    /// come, to PATH.part until all are there. An earlier call that was interrupted is gone on with.
     public func writeLatents(
         _ path: String, progress: EncodingProgress = { _, _ in }
     ) throws(USPError) {
         guard case .images(let images) = source else {
             throw USPError(.argument, "\(path): the data is encoded already")
         }
-        try images.write(path, progress)
+        _ = try images.write(path, lock: DataSet.lock(path), progress)
+    }
+
+    static func lock(
+        _ path: String, waits: () throws(USPError) -> Bool = { false }
+    ) throws(USPError) -> FileLock {
+        try FileLock(path + ".lock", path, waits: waits)
     }
 
     /// The same data with every latent in memory.
@@ -54,13 +62,6 @@ extension DataSet {
     }
 }
 
-extension EncodedImages {
-    func write(_ path: String, _ progress: DataSet.EncodingProgress) throws(USPError) {
-        _ = try AtomicFile(path)
-        try encoded(progress).save(path)
-    }
-}
-
 extension DataOptions {
     /// Without what only images have.
     var decoded: DataOptions {
@@ -68,6 +69,7 @@ extension DataOptions {
         let plain = DataOptions()
         (result.size, result.channels, result.cache) = (plain.size, nil, nil)
         (result.mirror, result.cropArea) = (nil, [])
+        (result.asStored, result.skipUnreadable) = (plain.asStored, plain.skipUnreadable)
         return result
     }
 
@@ -83,7 +85,7 @@ extension LabelledImages {
     var fingerprint: String {
         var print = Fingerprint()
         for index in 0..<count { print.add(label(index)) }
-        for byte in pixels.prefix(1 << 20) { print.add(Int(byte)) }
+        pixels.withUnsafeBytes { print.add(SampleRecord.checksum([$0])) }
         return "\(count) images of \(channels)x\(height)x\(width) \(print.text)"
     }
 }

@@ -22,17 +22,21 @@ public final class DataSet: Sendable {
     public let options: DataOptions
     let source: Source
     /// Which samples of the source are in the set; nil: all.
-    private let chosen: [Int]?
+    let chosen: [Int]?
     private let order: Lock<EpochOrder?>
     private let ranks: Ranks
+    let notes: [String]
 
-    init(_ source: Source, _ options: DataOptions, among chosen: [Int]? = nil) throws(USPError) {
+    init(
+        _ source: Source, _ options: DataOptions, among chosen: [Int]? = nil, notes: [String] = []
+    ) throws(USPError) {
         if case .images = source {
             try options.check(for: DataOptions.images)
         } else {
             try options.check(for: "file of latents")
         }
         (self.source, self.options, self.chosen) = (source, options, chosen)
+        self.notes = notes
         ranks = options.ranks ?? .alone
         order = Lock(nil)
     }
@@ -66,13 +70,8 @@ public final class DataSet: Sendable {
             try self.init(.images(images), options)
             return
         }
-        if !FolderListing.isFile(cache) { try images.write(cache, progress) }
-        let set = try LatentSet.load(cache)
-        try require(
-            set.origin == images.origin, .format,
-            "\(cache): latents of \(set.origin.isEmpty ? "unknown images" : set.origin), expected "
-                + images.origin)
-        try self.init(.latents(set), options.decoded)
+        let (set, notes) = try images.cached(cache, progress)
+        try self.init(.latents(set), options.decoded, notes: images.leftOut + notes)
     }
 
     private static func latents(
@@ -106,10 +105,22 @@ public final class DataSet: Sendable {
         return false
     }
 
-    /// What else is in a folder of images, one line for each kind of thing that is left out.
+    /// What else is in a folder of images, one line for each kind of thing that is left out, and
+    /// what else there is to know.
     public var leftOut: [String] {
+        guard case .images(let images) = source else { return notes }
+        return images.leftOut + notes
+    }
+
+    /// What was left out, and what could not be read so far, one line each.
+    public var remarks: [String] {
+        leftOut + unreadable.map { "\($0.reason); another image of its class is in its place" }
+    }
+
+    /// Images that could not be read so far; others took their places.
+    public var unreadable: [UnreadableImage] {
         guard case .images(let images) = source else { return [] }
-        return ImageListing.notes(images.folder.skipped)
+        return images.unreadable
     }
 
     /// Normalised latents in memory, `[N, C, h, w]`.
@@ -150,10 +161,11 @@ public final class DataSet: Sendable {
     /// - Throws: `.argument` for options that would make other samples of the same images
     public func with(_ options: DataOptions) throws(USPError) -> DataSet {
         guard case .images(let images) = source else {
-            return try DataSet(source, options, among: chosen)
+            return try DataSet(source, options, among: chosen, notes: notes)
         }
         return try DataSet(
-            .images(EncodedImages(images.folder, images.encoder, options)), options, among: chosen)
+            .images(EncodedImages(images.folder, images.encoder, options)), options, among: chosen,
+            notes: notes)
     }
 
     /// These samples alone, in this order.
@@ -167,7 +179,8 @@ public final class DataSet: Sendable {
                 present.contains(number), .argument,
                 "sample \(number): expected 0 to \(count - 1)")
         }
-        return try DataSet(source, options, among: numbers.map { chosen?[$0] ?? $0 })
+        return try DataSet(
+            source, options, among: numbers.map { chosen?[$0] ?? $0 }, notes: notes)
     }
 
     /// The same samples through an autoencoder and with other options; those of a file of latents
@@ -180,8 +193,9 @@ public final class DataSet: Sendable {
         switch source {
         case .images(let images):
             let encoded = try EncodedImages(images.folder, encoder ?? images.encoder, options)
-            return try DataSet(.images(encoded), options, among: chosen)
-        case .latents, .features: return try DataSet(source, options.decoded, among: chosen)
+            return try DataSet(.images(encoded), options, among: chosen, notes: notes)
+        case .latents, .features:
+            return try DataSet(source, options.decoded, among: chosen, notes: notes)
         case .memory:
             try require(
                 encoder == nil, .unsupported, "images in memory: expected a folder of images")

@@ -8,7 +8,7 @@ import USPTensor
 struct EncodedImages {
     let folder: ImageFolder
     let encoder: LatentEncoder?
-    private let options: DataOptions
+    let options: DataOptions
     private let loader: ImageLoader
 
     init(
@@ -31,6 +31,8 @@ struct EncodedImages {
                 "\(folder.path): expected one subfolder for each class, found train and val; "
                     + "give \(folder.path)/train")
         }
+        var folder = folder
+        folder.skipsUnreadable = options.skipUnreadable
         (self.folder, self.encoder, self.options) = (folder, encoder, options)
         loader = try ImageLoader(
             folder, options.transform(channels: Self.channels(encoder, options)))
@@ -97,20 +99,10 @@ struct EncodedImages {
 
     /// The posterior of every image, of both orientations unless it is to be measured on.
     func encoded(_ progress: (Int, Int) throws(USPError) -> Void) throws(USPError) -> LatentSet {
-        guard let encoder else {
-            throw USPError(.argument, "\(folder.path): latents need an autoencoder")
-        }
-        let isStill = options.isStill
-        let loaders = try [false, true].map { flips throws(USPError) in
-            isStill
-                ? loader
-                : try ImageLoader(
-                    folder,
-                    .caching(options.size, mirrored: flips, channels: encoder.imageChannels))
-        }
+        let (encoder, loaders) = (try requireEncoder(), try cachingLoaders())
         var set = try LatentSet.encoding(
             labels: folder.labels, count: folder.count, channels: sampleShape[0],
-            batch: pieceSize, mirrored: !isStill,
+            batch: pieceSize, mirrored: loaders.count > 1,
             images: { indices, flips throws(USPError) in
                 try loaders[flips ? 1 : 0].batch(indices) { RandomKey(seed: 0).stream($0) }
             }, encode: { images throws(USPError) in try encoder.moments(images) },
@@ -118,6 +110,58 @@ struct EncodedImages {
         (set.scale, set.shift) = (encoder.scale, encoder.shift)
         (set.classNames, set.origin) = (folder.classNames, origin)
         return set
+    }
+
+    /// Writes the same to a file as it comes, going on with one that is unfinished.
+    ///
+    /// - Returns: what there is to say about it
+    func write(
+        _ path: String, lock: FileLock, _ progress: (Int, Int) throws(USPError) -> Void
+    ) throws(USPError) -> [String] {
+        let (encoder, loaders) = (try requireEncoder(), try cachingLoaders())
+        let notes = LatentNotes(
+            channels: sampleShape[0], scale: encoder.scale, shift: encoder.shift,
+            classNames: folder.classNames, origin: origin, labels: folder.labels)
+        let latents = sampleShape
+        let folder = folder
+        let cache = try LatentCache(
+            path, notes, folder.record, shape: [2 * latents[0], latents[1], latents[2]],
+            mirrored: loaders.count > 1, lock: lock
+        ) { index throws(USPError) in try folder.checksum(index) }
+        try progress(cache.doneCount, folder.count)
+        do throws(USPError) {
+            for range in pieces(folder.count) where !range.allSatisfy(cache.isDone) {
+                for (flips, loader) in loaders.enumerated() {
+                    let images = try loader.batch(Array(range)) { RandomKey(seed: 0).stream($0) }
+                    try cache.write(encoder.moments(images), range, mirrored: flips > 0)
+                }
+                try cache.finish(range, folder.checksums.all)
+                try progress(cache.doneCount, folder.count)
+            }
+        } catch {
+            // What was done is kept; the error that ended it is the one to tell.
+            try? cache.flush()
+            throw error
+        }
+        try cache.commit()
+        return cache.notes
+    }
+
+    private func requireEncoder() throws(USPError) -> LatentEncoder {
+        guard let encoder else {
+            throw USPError(.argument, "\(folder.path): latents need an autoencoder")
+        }
+        return encoder
+    }
+
+    /// Of each orientation that is kept.
+    private func cachingLoaders() throws(USPError) -> [ImageLoader] {
+        if options.isStill { return [loader] }
+        let channels = Self.channels(encoder, options)
+        return try [false, true].map { flips throws(USPError) in
+            try ImageLoader(
+                folder, .caching(options.size, mirrored: flips, channels: channels))
+        }
     }
 
     /// Images that are encoded together: as many as have the pixels of four of 256x256.

@@ -10,11 +10,17 @@ package struct ImageFolder: ImageSource {
     package let path: String
     package let classNames: [String]
     /// Paths below `path`, and the class of each.
-    package let files: [(path: String, label: Int)]
+    package private(set) var files: [(path: String, label: Int)]
     /// What else is in the folder.
     package let skipped: [SkippedFile]
     /// Whether images stay as PIL gives them, however their camera was held; see `PixelImage.open`.
     package let asStored: Bool
+    /// Whether another image of its class takes the place of one that cannot be read.
+    package var skipsUnreadable = false
+    /// Of the files, as they were listed.
+    private(set) var stamps: [FileStamp] = []
+    private(set) var checksums = SampleChecksums(count: 0)
+    let unreadable = UnreadableImages()
 
     /// Lists the folder; opens no image.
     ///
@@ -47,6 +53,7 @@ package struct ImageFolder: ImageSource {
         self.skipped = skipped
         self.asStored = asStored
         classNames = classes
+        inspectFiles()
     }
 
     /// All images of a listing, of class 0.
@@ -54,6 +61,30 @@ package struct ImageFolder: ImageSource {
         (self.path, self.classNames, self.asStored) = (path, classNames, asStored)
         files = listing.files.map { (path: $0, label: 0) }
         skipped = listing.skipped
+        inspectFiles()
+    }
+
+    private mutating func inspectFiles() {
+        stamps = files.map { FileStamp("\(path)/\($0.path)") }
+        checksums = SampleChecksums(count: files.count)
+    }
+
+    /// The files of an earlier listing, of which some may be gone.
+    ///
+    /// - Throws: `.argument` for a file of no class that there is
+    func listing(_ paths: [String]) throws(USPError) -> ImageFolder {
+        let numbers = Dictionary(uniqueKeysWithValues: zip(classNames, 0...))
+        var result = self
+        result.files = try paths.map { path throws(USPError) in
+            guard !classNames.isEmpty else { return (path: path, label: 0) }
+            let name = String(path.prefix { $0 != "/" })
+            guard let label = numbers[name] else {
+                throw USPError(.argument, "\(self.path): the class \(name) is gone")
+            }
+            return (path: path, label: label)
+        }
+        result.inspectFiles()
+        return result
     }
 
     /// A class without images would shift or empty labels without a word.
@@ -70,11 +101,6 @@ package struct ImageFolder: ImageSource {
     package var count: Int { files.count }
 
     package func label(_ index: Int) -> Int { files[index].label }
-
-    package func image(_ index: Int) throws(USPError) -> PixelImage {
-        try checkIndex(index)
-        return try PixelImage.open(name(index), asStored: asStored)
-    }
 
     package func name(_ index: Int) -> String { "\(path)/\(files[index].path)" }
 }

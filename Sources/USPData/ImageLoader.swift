@@ -56,7 +56,8 @@ package struct ImageLoader: Sendable {
                 let image = try source.image(indices[place])
                 return try transform.geometry(image, key(indices[place]))
             } catch {
-                throw error.at("image \(indices[place])")
+                let name = source.name(indices[place])
+                throw error.message.hasPrefix(name) ? error : error.at(name)
             }
         }
     }

@@ -5,34 +5,18 @@ import USPFiles
 import USPTensor
 
 extension LatentSet {
-    /// Writes `moments`, `moments_flip` and `labels` to one safetensors file.
+    /// Writes `moments`, `moments_flip`, `labels` and what is known of the samples to one
+    /// safetensors file.
     package func save(_ path: String) throws(USPError) {
         var outputs = [LatentSet.output("moments", moments)]
         if let mirroredMoments { outputs.append(LatentSet.output("moments_flip", mirroredMoments)) }
-        if let labels {
-            let numbers = labels.map { Int64($0) }
-            outputs.append(
-                ArrayOutput("labels", .int64, [labels.count]) { file throws(USPError) in
-                    let bytes = numbers.withUnsafeBytes { Array($0) }
-                    try file.write(bytes)
-                })
+        let notes = LatentNotes(
+            channels: channels, scale: scale, shift: shift, classNames: classNames, origin: origin,
+            labels: labels)
+        outputs += try (notes.arrays + (record?.arrays ?? [])).map { array throws(USPError) in
+            try array.output()
         }
-        try Safetensors.write(path, outputs, metadata: metadata)
-    }
-
-    private var metadata: [(key: String, value: String)] {
-        let text = { (values: [Float]) in values.map { "\($0)" }.joined(separator: ",") }
-        var result = [
-            (key: "format", value: "pt"), (key: "latent_channels", value: "\(channels)"),
-        ]
-        if let scale {
-            result.append((key: "usp.scale", value: text(scale)))
-            result.append((key: "usp.shift", value: text(shift)))
-        }
-        let names = JSON.array(classNames.map(JSON.string))
-        if !classNames.isEmpty { result.append((key: "usp.class_names", value: names.compact)) }
-        if !origin.isEmpty { result.append((key: "usp.origin", value: origin)) }
-        return result
+        try Safetensors.write(path, outputs, metadata: notes.metadata)
     }
 
     private static func output(_ name: String, _ tensor: Tensor) -> ArrayOutput {
@@ -46,11 +30,12 @@ extension LatentSet {
     ///
     /// - channels: C; nil takes the file's note, or half of the moments' channels.
     package static func load(_ path: String, channels: Int? = nil) throws(USPError) -> LatentSet {
+        let stamp = FileStamp(path)
         let archive = try Archive.open(path)
         return try locating(path) { () throws(USPError) in
             let table = archive.entries
             let find = { (name: String) in table.first { $0.name == name } }
-            let labels = try find("labels").map { entry throws(USPError) in try integers(entry) }
+            let labels = try find("labels").map { entry throws(USPError) in try entry.integers() }
             if let entry = find("latents") ?? find("array"), find("moments") == nil {
                 let latents = try tensor(entry)
                 try require(
@@ -58,7 +43,7 @@ extension LatentSet {
                     "\(entry.name): \(latents.shape), expected [N, C, h, w]")
                 var set = try LatentSet(
                     moments: latents, labels: labels, channels: latents.shape[1])
-                set.scale = [1]
+                (set.scale, set.stamp) = ([1], stamp)
                 return set
             }
             let moments = try tensor(try archive.entry("moments"))
@@ -72,6 +57,7 @@ extension LatentSet {
                 moments: moments, mirroredMoments: mirrored, labels: labels,
                 channels: channels ?? noted ?? moments.shape[1] / 2)
             try set.read(archive)
+            (set.stamp, set.record) = (stamp, try SampleRecord(archive))
             return set
         }
     }
@@ -165,24 +151,73 @@ extension LatentSet {
         }
         return result
     }
+}
 
-    private static func integers(_ entry: ArchiveEntry) throws(USPError) -> [Int] {
-        let view = try entry.bytes()
+/// What a file of latents tells beside them.
+struct LatentNotes {
+    let channels: Int
+    let scale: [Float]?
+    let shift: [Float]
+    let classNames: [String]
+    let origin: String
+    let labels: [Int]?
+
+    var arrays: [NumberArray] {
+        labels.map { [NumberArray("labels", [$0.count], numbers: $0)] } ?? []
+    }
+
+    var metadata: [(key: String, value: String)] {
+        let text = { (values: [Float]) in values.map { "\($0)" }.joined(separator: ",") }
+        var result = [
+            (key: "format", value: "pt"), (key: "latent_channels", value: "\(channels)"),
+        ]
+        if let scale {
+            result.append((key: "usp.scale", value: text(scale)))
+            result.append((key: "usp.shift", value: text(shift)))
+        }
+        let names = JSON.array(classNames.map(JSON.string))
+        if !classNames.isEmpty { result.append((key: "usp.class_names", value: names.compact)) }
+        if !origin.isEmpty { result.append((key: "usp.origin", value: origin)) }
+        return result
+    }
+}
+
+/// A small array on its way into a file.
+struct NumberArray {
+    let name: String
+    let dtype: DType
+    let shape: Shape
+    let bytes: [UInt8]
+
+    init(_ name: String, _ bytes: [UInt8]) {
+        (self.name, dtype, shape, self.bytes) = (name, .uint8, [bytes.count], bytes)
+    }
+
+    /// i64
+    init(_ name: String, _ shape: Shape, numbers: [Int]) {
+        (self.name, dtype, self.shape) = (name, .int64, shape)
+        bytes = numbers.withUnsafeBytes { Array($0) }
+    }
+
+    func output() throws(USPError) -> ArrayOutput {
+        ArrayOutput(name, dtype, shape, bytes: try ByteBuffer(bytes).view)
+    }
+}
+
+extension ArchiveEntry {
+    /// An array of whole numbers.
+    func integers() throws(USPError) -> [Int] {
+        let view = try bytes()
         defer { withExtendedLifetime(view) {} }
         let bytes = view.bytes
-        var result: [Int] = []
-        for i in 0..<entry.count {
-            switch entry.dtype {
-            case .int64:
-                result.append(Int(bytes.loadUnaligned(fromByteOffset: 8 * i, as: Int64.self)))
-            case .int32:
-                result.append(Int(bytes.loadUnaligned(fromByteOffset: 4 * i, as: Int32.self)))
-            case .uint8: result.append(Int(bytes[i]))
+        return try (0..<count).map { i throws(USPError) in
+            switch dtype {
+            case .int64: Int(bytes.loadUnaligned(fromByteOffset: 8 * i, as: Int64.self))
+            case .int32: Int(bytes.loadUnaligned(fromByteOffset: 4 * i, as: Int32.self))
+            case .uint8: Int(bytes[i])
             default:
-                throw USPError(
-                    .dtype, "\(entry.name): expected i64, i32 or u8, got \(entry.dtype.name)")
+                throw USPError(.dtype, "\(name): expected i64, i32 or u8, got \(dtype.name)")
             }
         }
-        return result
     }
 }

@@ -24,6 +24,12 @@ package struct LatentSet: @unchecked Sendable {
     package var classNames: [String] = []
     /// Which images, size and autoencoder the moments come from, in words.
     package var origin = ""
+    /// Of the one file that all is read from, as it was opened.
+    var stamp: FileStamp?
+    /// What its images were when they were encoded.
+    var record: SampleRecord?
+    /// Of the samples that were read from the set.
+    let checksums: SampleChecksums
 
     /// - Throws: `.shape` if the parts do not fit each other.
     package init(
@@ -48,44 +54,40 @@ package struct LatentSet: @unchecked Sendable {
         self.mirroredMoments = mirroredMoments
         self.labels = labels
         self.channels = channels
+        checksums = SampleChecksums(count: shape[0])
     }
 
     package var count: Int { moments.shape[0] }
     package var hasVariance: Bool { moments.shape[1] == 2 * channels }
 
-    /// Computes the moments batch by batch.
+    /// Computes the moments batch by batch, of both orientations together.
     ///
     /// - images: gives `[B, …]` of these numbers, mirrored or not.
     /// - encode: `[B, 2C, h, w]` or `[B, C, h, w]` of such a batch.
+    /// - progress: told how many of the samples are done.
     package static func encoding(
         labels: [Int]?, count: Int, channels: Int, batch: Int, mirrored: Bool,
         images: (_ indices: [Int], _ mirrored: Bool) throws(USPError) -> Tensor,
         encode: (Tensor) throws(USPError) -> Tensor,
         progress: (_ done: Int, _ all: Int) throws(USPError) -> Void = { _, _ in }
     ) throws(USPError) -> LatentSet {
-        let all = count * (mirrored ? 2 : 1)
-        var parts: [Tensor] = []
-        for flips in mirrored ? [false, true] : [false] {
-            var whole: Tensor?
-            for first in stride(from: 0, to: count, by: max(batch, 1)) {
-                let indices = Array(first..<min(first + max(batch, 1), count))
-                let latents = try encode(try images(indices, flips))
-                let target: Tensor
-                if let whole {
-                    target = whole
-                } else {
+        var wholes: [Tensor] = []
+        try progress(0, count)
+        for first in stride(from: 0, to: count, by: max(batch, 1)) {
+            let range = first..<min(first + max(batch, 1), count)
+            for place in 0..<(mirrored ? 2 : 1) {
+                let latents = try encode(try images(Array(range), place > 0))
+                if wholes.count <= place {
                     let rest = Array(latents.shape.extents.dropFirst())
-                    target = try Tensor(Shape([count] + rest))
-                    whole = target
+                    wholes.append(try Tensor(Shape([count] + rest)))
                 }
-                try target.detachedRows(first..<first + indices.count).copy(from: latents)
-                try progress((flips ? count : 0) + first + indices.count, all)
+                try wholes[place].detachedRows(range).copy(from: latents)
             }
-            if let whole { parts.append(whole) }
+            try progress(range.upperBound, count)
         }
-        guard let plain = parts.first else { throw USPError(.argument, "latents of no images") }
+        guard let plain = wholes.first else { throw USPError(.argument, "latents of no images") }
         return try LatentSet(
-            moments: plain, mirroredMoments: mirrored ? parts.last : nil, labels: labels,
+            moments: plain, mirroredMoments: mirrored ? wholes.last : nil, labels: labels,
             channels: channels)
     }
 
@@ -111,6 +113,7 @@ package struct LatentSet: @unchecked Sendable {
         parallelRanges(indices.count, grain: 1) { range in
             for place in range {
                 let key = key.map { $0(indices[place]) }
+                checksums.note(indices[place]) { checksum(indices[place]) }
                 fill(result.floats + place * size, indices[place], samples: samples, key)
             }
         }
@@ -141,6 +144,27 @@ package struct LatentSet: @unchecked Sendable {
                 target[i] = factor * (value - offset)
             }
         }
+    }
+
+    /// Of the moments and the label of a sample.
+    func checksum(_ index: Int) -> Int {
+        let size = moments.byteCount / count
+        let label = [labels?[index] ?? -1]
+        return withExtendedLifetime((moments, mirroredMoments)) {
+            label.withUnsafeBytes { label in
+                SampleRecord.checksum(
+                    [moments, mirroredMoments].compactMap { tensor in
+                        tensor.map {
+                            UnsafeRawBufferPointer(start: $0.raw + index * size, count: size)
+                        }
+                    } + [label])
+            }
+        }
+    }
+
+    /// What a run keeps of the samples.
+    var samples: SampleRecord {
+        SampleRecord(stamps: stamp.map { [$0] } ?? [], checksums: checksums.all)
     }
 
     /// Labels `[B]`, if they are known.

@@ -45,6 +45,12 @@ package struct ByteView: @unchecked Sendable {
         UInt(bitPattern: base) % UInt(alignment) == 0
     }
 
+    /// CRC-32 of bytes, going on from that of others.
+    package static func checksum(_ bytes: UnsafeRawBufferPointer, from start: UInt32 = 0) -> UInt32
+    {
+        Inflate.checksum(bytes, from: start)
+    }
+
     /// The bytes as text; what is not UTF-8 becomes U+FFFD, of three bytes.
     package var text: String {
         get throws(USPError) {

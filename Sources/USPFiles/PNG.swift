@@ -48,7 +48,12 @@ package enum PNG {
     /// Whether the file is a PNG that says it is made of several images, such as a grid; a file
     /// that cannot be read is not.
     package static func isComposed(_ path: String) -> Bool {
-        guard let file = try? ByteView.file(path), recognises(file) else { return false }
+        (try? ByteView.file(path)).map(isComposed) ?? false
+    }
+
+    /// The same of the bytes of a file.
+    package static func isComposed(_ file: ByteView) -> Bool {
+        guard recognises(file) else { return false }
         var reader = ByteReader(file, at: signature.count, "PNG")
         var parts = PNGParts()
         // Ours has it directly behind the header.

@@ -13,9 +13,7 @@ extension Safetensors {
         _ path: String, _ outputs: [ArrayOutput], metadata: [(key: String, value: String)] = [],
         checksums: Bool = false
     ) throws(USPError) {
-        let ordered = DType.sizesDescending.flatMap { size in
-            outputs.filter { $0.dtype.size == size }
-        }
+        let ordered = ordered(outputs)
         // Digits are put in place of the zeros once all bytes have passed.
         let zeros = String(repeating: "0", count: 8 * outputs.count)
         let own = checksums ? [(key: checksumsKey, value: zeros)] : []
@@ -31,6 +29,29 @@ extension Safetensors {
         file.checksum = nil
         if checksums { try file.patch(digits, at: checksumsOffset) }
         try file.commit()
+    }
+
+    private static func ordered(_ outputs: [ArrayOutput]) -> [ArrayOutput] {
+        DType.sizesDescending.flatMap { size in outputs.filter { $0.dtype.size == size } }
+    }
+
+    /// A file of these arrays that is filled in any order, over several runs; see `GrowingFile`.
+    ///
+    /// - Returns: the file and where in it the bytes of each array begin
+    /// - Throws: `.argument` if two arrays have one name, `.io`
+    package static func growing(
+        _ path: String, _ arrays: [ArrayOutput], metadata: [(key: String, value: String)],
+        lock: FileLock
+    ) throws(USPError) -> (file: GrowingFile, places: [String: Int]) {
+        let ordered = ordered(arrays)
+        let header = try header(ordered, metadata)
+        var places: [String: Int] = [:]
+        var end = header.count
+        for array in ordered {
+            places[array.name] = end
+            end = try CheckedMath.add(end, array.byteCount, array.name)
+        }
+        return (try GrowingFile(path, header: header, count: end, lock: lock), places)
     }
 
     /// Behind the header's length and `{"__metadata__":{"usp.crc32":"`.

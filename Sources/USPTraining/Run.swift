@@ -11,7 +11,8 @@ import USPTensor
 /// `cancel`.
 ///
 /// Beside the model OUT stand OUT-state.safetensors, of which a run with the same options goes on,
-/// and OUT-log.jsonl. A run that ends early has saved all three; only rank 0 writes.
+/// and OUT-log.jsonl; OUT-run.lock keeps other runs away until `train` returns. A run that ends early
+/// has saved all three; only rank 0 writes.
 public final class Run {
     /// A number that an evaluation gives, such as `top1`.
     public struct Metric: Sendable, Equatable {
@@ -46,7 +47,10 @@ public final class Run {
     private let heading: JSON
     private let writes: Bool
     private var window: LossWindow
+    /// Held from the beginning to the end of `train`.
+    private var lock: FileLock?
     private let cancelled = Atomic<Bool>(false)
+    private let wantsSave = Atomic<Bool>(false)
     private let busy = Atomic<Bool>(false)
 
     /// Goes on from the state of an earlier run with the same options, if there is one.
@@ -56,7 +60,7 @@ public final class Run {
     /// - record: what else the bits of the result depend on
     /// - heading: what else the first line of the log says
     /// - Throws: `.argument` naming the first option that differs from the earlier run's; `.io` if
-    ///   the folder cannot be written
+    ///   the folder cannot be written, or another run writes there
     public init(
         _ trainer: Trainer, on data: DataSet, to output: String, _ options: RunOptions,
         record: [(name: String, value: String)] = [], heading: [(name: String, value: String)] = []
@@ -67,11 +71,14 @@ public final class Run {
         try require(
             data.stepsPerEpoch > 0, .argument,
             "batch \(data.options.batch): there are \(data.count) samples")
-        steps = try options.length(stepsPerEpoch: data.stepsPerEpoch)
-        (self.trainer, self.data, self.options) = (trainer, data, options)
-        try trainer.describe(data)
+        (self.trainer, self.options) = (trainer, options)
         writes = trainer.options.ranks?.writes ?? true
         files = try RunFiles(output, writes: writes)
+        lock = writes ? try files.lock() : nil
+        let data = options.restart ? data : try Run.data(data, continuing: output)
+        self.data = data
+        try trainer.describe(data)
+        steps = try options.length(stepsPerEpoch: data.stepsPerEpoch)
         self.record = trainer.record(on: data) + record
         self.heading = .object(
             ([("command", options.command)] + heading + self.record).map {
@@ -82,6 +89,18 @@ public final class Run {
             window = try files.resume(trainer, self.record)
         }
         resumed = trainer.steps
+    }
+
+    /// The data set as the earlier run saw it that would be gone on with: images that are gone since
+    /// then have their numbers still, if others may take their places.
+    ///
+    /// - Throws: `.argument` naming images that are others than the earlier run has seen
+    public static func data(
+        _ data: DataSet, continuing output: String
+    ) throws(USPError) -> DataSet {
+        let state = try RunFiles(output, writes: false).state
+        guard FolderListing.isFile(state) else { return data }
+        return try data.continuing(Archive.open(state), state)
     }
 
     /// Whether a run can write its files beside this one: before long work.
@@ -107,6 +126,8 @@ public final class Run {
         guard busy.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
         else { throw USPError(.argument, "run: is in use") }
         defer { busy.store(false, ordering: .releasing) }
+        if writes && lock == nil { lock = try files.lock() }
+        defer { lock = nil }
         let first = trainer.steps
         let log = writes ? try RunLog(files.log, upTo: first, heading: heading) : nil
         var last: [Metric] = []
@@ -147,8 +168,9 @@ public final class Run {
                 metrics: ends ? last : [])
             try tell(told, progress)
             let stops = cancelled.exchange(false, ordering: .acquiringAndReleasing)
+            let asked = wantsSave.exchange(false, ordering: .acquiringAndReleasing)
             let isDue =
-                report.step % options.saveEvery == 0 || clock.seconds - savedAt > 600
+                asked || report.step % options.saveEvery == 0 || clock.seconds - savedAt > 600
             if stops || isDue || report.step == steps {
                 try save()
                 savedAt = clock.seconds
@@ -165,6 +187,9 @@ public final class Run {
 
     /// Stops after the step under way, when all is saved; any thread.
     public func cancel() { cancelled.store(true, ordering: .releasing) }
+
+    /// Saves after the step under way, and goes on; any thread.
+    public func requestSave() { wantsSave.store(true, ordering: .releasing) }
 
     /// Whether `cancel` was called: evaluations may end early, and are made when the run goes on.
     public var isStopped: Bool { cancelled.load(ordering: .acquiring) }
@@ -203,7 +228,8 @@ public final class Run {
 
     private func save() throws(USPError) {
         guard writes else { return }
-        try trainer.save(files.state, metadata: files.metadata(record, window))
+        try trainer.save(
+            files.state, metadata: files.metadata(record, window), beside: data.arrays)
         try trainer.model(averaged: options.averaged).save(files.model)
     }
 

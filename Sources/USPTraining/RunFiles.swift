@@ -2,12 +2,14 @@
 
 import Glibc
 import USPBase
+import USPData
 import USPFiles
 
 struct RunFiles {
     let model: String
     let state: String
     let log: String
+    private let stem: String
 
     // What stands in the state beside the arrays.
     private static let prefix = "usp.run."
@@ -18,10 +20,15 @@ struct RunFiles {
         try require(
             ArrayFormat.of(output).keepsTexts, .argument,
             "\(output): a model is written as .safetensors, .pt or .pth")
-        let name = output[..<(output.lastIndex(of: ".") ?? output.endIndex)]
-        (model, state, log) = (output, name + "-state.safetensors", name + "-log.jsonl")
+        stem = String(output[..<(output.lastIndex(of: ".") ?? output.endIndex)])
+        (model, state, log) = (output, stem + "-state.safetensors", stem + "-log.jsonl")
         if writes { for path in [model, state, log] { _ = try AtomicFile(path) } }
     }
+
+    /// Keeps other runs from these files as long as it lives.
+    ///
+    /// - Throws: `.io` naming the process that writes them
+    func lock() throws(USPError) -> FileLock { try FileLock(stem + "-run.lock", model) }
 
     func metadata(
         _ record: [(name: String, value: String)], _ window: LossWindow
@@ -39,10 +46,12 @@ struct RunFiles {
         let saved = try Archive.open(state)
         for (name, value) in record {
             let before = saved.metadataValue(Self.prefix + name)
-            try require(
-                before == value, .argument,
-                "\(state): an earlier run with \(name) \(before ?? "unknown"), now \(value); give "
-                    + "the same options, another output, or restart")
+            guard before != value else { continue }
+            let (then, now) = differing(before ?? "unknown", value)
+            throw USPError(
+                .argument,
+                "\(state): an earlier run with \(name) \(then), now \(now); give the same options, "
+                    + "another output, or restart")
         }
         try trainer.restore(state)
         return LossWindow(saved.metadataValue(Self.window) ?? "")

@@ -176,9 +176,16 @@ public final class Trainer: @unchecked Sendable {
     public func save(
         _ path: String, metadata: [(key: String, value: String)] = []
     ) throws(USPError) {
+        try save(path, metadata: metadata, beside: [])
+    }
+
+    /// The same with other arrays in the file.
+    package func save(
+        _ path: String, metadata: [(key: String, value: String)], beside: [ArrayOutput]
+    ) throws(USPError) {
         guard ranks.writes else { return }
         try alone { () throws(USPError) in
-            let outputs = try updates.state().map { ArrayOutput($0.name, $0.tensor) }
+            let outputs = try updates.state().map { ArrayOutput($0.name, $0.tensor) } + beside
             try Safetensors.write(
                 path, outputs, metadata: [(key: "format", value: "pt")] + metadata)
         }

@@ -1,5 +1,5 @@
 // The command line tool's root, and what its ends mean: 0 done, 1 an error (one sentence on
-// standard error), 2 a call that cannot be understood, 130 or 143 interrupted.
+// standard error), 2 a call that cannot be understood, 128 and the signal's number interrupted.
 
 import ArgumentParser
 import Glibc
@@ -12,8 +12,9 @@ struct USP: ParsableCommand {
         abstract: "Vision transformers for images, latents, classes and diffusion, on a CPU.",
         discussion: """
             Files are recognised by their content: safetensors, PyTorch archives, npy, npz, idx. \
-            Ends with 0, or 1 after an error, 2 after a call that cannot be understood, 130 or \
-            143 when interrupted.
+            Ends with 0, or 1 after an error, 2 after a call that cannot be understood, 130, 143 or \
+            129 when interrupted (Ctrl-C, SIGTERM, SIGHUP): what was done has been saved then. A second \
+            signal after a second, or a third, ends at once. SIGUSR1 saves and goes on.
             """,
         version: USPKit.version,
         subcommands: [

@@ -23,7 +23,7 @@ AT(usp_checkpoint_options, struct_size, 0);
 AT(usp_checkpoint_options, reserved, 4);
 AT(usp_checkpoint_options, table, 8);
 
-SIZE(usp_data_options, 120);
+SIZE(usp_data_options, 128);
 AT(usp_data_options, struct_size, 0);
 AT(usp_data_options, reserved, 4);
 AT(usp_data_options, progress, 8);
@@ -40,6 +40,7 @@ AT(usp_data_options, order, 88);
 AT(usp_data_options, seed, 96);
 AT(usp_data_options, ranks, 104);
 AT(usp_data_options, as_stored, 112);
+AT(usp_data_options, skip_unreadable, 120);
 
 SIZE(usp_denoiser, 88);
 AT(usp_denoiser, struct_size, 0);

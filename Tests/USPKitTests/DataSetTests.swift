@@ -8,7 +8,7 @@ import USPKit
 import USPTensor
 
 /// Six pictures of two classes, 20 x 16 pixels, in a folder that is removed at the end.
-private func withPictures(_ body: (String) throws -> Void) throws {
+func withPictures(_ body: (String) throws -> Void) throws {
     let root = "/tmp/usp-pictures-\(UInt64.random(in: 0..<UInt64.max))"
     mkdir(root, 0o755)
     for name in ["a", "b"] { mkdir("\(root)/\(name)", 0o755) }
@@ -20,13 +20,12 @@ private func withPictures(_ body: (String) throws -> Void) throws {
             files[index], PixelImage(width: 20, height: 16, channels: 3, pixels: pixels))
     }
     defer {
-        for file in files + ["\(root)/cache.safetensors"] { unlink(file) }
-        for folder in ["\(root)/a", "\(root)/b", root] { rmdir(folder) }
+        try? FileManager.default.removeItem(atPath: root)
     }
     try body(root)
 }
 
-private func autoencoder() throws -> VAE {
+func pictureAutoencoder() throws -> VAE {
     var sizes = VAE.Configuration()
     (sizes.baseWidth, sizes.multipliers, sizes.blocksPerLevel) = (8, [1, 2, 2], 1)
     sizes.groups = 4
@@ -41,16 +40,16 @@ private func autoencoder() throws -> VAE {
             var options = DataOptions()
             (options.batch, options.size, options.seed) = (4, 16, 3)
             options.samplePosterior = samples
-            let made = try DataSet(root, autoencoder(), options)
+            let made = try DataSet(root, pictureAutoencoder(), options)
             #expect(made.count == 6 && made.classNames == ["a", "b"] && !made.isEncoded)
             #expect(made.sampleShape == [4, 4, 4] && made.stepsPerEpoch == 1)
             var told = 0
             options.cache = "\(root)/cache.safetensors"
-            let kept = try DataSet(root, autoencoder(), options) { done, all in
-                #expect(all == 12)
+            let kept = try DataSet(root, pictureAutoencoder(), options) { done, all in
+                #expect(all == 6)
                 told = done
             }
-            #expect(told == 12 && kept.summary != made.summary)
+            #expect(told == 6 && kept.summary != made.summary)
             for step in [0, 3, 7] {
                 let (a, b) = (try made.batch(atStep: step), try kept.batch(atStep: step))
                 #expect(a.classes == b.classes)
@@ -70,7 +69,7 @@ private func autoencoder() throws -> VAE {
             var options = DataOptions()
             (options.batch, options.size, options.augmentation) = (2, 8, .pretraining)
             options.samplePosterior = true
-            let vae = try autoencoder()
+            let vae = try pictureAutoencoder()
             let data = try DataSet(root, vae, options)
             var seen: Set<[Float]> = []
             for step in 0..<6 { seen.insert(try data.batch(atStep: step).inputs.values) }
@@ -137,7 +136,7 @@ private func autoencoder() throws -> VAE {
                 change(&options)
                 return #expect(throws: USPError.self) { try DataSet(path, vae, options) }?.message
             }
-            let (vae, cache) = (try autoencoder(), "\(root)/cache.safetensors")
+            let (vae, cache) = (try pictureAutoencoder(), "\(root)/cache.safetensors")
             var options = DataOptions()
             (options.batch, options.size, options.cache) = (7, 16, cache)
             let data = try DataSet(root, vae, options)

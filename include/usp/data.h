@@ -58,11 +58,15 @@ typedef struct usp_data_options {
     /* Read images as PIL gives them to the originals; else they are turned upright by the
      * camera's note (Exif, XMP). Default: no. Part in: folder of images. */
     int64_t as_stored;
+    /* Another image of its class takes the place of one that cannot be read, or that is gone
+     * since an earlier run; else such an image is an error. Default: no. Part in: folder of
+     * images. */
+    int64_t skip_unreadable;
 } usp_data_options;
 
 #define USP_DATA_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_data_options), 0, NULL, NULL, 64, 256, -1, "generation", USP_ABSENT, \
-     NULL, 0, NULL, "shuffled", 0, NULL, 0}
+     NULL, 0, NULL, "shuffled", 0, NULL, 0, 0}
 /* end of usp_data_options */
 
 /* Open a folder of PNG and JPEG images, with one subfolder for each class or without any; a file of
@@ -84,6 +88,11 @@ USP_API int64_t usp_data_batch_size(const usp_data *data);
 
 /* Name of a class, a view; NULL where classes have none, and past the end. */
 USP_API const char *usp_data_class_name(const usp_data *data, size_t index);
+
+/* What there is to know: what in a folder is none of the images, one line for each kind of thing,
+ * and images that could not be read so far, others of whose class took their places
+ * (skip_unreadable). A view; NULL past the end. */
+USP_API const char *usp_data_remark(const usp_data *data, size_t index);
 
 /* Describes one sample, [C, h, w] f32, without data. */
 USP_API USP_CHECK usp_status usp_data_sample(const usp_data *data, usp_tensor *out);

@@ -11,8 +11,12 @@ USP_BEGIN_DECLARATIONS
 
 /* Steps up to a number. Beside the model OUT stand OUT-state.safetensors, of which a run with the
  * same options goes on to the same bits, and OUT-log.jsonl, one JSON object a line. A run that ends
- * early has saved all three; of several ranks, rank 0 writes.
- * One thread at a time, except for usp_run_cancel. */
+ * early has saved all three; of several ranks, rank 0 writes. Until usp_run_train returns, or the run
+ * is freed, another run with the same output is refused, in any process; one that was killed holds
+ * nobody up.
+ * What was read so far is known by size, time and, when in doubt, content: a run does not go on
+ * with samples that are others, and says which.
+ * One thread at a time, except for usp_run_cancel and usp_run_save. */
 typedef struct usp_run usp_run;
 
 /* After a step. */
@@ -87,6 +91,9 @@ USP_API int64_t usp_run_resumed(const usp_run *run);
 
 /* Stop after the step under way, when all is saved; any thread. */
 USP_API void usp_run_cancel(usp_run *run);
+
+/* Save after the step under way, and go on; any thread. */
+USP_API void usp_run_save(usp_run *run);
 
 USP_END_DECLARATIONS
 

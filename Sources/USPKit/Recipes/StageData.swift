@@ -20,6 +20,7 @@ struct StageData {
         (reading.size, reading.channels) = (data.options.size, data.options.channels)
         (reading.cache, reading.ranks) = (data.options.cache, data.options.ranks)
         reading.asStored = reading.asStored || data.options.asStored
+        reading.skipUnreadable = reading.skipUnreadable || data.options.skipUnreadable
         // As the original: what is kept of an image is its posterior.
         if recipe.name == "pretrain" && data.isEncoded { reading.samplePosterior = true }
         let source = try data.reading(vae?.latentEncoder, reading)

@@ -31,6 +31,13 @@ struct Encode: ParsableCommand {
     @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
     var asStored = false
 
+    @Flag(
+        help: """
+            Go on without images that cannot be read: in a folder another one of its class is taken \
+            in the place of each. Else they are an error.
+            """)
+    var skipUnreadable = false
+
     @Option(help: "Side of the square that a folder's images are cut to.")
     var size: Int?
 
@@ -58,11 +65,13 @@ struct Encode: ParsableCommand {
         loading.exact = exact
         var options = DataOptions()
         options.size = size ?? options.size
-        options.asStored = asStored
+        (options.asStored, options.skipUnreadable) = (asStored, skipUnreadable)
         let data = try DataSet(images[0], VAE.load(vae, loading), options)
         for note in data.leftOut { complain("note: \(images[0]): \(note)") }
         Interrupt.listen()
         try data.writeLatents(output, progress: encodingProgress("encode"))
+        var unreadable = UnreadableNotes()
+        unreadable.tell(data)
         print(
             "\(output): \(grouped(data.count)) images of \(data.classes) classes, latents "
                 + "\(data.sampleShape)")
@@ -79,9 +88,7 @@ struct Encode: ParsableCommand {
         var parts: [Tensor] = []
         for path in images {
             try Interrupt.check()
-            let image = try ImageFiles.read(
-                path, channels: model.configuration.imageChannels, multipleOf: model.factor,
-                asStored: asStored)
+            guard let image = try read(path, model) else { continue }
             let latents = try model.encode(image, options).mean
             try require(
                 parts.isEmpty || parts[0].shape == latents.shape, .shape,
@@ -90,10 +97,24 @@ struct Encode: ParsableCommand {
             parts.append(latents)
             progress.update(parts.count)
         }
+        try require(!parts.isEmpty, .format, "\(output): none of the images can be read")
         let shape = Shape([parts.count] + parts[0].shape.extents.dropFirst())
         let all = try Tensor(shape, parts.flatMap(\.values))
         try LatentFile.write(all, writer)
         print("\(output): latents \(shape)")
+    }
+
+    /// nil for one that cannot be read, if the command goes on without it.
+    private func read(_ path: String, _ model: VAE) throws(USPError) -> Tensor? {
+        do throws(USPError) {
+            return try ImageFiles.read(
+                path, channels: model.configuration.imageChannels, multipleOf: model.factor,
+                asStored: asStored)
+        } catch {
+            guard skipUnreadable, error.kind != .memory else { throw error }
+            complain("note: left out \(error.message)")
+            return nil
+        }
     }
 }
 

@@ -59,6 +59,9 @@ struct Evaluate: ParsableCommand {
     @Option(help: "Samples in a split of the inception score.")
     var splitSize = 5000
 
+    @Flag(help: "Leave images out that cannot be read, and say which; else they are an error.")
+    var skipUnreadable = false
+
     @Flag(help: "As JSON.")
     var json = false
 
@@ -81,9 +84,10 @@ struct Evaluate: ParsableCommand {
 
     func run() throws {
         if let classifier { return try measure(classifier) }
-        var ours = try FeatureFile(samples, features: features)
+        var ours = try FeatureFile(
+            samples, features: features, skipUnreadable: skipUnreadable)
         var theirs = try reference.map { path throws(USPError) in
-            try FeatureFile(path, features: features)
+            try FeatureFile(path, features: features, skipUnreadable: skipUnreadable)
         }
         let writer = try output.map { path throws(USPError) in try ArrayWriter(path) }
         if let inception {

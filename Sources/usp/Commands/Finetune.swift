@@ -63,7 +63,7 @@ struct Finetune: ParsableCommand {
             try StageStart.file(path).side()
         }
         let size = { (factor: Int) in ((side ?? nil) ?? 28) * factor }
-        let data = try source.open(options.reading, size: size)
+        let data = try source.open(options.reading, training, size: size)
         let val = try val.map { path throws(USPError) in
             try source.open(
                 path, options.reading, cache: self.data.validationCache, size: size)

@@ -50,7 +50,7 @@ struct Pretrain: ParsableCommand {
                 ("decoder_heads", decoderHeads.map(String.init)),
             ])
         let source = try data.source(settings.dtype())
-        let images = try source.open(options.reading) { _ in 224 }
+        let images = try source.open(options.reading, training) { _ in 224 }
         let stage = try Stage(.pretrain, on: images, through: source.vae, options)
         try CommandRun(stage, training).train()
         print(

@@ -61,7 +61,7 @@ struct Train: ParsableCommand {
             try StageStart.file(path).side()
         }
         let source = try data.source(settings.dtype())
-        let images = try source.open(options.reading) { factor in
+        let images = try source.open(options.reading, training) { factor in
             (side ?? nil).map { $0 * factor } ?? 256
         }
         let stage = try Stage(.train, on: images, through: source.vae, options)

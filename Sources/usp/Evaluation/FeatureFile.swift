@@ -14,12 +14,12 @@ struct FeatureFile {
     /// What the network has made of the images.
     private var measured: ImageFeatures?
 
-    init(_ path: String, features: String) throws(USPError) {
+    init(_ path: String, features: String, skipUnreadable: Bool = false) throws(USPError) {
         self.path = path
         featuresName = features
         if FolderListing.isFolder(path) {
             table = try ArchiveTable("", [])
-            pixels = try PixelSource(folder: path)
+            pixels = try PixelSource(folder: path, skipUnreadable: skipUnreadable)
         } else {
             table = try Checkpoint.open(path).table
             pixels = try PixelSource(path, table)

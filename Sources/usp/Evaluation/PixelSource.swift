@@ -20,13 +20,40 @@ struct PixelSource {
     /// All images in a folder and below it, as they are stored: the evaluators whose numbers are
     /// compared do not follow notes of orientation.
     ///
+    /// - skipUnreadable: whether images that cannot be read are left out, and told; all are decoded
+    ///   for that first
     /// - Throws: `.io`; `.format` if there are none
-    init(folder: String) throws(USPError) {
+    init(folder: String, skipUnreadable: Bool) throws(USPError) {
         let listing = try ImageListing(folder)
-        let files = listing.files
+        let files =
+            skipUnreadable
+            ? try PixelSource.readable(listing.files, folder) : listing.files
         for note in ImageListing.notes(listing.skipped) { complain("note: \(folder): \(note)") }
         try require(!files.isEmpty, .format, "\(folder): no image in it")
         (path, count, content) = (folder, files.count, .files(files.map { "\(folder)/\($0)" }))
+    }
+
+    private static func readable(
+        _ files: [String], _ folder: String
+    ) throws(USPError) -> [String] {
+        let errors = try parallelMap(files.count) { place throws(USPError) -> USPError? in
+            do throws(USPError) {
+                _ = try PixelSource.open("\(folder)/\(files[place])")
+                return nil
+            } catch { return error }
+        }
+        for error in errors.compactMap({ $0 }) { complain("note: left out \(error.message)") }
+        return zip(files, errors).compactMap { $1 == nil ? $0 : nil }
+    }
+
+    private static func open(_ path: String) throws(USPError) -> PixelImage {
+        let file = try ByteView.file(path)
+        return try locating(path) { () throws(USPError) in
+            try require(
+                !PNG.isComposed(file), .format,
+                "a grid or preview of several images, which sample writes; move it elsewhere")
+            return try PixelImage.decode(file, asStored: true)
+        }
     }
 
     /// The array `arr_0` of a file, or an npy file's only one; nil if it holds no images.
@@ -86,7 +113,7 @@ struct PixelSource {
     private func decode(_ files: ArraySlice<String>) throws(USPError) -> [PixelImage] {
         let files = Array(files)
         return try parallelMap(files.count) { place throws(USPError) in
-            try PixelImage.open(files[place], asStored: true).rgb()
+            try PixelSource.open(files[place]).rgb()
         }
     }
 }

@@ -41,13 +41,19 @@ struct CommandRun {
         evaluate: (Trainer) throws(USPError) -> [Run.Metric] = { _ in [] }
     ) throws(USPError) -> [Run.Metric] {
         var bar = Progress(title, total: run.steps, done: run.resumed)
+        var unreadable = UnreadableNotes()
         return try run.train(
             progress: { told throws(USPError) in
                 if Interrupt.isRaised { run.cancel() }
+                if Interrupt.takeSave() {
+                    run.requestSave()
+                    complain("note: \(title): saving at step \(told.report.step), and going on")
+                }
                 bar.update(
                     told.report.step,
                     "loss \(decimal(Double(told.report.loss), 4))  "
                         + "\(decimal(told.imagesPerSecond, 1)) images/s")
+                unreadable.tell(run.data)
                 if !told.metrics.isEmpty { tell(told) }
                 try after(told)
             },
@@ -70,6 +76,17 @@ extension Run.Metric {
         case "psnr": "\(name) \(decimal(value, 2)) dB"
         case _ where name.hasPrefix("top"): "\(name) \(decimal(100 * value, 2)) %"
         default: "\(name) \(decimal(value, 4))"
+        }
+    }
+}
+
+/// Tells of images that cannot be read, each once, when they are met.
+struct UnreadableNotes {
+    private var told: Set<String> = []
+
+    mutating func tell(_ data: DataSet) {
+        for image in data.unreadable where told.insert(image.path).inserted {
+            complain("note: \(image.reason); another image of its class is in its place")
         }
     }
 }

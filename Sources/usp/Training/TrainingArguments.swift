@@ -32,6 +32,13 @@ struct DataArguments: ParsableArguments {
     @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
     var asStored = false
 
+    @Flag(
+        help: """
+            Take another image of its class in the place of one that cannot be read, or that is gone \
+            since an interruption; which they are is said. Else such an image is an error.
+            """)
+    var skipUnreadable = false
+
     /// With the autoencoder loaded; what is kept is encoded in f32.
     func source(_ compute: DType) throws(USPError) -> DataSource {
         let model = try vae.map { path throws(USPError) in
@@ -53,13 +60,14 @@ struct DataSource {
     let arguments: DataArguments
     let vae: VAE?
 
-    /// The command's data set.
+    /// The command's data set, as the run saw it that the command goes on with.
     ///
     /// - size: of images unless the command says it, from the autoencoder's factor
     func open(
-        _ options: DataOptions, size: (_ factor: Int) -> Int
+        _ options: DataOptions, _ run: RunArguments, size: (_ factor: Int) -> Int
     ) throws(USPError) -> DataSet {
-        try open(arguments.data, options, cache: arguments.cache, size: size)
+        let data = try open(arguments.data, options, cache: arguments.cache, size: size)
+        return run.restart ? data : try Run.data(data, continuing: run.output)
     }
 
     /// Another one.
@@ -69,6 +77,7 @@ struct DataSource {
         var options = options
         options.cache = cache
         options.asStored = arguments.asStored
+        options.skipUnreadable = arguments.skipUnreadable
         if try DataSet.holdsLatents(path) {
             try require(
                 cache == nil, .argument, "--cache has no part in latents, which \(path) has")
@@ -90,7 +99,7 @@ func encodingProgress(_ title: String) -> (_ done: Int, _ all: Int) throws(USPEr
     var progress: Progress?
     return { done, all throws(USPError) in
         try Interrupt.check()
-        if progress == nil { progress = Progress(title, total: all, unit: "images") }
+        if progress == nil { progress = Progress(title, total: all, unit: "images", done: done) }
         progress?.update(done)
     }
 }

@@ -1,8 +1,10 @@
 """Loading, errors, arrays, threads: what everything else stands on."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,21 @@ def test_prototypes_cover_every_function():
     assert len(_abi.PROTOTYPES) > 10
     for name in _abi.PROTOTYPES:
         assert getattr(_library.lib, name).argtypes is not None
+
+
+def test_every_argument_is_used():
+    """An option that a signature has, and that goes nowhere, would be ignored in silence."""
+    for path in Path(usp.__file__).parent.glob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            arguments = [a.arg for a in function.args.args + function.args.kwonlyargs]
+            used = {
+                node.id for line in function.body for node in ast.walk(line)
+                if isinstance(node, ast.Name)}
+            unused = {a for a in arguments if a not in used and not a.startswith("_")}
+            unused -= {"self", "cls"} if function.name != "__getattr__" else unused
+            assert "locals" in used or not unused, f"{path.name}: {function.name}: {unused}"
 
 
 def test_wrong_library_is_told_by_path(monkeypatch, tmp_path):

@@ -68,7 +68,7 @@ def test_latents_come_from_a_cache_as_from_the_images(photos, tmp_path):
     made = usp.Data(photos, **options)
     kept = usp.Data(photos, cache=tmp_path / "c.safetensors", progress=told.append, **options)
     assert made.shape == kept.shape == (4, 4, 4)
-    assert told[-1].step == told[-1].steps == 12 and told[-1].stage == "encode"
+    assert told[-1].step == told[-1].steps == 6 and told[-1].stage == "encode"
     for step in (0, 1, 5):
         (a, x), (b, y) = made.batch(step), kept.batch(step)
         assert np.array_equal(x, y)
@@ -78,6 +78,50 @@ def test_latents_come_from_a_cache_as_from_the_images(photos, tmp_path):
     with pytest.raises(usp.Cancelled):
         usp.Data(photos, vae=vae, size=8, cache=tmp_path / "d", progress=lambda _: False)
     assert not (tmp_path / "d").exists()
+
+
+def test_caches_and_runs_know_their_images(photos, tmp_path):
+    vae, cache, out = autoencoder(), tmp_path / "c.safetensors", tmp_path / "m.safetensors"
+    usp.Data(photos, vae=vae, size=16, cache=cache)
+    data, trainer = pretraining(photos, vae)
+    usp.Run(trainer, data, out, steps=1).train()
+    for image in photos.glob("*/*.png"):
+        image.write_bytes(next(photos.glob("cat/*.png")).read_bytes())
+    with pytest.raises(usp.FormatError, match="more have changed; remove it to encode anew"):
+        usp.Data(photos, vae=vae, size=16, cache=cache)
+    data, trainer = pretraining(photos, vae)
+    with pytest.raises(usp.ArgumentError, match="an earlier run saw other images: in .* changed"):
+        usp.Run(trainer, data, out, steps=1)
+
+
+def test_another_image_takes_the_place_of_one_that_cannot_be_read(photos):
+    broken = sorted(photos.glob("cat/*.png"))[1]
+    broken.write_bytes(broken.read_bytes()[:50])
+    (photos / "readme.txt").write_text("no image")
+    with pytest.raises(usp.FormatError, match=f"{broken.name}: .*with skip_unreadable another"):
+        usp.Data(photos, size=8)[1]
+    data = usp.Data(photos, size=8, skip_unreadable=True)
+    assert data.remarks == ["left out 1 (readme.txt): beside the folders of the classes"]
+    assert np.array_equal(data[1][0], data[2][0])
+    assert len(data.remarks) == 2 and broken.name in data.remarks[1]
+
+
+def test_runs_save_when_asked_and_refuse_each_other(photos, tmp_path):
+    data, trainer = pretraining(photos, autoencoder())
+    run = usp.Run(trainer, data, tmp_path / "m.safetensors", steps=4)
+    with pytest.raises(usp.FileError, match="written by another run of this process"):
+        usp.Run(pretraining(photos, autoencoder())[1], data, tmp_path / "m.pt", steps=4)
+    seen = []
+
+    def told(progress):
+        seen.append((tmp_path / "m-state.safetensors").exists())
+        if progress.step == 2:
+            run.save()
+
+    run.train(progress=told)
+    assert seen == [False, False, True, True] and not (tmp_path / "m-run.lock").exists()
+    assert usp.Run(pretraining(photos, autoencoder())[1], data, tmp_path / "m.safetensors",
+                   steps=4).resumed == 4
 
 
 def test_ranks_share_batches(photos):

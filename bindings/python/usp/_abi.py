@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "ee26474cd20876a6b1552899ca7608ac8791cae3fc685a4b4013e919b4d70f85"
+HEADER_SHA256 = "703c23aff7b7c7c4ad10cffaa9b072608eb5b43044e26a1c1e1ef0abec5525d0"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -296,6 +296,7 @@ usp_data_options._fields_ = [
     ("seed", c_uint64),
     ("ranks", POINTER(usp_ranks)),
     ("as_stored", c_int64),
+    ("skip_unreadable", c_int64),
 ]
 
 
@@ -937,6 +938,10 @@ PROTOTYPES = {
         c_char_p,
         [POINTER(usp_data), c_size_t],
     ),
+    "usp_data_remark": (
+        c_char_p,
+        [POINTER(usp_data), c_size_t],
+    ),
     "usp_data_sample": (
         c_int,
         [POINTER(usp_data), POINTER(usp_tensor)],
@@ -1022,6 +1027,10 @@ PROTOTYPES = {
         [POINTER(usp_run)],
     ),
     "usp_run_cancel": (
+        None,
+        [POINTER(usp_run)],
+    ),
+    "usp_run_save": (
         None,
         [POINTER(usp_run)],
     ),

@@ -197,6 +197,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "seed": 0,
         "ranks": None,
         "as_stored": 0,
+        "skip_unreadable": 0,
     },
     "usp_run_options": {
         "steps": -1,

@@ -72,6 +72,9 @@ class Data(Handle):
     as_stored : bool, default False
         Read images as PIL gives them to the originals; else they are turned upright by the camera's
         note (Exif, XMP). Default: no. Part in: folder of images.
+    skip_unreadable : bool, default False
+        Another image of its class takes the place of one that cannot be read, or that is gone since
+        an earlier run; else such an image is an error. Default: no. Part in: folder of images.
 
     Examples
     --------
@@ -91,13 +94,14 @@ class Data(Handle):
         augmentation: str = "generation", mirror: Optional[float] = None,
         crop_area: Optional[str] = None, sample_posterior: bool = False,
         cache: Optional[str] = None, order: str = "shuffled", seed: int = 0,
-        ranks: Optional[Ranks] = None, as_stored: bool = False,
+        ranks: Optional[Ranks] = None, as_stored: bool = False, skip_unreadable: bool = False,
         # end of options
     ):
         given = options(
             _abi.usp_data_options, batch=batch, size=size, channels=channels,
             augmentation=augmentation, mirror=mirror, crop_area=shares(crop_area),
-            sample_posterior=sample_posterior, cache=cache, order=order, seed=seed)
+            sample_posterior=sample_posterior, cache=cache, order=order, seed=seed,
+            as_stored=as_stored, skip_unreadable=skip_unreadable)
         if ranks is not None:
             given.ranks = ranks.handle
         #: what differs from the defaults, for stages that read the same images in their own way
@@ -151,6 +155,15 @@ class Data(Handle):
         count = int(lib.usp_data_classes(self.handle))
         names = [lib.usp_data_class_name(self.handle, index) for index in range(count)]
         return [str(i) if name is None else view_text(name) for i, name in enumerate(names)]
+
+    @property
+    def remarks(self) -> List[str]:
+        """What in a folder is none of the images, and images that could not be read so far, others
+        of whose class took their places (skip_unreadable)."""
+        lines: List[str] = []
+        while (line := lib.usp_data_remark(self.handle, len(lines))) is not None:
+            lines.append(view_text(line))
+        return lines
 
     @property
     def batch_size(self) -> int:

@@ -42,7 +42,9 @@ class Run(Handle):
 
     Beside the model OUT stand OUT-state.safetensors, of which a run with the same options goes on
     to the same bits, and OUT-log.jsonl. A run that ends early (Ctrl-C, `cancel`) has saved all
-    three; of several ranks, rank 0 writes.
+    three; of several ranks, rank 0 writes. Until `train` returns, or the run is closed, another run
+    with the same output is refused, in any process. What was read so far is known by its content:
+    a run does not go on with samples that are others, and says which.
 
     Parameters
     ----------
@@ -155,6 +157,11 @@ class Run(Handle):
     def cancel(self) -> None:
         """Stops after the step under way, when all is saved; any thread may call it."""
         lib.usp_run_cancel(self.handle)
+
+    def save(self) -> None:
+        """Saves after the step under way, and goes on; any thread, or a signal's handler, may call
+        it."""
+        lib.usp_run_save(self.handle)
 
     def _tell(self, pointer: Any, _user: Any) -> None:
         if self._progress is not None and self._progress(RunProgress(pointer.contents)) is False:

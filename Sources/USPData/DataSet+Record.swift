@@ -1,0 +1,165 @@
+// How caches and runs that go on find their samples as they left them.
+
+import USPBase
+import USPFiles
+
+extension EncodedImages {
+    /// The images' latents from a file, which is made if there is none.
+    ///
+    /// - Returns: what there is to say beside it
+    /// - Throws: `.format` naming what differs from the images, size and autoencoder of the file
+    func cached(
+        _ path: String, _ progress: DataSet.EncodingProgress
+    ) throws(USPError) -> (LatentSet, notes: [String]) {
+        var notes: [String] = []
+        if !FolderListing.isFile(path) {
+            // Ranks on one machine share a cache: the first one makes it.
+            let lock = try DataSet.lock(path) { () throws(USPError) in
+                guard options.ranks != nil else { return false }
+                try progress(0, folder.count)
+                return true
+            }
+            if !FolderListing.isFile(path) { notes = try write(path, lock: lock, progress) }
+        }
+        let set = try LatentSet.load(path)
+        notes += unreadable.map { "\($0.reason); another image of its class is in its place" }
+        return (set, try notes + expect(set, path))
+    }
+
+    private func expect(_ set: LatentSet, _ path: String) throws(USPError) -> [String] {
+        let remedy = "remove it to encode anew, or give another cache"
+        if let record = set.record {
+            let difference = try folder.record.difference(from: record) { index throws(USPError) in
+                try folder.checksum(index)
+            }
+            let places = Dictionary(
+                zip(record.paths, record.checksums), uniquingKeysWith: { first, _ in first })
+            let isAlike =
+                difference.changed.isEmpty && difference.new.isEmpty
+                && (options.skipUnreadable
+                    || difference.gone.allSatisfy { places[$0] == SampleRecord.replaced })
+            try require(
+                isAlike, .format,
+                "\(path): latents of images that were others: in \(folder.path) "
+                    + difference.text { folder.files[$0].path } + "; " + remedy)
+            let expected = difference.gone.isEmpty ? origin : try with(record.paths).origin
+            try require(
+                set.origin == expected, .format,
+                "\(path): \(mismatch(set.origin, expected)); \(remedy)")
+            return difference.gone.isEmpty
+                ? [] : [difference.text { folder.files[$0].path } + "; its latents are in \(path)"]
+        }
+        try require(
+            set.origin == origin, .format,
+            "\(path): "
+                + (set.origin.isEmpty
+                    ? "latents of unknown images" : mismatch(set.origin, origin)) + "; \(remedy)")
+        return ["\(path): does not tell what its images held; only their names were compared"]
+    }
+
+    private func mismatch(_ given: String, _ wanted: String) -> String {
+        let (given, wanted) = differing(given, wanted)
+        return "latents of \(given), expected \(wanted)"
+    }
+
+    private func with(_ paths: [String]) throws(USPError) -> EncodedImages {
+        try EncodedImages(folder.listing(paths), encoder, options)
+    }
+
+    /// What is left out, one line for each kind of thing.
+    var leftOut: [String] { ImageListing.notes(folder.skipped) }
+
+    var unreadable: [UnreadableImage] {
+        folder.unreadable.all.map {
+            UnreadableImage(path: folder.files[$0.index].path, reason: $0.error.message)
+        }
+    }
+}
+
+/// The parts that differ in two texts of as many parts, with commas between; else the texts.
+package func differing(_ before: String, _ now: String) -> (before: String, now: String) {
+    let (old, new) = (parts(before), parts(now))
+    guard old.count == new.count else { return (before, now) }
+    let different = zip(old, new).filter { $0 != $1 }
+    return (
+        different.map(\.0).joined(separator: ", "), different.map(\.1).joined(separator: ", ")
+    )
+}
+
+private func parts(_ text: String) -> [String] {
+    var result: [String] = []
+    for piece in text.split(separator: ",", omittingEmptySubsequences: false) {
+        if piece.first == " " {
+            result.append(String(piece.dropFirst()))
+        } else if let last = result.popLast() {
+            result.append(last + "," + piece)
+        } else {
+            result.append(String(piece))
+        }
+    }
+    return result
+}
+
+extension DataSet {
+    /// What a run keeps of the samples: what they were, as far as they were read.
+    package var arrays: [ArrayOutput] {
+        get throws(USPError) {
+            try record.arrays.map { array throws(USPError) in try array.output() }
+        }
+    }
+
+    private var record: SampleRecord {
+        switch source {
+        case .images(let images): images.folder.record
+        case .memory: SampleRecord()
+        case .latents(let set), .features(let set): set.samples
+        }
+    }
+
+    /// The set that an earlier run saw, of whose images some may be gone; what is known of those
+    /// that it read is kept.
+    ///
+    /// - place: the file of the run's state, for errors
+    /// - Throws: `.argument` naming images that are others than the earlier run has seen
+    package func continuing(_ state: Archive, _ place: String) throws(USPError) -> DataSet {
+        guard let earlier = try SampleRecord(state) else { return self }
+        switch source {
+        case .memory: return self
+        case .images(let images):
+            let difference = try images.folder.record.difference(from: earlier) {
+                index throws(USPError) in try images.folder.checksum(index)
+            }
+            let isAlike =
+                difference.changed.isEmpty && difference.new.isEmpty
+                && (difference.gone.isEmpty || options.skipUnreadable)
+            let canSkip = difference.changed.isEmpty && difference.new.isEmpty
+            try require(
+                isAlike, .argument,
+                "\(place): an earlier run saw other images: in \(images.folder.path) "
+                    + difference.text { images.folder.files[$0].path }
+                    + (canSkip
+                        ? "; put back what is gone, or go on with skip_unreadable, which takes "
+                            + "another image of its class in its place"
+                        : "; put them back, give another output, or restart"))
+            var folder = images.folder
+            if !difference.gone.isEmpty { folder = try folder.listing(earlier.paths) }
+            folder.checksums.adopt(earlier.checksums)
+            return try DataSet(
+                .images(EncodedImages(folder, images.encoder, options)), options, among: chosen,
+                notes: notes)
+        case .latents(let set), .features(let set):
+            let difference = try set.samples.difference(from: earlier) { index throws(USPError) in
+                set.checksum(index)
+            }
+            try require(
+                earlier.checksums.count == set.count && difference.isEmpty, .argument,
+                "\(place): an earlier run saw other samples: "
+                    + (earlier.checksums.count == set.count
+                        ? difference.text { "sample \($0)" }
+                        : "\(earlier.checksums.count) of them, now \(set.count)")
+                    + "; give the same data, another output, or restart")
+            set.checksums.adopt(earlier.checksums)
+            return self
+        }
+    }
+}
