@@ -160,7 +160,8 @@ class Trainer(Handle):
             exact=exact, seed=seed, recompute=recomputation(recompute), mask_ratio=mask_ratio,
             norm_pix_loss=norm_pix_loss, norm_image=norm_image, add_noise=add_noise,
             kl_weight=kl_weight, reconstruction=reconstruction, label_smoothing=label_smoothing,
-            drop_path=drop_path, head_only=head_only, label_dropout=label_dropout)
+            drop_path=drop_path, head_only=head_only, label_dropout=label_dropout,
+            schedule=schedule)
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:
