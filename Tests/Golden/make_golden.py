@@ -8,9 +8,9 @@ from pathlib import Path
 
 from common import HERE, MANIFEST
 
-TOPICS = ("operations", "blocks", "segmentation", "models", "newer", "autoencoders", "classifiers",
-          "diffusers", "positions", "transfer", "containers", "images", "random", "diffusion",
-          "transport", "seeds", "training", "inception", "augment", "odd", "formats")
+TOPICS = ("operations", "blocks", "segmentation", "models", "newer", "autoencoders", "tiny",
+          "classifiers", "diffusers", "positions", "transfer", "containers", "images", "random",
+          "diffusion", "transport", "seeds", "training", "inception", "augment", "odd", "formats")
 
 
 def main():

@@ -132,6 +132,7 @@ public final class VAE: Model {
                 + "expected \(sizes.imageChannels) channels and multiples of \(sizes.factor)")
         let layers = AutoencoderLayers(
             parameters: parameters, groups: sizes.groups, context: context)
+        if sizes.isTiny { return try layers.tinyEncoder(sizes, images) }
         var x = try layers.convolution("encoder.conv_in", images)
         for level in sizes.multipliers.indices {
             for block in 0..<sizes.blocksPerLevel {
@@ -152,6 +153,7 @@ public final class VAE: Model {
         let sizes = configuration
         let layers = AutoencoderLayers(
             parameters: parameters, groups: sizes.groups, context: context)
+        if sizes.isTiny { return try layers.tinyDecoder(sizes, latents) }
         var x =
             sizes.hasLatentConvolutions
             ? try layers.convolution("post_quant_conv", latents) : latents

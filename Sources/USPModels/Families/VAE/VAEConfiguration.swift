@@ -52,6 +52,19 @@ extension VAE {
         public var doublesLatent = true
         /// Whether 1x1 convolutions follow the encoder (`quant_conv`) and precede the decoder.
         public var hasLatentConvolutions = true
+        /// Whether it is a tiny autoencoder (TAESD): plain blocks without norms, a mean only.
+        public var isTiny = false
+        /// Of a tiny autoencoder: blocks of each level of the encoder, and of the decoder; none:
+        /// it has no such part.
+        public var encoderBlocks: [Int] = []
+        public var decoderBlocks: [Int] = []
+        /// Channels of each level of a tiny decoder.
+        public var decoderWidths: [Int] = []
+        /// Whether a tiny encoder begins with two convolutions at stride 2 (TAESANA).
+        public var hasStridedStem = false
+        /// Whether the blocks at the latents' resolution look at all pixels through a group norm
+        /// (TAEF2).
+        public var hasPooledBlocks = false
         /// What leaves `encode` and enters `decode`.
         public var normalization = LatentNormalization()
 
@@ -100,13 +113,31 @@ extension VAE.Configuration: Described {
             "scale", \.normalization.scale, .any,
             "Latents are (z - shift) * scale; one number, or one a channel."),
         .reals("shift", \.normalization.shift, .any, "See scale."),
+        .flag("tiny", \.isTiny, "A tiny autoencoder (TAESD): blocks without norms, a mean only."),
+        .integers(
+            "encoder_blocks", \.encoderBlocks, FieldRange(0, 64),
+            "Blocks of a tiny encoder's levels; none: it has no encoder."),
+        .integers(
+            "decoder_blocks", \.decoderBlocks, FieldRange(0, 64),
+            "Blocks of a tiny decoder's levels; none: it has no decoder."),
+        .integers(
+            "decoder_widths", \.decoderWidths, FieldRange(1, 65536),
+            "Channels of a tiny decoder's levels."),
+        .flag(
+            "strided_stem", \.hasStridedStem,
+            "A tiny encoder begins with two convolutions at stride 2 (TAESANA)."),
+        .flag(
+            "pooled_blocks", \.hasPooledBlocks,
+            "Blocks of a tiny autoencoder at the latents' resolution see all pixels through a group "
+                + "norm (TAEF2)."),
     ]
 
     public func checkTogether() throws(USPError) {
         try require(
             (1...8).contains(multipliers.count), .argument,
             "multipliers: \(multipliers.count) levels, expected 1 to 8")
-        for level in multipliers.indices {
+        if isTiny { try checkTiny() }
+        for level in multipliers.indices where !isTiny {
             try require(
                 width(level) % groups == 0, .argument,
                 "autoencoder: \(groups) groups do not divide the \(width(level)) channels of level "
@@ -163,6 +194,7 @@ extension Family {
             Preset(name: "kl-f8", configuration: VAE.Configuration.f8),
             Preset(name: "kl16", configuration: VAE.Configuration.mar),
             Preset(name: "vavae", configuration: VAE.Configuration.vavae),
+            Preset(name: "taesd", configuration: VAE.Configuration.taesd),
         ],
         infer: { file, options throws(USPError) in try file.autoencoderConfiguration(options) })
 }

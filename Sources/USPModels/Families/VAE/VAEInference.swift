@@ -9,6 +9,7 @@ extension FileModel {
     package func autoencoderConfiguration(
         _ options: LoadOptions
     ) throws(USPError) -> VAE.Configuration {
+        if isTinyAutoencoder { return try tinyConfiguration(options) }
         let input = try convolution("encoder.conv_in.weight")
         let latent = try convolution("decoder.conv_in.weight")
         let moments = try convolution(
@@ -51,7 +52,7 @@ extension FileModel {
         -> [SkippedItem]
     {
         guard given == nil, toldNormalization == nil,
-            folder?.normalization == nil
+            folder?.normalization == nil, !sizes.isTiny
         else { return [] }
         let scale = sizes.normalization.scale.map { "\($0)" }.joined(separator: ", ")
         let known = sizes.normalization != LatentNormalization()

@@ -6,7 +6,10 @@ import USPFiles
 
 extension ModelKind {
     package static let autoencoder = ModelKind(
-        "autoencoder", [.diffusersAutoencoder, .compVisAutoencoder], tables: ["state_dict"],
+        "autoencoder",
+        [
+            .diffusersAutoencoder, .compVisAutoencoder, .diffusersTiny, .tinyEncoder, .tinyDecoder,
+        ], tables: ["state_dict"],
         official: { file throws(USPError) in try file.officialAutoencoder() },
         diffusers: { file throws(USPError) in try file.diffusersAutoencoder() })
 }
@@ -137,6 +140,8 @@ extension FileModel {
     }
 
     func diffusersAutoencoder() throws(USPError) -> [WrittenArray] {
+        // A tiny autoencoder has diffusers' names here.
+        if isTinyAutoencoder { return try plainArrays() }
         let levels = count { "encoder.down.\($0).block.0.conv2.weight" }
         var result: [WrittenArray] = []
         for name in names {

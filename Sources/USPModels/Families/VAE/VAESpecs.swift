@@ -7,6 +7,7 @@ extension VAE.Configuration {
     /// Every parameter in the order of the original's modules.
     public func specs() throws(USPError) -> [ParameterSpec] {
         try check()
+        if isTiny { return tinySpecs() }
         var table = SpecTable()
         addEncoder(&table)
         addDecoder(&table)
