@@ -66,6 +66,7 @@
 #include "usp/mae.h"
 #include "usp/vit.h"
 #include "usp/dit.h"
+#include "usp/mar.h"
 #include "usp/position.h"
 #include "usp/denoiser.h"
 #include "usp/sampler.h"

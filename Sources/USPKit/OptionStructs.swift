@@ -30,6 +30,8 @@ package let optionStructs = [
     OptionStruct("usp_model_options", in: "model", LoadOptions.self),
     OptionStruct("usp_vae_options", in: "vae", VAE.Options.self),
     OptionStruct("usp_mae_options", in: "mae", MaskedAutoencoder.Options.self),
+    OptionStruct("usp_mar_options", in: "mar", MAR.Options.self),
+    OptionStruct("usp_mar_sample_options", in: "mar", MAR.SampleOptions.self),
     OptionStruct("usp_transfer_options", in: "transfer", TransferOptions.self),
     OptionStruct("usp_inception_options", in: "inception", Inception.Options.self),
     OptionStruct("usp_trainer_options", in: "trainer", TrainerOptions.self),

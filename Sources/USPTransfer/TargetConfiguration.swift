@@ -32,6 +32,9 @@ extension TransferOptions {
                 "to: \(name) is no transformer; targets are published names and the families "
                     + Family.transformers().joined(separator: ", "))
         }
+        try require(
+            found is MAR.Configuration == source.configuration is MAR.Configuration, .unsupported,
+            "to: \(name): a transfer between a \(source.configuration.family) and a MAR")
         var result = found
         if Family.transformers().contains(name) { result = continued(found, source) }
         if result.isModulated { result.affine = affine && !result.rmsNorm }
@@ -58,6 +61,9 @@ extension TransferOptions {
             family is MaskedAutoencoder.Configuration
         {
             return given
+        }
+        if source.configuration is MAR.Configuration, family is MAR.Configuration {
+            return source.configuration
         }
         var result = family
         let activation = result.activation

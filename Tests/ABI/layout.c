@@ -98,6 +98,38 @@ AT(usp_mae_options, norm_pix_loss, 40);
 AT(usp_mae_options, norm_image, 48);
 AT(usp_mae_options, add_noise, 56);
 
+SIZE(usp_mar_options, 56);
+AT(usp_mar_options, struct_size, 0);
+AT(usp_mar_options, reserved, 4);
+AT(usp_mar_options, mask, 8);
+AT(usp_mar_options, times, 16);
+AT(usp_mar_options, noise, 24);
+AT(usp_mar_options, mask_ratio, 32);
+AT(usp_mar_options, copies, 40);
+AT(usp_mar_options, seed, 48);
+
+SIZE(usp_mar_sample_options, 152);
+AT(usp_mar_sample_options, struct_size, 0);
+AT(usp_mar_sample_options, reserved, 4);
+AT(usp_mar_sample_options, orders, 8);
+AT(usp_mar_sample_options, z, 16);
+AT(usp_mar_sample_options, noise, 24);
+AT(usp_mar_sample_options, progress, 32);
+AT(usp_mar_sample_options, progress_user, 40);
+AT(usp_mar_sample_options, preview, 48);
+AT(usp_mar_sample_options, preview_user, 56);
+AT(usp_mar_sample_options, iterations, 64);
+AT(usp_mar_sample_options, cfg_scale, 72);
+AT(usp_mar_sample_options, cfg_schedule, 80);
+AT(usp_mar_sample_options, temperature, 88);
+AT(usp_mar_sample_options, respacing, 96);
+AT(usp_mar_sample_options, last_steps, 104);
+AT(usp_mar_sample_options, seed, 112);
+AT(usp_mar_sample_options, generator, 120);
+AT(usp_mar_sample_options, first_sample, 128);
+AT(usp_mar_sample_options, total_samples, 136);
+AT(usp_mar_sample_options, preview_interval, 144);
+
 SIZE(usp_mixing_options, 56);
 AT(usp_mixing_options, struct_size, 0);
 AT(usp_mixing_options, reserved, 4);

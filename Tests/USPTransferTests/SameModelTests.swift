@@ -16,7 +16,8 @@ import USPTransfer
 private let small = [
     "grid": "4x4", "width": "16", "depth": "2", "heads": "2", "classes": "5",
     "decoder_width": "8", "decoder_depth": "1", "decoder_heads": "2", "base_width": "8",
-    "multipliers": "1,2", "groups": "4", "blocks_per_level": "1", "frequencies": "8",
+    "multipliers": "1,2", "groups": "4", "blocks_per_level": "1", "frequencies": "8", "buffer": "3",
+    "head_width": "8", "head_depth": "1",
 ]
 
 private func small<Sizes: ModelConfiguration>(_ sizes: Sizes) throws -> Sizes {
@@ -94,6 +95,15 @@ private func output(_ model: any Model) throws -> [Float] {
     case let model as ViT: return try model.tokens(randomTensor(shape, "x"), in: Context()).values
     case let model as DiT:
         return try model.forward(randomTensor(shape, "x"), t: [3, 700], y: [1, 0]).values
+    case let model as MAR:
+        let mask = try Tensor(
+            [2, model.tokens], (0..<2 * model.tokens).map { $0 % model.tokens < 4 ? 0 : 1 })
+        let z = try model.condition(randomTensor(shape, "x"), labels: [1, 0], mask: mask)
+        return try model.denoise(
+            randomTensor([2, model.patchSize], "token"), t: [3, 700],
+            condition: z.detachedRows(0..<1).reshaped([model.tokens, z.shape[2]]).detachedRows(
+                5..<7)
+        ).values
     case is Inception: return []
     default:
         Issue.record("no pass of a \(model.family)")
@@ -164,6 +174,10 @@ private func eachVariant(
             + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=yes swiglu=yes rope=yes qk_norm=no "
             + "shift=yes registers=0 layer_scale=no classes=1000 "
             + "null_class=yes learn_sigma=no frequencies=256 frequency_shift=0 noise_at=0",
+        "MAR":
+            "grid=16x16 channels=16 patch=1 width=768 depth=12 heads=12 mlp_ratio=4 "
+            + "activation=gelu_erf epsilon=1e-06 decoder_width=768 decoder_depth=12 "
+            + "decoder_heads=12 buffer=64 classes=1000 head_width=1024 head_depth=6",
         "Inception": "",
     ]
     #expect(try Family.named(family).defaults.text == told[family])
@@ -177,6 +191,11 @@ private func eachVariant(
         "SiT": ["variant", "classToken", "embedsClass"],
         "LightningDiT": ["variant", "classToken", "embedsClass"],
         "ViT": ["dropPath", "headDeviation", "affine", "shift"], "MAE": ["affine", "shift"],
+        "MAR": [
+            "affine", "classToken", "embedsClass", "rmsNorm", "swiglu", "rope", "queryKeyNorm",
+            "shift",
+            "registers", "layerScale",
+        ],
     ]
     func values(_ value: Any, _ label: String = "") -> [String: String] {
         let children = Mirror(reflecting: value).children

@@ -17,9 +17,10 @@ typedef struct usp_model_options {
     uint32_t struct_size; /* what the INIT macro wrote */
     uint32_t reserved;
     /* Attention heads; without it as the file says, else the published number of the width. 1 to
-     * 65536. Part in: MAE, ViT, LightningDiT, DiT, SiT. -1: absent. */
+     * 65536. Part in: MAE, ViT, LightningDiT, DiT, SiT, MAR. -1: absent. */
     int64_t heads;
-    /* Those of a masked autoencoder's decoder; likewise. 1 to 65536. Part in: MAE. -1: absent. */
+    /* Those of a masked autoencoder's decoder; likewise. 1 to 65536. Part in: MAE, MAR. -1:
+     * absent. */
     int64_t decoder_heads;
     /* Latents are (z - shift) * scale; without it as the file or its layout says. Part in: VAE.
      * USP_ABSENT: absent. */
@@ -27,7 +28,7 @@ typedef struct usp_model_options {
     /* See scale. Part in: VAE, LightningDiT, DiT, SiT. USP_ABSENT: absent. */
     double shift;
     /* Rows and columns of patches, where the file does not tell: positions that are no square,
-     * or none. Part in: MAE, ViT, LightningDiT, DiT, SiT. 0: absent. */
+     * or none. Part in: MAE, ViT, LightningDiT, DiT, SiT, MAR. 0: absent. */
     int64_t grid_height;
     int64_t grid_width;
     /* Plain sums everywhere. By default large f32 products and 3x3 convolutions take fewer
@@ -35,7 +36,7 @@ typedef struct usp_model_options {
      * arithmetic. Default: no. */
     int64_t exact;
     /* The family; without it by the file, its names and shapes (files of DiT and SiT do not
-     * differ: DiT). One of VAE, MAE, ViT, LightningDiT, DiT, SiT, Inception. NULL: absent. */
+     * differ: DiT). One of VAE, MAE, ViT, LightningDiT, DiT, SiT, MAR, Inception. NULL: absent. */
     const char *family;
     /* Nested table of the file; without it what the family's readers take. NULL: absent. */
     const char *table;
@@ -48,8 +49,8 @@ typedef struct usp_model_options {
      * VAE. -1: absent. */
     int64_t groups;
     /* What a transformer's norms add to a variance; without it by the file, else what the
-     * layout's code uses. More than 0. Part in: MAE, ViT, LightningDiT, DiT, SiT. USP_ABSENT:
-     * absent. */
+     * layout's code uses. More than 0. Part in: MAE, ViT, LightningDiT, DiT, SiT, MAR.
+     * USP_ABSENT: absent. */
     double epsilon;
 } usp_model_options;
 
@@ -85,7 +86,7 @@ USP_API USP_CHECK usp_status usp_model_load(
     const usp_checkpoint *checkpoint, const usp_model_options *options, usp_model **out);
 USP_API void usp_model_free(usp_model *model);
 
-/* "VAE", "MAE", "ViT", "LightningDiT", "DiT", "SiT" or "Inception": static. */
+/* "VAE", "MAE", "ViT", "LightningDiT", "DiT", "SiT", "MAR" or "Inception": static. */
 USP_API const char *usp_model_family(const usp_model *model);
 
 /* All fields of the configuration, which files keep in their text usp.config: "grid=16x16

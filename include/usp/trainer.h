@@ -47,7 +47,7 @@ typedef struct usp_trainer_options {
     /* Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0. */
     double clip_norm;
     /* Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
-     * ViT, LightningDiT, DiT, SiT. */
+     * ViT, LightningDiT, DiT, SiT, MAR. */
     double layer_decay;
     /* Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1. */
     int64_t accumulation;

@@ -21,7 +21,7 @@ typedef struct usp_transfer_options {
      * absent. */
     int64_t grid_height;
     int64_t grid_width;
-    /* The target's classes. 1 to 1000000. Part in: ViT, LightningDiT, DiT, SiT. -1: absent. */
+    /* The target's classes. 1 to 1000000. Part in: ViT, LightningDiT, DiT, SiT, MAR. -1: absent. */
     int64_t classes;
     /* The target's patch. 1 to 65536. -1: absent. */
     int64_t patch;

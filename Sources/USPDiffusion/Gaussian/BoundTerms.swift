@@ -27,11 +27,12 @@ func divergenceTerm(trueMean: Float, trueLog: Float, mean: Float, log: Float) ->
 
 /// −log of the probability that N(mean, e^log) gives the bin of width 2/255 around `x`; the two
 /// outermost bins of [−1, 1] are open. The distribution function is the tanh approximation that the
-/// original uses.
+/// original uses; in double, since a bin's mass is the difference of two values near 1.
 func likelihoodTerm(_ x: Float, mean: Float, log: Float) -> BoundTerm {
-    let inverse = expf(-0.5 * log)
-    let upper = NormalIntegral(inverse * (x - mean + 1 / 255))
-    let lower = NormalIntegral(inverse * (x - mean - 1 / 255))
+    let inverse = exp(-0.5 * Double(log))
+    let distance = Double(x) - Double(mean)
+    let upper = NormalIntegral(inverse * (distance + 1.0 / 255))
+    let lower = NormalIntegral(inverse * (distance - 1.0 / 255))
     // Both arguments move by −inverse with the mean and by −½ of themselves with the log variance.
     let (mass, density, moment) =
         if x < -0.999 {
@@ -48,19 +49,19 @@ func likelihoodTerm(_ x: Float, mean: Float, log: Float) -> BoundTerm {
         return BoundTerm(value: -logf(1e-12), meanSlope: 0, logVarianceSlope: 0)
     }
     return BoundTerm(
-        value: -logf(mass), meanSlope: density * inverse / mass,
-        logVarianceSlope: 0.5 * moment / mass)
+        value: Float(-Glibc.log(mass)), meanSlope: Float(density * inverse / mass),
+        logVarianceSlope: Float(0.5 * moment / mass))
 }
 
 /// ½ (1 + tanh(√(2/π) (z + 0.044715 z³))), its derivative, and the derivative times z.
 private struct NormalIntegral {
-    let value: Float
-    let density: Float
-    let moment: Float
+    let value: Double
+    let density: Double
+    let moment: Double
 
-    init(_ z: Float) {
-        let root = Float((2 / Double.pi).squareRoot())
-        let t = tanhf(root * (z + 0.044715 * z * z * z))
+    init(_ z: Double) {
+        let root = (2 / Double.pi).squareRoot()
+        let t = tanh(root * (z + 0.044715 * z * z * z))
         value = 0.5 * (1 + t)
         density = 0.5 * (1 - t * t) * root * (1 + 3 * 0.044715 * z * z)
         moment = density * z

@@ -23,9 +23,11 @@ extension FileModel {
         if let given = isDecoder ? options.decoderHeads : options.heads { return given }
         let untold = told("usp.untold")?.split(separator: ",") ?? []
         if !untold.contains(Substring(field)), let configuration {
-            let own = (configuration as? MaskedAutoencoder.Configuration)?.decoderHeads
+            let own = (configuration as? any DecodingConfiguration)?.decoderHeads
             if let told = isDecoder ? own : toldTransformer?.heads { return told }
         }
+        // The published decoders of masked autoregressive models have the encoder's heads.
+        if isDecoder && kind == .maskedAutoregressive, let heads = options.heads { return heads }
         return toldNumber("usp.\(field)")
             ?? (isDecoder ? nil : folder?.heads)
     }
@@ -46,7 +48,7 @@ extension FileModel {
         _ configuration: any TransformerConfiguration, _ options: LoadOptions
     ) -> [String] {
         var widths = [("heads", configuration.width)]
-        if let sizes = configuration as? MaskedAutoencoder.Configuration, sizes.hasDecoder {
+        if let sizes = configuration as? any DecodingConfiguration, sizes.hasDecoder {
             widths.append(("decoder_heads", sizes.decoderWidth))
         }
         return widths.filter {
@@ -77,7 +79,7 @@ extension FileModel {
         if let sizes = (configuration as? any TransformerConfiguration)?.transformer {
             add("heads", "num_heads", sizes.heads, sizes.width)
         }
-        if let sizes = configuration as? MaskedAutoencoder.Configuration, sizes.hasDecoder {
+        if let sizes = configuration as? any DecodingConfiguration, sizes.hasDecoder {
             add("decoder_heads", "decoder_num_heads", sizes.decoderHeads, sizes.decoderWidth)
         }
         if let sizes = configuration as? VAE.Configuration {
@@ -169,9 +171,9 @@ extension FileModel {
         return depth
     }
 
-    private func mlpRatio(_ sizes: TransformerSizes) -> Float {
+    func mlpRatio(_ sizes: TransformerSizes, _ blocks: String = "blocks") -> Float {
         let last = sizes.swiglu ? "w3" : "fc2"
-        guard let shape = sources["blocks.0.mlp.\(last).weight"]?.shape, shape.rank == 2,
+        guard let shape = sources["\(blocks).0.mlp.\(last).weight"]?.shape, shape.rank == 2,
             shape[1] != sizes.hidden
         else { return sizes.mlpRatio }
         // The whole of which a SwiGLU takes two thirds.

@@ -59,12 +59,14 @@ package struct TransformerBlock {
     /// - overwritesInput: without a tape the result takes x's memory
     /// - recomputesHidden: do not keep the hidden layer for the gradient, compute it again
     /// - leavesResultUndefined, beside: see `LinearOptions`
+    /// - keeping: the result's tokens, all of which attend to all of x's; nil: all of x's
     /// - context: its `random`, if any, is this block's own stream
     /// - Returns: `[B, T, D]`, f32
     package func forward(
         _ x: Tensor, modulation: Tensor? = nil, rotation: Rotation? = nil,
         overwritesInput: Bool = false, recomputesHidden: Bool = false,
-        leavesResultUndefined: Bool = false, beside: LinearBeside? = nil, in context: Context
+        leavesResultUndefined: Bool = false, beside: LinearBeside? = nil,
+        keeping kept: TokenChoice? = nil, in context: Context
     ) throws(USPError) -> Tensor {
         let type = context.activationType
         var h = try qkv.forward(
@@ -73,7 +75,11 @@ package struct TransformerBlock {
             qkv: h, heads: configuration.heads,
             queryKey: QueryKeyOptions(
                 queryNorm: headNorms?.query.layerNorm(), keyNorm: headNorms?.key.layerNorm(),
-                rotation: rotation), output: type)
+                rotation: rotation), output: kept == nil ? type : .float32)
+        var x = x
+        if let kept {
+            (h, x) = (try kept.gather(h, in: context), try kept.gather(x, in: context))
+        }
         let middle = try projection.forward(
             h,
             LinearOptions(

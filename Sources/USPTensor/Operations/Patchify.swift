@@ -34,17 +34,18 @@ extension Context {
         return y
     }
 
-    /// Puts patches (in channel-last order) back together.
+    /// Puts patches back together.
     ///
     /// - tokens: `[B, (H/P)·(W/P), P·P·C]`, f32
     /// - Returns: `[B, C, H, W]`
     /// - Throws: `.shape`
     package func unpatchify(
-        _ tokens: Tensor, patch: Int, channels: Int, height: Int, width: Int
+        _ tokens: Tensor, patch: Int, channels: Int, height: Int, width: Int,
+        order: PatchOrder = .channelLast
     ) throws(USPError) -> Tensor {
         try require(tokens.shape.rank == 3, .shape, "unpatchify: tokens \(tokens.shape)")
         let shape = Shape([tokens.shape[0], channels, height, width])
-        let layout = try PatchLayout(images: shape, patch: patch, order: .channelLast)
+        let layout = try PatchLayout(images: shape, patch: patch, order: order)
         try expect(tokens, layout.tokenShape, "unpatchify")
         let y = try Tensor(shape)
         layout.forEachPixelRow { image, token in

@@ -14,7 +14,7 @@ struct TransferSettings: ParsableArguments {
 
     @Option(
         name: .customLong("classes"),
-        help: "The target's classes. 1 to 1000000. Part in: ViT, LightningDiT, DiT, SiT.")
+        help: "The target's classes. 1 to 1000000. Part in: ViT, LightningDiT, DiT, SiT, MAR.")
     var classes: String?
 
     @Option(

@@ -15,6 +15,8 @@ SMALL = {
     "DiT": dict(grid=4, width=16, depth=1, heads=2, classes=3, frequency_shift=1, affine=True),
     "SiT": dict(grid=4, width=16, depth=1, heads=2, classes=3, activation="gelu_erf"),
     "LightningDiT": dict(grid=4, width=16, depth=1, heads=2, classes=3, qk_norm=True, shift=False),
+    "MAR": dict(grid=4, channels=3, patch=2, width=16, depth=1, heads=2, decoder_width=8, classes=3,
+                buffer=2, head_width=8, head_depth=1),
     "Inception": {},
 }
 

@@ -19,6 +19,7 @@ TINY = dict(grid=4, width=32, depth=1, heads=2)
     lambda: usp.ViT.create(**TINY, classes=5, pool="avg", seed=1),
     lambda: usp.DiT.create(**TINY, classes=5, affine=True, seed=1),
     lambda: usp.SiT.create(**TINY, classes=5, learn_sigma=False, seed=1),
+    lambda: usp.MAR.create(**TINY, buffer=2, classes=5, head_width=8, head_depth=1, seed=1),
     lambda: usp.Inception.create(seed=1),
 ])
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])

@@ -34,6 +34,7 @@ from .inception import Inception
 from .images import Images
 from .mae import MaskedAutoencoder, MaskedOutput
 from .pipeline import Training, autoencoder, finetune, pretrain, recipe, train
+from .mar import MAR, MAROutput
 from .ranks import Ranks
 from .run import Run, RunProgress
 from .sampling import sample
@@ -70,7 +71,7 @@ def trim() -> None:
 
 __all__ = [
     "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
-    "Data", "Images", "LoadReport", "Model", "Ranks", "Run", "RunProgress", "Stage", "Training",
+    "Data", "Images", "LoadReport", "MAR", "MAROutput", "Model", "Ranks", "Run", "RunProgress", "Stage", "Training",
     "autoencoder", "finetune", "images", "pretrain", "recipe", "sample", "train",
     "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion",
     "FileError", "FormatError", "Inception", "LightningDiT", "Trainer", "Transport",

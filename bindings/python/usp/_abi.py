@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "703c23aff7b7c7c4ad10cffaa9b072608eb5b43044e26a1c1e1ef0abec5525d0"
+HEADER_SHA256 = "50d7a781749c587f2c384664cffbc497b4e4673f7c52271ab070cfba72aec1e2"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -160,6 +160,50 @@ usp_mae_options._fields_ = [
     ("norm_pix_loss", c_int64),
     ("norm_image", c_int64),
     ("add_noise", c_int64),
+]
+
+
+class usp_mar_options(Structure):
+    pass
+
+
+usp_mar_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("mask", POINTER(usp_tensor)),
+    ("times", POINTER(usp_tensor)),
+    ("noise", POINTER(usp_tensor)),
+    ("mask_ratio", c_double),
+    ("copies", c_int64),
+    ("seed", c_uint64),
+]
+
+
+class usp_mar_sample_options(Structure):
+    pass
+
+
+usp_mar_sample_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("orders", POINTER(usp_tensor)),
+    ("z", POINTER(usp_tensor)),
+    ("noise", POINTER(usp_tensor)),
+    ("progress", usp_progress_fn),
+    ("progress_user", c_void_p),
+    ("preview", usp_progress_fn),
+    ("preview_user", c_void_p),
+    ("iterations", c_int64),
+    ("cfg_scale", c_double),
+    ("cfg_schedule", c_char_p),
+    ("temperature", c_double),
+    ("respacing", c_char_p),
+    ("last_steps", c_int64),
+    ("seed", c_uint64),
+    ("generator", c_char_p),
+    ("first_sample", c_int64),
+    ("total_samples", c_int64),
+    ("preview_interval", c_int64),
 ]
 
 
@@ -817,6 +861,30 @@ PROTOTYPES = {
     "usp_dit_features": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_int32, POINTER(usp_tensor)],
+    ),
+    "usp_mar_forward": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_mar_options), POINTER(c_float), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_mar_gradients": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_mar_options), POINTER(c_float), POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_mar_condition": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_mar_denoise": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_mar_denoise_guided": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_float, POINTER(usp_tensor)],
+    ),
+    "usp_mar_sample": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_mar_sample_options), POINTER(usp_tensor)],
     ),
     "usp_position_sincos": (
         c_int,

@@ -11,13 +11,14 @@ from ._model import Grid, Model, Source
 from .dit import DiT, LightningDiT, SiT
 from .inception import Inception
 from .mae import MaskedAutoencoder
+from .mar import MAR
 from .vae import VAE
 from .vit import ViT
 
 #: the class of each family's models
 FAMILIES = {
     "VAE": VAE, "MAE": MaskedAutoencoder, "ViT": ViT, "DiT": DiT, "SiT": SiT,
-    "LightningDiT": LightningDiT, "Inception": Inception,
+    "LightningDiT": LightningDiT, "MAR": MAR, "Inception": Inception,
 }
 
 

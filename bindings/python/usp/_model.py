@@ -74,7 +74,7 @@ class Model(Handle):
 
     @property
     def family(self) -> str:
-        """A name of `usp.create`: "VAE", "MAE", "ViT", "LightningDiT", "DiT", "SiT", "Inception"."""
+        """A name of `usp.create`: "VAE", "MAE", "ViT", "LightningDiT", "DiT", "SiT", "MAR", …"""
         return view_text(lib.usp_model_family(self.handle))
 
     @property

@@ -73,7 +73,7 @@ class Trainer(Handle):
         Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0.
     layer_decay : float, default 1.0
         Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
-        ViT, LightningDiT, DiT, SiT.
+        ViT, LightningDiT, DiT, SiT, MAR.
     accumulation : int, default 1
         Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1.
     dtype : Any, optional

@@ -1,6 +1,7 @@
 // Which tokens a masked autoencoder sees, from given noise.
 
 import USPBase
+import USPTensor
 
 /// The kept tokens of each sample and how all go back to their places (He et al. 2022, 3.).
 package struct Masking: Sendable, Equatable {
@@ -46,6 +47,50 @@ package struct Masking: Sendable, Equatable {
             kept += order.prefix(keptPerSample)
         }
         (self.kept, self.restore, self.mask) = (kept, restore, mask)
+    }
+
+    /// Keeps the tokens whose mask is 0, in the order of their places.
+    ///
+    /// - mask: `[B, T]` of 0 and 1, as many 1 in each row
+    /// - Throws: `.shape`, `.argument` naming the row that is none
+    package init(mask: Tensor) throws(USPError) {
+        try require(
+            mask.shape.rank == 2 && mask.dtype == .float32 && mask.count > 0, .shape,
+            "mask: shape \(mask.shape), expected [B, T]")
+        (batch, tokens, self.mask) = (mask.shape[0], mask.shape[1], mask.values)
+        var kept: [Int] = []
+        var restore = [Int](repeating: 0, count: mask.count)
+        var first = 0
+        for sample in 0..<batch {
+            let (row, start) = (sample * tokens, kept.count)
+            for token in 0..<tokens where self.mask[row + token] != 1 {
+                try require(
+                    self.mask[row + token] == 0, .argument,
+                    "mask: \(self.mask[row + token]) of sample \(sample), token \(token), "
+                        + "expected 0 (visible) or 1 (hidden)")
+                restore[row + token] = kept.count - start
+                kept.append(token)
+            }
+            let visible = kept.count - start
+            if sample == 0 { first = visible }
+            try require(
+                visible == first, .argument,
+                "mask: sample \(sample) hides \(tokens - visible) tokens, sample 0 "
+                    + "\(tokens - first); expected equally many in every row")
+            var next = visible
+            for token in 0..<tokens where self.mask[row + token] == 1 {
+                restore[row + token] = next
+                next += 1
+            }
+        }
+        (self.kept, self.restore, keptPerSample) = (kept, restore, first)
+    }
+
+    /// The tokens that are hidden, in the order of their places.
+    package var hidden: TokenChoice {
+        TokenChoice(
+            positions: mask.indices.filter { mask[$0] == 1 }.map { $0 % max(tokens, 1) },
+            perSample: tokens - keptPerSample)
     }
 
     /// Uniform noise of `key`, one stream a sample.

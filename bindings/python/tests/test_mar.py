@@ -1,0 +1,96 @@
+"""Masked autoregressive generation through ctypes, against the golden tensors of PyTorch."""
+
+import numpy as np
+import pytest
+
+import golden
+import usp
+
+
+@pytest.fixture(scope="module")
+def model():
+    return usp.MAR.load(golden.params("models/mar"), 4, 3)
+
+
+def test_loss_condition_and_gradients(model):
+    case = golden.load("models/mar")
+    given = dict(mask=case["in.mask"], t=case["in.t"], noise=case["in.noise"])
+    latents, labels = case["in.latents"], case["in.labels"]
+    output = model.forward(latents, labels, **given)
+    assert output.loss == pytest.approx(float(case["out.loss"]), rel=1e-5)
+    assert golden.difference(output.token_loss, case["out.token_loss"]) < 1e-5
+    assert np.array_equal(output.mask, case["in.mask"])
+    assert golden.difference(
+        model.condition(latents, labels, mask=case["in.mask"]), case["out.z"]) < 1e-5
+    loss, gradients = model.gradients(latents, labels, **given)
+    assert loss == pytest.approx(output.loss, rel=1e-6)
+    name = "encoder_blocks.0.mlp.fc1.weight"
+    assert golden.difference(gradients[name], case[f"grad.{name}"]) < 1e-4
+    assert set(gradients) == set(model.parameters)
+    drawn = model.forward(latents, mask_ratio=0.5, copies=2, seed=3)
+    assert drawn.token_loss.shape == (2, 2, 16) and (drawn.mask.sum(1) == 8).all()
+
+
+def test_head(model):
+    case = golden.load("models/mar_head")
+    given = (case["in.x"], case["in.t"], case["in.condition"])
+    assert golden.difference(model.denoise(*given), case["out.y"]) < 1e-5
+    assert golden.difference(model.denoise(*given, cfg_scale=2.5), case["out.guided"]) < 1e-5
+
+
+def test_samples():
+    case = golden.load("models/mar_sample")
+    model = usp.MAR.load(golden.params("models/mar_sample"), 4, 3)
+    labels, orders = case["in.labels"], case["in.orders"]
+    seen = []
+    found = model.sample(
+        labels, iterations=4, cfg_scale=2.5, respacing="4,3,1,1", orders=orders, z=case["in.z"],
+        noise=case["in.noise"], progress=lambda p: seen.append((p.step, p.steps)),
+        preview=lambda p, latents: seen.append(latents.shape), preview_interval=3)
+    assert golden.difference(found, case["out.linear"]) < 1e-4
+    assert seen == [(1, 4), (2, 4), (3, 4, 4, 4), (3, 4), (3, 4, 4, 4), (4, 4)]
+    found = model.sample(
+        labels, iterations=4, respacing="4,3,1,1", orders=orders, generator="torch", seed=7)
+    assert golden.difference(found, case["out.torch"]) < 1e-4
+    whole = model.sample([1, 2, 3], iterations=3, respacing="5", seed=4)
+    part = model.sample([3], iterations=3, respacing="5", seed=4, first_sample=2)
+    assert golden.difference(part, whole[2:]) < 1e-5
+    assert model.sample(count=2, iterations=2, respacing="3").shape == (2, 4, 4, 4)
+    with pytest.raises(usp.Cancelled):
+        model.sample([1], iterations=2, respacing="3", progress=lambda p: False)
+
+
+def test_what_cannot_be_is_refused(model):
+    latents = np.zeros((2, 4, 4, 4), np.float32)
+    mask = np.zeros((2, 16), np.float32)
+    mask[0, :3], mask[1, :4] = 1, 1
+    with pytest.raises(ValueError, match="sample 1 hides 4 tokens, sample 0 3"):
+        model.forward(latents, mask=mask)
+    with pytest.raises(usp.ArgumentError, match="nothing is hidden"):
+        model.forward(latents, mask=mask * 0)
+    with pytest.raises(usp.ArgumentError, match="labels: 6 of sample 1"):
+        model.forward(latents, [0, 6])
+    for t in (1000, -1):
+        with pytest.raises(usp.ArgumentError, match="whole steps 0 to 999"):
+            model.forward(latents, t=np.full((1, 2, 16), t))
+    for iterations in (0, 17):
+        with pytest.raises(usp.ArgumentError, match=f"iterations: {iterations}, expected"):
+            model.sample([1], iterations=iterations)
+    with pytest.raises(usp.ArgumentError, match="orders: of sample 0 is no permutation"):
+        model.sample([1], iterations=2, orders=np.zeros((1, 16), np.int64))
+    with pytest.raises(usp.ShapeError):
+        model.sample([1, 2], iterations=2, orders=np.arange(16)[None])
+
+
+def test_files_as_the_original_writes_them(model, tmp_path):
+    path = tmp_path / "checkpoint-last.pth"
+    model.save(path, format="torch")
+    again = usp.MAR.load(path)
+    assert again.config == model.config and set(again.parameters) == set(model.parameters)
+    made = usp.MAR.create(grid=2, channels=3, width=16, depth=1, heads=2, buffer=2, classes=3,
+                          head_width=8, head_depth=1)
+    config = made.config
+    assert (config.decoder_width, config.decoder_depth, config.decoder_heads) == (16, 1, 2)
+    assert (made.tokens, made.null_class) == (4, 3)
+    large = usp.create("MAR-L", depth=1, decoder_depth=1, head_depth=1, classes=2)
+    assert (large.config.width, large.config.head_width, large.config.heads) == (1024, 1280, 16)
