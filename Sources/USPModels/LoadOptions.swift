@@ -35,11 +35,18 @@ public struct LoadOptions: Sendable {
     /// code uses.
     public var epsilon: Float?
 
+    /// Whether the label table's last row is the null class; nil goes by the file, else by the number
+    /// of rows.
+    public var nullClass: Bool?
+    /// Arrays of the file and parameters of the model, by their names or the start of these, that need
+    /// not fit: the former are left aside, the latter start by their rule.
+    public var ignore: [String] = []
+    /// Whether anything else that does not fit is an error; otherwise it is told in the report, and
+    /// missing parameters start by their rule.
+    public var isStrict = true
+
     /// Whether heads that nothing tells are an error; otherwise there is one.
     package var needsHeads = true
-    /// Whether anything that does not fit is an error; otherwise it is told in the report and
-    /// missing parameters start by their rule.
-    package var isStrict = true
     /// Whether f32 tensors may stay in the mapped file: no memory, but they cannot be trained.
     package var borrows = true
     /// For parameters that are not loaded.
@@ -102,5 +109,18 @@ extension LoadOptions: Described {
             "epsilon", \.epsilon, .positive,
             "What a transformer's norms add to a variance; without it by the file, else what the "
                 + "layout's code uses.", in: Family.having("epsilon")),
+        .flag(
+            "null_class", \.nullClass,
+            "The label table's last row is the null class; without it by the file, else by the "
+                + "number of rows.", in: Family.having("null_class")),
+        .names(
+            "ignore", \.ignore,
+            "Arrays of the file and parameters of the model, by their names or the start of these, "
+                + "with commas between, that need not fit: the former are left aside, the latter "
+                + "start by their rule."),
+        .flag(
+            "strict", \.isStrict,
+            "Anything else that does not fit is an error; off, it is told in the report, and missing "
+                + "parameters start by their rule."),
     ]
 }

@@ -107,6 +107,10 @@ public struct ModelWeights: @unchecked Sendable {
     /// The same for programs.
     public var reportJSON: String { loading?.json.indented ?? "{}" }
 
+    /// What who loaded it has to know, a sentence each: which weights were chosen, what was assumed,
+    /// not applied, or does not fit.
+    public var notes: [String] { loading?.notes ?? [] }
+
     public var names: [String] { parameters.specs.map(\.name) }
 
     /// Number of values.

@@ -33,6 +33,7 @@ struct Planner {
         left += source.file.unexpected.map {
             SkippedItem(name: $0, reason: "of no model that we know")
         }
+        notes += source.file.notes
         if source.sizes.activation != target.activation {
             notes.append(
                 "the source's MLPs were trained with \(label(source.sizes.activation)), the target's use "

@@ -40,6 +40,7 @@ extension TransferOptions {
         if result.isModulated { result.affine = affine && !result.rmsNorm }
         // Copied blocks go on with the numbers that they were trained with.
         result.epsilon = source.sizes.epsilon
+        result.attentionEpsilon = source.sizes.attentionEpsilon
         guard var target = result as? DiT.Configuration,
             let given = source.configuration as? DiT.Configuration
         else { return result }
@@ -96,6 +97,8 @@ extension TransferOptions {
         }
         guard var classifier = target as? ViT.Configuration else { return }
         classifier.pool = pool ?? (classifier.classToken ? classifier.pool : .avg)
+        // A norm that was trained in front of averaging stays there.
+        if classifier.pool == .avg && source.file.normsBeforeAveraging { classifier.fcNorm = false }
         if classifier.head != .none {
             classifier.head = head == .probe ? .probe : .linear
             classifier.headDeviation = head == .probe ? 0.01 : 2e-5

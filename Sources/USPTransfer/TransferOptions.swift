@@ -70,6 +70,8 @@ public struct TransferOptions: Sendable {
     public var table: String?
     public var heads: Int?
     public var decoderHeads: Int?
+    /// Arrays of the source, by their names or the start of these, that are left aside.
+    public var ignore: [String] = []
 
     package var target = TransferTarget.named("")
     package var resampling = PositionTable.Resampling.bicubic
@@ -81,6 +83,7 @@ public struct TransferOptions: Sendable {
     var source: LoadOptions {
         var options = LoadOptions()
         (options.table, options.heads, options.decoderHeads) = (table, heads, decoderHeads)
+        options.ignore = ignore
         return options
     }
 }
@@ -144,5 +147,9 @@ extension TransferOptions: Described {
                 + "published one."),
         .integer(
             "decoder_heads", \.decoderHeads, .size, "Those of its decoder; likewise."),
+        .names(
+            "ignore", \.ignore,
+            "Arrays of the source, by their names or the start of these, with commas between, that "
+                + "are left aside; what they would fill starts afresh."),
     ]
 }

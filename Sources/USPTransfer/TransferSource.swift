@@ -15,7 +15,8 @@ struct TransferSource {
 
     init(_ archive: Archive, _ options: TransferOptions) throws(USPError) {
         self.archive = archive
-        file = try FileModel(archive, table: options.table)
+        file = try FileModel(archive, table: options.table, ignoring: options.ignore)
+        try file.expectReadable()
         // An encoder that goes on as a masked autoencoder has its decoder's sizes.
         let isMasked = file.kind == .visionTransformer
         let family = try isMasked ? Family.named("MAE") : Family.of(file)

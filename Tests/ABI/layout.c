@@ -140,7 +140,7 @@ AT(usp_mixing_options, switch_probability, 32);
 AT(usp_mixing_options, mixing_unit, 40);
 AT(usp_mixing_options, label_smoothing, 48);
 
-SIZE(usp_model_options, 112);
+SIZE(usp_model_options, 136);
 AT(usp_model_options, struct_size, 0);
 AT(usp_model_options, reserved, 4);
 AT(usp_model_options, heads, 8);
@@ -156,6 +156,9 @@ AT(usp_model_options, compute, 80);
 AT(usp_model_options, pool, 88);
 AT(usp_model_options, groups, 96);
 AT(usp_model_options, epsilon, 104);
+AT(usp_model_options, null_class, 112);
+AT(usp_model_options, ignore, 120);
+AT(usp_model_options, strict, 128);
 
 SIZE(usp_progress, 40);
 AT(usp_progress, stage, 0);
@@ -289,7 +292,7 @@ AT(usp_trainer_options, transport, 232);
 AT(usp_trainer_options, ranks, 240);
 AT(usp_trainer_options, schedule, 248);
 
-SIZE(usp_transfer_options, 168);
+SIZE(usp_transfer_options, 176);
 AT(usp_transfer_options, struct_size, 0);
 AT(usp_transfer_options, reserved, 4);
 AT(usp_transfer_options, grid_height, 8);
@@ -312,6 +315,7 @@ AT(usp_transfer_options, label, 136);
 AT(usp_transfer_options, table, 144);
 AT(usp_transfer_options, heads, 152);
 AT(usp_transfer_options, decoder_heads, 160);
+AT(usp_transfer_options, ignore, 168);
 
 SIZE(usp_transport_options, 72);
 AT(usp_transport_options, struct_size, 0);

@@ -61,8 +61,10 @@ private func variants<Sizes: ModelConfiguration>(
 private func others<Sizes: ModelConfiguration>(_ field: Field<Sizes>, _ sizes: Sizes) -> [String] {
     switch (field.kind, field.get(sizes)) {
     case (.flag, .flag(let value)): [value ? "no" : "yes"]
+    case (.flag, nil): ["yes", "no"]
     case (.integer, .integer(let value)): ["\(2 * value)", "\(value + 1)", "\(value + 2)"]
     case (.real, .real(let value)): ["\(2 * value)", "0.5"]
+    case (.real, nil): ["0.5"]
     case (.choice(let names, _), _): names
     case (.grid, _): ["3x5"]
     case (.integers, _): ["1", "1,1"]
@@ -84,7 +86,9 @@ private func model(_ sizes: any ModelConfiguration) throws -> any Model {
 }
 
 /// What the model computes.
-private func output(_ model: any Model) throws -> [Float] {
+///
+/// - features: also what a classifier makes of its tokens, which its start may change
+private func output(_ model: any Model, features: Bool = true) throws -> [Float] {
     var shape = model.inputShape(batch: 2)
     if model is VAE { shape = [2, shape[1], 8, 8] }
     switch model {
@@ -92,7 +96,9 @@ private func output(_ model: any Model) throws -> [Float] {
         let posterior = try model.encode(randomTensor(shape, "x"))
         return try posterior.logVariance.values + model.decode(posterior.mean).values
     case let model as MaskedAutoencoder: return try model.features(randomTensor(shape, "x")).values
-    case let model as ViT: return try model.tokens(randomTensor(shape, "x"), in: Context()).values
+    case let model as ViT:
+        let tokens = try model.tokens(randomTensor(shape, "x"), in: Context()).values
+        return features ? try tokens + model.features(randomTensor(shape, "x")).values : tokens
     case let model as DiT:
         return try model.forward(randomTensor(shape, "x"), t: [3, 700], y: [1, 0]).values
     case let model as MAR:
@@ -112,10 +118,12 @@ private func output(_ model: any Model) throws -> [Float] {
 }
 
 private func expectSame(
-    _ found: any Model, _ model: any Model, _ what: String, tolerance: Float = 0
+    _ found: any Model, _ model: any Model, _ what: String, tolerance: Float = 0,
+    features: Bool = true
 ) throws {
     #expect(found.family == model.family, "\(what)")
-    let (actual, expected) = (try output(found), try output(model))
+    let actual = try output(found, features: features)
+    let expected = try output(model, features: features)
     let isSame =
         tolerance == 0 ? actual == expected : relativeError(actual, expected) <= Double(tolerance)
     #expect(isSame, "\(what): another output")
@@ -153,26 +161,29 @@ private func eachVariant(
             "grid=14x14 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_erf epsilon=1e-06 class_token=yes class_position=yes "
             + "rms_norm=no swiglu=no rope=no qk_norm=no registers=0 layer_scale=no "
-            + "decoder_width=512 decoder_depth=8 decoder_heads=16",
+            + "attention_epsilon=none decoder_width=512 decoder_depth=8 decoder_heads=16",
         "ViT":
             "grid=14x14 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_erf epsilon=1e-06 class_token=yes class_position=yes "
             + "rms_norm=no swiglu=no rope=no qk_norm=no registers=0 layer_scale=no "
-            + "classes=1000 pool=token head=linear",
+            + "attention_epsilon=none classes=1000 pool=token head=linear fc_norm=none",
         "DiT":
             "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=no swiglu=no rope=no qk_norm=no "
-            + "shift=yes registers=0 layer_scale=no classes=1000 "
+            + "shift=yes registers=0 layer_scale=no attention_epsilon=none "
+            + "classes=1000 "
             + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=0",
         "SiT":
             "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=no swiglu=no rope=no qk_norm=no "
-            + "shift=yes registers=0 layer_scale=no classes=1000 "
+            + "shift=yes registers=0 layer_scale=no attention_epsilon=none "
+            + "classes=1000 "
             + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=0",
         "LightningDiT":
             "grid=16x16 channels=32 patch=1 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=yes swiglu=yes rope=yes qk_norm=no "
-            + "shift=yes registers=0 layer_scale=no classes=1000 "
+            + "shift=yes registers=0 layer_scale=no attention_epsilon=none "
+            + "classes=1000 "
             + "null_class=yes learn_sigma=no frequencies=256 frequency_shift=0 noise_at=0",
         "MAR":
             "grid=16x16 channels=16 patch=1 width=768 depth=12 heads=12 mlp_ratio=4 "
@@ -292,7 +303,7 @@ extension Family {
         // A plain DiT's norms are taken for affine ones that change nothing.
         let plan = try TransferPlan(model.checkpoint(), to: family)
         let found = try loadModel(plan.apply())
-        try expectSame(found, model, what, tolerance: 1e-6)
+        try expectSame(found, model, what, tolerance: 1e-6, features: false)
     }
 }
 
@@ -310,7 +321,8 @@ extension Family {
         by: file.written(as: .official).map { (name: $0.name, shape: $0.shape) })
     #expect(
         untold.map(\.phrase) == [
-            "heads 3", "epsilon 1e-05 (readers take 1e-06)", "frequency_shift 1 (readers take 0)",
+            "heads 3", "epsilon 1e-05 (readers take 1e-06)",
+            "attention_epsilon 1e-06 (readers take none)", "frequency_shift 1 (readers take 0)",
         ])
     let moved = try loadModel(
         TransferPlan(Checkpoint.open(path), to: "DiT", transfer(heads: 3, grid: Grid(8, 8))).apply()

@@ -52,11 +52,21 @@ typedef struct usp_model_options {
      * layout's code uses. More than 0. Part in: MAE, ViT, LightningDiT, DiT, SiT, MAR.
      * USP_ABSENT: absent. */
     double epsilon;
+    /* The label table's last row is the null class; without it by the file, else by the number
+     * of rows. Part in: DiT, SiT. -1: absent. */
+    int64_t null_class;
+    /* Arrays of the file and parameters of the model, by their names or the start of these, with
+     * commas between, that need not fit: the former are left aside, the latter start by their
+     * rule. Default: none. */
+    const char *ignore;
+    /* Anything else that does not fit is an error; off, it is told in the report, and missing
+     * parameters start by their rule. Default: yes. */
+    int64_t strict;
 } usp_model_options;
 
 #define USP_MODEL_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_model_options), 0, -1, -1, USP_ABSENT, USP_ABSENT, 0, 0, 0, NULL, NULL, \
-     "f32", NULL, -1, USP_ABSENT}
+     "f32", NULL, -1, USP_ABSENT, -1, NULL, 1}
 /* end of usp_model_options */
 
 /* Make a model with parameters drawn from seed.

@@ -65,11 +65,14 @@ typedef struct usp_transfer_options {
     int64_t heads;
     /* Those of its decoder; likewise. 1 to 65536. -1: absent. */
     int64_t decoder_heads;
+    /* Arrays of the source, by their names or the start of these, with commas between, that are
+     * left aside; what they would fill starts afresh. Default: none. */
+    const char *ignore;
 } usp_transfer_options;
 
 #define USP_TRANSFER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_transfer_options), 0, 0, 0, -1, -1, -1, -1, 0, 1, 0, "fresh", "prefix", \
-     NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1}
+     NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1, NULL}
 /* end of usp_transfer_options */
 
 /* Plan a transfer from a file, or from a checkpoint.

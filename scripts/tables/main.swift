@@ -37,6 +37,9 @@ private let commandOptions: [CommandOptions] = [
         ],
         also: [("timestep_shift", ["shift"])]),
     CommandOptions(
+        "FittingSettings", "", LoadOptions.self,
+        leaving: LoadOptions.fields.map(\.name).filter { !["ignore", "strict"].contains($0) }),
+    CommandOptions(
         "TransferSettings", "", TransferOptions.self, also: [("gate_bias", ["gate"])]),
     CommandOptions(
         "PretrainingSettings", "MAE", TrainerOptions.self, leaving: ofRecipes,

@@ -74,7 +74,7 @@ public final class Checkpoint: Sendable {
         self.init(archive, table)
     }
 
-    private static let preferred = ["ema", "model_ema", "model", "state_dict", "module", ""]
+    private static let usual = ["model", "state_dict", "module", ""]
 
     private static func select(_ name: String?, in archive: Archive) throws(USPError)
         -> ArchiveTable
@@ -82,14 +82,23 @@ public final class Checkpoint: Sendable {
         if let name {
             return name == "*" ? try ArchiveTable("", archive.entries) : try archive.table(name)
         }
-        for wanted in preferred {
-            if let table = archive.tables.first(where: { $0.name == wanted }),
-                !table.entries.isEmpty
-            {
-                return table
-            }
+        let tables = archive.tables.filter { !$0.entries.isEmpty }
+        let averages = tables.filter { WeightRole(of: $0.name) == .averaged }
+        if let average = averages.first {
+            let names = averages.map { "\n  --table \($0.name) (\($0.entries.count) arrays)" }
+            try require(
+                averages.count == 1, .argument,
+                "\(archive.path): \(averages.count) tables of averaged weights, and nothing tells "
+                    + "which is meant; say which by table:" + names.joined())
+            return average
         }
-        let largest = archive.tables.max { $0.entries.count < $1.entries.count }
+        for name in usual {
+            if let table = tables.first(where: { $0.name == name }) { return table }
+        }
+        let best = tables.map { WeightRole(of: $0.name) }.min()
+        let largest = tables.filter { WeightRole(of: $0.name) == best }.max {
+            $0.entries.count < $1.entries.count
+        }
         if let largest { return largest }
         return try ArchiveTable("", [])
     }

@@ -24,104 +24,85 @@ package struct FileModel: Sendable {
     package let configuration: (any ModelConfiguration)?
     /// What stands in the folder beside it.
     let folder: FolderConfiguration?
+    /// Which weights are taken, and why, where the file has others.
+    package let choice: String?
+    /// What of the file is no part of the model: optimisers, other copies, other models.
+    package let beside: [SkippedItem]
+    /// Parameters, by our name, that are in the file and cannot be read.
+    let unread: [String: SkippedItem]
+    /// Names that were to be ignored, and that no array has.
+    let ignoredInVain: [String]
 
     /// Finds the table and the dialect of a model of this kind (of any without one).
     ///
-    /// - table: a nested table or prefix of the file; nil takes what the kind's readers take:
-    ///   averaged weights (`ema`) first for diffusion transformers, last for the others
+    /// - table: a nested table or prefix of the file; nil takes averaged weights where it has some,
+    ///   behind whatever prefix the model's names have
+    /// - ignoring: arrays, by their names or the start of these, that are as if they were not there
     /// - Throws: `.unsupported` for a model in words, `.format` telling what the file holds instead
-    ///   or that its configuration is damaged
+    ///   or that its configuration is damaged, `.argument` for several models that nothing tells
+    ///   apart
     package init(
-        _ archive: Archive, _ kind: ModelKind? = nil, table: String? = nil
+        _ archive: Archive, _ kind: ModelKind? = nil, table: String? = nil, ignoring: [String] = []
     ) throws(USPError) {
-        let found = try FileModel.find(archive, kind, table: table)
+        let (place, choice) = try ModelPlaces(archive, kind, table: table).choose()
         path = archive.path
         metadata = archive.metadata
         configuration = try FileModel.configuration(archive)
-        folder = try FolderConfiguration(beside: path)
-        self.table = found.table.name
-        (dialect, self.kind) = (found.dialect, found.kind)
-        var translation = Translation()
-        for entry in found.table.entries {
+        self.table = place.name
+        (dialect, self.kind, self.choice) = (place.dialect, place.kind, choice)
+        folder = try FolderConfiguration(beside: path, place.kind)
+        beside = archive.beside(place.table)
+        let unread = archive.unread(of: place)
+        self.unread = unread
+        var translation = Translation(ignoring: ignoring)
+        for (entry, plain) in zip(place.table.entries, place.plain.entries) {
             try locating(archive.path) { () throws(USPError) in
-                try translation.add(entry, found.dialect.meaning(entry.name, found.table))
+                let meaning = place.dialect.meaning(plain.name, place.plain)
+                try translation.add(entry, plain.name, meaning)
             }
         }
         sources = translation.sources
         names = translation.names
-        ignored = translation.ignored + archive.skipped
+        let aside = unread.values.filter { item in
+            ignoring.contains { pattern in
+                item.name.isNamed(by: pattern)
+                    || unread.contains { $0.value == item && $0.key.isNamed(by: pattern) }
+            }
+        }
+        ignored =
+            translation.ignored + archive.skipped.filter { !aside.contains($0) }
+            + aside.map { SkippedItem(name: $0.name, reason: LoadReport.asAsked) }
         unexpected = translation.unexpected
         duplicates = translation.duplicates
+        let unreadNames = unread.keys + unread.values.map(\.name)
+        ignoredInVain = ignoring.filter { pattern in
+            !translation.used.contains(pattern)
+                && !unreadNames.contains { $0.isNamed(by: pattern) }
+        }
     }
 
-    private static let prefixes = [
-        "module", "_orig_mod", "first_stage_model", "vae", "encoder_q", "backbone",
-    ]
-    private static let tables = ["model", "state_dict", "module", ""]
-    private static let averages = ["ema", "model_ema"]
-
-    private typealias Found = (table: ArchiveTable, dialect: Dialect, kind: ModelKind)
-
-    private static func find(
-        _ archive: Archive, _ kind: ModelKind?, table: String?
-    ) throws(USPError) -> Found {
-        let tables =
-            try table.map { name throws(USPError) in [try archive.table(name)] } ?? archive.tables
-        var found: [Found] = []
-        for table in tables {
-            for candidate in try candidates(table) {
-                if let (dialect, kind) = Dialect.identify(candidate) {
-                    found.append((candidate, dialect, kind))
-                }
-            }
-        }
-        let fitting = found.filter { kind == nil || $0.kind == kind }
-        guard let first = fitting.first else { throw mismatch(archive, kind, found) }
-        let order = first.kind.prefersAverage ? averages + Self.tables : Self.tables + averages
-        for name in order {
-            if let match = fitting.first(where: {
-                $0.table.name == name || $0.table.name.hasPrefix(name + ".") && !name.isEmpty
-            }) {
-                return match
-            }
-        }
-        return first
+    /// What a user has to know of how the file was read.
+    package var notes: [String] {
+        (choice.map { ["\(path): takes \($0)"] } ?? [])
+            + (folder?.unapplied ?? []).map { "\(path): \($0.name): \($0.reason)" }
     }
 
-    /// The table itself, and what is under a usual prefix in it.
-    private static func candidates(_ table: ArchiveTable) throws(USPError) -> [ArchiveTable] {
-        var result = [table]
-        var next = 0
-        while next < result.count && next < 4 {
-            for prefix in prefixes {
-                let under = try result[next].under(prefix)
-                if !under.entries.isEmpty { result.append(under) }
-            }
-            next += 1
+    /// For those who do with what there is.
+    ///
+    /// - Throws: `.unsupported` for parameters that are in the file and cannot be read; `.argument`
+    ///   for names to be ignored that it has not
+    package func expectReadable() throws(USPError) {
+        let items = unread.values.filter { item in
+            !ignored.contains { $0.name == item.name && $0.reason == LoadReport.asAsked }
+        }.sorted { $0.name < $1.name }
+        let shown = items.prefix(8).map { "\n  \($0.name): \($0.reason)" }.joined()
+        try require(
+            items.isEmpty, .unsupported,
+            "\(path): \(items.count) arrays of the model cannot be read; ignore leaves them aside:"
+                + shown)
+        if let name = ignoredInVain.first {
+            throw USPError(.argument, "ignore: nothing in \(path) is called \(name)")
         }
-        return result
-    }
-
-    private static func mismatch(
-        _ archive: Archive, _ kind: ModelKind?, _ found: [Found]
-    ) -> USPError {
-        let wanted = kind.map { "no \($0.title)" } ?? "no model that we know"
-        if let other = found.first {
-            return USPError(
-                .format,
-                "\(archive.path): \(wanted) in it, but a \(other.kind.title) "
-                    + "(\(other.dialect.name))")
-        }
-        let names = archive.tables.flatMap { table in
-            table.entries.prefix(3).map {
-                table.name.isEmpty ? $0.name : "\(table.name).\($0.name)"
-            }
-        }
-        let some = names.prefix(6).joined(separator: ", ")
-        return USPError(
-            .format,
-            "\(archive.path): \(wanted) in it; its arrays are "
-                + "\(some.isEmpty ? "none" : some + ", ...")")
     }
 
     package func source(_ name: String) -> TensorSource? { sources[name] }
@@ -169,8 +150,23 @@ private struct Translation {
     var unexpected: [String] = []
     var duplicates: [(entry: ArchiveEntry, of: String)] = []
     private var slots: [String: [Int: ArchiveEntry]] = [:]
+    let ignoring: [String]
+    private(set) var used: Set<String> = []
 
-    mutating func add(_ entry: ArchiveEntry, _ meaning: NameMeaning) throws(USPError) {
+    init(ignoring: [String]) { self.ignoring = ignoring }
+
+    /// - plain: its name without wrappers
+    mutating func add(
+        _ entry: ArchiveEntry, _ plain: String, _ meaning: NameMeaning
+    ) throws(USPError) {
+        let known = [entry.name, plain] + [meaning.parameter].compactMap { $0 }
+        if let pattern = ignoring.first(where: { pattern in
+            known.contains { $0.isNamed(by: pattern) }
+        }) {
+            used.insert(pattern)
+            ignored.append(SkippedItem(name: entry.name, reason: LoadReport.asAsked))
+            return
+        }
         switch meaning {
         case .parameter(let name, let index, let count, let reshapes):
             slots[name, default: [:]][index] = entry
@@ -183,6 +179,9 @@ private struct Translation {
         case .ignored(let reason): ignored.append(SkippedItem(name: entry.name, reason: reason))
         case .unsupported(let what):
             throw USPError(.unsupported, "\(entry.name): \(what) is not supported")
+        case .unknown where entry.shape.rank == 0:
+            ignored.append(
+                SkippedItem(name: entry.name, reason: "a single number beside the model"))
         case .unknown: unexpected.append(entry.name)
         }
     }
@@ -197,5 +196,62 @@ private struct Translation {
                 "\(part.name): \(part.dtype.name) \(part.shape) beside \(first.dtype.name) "
                     + "\(first.shape)")
         }
+    }
+}
+
+extension NameMeaning {
+    /// The parameter that the array is, or is a part of.
+    fileprivate var parameter: String? {
+        switch self {
+        case .parameter(let name, _, _, _), .duplicate(let name): name
+        default: nil
+        }
+    }
+}
+
+extension String {
+    /// Whether this is the name, or the name stands in front of a dot in it.
+    func isNamed(by name: String) -> Bool {
+        self == name || hasPrefix(name + ".")
+    }
+}
+
+extension Archive {
+    /// What of the file is not in this table of it, by table or first part of the name.
+    fileprivate func beside(_ own: ArchiveTable) -> [SkippedItem] {
+        var counts: [String: Int] = [:]
+        var names: [String] = []
+        let start = own.name.isEmpty ? "" : own.name + "."
+        for table in tables {
+            for entry in table.entries {
+                let full = table.name.isEmpty ? entry.name : "\(table.name).\(entry.name)"
+                if full.hasPrefix(start), own.contains(String(full.dropFirst(start.count))) {
+                    continue
+                }
+                let first = String(entry.name.prefix { $0 != "." })
+                let group =
+                    table.name.isEmpty || own.name.isNamed(by: table.name)
+                    ? (table.name.isEmpty ? first : "\(table.name).\(first)") : table.name
+                if counts[group] == nil { names.append(group) }
+                counts[group, default: 0] += 1
+            }
+        }
+        return names.map { name in
+            let count = counts[name] ?? 0
+            return SkippedItem(name: name, reason: "\(count) \(count == 1 ? "array" : "arrays")")
+        }
+    }
+
+    /// Arrays of a place that cannot be read, by the parameter of ours that they are.
+    fileprivate func unread(of place: ModelPlace) -> [String: SkippedItem] {
+        var result: [String: SkippedItem] = [:]
+        let start = place.name.isEmpty ? "" : place.name + "."
+        for item in skipped where item.isArray && item.name.hasPrefix(start) {
+            let name = WrappedNames.plain(String(item.name.dropFirst(start.count)))
+            if let parameter = place.dialect.meaning(name, place.plain).parameter {
+                result[parameter] = item
+            }
+        }
+        return result
     }
 }

@@ -85,6 +85,9 @@ extension FileModel {
         if let sizes = configuration as? VAE.Configuration {
             items += assumedScale(sizes, options.normalization)
         }
+        if let sizes = configuration as? DiT.Configuration {
+            items += assumedNullClass(sizes, options)
+        }
         return items
     }
 
@@ -161,6 +164,7 @@ extension FileModel {
         if toldTransformer == nil, let told = told("usp.activation") {
             sizes.activation = Activation(rawValue: told) ?? sizes.activation
         }
+        if toldTransformer == nil { sizes.activation = folder?.activation ?? sizes.activation }
         sizes.epsilon = options.epsilon ?? sizes.epsilon
         return sizes
     }

@@ -32,11 +32,39 @@ package struct LoadReport: Sendable {
     package internal(set) var missing: [String] = []
     package internal(set) var mismatched: [SkippedItem] = []
     package internal(set) var unexpected: [String] = []
+    /// Which weights were taken, and why, where the file has others.
+    package internal(set) var choice: String?
+    /// What of the file is no part of the model.
+    package internal(set) var beside: [SkippedItem] = []
+    /// What of the folder's configuration was not applied, and why.
+    package internal(set) var unapplied: [SkippedItem] = []
+
+    static let asAsked = "left aside, as asked"
+
+    /// What a user has to know, a sentence each: what was chosen, assumed, not applied or does not
+    /// fit.
+    package var notes: [String] {
+        var notes = choice.map { ["takes \($0)"] } ?? []
+        notes += assumed.map { "assumes \($0.name): \($0.reason)" }
+        notes += unapplied.map { "\($0.name): \($0.reason)" }
+        notes += initialized.filter { $0.reason.hasPrefix(Self.asAsked) }.map {
+            "\($0.name): \($0.reason)"
+        }
+        if !fits { notes.append("does not fit, and was loaded all the same: \(problems)") }
+        return notes.map { "\(path): \($0)" }
+    }
 
     package var fits: Bool { missing.isEmpty && mismatched.isEmpty && unexpected.isEmpty }
 
     /// One error with everything that does not fit.
     var error: USPError {
+        USPError(
+            missing.isEmpty ? .shape : .missingWeight,
+            "\(path) (\(dialect)): does not fit; \(problems); ignore leaves arrays or parameters "
+                + "aside by name, strict off all of them")
+    }
+
+    private var problems: String {
         var problems: [String] = []
         if !missing.isEmpty { problems.append("missing \(missing.count): \(list(missing))") }
         if !mismatched.isEmpty {
@@ -47,9 +75,7 @@ package struct LoadReport: Sendable {
         if !unexpected.isEmpty {
             problems.append("unexpected \(unexpected.count): \(list(unexpected))")
         }
-        return USPError(
-            missing.isEmpty ? .shape : .missingWeight,
-            "\(path) (\(dialect)): does not fit; \(problems.joined(separator: "; "))")
+        return problems.joined(separator: "; ")
     }
 
     private func list(_ names: [String]) -> String {
@@ -73,10 +99,13 @@ package struct LoadReport: Sendable {
         for item in renamed {
             lines.append("  renamed  \(item.sources.joined(separator: " + ")) -> \(item.parameter)")
         }
+        if let choice { lines.append("  choice   \(choice)") }
         if !configuration.isEmpty { lines.append("  with     \(configuration.phrase)") }
         for item in initialized { lines.append("  started  \(item.name): \(item.reason)") }
         for item in assumed { lines.append("  assumed  \(item.name): \(item.reason)") }
+        for item in unapplied { lines.append("  setting  \(item.name): \(item.reason)") }
         for item in ignored { lines.append("  ignored  \(item.name): \(item.reason)") }
+        for item in beside { lines.append("  beside   \(item.name): \(item.reason)") }
         for name in missing { lines.append("  missing  \(name)") }
         for item in mismatched { lines.append("  shape    \(item.name): \(item.reason)") }
         for name in unexpected { lines.append("  unknown  \(name)") }
@@ -108,6 +137,8 @@ package struct LoadReport: Sendable {
                             .init("action", .string($0.action)),
                         ])
                     })),
+            .init("choice", choice.map(JSON.string) ?? .null),
+            .init("beside", skipped(beside)), .init("settings", skipped(unapplied)),
             .init("ignored", skipped(ignored)), .init("initialized", skipped(initialized)),
             .init("assumed", skipped(assumed)),
             .init("missing", texts(missing)), .init("mismatched", skipped(mismatched)),

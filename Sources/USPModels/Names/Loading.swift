@@ -26,10 +26,11 @@ extension FileModel {
     func load(
         _ specs: [ParameterSpec], _ options: LoadOptions, _ rules: LoadRules
     ) throws(USPError) -> (parameters: Parameters, report: LoadReport) {
-        var report = match(specs, rules)
+        var report = match(specs, rules, ignoring: options.ignore)
+        try expectUsed(options.ignore, specs)
         if options.isStrict && !report.fits { throw report.error }
         let absent = Set(
-            report.missing + report.mismatched.map(\.name) + report.initialized.map(\.name))
+            report.mismatched.map(\.name) + report.initialized.map(\.name))
         try expectEqualDuplicates()
         let parameters: Parameters
         if options.borrows, let borrowed = try borrowed(specs) {
@@ -61,11 +62,33 @@ extension FileModel {
         return (parameters, report)
     }
 
-    private func match(_ specs: [ParameterSpec], _ rules: LoadRules) -> LoadReport {
+    /// - Throws: `.argument` for a name that neither an array of the file nor a parameter has
+    private func expectUsed(_ names: [String], _ specs: [ParameterSpec]) throws(USPError) {
+        for name in names
+        where ignoredInVain.contains(name) && !specs.contains(where: { $0.name.isNamed(by: name) })
+        {
+            let known = (self.names + unexpected)
+            let nearest = known.min { editDistance($0, name) < editDistance($1, name) }
+            let hint = known.count <= 4096 ? nearest.map { "; did you mean \($0)?" } ?? "" : ""
+            throw USPError(.argument, "ignore: nothing in \(path) is called \(name)\(hint)")
+        }
+    }
+
+    private static let queryBias = ".attn.qkv.bias"
+
+    private func match(
+        _ specs: [ParameterSpec], _ rules: LoadRules, ignoring: [String]
+    ) -> LoadReport {
         var report = LoadReport(
             path: path, table: table, dialect: dialect.name, family: kind.title)
+        (report.choice, report.beside) = (choice, beside)
+        report.unapplied = folder?.unapplied ?? []
         let wanted = Set(specs.map(\.name))
+        let hasBias = sources.keys.contains { $0.hasSuffix(Self.queryBias) }
         for spec in specs {
+            let isIgnored = ignoring.contains { spec.name.isNamed(by: $0) }
+            let asAsked = SkippedItem(
+                name: spec.name, reason: "\(LoadReport.asAsked); starts by its rule")
             if let source = sources[spec.name] {
                 if !source.fits(spec.shape) {
                     report.mismatched.append(
@@ -78,8 +101,15 @@ extension FileModel {
                         name: spec.name, reason: "not in the file; sines and cosines of the grid"))
             } else if let rule = rules.optional.first(where: { spec.name.hasPrefix($0.prefix) }) {
                 report.initialized.append(SkippedItem(name: spec.name, reason: rule.reason))
+            } else if !hasBias, spec.name.hasSuffix(Self.queryBias) {
+                report.initialized.append(
+                    SkippedItem(name: spec.name, reason: "no block has one (qkv_bias=False); zeros")
+                )
+            } else if isIgnored {
+                report.initialized.append(asAsked)
             } else {
-                report.missing.append(spec.name)
+                let reason = unread[spec.name].map { " (in the file, but \($0.reason))" } ?? ""
+                report.missing.append(spec.name + reason)
             }
         }
         report.ignored = ignored
@@ -170,7 +200,8 @@ extension Model {
     package static func load(
         _ archive: Archive, _ options: LoadOptions = LoadOptions()
     ) throws(USPError) -> (model: Self, report: LoadReport) {
-        let file = try FileModel(archive, families[0].kind, table: options.table)
+        let file = try FileModel(
+            archive, families[0].kind, table: options.table, ignoring: options.ignore)
         let loaded = try Family.choose(file, among: families, options.family).load(file, options)
         guard let model = loaded.model as? Self else {
             throw USPError(.internal, "\(archive.path): a \(loaded.model.family) as \(Self.self)")
@@ -198,7 +229,8 @@ private func loadModel(
     _ archive: Archive, _ options: LoadOptions
 ) throws(USPError) -> any Model {
     let asked = try options.family.map { name throws(USPError) in try Family.named(name) }
-    let file = try FileModel(archive, asked?.kind, table: options.table)
+    let file = try FileModel(
+        archive, asked?.kind, table: options.table, ignoring: options.ignore)
     let family = if let asked { asked } else { try Family.of(file) }
     return try family.load(file, options).model
 }

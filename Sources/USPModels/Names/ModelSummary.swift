@@ -13,19 +13,36 @@ public struct ModelSummary: Sendable {
     package let tensors: Int
     /// Nil if no size is in doubt; else what the reader would have to be told.
     package let doubt: String?
+    /// What a reader chooses, assumes or does not apply.
+    package let notes: [String]
 
     /// Nil if the file holds no model that we know.
     package init?(_ archive: Archive, table: String? = nil) {
-        guard let file = try? FileModel(archive, table: table) else { return nil }
-        family = file.kind.title
-        dialect = file.dialect.name
-        self.table = file.table
+        guard let places = try? ModelPlaces(archive, nil, table: table).all,
+            let first = places.first
+        else { return nil }
+        let file: FileModel
+        do throws(USPError) {
+            file = try FileModel(archive, table: table)
+        } catch {
+            (family, dialect, self.table) = (first.kind.title, first.dialect.name, first.name)
+            (sizes, tensors, notes) = ([], first.table.entries.count, [])
+            doubt = error.message
+            return
+        }
+        (family, dialect, self.table) = (file.kind.title, file.dialect.name, file.table)
         tensors = file.names.count
         do throws(USPError) {
-            sizes = try file.sizes().described
+            let configuration = try file.sizes()
+            sizes = configuration.described
             doubt = nil
+            notes =
+                file.notes
+                + file.assumed(configuration, LoadOptions()).map {
+                    "assumes \($0.name): \($0.reason)"
+                }
         } catch {
-            sizes = []
+            (sizes, notes) = ([], file.notes)
             doubt = error.message
         }
     }
@@ -42,6 +59,7 @@ public struct ModelSummary: Sendable {
             .init("table", .string(table)), .init("tensors", .integer(tensors)),
             .init("sizes", .object(sizes.map { .init($0.name, .string($0.value)) })),
             .init("doubt", doubt.map(JSON.string) ?? .null),
+            .init("notes", .array(notes.map(JSON.string))),
         ])
     }
 }

@@ -11,8 +11,8 @@ package struct ModelKind: Sendable, Equatable {
     let dialects: [Dialect]
     /// The keys that a training file nests the model under.
     package let tables: [String]
-    /// Whether readers take averaged weights (`ema`) before the model's own.
-    let prefersAverage: Bool
+    /// What can stand in `config.json` beside its files.
+    let schemas: [ConfigurationSchema]
     /// What the originals' code needs beside the parameters in the file.
     let official: @Sendable (FileModel) throws(USPError) -> [WrittenArray]
     /// diffusers' layout of the model; nil: it has none.
@@ -20,14 +20,14 @@ package struct ModelKind: Sendable, Equatable {
 
     init(
         _ title: String, _ dialects: [Dialect], tables: [String] = [],
-        prefersAverage: Bool = false,
+        schemas: [ConfigurationSchema] = [],
         official: @escaping @Sendable (FileModel) throws(USPError) -> [WrittenArray] = {
             file throws(USPError) in try file.plainArrays()
         },
         diffusers: (@Sendable (FileModel) throws(USPError) -> [WrittenArray])? = nil
     ) {
         (self.title, self.dialects, self.tables) = (title, dialects, tables)
-        (self.prefersAverage, self.official, self.diffusers) = (prefersAverage, official, diffusers)
+        (self.schemas, self.official, self.diffusers) = (schemas, official, diffusers)
     }
 
     package static func == (a: ModelKind, b: ModelKind) -> Bool { a.title == b.title }
@@ -54,6 +54,8 @@ package enum NameMeaning: Sendable, Equatable {
 /// How a family's tensors are named in some kind of file.
 package struct Dialect: Sendable {
     package let name: String
+    /// The array that every file of it has: a model lies wherever this one does.
+    let anchor: String
     /// Whether files in this dialect look like this; decided by names only.
     let matches: @Sendable (ArchiveTable) -> Bool
     let meaning: @Sendable (String, ArchiveTable) -> NameMeaning

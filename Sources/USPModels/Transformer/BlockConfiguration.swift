@@ -14,6 +14,8 @@ package struct BlockConfiguration: Sendable, Equatable {
     package var activation: Activation
     /// Of the norms.
     package var epsilon: Float
+    /// Of the norm in front of attention, where it differs.
+    package var attentionEpsilon: Float?
     /// Layer norms with γ and β of their own; RMS norms have γ.
     package var affine: Bool
     /// What a condition gives to the block (adaLN-Zero); nil: nothing.

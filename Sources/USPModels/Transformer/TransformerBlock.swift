@@ -36,7 +36,8 @@ package struct TransformerBlock {
         }
         let (epsilon, mlp) = (configuration.epsilon, configuration.mlp)
         let ofHeads = configuration.queryKeyEpsilon
-        (norm1, norm2) = (try norm("norm1", epsilon), try norm("norm2", epsilon))
+        norm1 = try norm("norm1", configuration.attentionEpsilon ?? epsilon)
+        norm2 = try norm("norm2", epsilon)
         (qkv, projection) = (try layer("attn.qkv"), try layer("attn.proj"))
         headNorms =
             configuration.queryKeyNorm

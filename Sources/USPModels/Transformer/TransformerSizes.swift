@@ -24,6 +24,8 @@ public struct TransformerSizes: Sendable, Equatable {
     public var activation: Activation
     /// What the blocks' norms add to a variance.
     public var epsilon: Float
+    /// The same of the norms in front of attention, where it differs: diffusers' DiT fixes it.
+    public var attentionEpsilon: Float?
     /// The blocks' layer norms have γ and β; RMS norms have γ.
     public var affine: Bool
     /// A class token in front of the patches' tokens.
@@ -93,6 +95,7 @@ public struct TransformerSizes: Sendable, Equatable {
             start: start)
         (block.norm, block.isGatedUnit) = (norm, swiglu)
         (block.queryKeyNorm, block.layerScale) = (queryKeyNorm, layerScale)
+        block.attentionEpsilon = attentionEpsilon
         return block
     }
 
@@ -147,6 +150,9 @@ extension TransformerSizes: Described {
             "registers", \.registers, FieldRange(0, 4096),
             "Learned tokens without a place, after the class token."),
         .flag("layer_scale", \.layerScale, "Each half of a block has a factor a channel."),
+        .real(
+            "attention_epsilon", \.attentionEpsilon, .positive,
+            "What the norms in front of attention add instead; without it epsilon."),
     ]
 
     /// The table's rows for a family that leaves out some.

@@ -102,6 +102,11 @@ struct TransferSettings: ParsableArguments {
         help: "Those of its decoder; likewise. 1 to 65536.")
     var decoderHeads: String?
 
+    @Option(
+        name: .customLong("ignore"),
+        help: "Arrays of the source, by their names or the start of these, with commas between, that are left aside; what they would fill starts afresh. Default: none.")
+    var ignore: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -124,6 +129,7 @@ struct TransferSettings: ParsableArguments {
             table == nil ? nil : "table",
             heads == nil ? nil : "heads",
             decoderHeads == nil ? nil : "decoder_heads",
+            ignore == nil ? nil : "ignore",
         ].compactMap(\.self)
     }
 
@@ -148,5 +154,6 @@ struct TransferSettings: ParsableArguments {
         if let table { try options.set("table", table) }
         if let heads { try options.set("heads", heads) }
         if let decoderHeads { try options.set("decoder_heads", decoderHeads) }
+        if let ignore { try options.set("ignore", ignore) }
     }
 }

@@ -7,7 +7,7 @@ from typing import Any, Optional, Tuple
 from ._arrays import dtype_name
 from ._call import view_text
 from ._library import lib
-from ._model import Grid, Model, Source
+from ._model import Grid, Model, Names, Source
 from .dit import DiT, LightningDiT, SiT
 from .inception import Inception
 from .mae import MaskedAutoencoder
@@ -47,7 +47,8 @@ def load(
     family: Optional[str] = None, dtype: Any = None, exact: bool = False,
     table: Optional[str] = None, grid: Grid = None, pool: Optional[str] = None,
     scale: Optional[float] = None, shift: Optional[float] = None, groups: Optional[int] = None,
-    epsilon: Optional[float] = None,
+    epsilon: Optional[float] = None, null_class: Optional[bool] = None, ignore: Names = None,
+    strict: bool = True,
 ) -> Any:
     """A model of whatever family the file says, or its names and shapes tell.
 
@@ -64,7 +65,8 @@ def load(
     return typed(Model._load(
         source, grid, family=family, heads=num_heads, decoder_heads=decoder_num_heads,
         compute=dtype_name(dtype), exact=int(exact), table=table, pool=pool, scale=scale,
-        shift=shift, groups=groups, epsilon=epsilon))
+        shift=shift, groups=groups, epsilon=epsilon,
+        null_class=None if null_class is None else int(null_class), ignore=ignore, strict=strict))
 
 
 def presets() -> Tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-from typing import Any, Dict, List, Mapping, Optional, Tuple, TypeVar, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -23,6 +23,15 @@ Self = TypeVar("Self", bound="Model")
 Source = Union[str, "os.PathLike[str]", Checkpoint, Mapping[str, Any]]
 #: rows and columns of patches; one number for both
 Grid = Union[int, Tuple[int, int], None]
+
+
+#: names of arrays and parameters, or the start of these: several, or one text with commas
+Names = Union[str, Sequence[str], None]
+
+
+def joined(names: Names) -> Optional[str]:
+    """Names as the library takes them."""
+    return names if names is None or isinstance(names, str) else ",".join(names)
 
 
 def grid_sides(grid: Grid) -> Tuple[Any, Any]:
@@ -45,6 +54,10 @@ class Model(Handle):
     By default large float32 products and 3x3 convolutions take fewer multiplications (Strassen's
     and Winograd's methods), with results within 1e-5 of the largest value of exact arithmetic;
     `load(..., exact=True)` sums plainly everywhere.
+
+    Loading is strict: what does not fit is one error. `load(..., ignore=["head", "step"])` leaves
+    arrays of the file aside and starts parameters of the model by their rule, by their names or the
+    start of these; `strict=False` does so with whatever does not fit. `report` tells all of it.
     """
 
     kind = "usp_model"
@@ -52,11 +65,14 @@ class Model(Handle):
     _family: Optional[str] = None
 
     @classmethod
-    def _load(cls: "type[Self]", source: Source, grid: Grid = None, **values: Any) -> Self:
+    def _load(
+        cls: "type[Self]", source: Source, grid: Grid = None, *, ignore: Names = None,
+        strict: bool = True, **values: Any,
+    ) -> Self:
         height, width = grid_sides(grid)
         given = options(
-            _abi.usp_model_options, grid_height=height, grid_width=width,
-            **{"family": cls._family, **values})
+            _abi.usp_model_options, grid_height=height, grid_width=width, ignore=joined(ignore),
+            strict=int(strict), **{"family": cls._family, **values})
         if isinstance(source, Mapping):
             checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
             return cls._made(lib.usp_model_load, checkpoint.handle, ctypes.byref(given))

@@ -112,6 +112,9 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "pool": None,
         "groups": -1,
         "epsilon": nan,
+        "null_class": -1,
+        "ignore": None,
+        "strict": 1,
     },
     "usp_vae_options": {
         "scaled": 1,
@@ -165,6 +168,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "table": None,
         "heads": -1,
         "decoder_heads": -1,
+        "ignore": None,
     },
     "usp_inception_options": {
         "preprocessing": "tensorflow",

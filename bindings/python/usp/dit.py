@@ -10,7 +10,7 @@ import numpy as np
 from ._arrays import as_tensor, dtype_name, result, vector
 from ._call import call
 from ._library import lib
-from ._model import Grid, Model, Source
+from ._model import Grid, Model, Names, Source
 from .checkpoint import Checkpoint
 
 Self = TypeVar("Self", bound="DiT")
@@ -32,16 +32,20 @@ class DiT(Model):
     def load(
         cls: "type[Self]", source: Source, num_heads: Optional[int] = None, *, dtype: Any = None,
         exact: bool = False, table: Optional[str] = None,
-        grid: Grid = None,
+        grid: Grid = None, null_class: Optional[bool] = None, ignore: Names = None,
+        strict: bool = True,
     ) -> Self:
         """Loads a file or checkpoint; the heads are the published ones of the width unless given.
 
         `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
         positions are no square, and for files without a position table (diffusers') of an unusual
-        size.
+        size. `null_class` says whether the label table's last row is the null class, which its
+        number of rows does not always tell (see `report`). `ignore`, `strict`: see `Model`.
         """
         return cls._load(
-            source, grid, heads=num_heads, compute=dtype_name(dtype), exact=int(exact), table=table)
+            source, grid, heads=num_heads, compute=dtype_name(dtype), exact=int(exact), table=table,
+            null_class=None if null_class is None else int(null_class), ignore=ignore,
+            strict=strict)
 
     @classmethod
     def create(

@@ -11,7 +11,7 @@ from . import _abi
 from ._arrays import as_tensor, dtype_name, result
 from ._call import call, options
 from ._library import lib
-from ._model import Model, Source
+from ._model import Model, Names, Source
 
 
 class Features(NamedTuple):
@@ -44,10 +44,12 @@ class Inception(Model):
     @classmethod
     def load(
         cls, source: Source, *, exact: bool = False, dtype: Any = None,
-        table: Optional[str] = None,
+        table: Optional[str] = None, ignore: Names = None, strict: bool = True,
     ) -> "Inception":
         """Loads a file or checkpoint; for published numbers leave `dtype` at float32."""
-        return cls._load(source, compute=dtype_name(dtype), exact=int(exact), table=table)
+        return cls._load(
+            source, compute=dtype_name(dtype), exact=int(exact), table=table, ignore=ignore,
+            strict=strict)
 
     @classmethod
     def create(cls, *, seed: Optional[int] = 0) -> "Inception":

@@ -11,7 +11,7 @@ from . import _abi
 from ._arrays import as_tensor, dtype_name, result
 from ._call import call, options
 from ._library import lib
-from ._model import Grid, Model, Source
+from ._model import Grid, Model, Names, Source
 from .checkpoint import Checkpoint
 
 
@@ -41,17 +41,18 @@ class MaskedAutoencoder(Model):
     def load(
         cls, source: Source, num_heads: Optional[int] = None,
         decoder_num_heads: Optional[int] = None, *, dtype: Any = None, exact: bool = False,
-        table: Optional[str] = None, grid: Grid = None,
+        table: Optional[str] = None, grid: Grid = None, ignore: Names = None, strict: bool = True,
     ) -> "MaskedAutoencoder":
         """Loads a file or checkpoint; heads not given are the published ones of the width.
 
         `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
         patches are no square, unless this library wrote the file: 16 positions of an encoder alone
-        are read as 4x4 and none for the class token, even if they are 5x3 and one.
+        are read as 4x4 and none for the class token, even if they are 5x3 and one. `ignore`,
+        `strict`: see `Model`.
         """
         return cls._load(
             source, grid, heads=num_heads, decoder_heads=decoder_num_heads,
-            compute=dtype_name(dtype), exact=int(exact), table=table)
+            compute=dtype_name(dtype), exact=int(exact), table=table, ignore=ignore, strict=strict)
 
     @classmethod
     def create(

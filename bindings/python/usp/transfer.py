@@ -12,7 +12,7 @@ from ._arrays import dtype_name
 from ._call import call, composed, encoded, options, view_text
 from ._handles import Handle
 from ._library import lib
-from ._model import Grid, grid_sides
+from ._model import Grid, Names, grid_sides, joined
 from .checkpoint import Checkpoint
 
 Source = Union[str, "os.PathLike[str]", Checkpoint]
@@ -108,7 +108,7 @@ def transfer_plan(
     pool: Optional[str] = None, head: Optional[str] = None, gate_bias: Optional[float] = None,
     block: Optional[int] = None, timestep: Optional[float] = None, label: Optional[int] = None,
     table: Optional[str] = None, num_heads: Optional[int] = None,
-    decoder_num_heads: Optional[int] = None,
+    decoder_num_heads: Optional[int] = None, ignore: Names = None,
 ) -> TransferPlan:
     """Plans a transfer from a file or a checkpoint.
 
@@ -117,7 +117,8 @@ def transfer_plan(
     differ, `channel_rule` is "fresh", "copy" or "repeat"; where depths differ, `depth_rule` is
     "prefix", "stride" or "repeat". Classifiers take `pool` ("token", "avg") and `head`
     ("fine-tune", "probe"). A diffusion source becomes a feature extractor after `block`, at
-    `timestep` and `label` (None: the null class).
+    `timestep` and `label` (None: the null class). `ignore` leaves arrays of the source aside, by
+    their names or the start of these.
     """
     height, width = grid_sides(grid)
     given = options(
@@ -125,7 +126,8 @@ def transfer_plan(
         keep_activation=int(keep_activation), channel_rule=channel_rule, depth_rule=depth_rule,
         pool=pool, head=head, gate_bias=gate_bias, timestep=timestep, block=block, label=label,
         table=table, grid_height=height, grid_width=width, classes=classes, patch=patch,
-        channels=channels, heads=num_heads, decoder_heads=decoder_num_heads)
+        channels=channels, heads=num_heads, decoder_heads=decoder_num_heads,
+        ignore=joined(ignore))
     if isinstance(source, Checkpoint) or isinstance(source, Mapping):
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         return TransferPlan._made(

@@ -11,7 +11,7 @@ from . import _abi
 from ._arrays import as_tensor, dtype_name, result
 from ._call import call, options
 from ._library import lib
-from ._model import Model, Source
+from ._model import Model, Names, Source
 from .random import normal
 
 
@@ -57,14 +57,17 @@ class VAE(Model):
     def load(
         cls, source: Source, dtype: Any = None, *, exact: bool = False,
         scale: Optional[float] = None, shift: Optional[float] = None, table: Optional[str] = None,
+        ignore: Names = None, strict: bool = True,
     ) -> "VAE":
         """Loads a file or checkpoint of any published layout; dtype "bf16" multiplies in bf16.
 
-        `exact` sums plainly in every call (see `Model`).
+        `exact` sums plainly in every call; `ignore`, `strict`: see `Model`. Latents are
+        (z - shift) * scale: a file that does not tell them is taken for Stable Diffusion's, 0.18215
+        (the `report` says so); SDXL's `scale` is 0.13025.
         """
         return cls._load(
             source, compute=dtype_name(dtype), exact=int(exact), table=table,
-            shift=shift, scale=scale)
+            shift=shift, scale=scale, ignore=ignore, strict=strict)
 
     @classmethod
     def create(

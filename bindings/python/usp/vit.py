@@ -11,7 +11,7 @@ from ._arrays import as_tensor, dtype_name, result
 from ._call import call
 from ._config import worded
 from ._library import lib
-from ._model import Grid, Model, Source
+from ._model import Grid, Model, Names, Source
 
 
 class ViT(Model):
@@ -31,16 +31,17 @@ class ViT(Model):
     def load(
         cls, source: Source, pool: Optional[str] = None, num_heads: Optional[int] = None, *,
         dtype: Any = None, exact: bool = False, table: Optional[str] = None, grid: Grid = None,
+        ignore: Names = None, strict: bool = True,
     ) -> "ViT":
         """Loads a file or checkpoint; pool is "token" or "avg", None goes by the file.
 
         `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
         patches are no square, unless this library wrote the file: 16 positions are read as 4x4 and
-        none for the class token, even if they are 5x3 and one.
+        none for the class token, even if they are 5x3 and one. `ignore`, `strict`: see `Model`.
         """
         return cls._load(
             source, grid, pool=pool, heads=num_heads, compute=dtype_name(dtype), exact=int(exact),
-            table=table)
+            table=table, ignore=ignore, strict=strict)
 
     @classmethod
     def create(

@@ -167,12 +167,13 @@ extension FileModel {
         var sizes = told(as: DiT.Configuration.self) ?? DiT.Configuration()
         sizes.variant = variant
         if configuration == nil, isDiffusers {
-            sizes.epsilon = folder?.epsilon ?? 1e-5
+            (sizes.epsilon, sizes.attentionEpsilon) = (folder?.epsilon ?? 1e-5, 1e-6)
             sizes.frequencyShift = 1
         }
         sizes.transformer = try blocks(sizes.transformer, patches: "x_embedder", options)
         sizes.affine = sources["blocks.0.norm1.bias"] != nil
         sizes.shift = try hasShifts(sizes)
+        if options.epsilon != nil { sizes.attentionEpsilon = nil }
         sizes.grid = try diffusionGrid(sizes, folder, options.grid)
         let labels = try shape("y_embedder.embedding_table.weight")
         let final = try shape("final_layer.linear.weight")
@@ -183,13 +184,13 @@ extension FileModel {
                 && (final[0] == outputs || final[0] == 2 * outputs), .format,
             "\(path): a final layer of \(final) and labels of \(labels) for patches of \(outputs) "
                 + "values")
-        let tellsNone = told(as: DiT.Configuration.self)?.hasNullClass == false
-        sizes.hasNullClass = labels[0] > 1 && !tellsNone
+        sizes.hasNullClass = labels[0] > 1 && hasNullClass(labels[0], options)
         sizes.classes = sizes.hasNullClass ? labels[0] - 1 : labels[0]
         sizes.learnsSigma = final[0] == 2 * outputs
         sizes.frequencies = frequencies[1]
         // A training file of REPA has its projectors.
         if ignored.contains(where: { $0.reason.hasPrefix("REPA") }) { sizes.noiseAt = 1 }
+        try expectFolder(sizes)
         return sizes
     }
 
@@ -205,6 +206,49 @@ extension FileModel {
                     + "of both halves) or \(known[1].1) (without shifts)")
         }
         return shifts
+    }
+
+    /// - Throws: `.format` for a `config.json` of another transformer
+    private func expectFolder(_ sizes: DiT.Configuration) throws(USPError) {
+        try folder?.expect("in_channels", [sizes.channels])
+        try folder?.expect("out_channels", [sizes.predictedChannels])
+        try folder?.expect("num_layers", [sizes.depth])
+        try folder?.expect("patch_size", [sizes.patch])
+        if folder?.heads == sizes.heads {
+            try folder?.expect("attention_head_dim", [sizes.width / sizes.heads])
+        }
+    }
+
+    /// Whether the last of so many rows of labels is the null class.
+    private func hasNullClass(_ rows: Int, _ options: LoadOptions) -> Bool {
+        toldNullClass(rows, options) ?? (rows % 10 != 0)
+    }
+
+    /// As the option, the file or its folder says.
+    private func toldNullClass(_ rows: Int, _ options: LoadOptions) -> Bool? {
+        options.nullClass ?? told(as: DiT.Configuration.self)?.hasNullClass
+            ?? folder?.classes.map { rows == $0 + 1 }
+            // ImageNet's: DiT's and SiT's releases.
+            ?? (rows == 1001 ? true : rows == 1 ? false : nil)
+    }
+
+    /// What a load report says about a null class that nothing tells: numbers of classes are round
+    /// more often than not, and so is the table of a model that was trained without one.
+    func assumedNullClass(
+        _ sizes: DiT.Configuration, _ options: LoadOptions
+    ) -> [SkippedItem] {
+        guard toldNullClass(sizes.labels, options) == nil else { return [] }
+        let rows = sizes.labels
+        let (name, other) =
+            sizes.hasNullClass
+            ? ("\(rows - 1) classes and a null class", "\(rows) classes and none")
+            : ("\(rows) classes without a null class", "\(rows - 1) classes and a null class")
+        return [
+            SkippedItem(
+                name: name,
+                reason: "by the \(rows) rows of the label table, which may be \(other): give "
+                    + "null_class")
+        ]
     }
 
     /// From the table's rows; diffusers' files have no table, so there from the folder or 32x32

@@ -35,7 +35,17 @@ extension FileModel {
         sizes.normalization =
             options.normalization ?? told?.normalization ?? toldNormalization
             ?? folder?.normalization ?? FileModel.published(sizes)
+        try expectFolder(sizes)
         return sizes
+    }
+
+    /// - Throws: `.format` for a `config.json` of another autoencoder
+    private func expectFolder(_ sizes: VAE.Configuration) throws(USPError) {
+        try folder?.expect("in_channels", [sizes.imageChannels])
+        try folder?.expect("out_channels", [sizes.imageChannels])
+        try folder?.expect("latent_channels", [sizes.latentChannels])
+        try folder?.expect("layers_per_block", [sizes.blocksPerLevel])
+        try folder?.expect("block_out_channels", sizes.multipliers.indices.map(sizes.width))
     }
 
     /// The statistics that our files kept beside the tensors before `usp.config`.
@@ -56,11 +66,18 @@ extension FileModel {
         else { return [] }
         let scale = sizes.normalization.scale.map { "\($0)" }.joined(separator: ", ")
         let known = sizes.normalization != LatentNormalization()
+        let others =
+            switch (sizes.latentChannels, sizes.factor) {
+            case (4, _): "SDXL's is 0.13025"
+            case (16, 8): "SD3's is 1.5305 with shift 0.0609, FLUX.1's 0.3611 with shift 0.1159"
+            default: "others may have another"
+            }
         return [
             SkippedItem(
                 name: "latent scale \(scale)",
                 reason: (known ? "the published one" : "none is published")
-                    + " for \(sizes.latentChannels) latent channels; the file does not tell it")
+                    + " for \(sizes.latentChannels) latent channels; the file does not tell it "
+                    + "(\(others)): give scale")
         ]
     }
 

@@ -56,11 +56,16 @@ public final class ViT: Model, @unchecked Sendable {
     /// The pooled and normed feature of each image: `[B, D]`.
     package func features(_ images: Tensor, in context: Context) throws(USPError) -> Tensor {
         let tokens = try tokens(images, in: context)
-        let pooled =
-            configuration.pool == .token
-            ? try context.tokenAt(tokens, 0)
-            : try context.meanTokens(tokens, from: configuration.leading)
-        return try norm.forward(pooled, in: context)
+        // A norm of each token commutes with taking one, not with averaging them.
+        if configuration.pool == .token {
+            return try norm.forward(context.tokenAt(tokens, 0), in: context)
+        }
+        guard configuration.normsPooled else {
+            return try context.meanTokens(
+                norm.forward(tokens, in: context), from: configuration.leading)
+        }
+        return try norm.forward(
+            context.meanTokens(tokens, from: configuration.leading), in: context)
     }
 
     /// Class scores `[B, classes]`.

@@ -9,7 +9,7 @@ extension ViT {
     public enum Pool: String, Sendable, CaseIterable {
         /// The class token after `norm`.
         case token
-        /// The mean of the patches' tokens, then `fc_norm`.
+        /// The mean of the patches' tokens, then `fc_norm`; or of their normed tokens.
         case avg
     }
 
@@ -26,6 +26,9 @@ extension ViT {
         /// The encoder; 14x14 patches of 2x2 by default.
         public var transformer: TransformerSizes
         public var pool: Pool
+        /// Whether the norm is called `fc_norm` and follows pooling, else `norm` before it; nil, as
+        /// in timm: where tokens are averaged.
+        public var fcNorm: Bool?
         public var head: Head
         /// Classes of the head; 0 without one.
         public var classes: Int
@@ -48,8 +51,10 @@ extension ViT {
         }
 
         public var family: String { "ViT" }
+        /// Whether the last norm follows pooling.
+        var normsPooled: Bool { fcNorm ?? (pool == .avg) }
         /// The name of the last norm.
-        var norm: String { pool == .token ? "norm" : "fc_norm" }
+        var norm: String { normsPooled ? "fc_norm" : "norm" }
 
         public func checkTogether() throws(USPError) {
             try transformer.check()
@@ -80,6 +85,10 @@ extension ViT.Configuration: Described {
             .choice("pool", named: \.pool, "What of the tokens becomes the feature."),
             .choice(
                 "head", \.head, "What follows the feature; probe has a batch norm before it."),
+            .flag(
+                "fc_norm", \.fcNorm,
+                "The last norm follows pooling, and is called fc_norm; off, it is called norm and "
+                    + "precedes it. Without it by the pooling, as in timm: averages are normed."),
         ]
 }
 
@@ -130,7 +139,6 @@ extension Family {
             ViT.Configuration($0, pool: .token, head: .linear, classes: 1000)
         },
         rules: { sizes in
-            let isAveraged = sizes.pool == .avg
             let fresh = Tolerance(
                 prefix: "fc_norm.",
                 reason: "not in the file; average pooling starts its own norm")
@@ -139,10 +147,10 @@ extension Family {
                     Tolerance(prefix: "decoder_", reason: "the decoder of pretraining"),
                     Tolerance(prefix: "mask_token", reason: "the decoder of pretraining"),
                     Tolerance(
-                        prefix: isAveraged ? "norm." : "fc_norm.",
+                        prefix: sizes.normsPooled ? "norm." : "fc_norm.",
                         reason: "the norm of the other pooling"),
                 ],
-                optional: isAveraged ? [fresh] : [])
+                optional: sizes.normsPooled ? [fresh] : [])
         },
         infer: { file, options throws(USPError) in try file.classifierConfiguration(options) })
 }
@@ -151,20 +159,44 @@ extension FileModel {
     /// Sizes of a classifier or plain encoder: its pooling by its norm, its head by the head's
     /// tensors.
     ///
-    /// Average pooling of a file without `fc_norm` starts that norm fresh and leaves `norm` aside,
-    /// as MAE's and USP's fine-tuning do.
+    /// Average pooling of a masked autoencoder, or of an encoder with a class token and no head,
+    /// starts `fc_norm` fresh and leaves `norm` aside, as MAE's and USP's fine-tuning do. In others
+    /// `norm` was trained in front of averaging (timm's `fc_norm=False`, I-JEPA), and stays there.
     package func classifierConfiguration(
         _ options: LoadOptions
     ) throws(USPError) -> ViT.Configuration {
         let encoder = try encoder(options)
-        let isAveraged = sources["fc_norm.weight"] != nil || !encoder.classToken
+        let isPooled = sources["fc_norm.weight"] != nil
+        let told = told(as: ViT.Configuration.self).flatMap {
+            $0.normsPooled == isPooled ? $0 : nil
+        }
+        let usual = isPooled || !encoder.classToken ? ViT.Pool.avg : .token
         var sizes = ViT.Configuration(
-            encoder, pool: options.pool ?? (isAveraged ? .avg : .token), head: .none, classes: 0)
+            encoder, pool: options.pool ?? told?.pool ?? folder?.pool ?? usual, head: .none,
+            classes: 0)
+        if isPooled {
+            sizes.fcNorm = sizes.pool == .avg ? nil : true
+        } else if sizes.pool == .avg && normsBeforeAveraging {
+            sizes.fcNorm = false
+        }
+        if let told, told.normsPooled == sizes.normsPooled, told.pool == sizes.pool {
+            sizes.fcNorm = told.fcNorm
+        }
         if let shape = sources["head.weight"]?.shape, shape.rank == 2 {
             (sizes.head, sizes.classes) = (.linear, shape[0])
         } else if let shape = sources["head.1.weight"]?.shape, shape.rank == 2 {
             (sizes.head, sizes.classes) = (.probe, shape[0])
         }
         return sizes
+    }
+
+    /// Whether average pooling of this file's tokens comes after its `norm`.
+    package var normsBeforeAveraging: Bool {
+        let isMasked =
+            sources["mask_token"] != nil || sources["decoder_embed.weight"] != nil
+            || configuration is MaskedAutoencoder.Configuration
+        let hasHead = sources["head.weight"] != nil || sources["head.1.weight"] != nil
+        return sources["norm.weight"] != nil && sources["fc_norm.weight"] == nil && !isMasked
+            && (hasHead || sources["cls_token"] == nil)
     }
 }
