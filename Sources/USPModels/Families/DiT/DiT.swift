@@ -19,7 +19,7 @@ public final class DiT: Model, @unchecked Sendable {
     private let rotation: RotaryEmbedding?
     let timestep: (first: LinearLayer, second: LinearLayer)
     let labelTable: Tensor
-    let blocks: [TransformerBlock]
+    package let blocks: [TransformerBlock]
     let finalNorm: NormLayer
     let finalLinear: LinearLayer
     let finalModulation: LinearLayer
