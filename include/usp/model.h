@@ -53,7 +53,7 @@ typedef struct usp_model_options {
      * USP_ABSENT: absent. */
     double epsilon;
     /* The label table's last row is the null class; without it by the file, else by the number
-     * of rows. Part in: DiT, SiT. -1: absent. */
+     * of rows. Part in: LightningDiT, DiT, SiT. -1: absent. */
     int64_t null_class;
     /* Arrays of the file and parameters of the model, by their names or the start of these, with
      * commas between, that need not fit: the former are left aside, the latter start by their
