@@ -59,7 +59,7 @@ expect 1 'write .pt or .pth' convert "$work/t.pt" --dialect training -o "$work/d
 absent "$work/d.safetensors"
 # What names and shapes of a layout do not tell goes with the file, or the file is refused.
 dit="$golden/models/dit_diffusers_params.safetensors"
-expect 0 'only usp.config says epsilon 1e-05 (readers take 1e-06), frequency_shift 1' \
+expect 0 'only usp.config says epsilon 1e-05 (readers take 1e-06), attention_epsilon 1e-06' \
     convert "$dit" --dialect official -o "$work/dit.safetensors"
 expect 0 'usp.config: .*epsilon=1e-05 .*frequency_shift=1' inspect "$work/dit.safetensors"
 expect 1 'the layout does not say the model.s epsilon 1e-05' \
