@@ -52,6 +52,26 @@ extension ConfigurationSchema {
         ],
         finish: { own throws(USPError) in own.normalization = try own.latentNormalization() })
 
+    static let tinyAutoencoder = ConfigurationSchema(
+        title: "AutoencoderTiny", describes: diffusers(["AutoencoderTiny"]),
+        keys: [
+            "in_channels": .without, "out_channels": .without, "latent_channels": .without,
+            "block_out_channels": .without, "encoder_block_out_channels": .without,
+            "decoder_block_out_channels": .without, "num_encoder_blocks": .without,
+            "num_decoder_blocks": .without,
+            "act_fn": .only([.string("relu")], "relu"),
+            "upsample_fn": .only([.string("nearest")], "nearest"),
+            "upsampling_scaling_factor": .only([.integer(2)], "2"),
+            // How latents become bytes, which are none here.
+            "latent_magnitude": .without, "latent_shift": .without, "force_upcast": .without,
+            "scaling_factor": .without, "shift_factor": .without,
+        ],
+        finish: { own throws(USPError) in
+            own.normalization = LatentNormalization(
+                shift: [try own.number("shift_factor") ?? 0],
+                scale: [try own.number("scaling_factor") ?? 1])
+        })
+
     private static func blocks(_ known: [String]) -> KeyUse {
         .applied { own, key throws(USPError) in
             let words = own.texts(key)

@@ -50,7 +50,7 @@ package struct FileModel: Sendable {
         configuration = try FileModel.configuration(archive)
         self.table = place.name
         (dialect, self.kind, self.choice) = (place.dialect, place.kind, choice)
-        folder = try FolderConfiguration(beside: path, place.kind)
+        folder = try FolderConfiguration(beside: path, place.dialect)
         beside = archive.beside(place.table)
         let unread = archive.unread(of: place)
         self.unread = unread

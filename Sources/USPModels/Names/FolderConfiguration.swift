@@ -27,25 +27,24 @@ struct FolderConfiguration: Sendable {
     ///
     /// - Throws: `.format` naming it, if it is damaged or a value is none that it can be;
     ///   `.unsupported` for one that no model of ours has
-    init?(beside path: String, _ kind: ModelKind) throws(USPError) {
+    init?(beside path: String, _ dialect: Dialect) throws(USPError) {
         guard let json = try ModelFolder.configuration(beside: path) else { return nil }
         let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
         (self.json, place) = (json, folder + "config.json")
-        guard let schema = kind.schemas.first(where: { $0.describes(json) }) else {
-            unapplied = [SkippedItem(name: place, reason: Self.stranger(json, kind))]
+        guard let schema = dialect.schema, schema.describes(json) else {
+            unapplied = [SkippedItem(name: place, reason: Self.stranger(json, dialect.schema))]
             return
         }
         try apply(json, schema)
     }
 
-    private static func stranger(_ json: JSON, _ kind: ModelKind) -> String {
+    private static func stranger(_ json: JSON, _ schema: ConfigurationSchema?) -> String {
         let owner =
             json["_class_name"]?.text ?? json["architecture"]?.text
             ?? json["model_type"]?.text
-        let known = kind.schemas.map(\.title).joined(separator: " or ")
         return "nothing in it is applied: "
             + (owner.map { "it belongs to \($0)" } ?? "it does not say what it belongs to")
-            + (known.isEmpty ? "" : ", expected \(known)")
+            + (schema.map { ", expected \($0.title)" } ?? "")
     }
 
     private mutating func apply(_ json: JSON, _ schema: ConfigurationSchema) throws(USPError) {

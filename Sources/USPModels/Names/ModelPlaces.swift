@@ -101,8 +101,10 @@ struct ModelPlaces {
 
     /// A model can lie wherever its telling array does, behind any prefix.
     private static func places(in table: ArchiveTable) throws(USPError) -> [ModelPlace] {
-        let anchors = ModelKind.all.flatMap(\.dialects).map { $0.anchor.split(separator: ".") }
-        var prefixes: [String] = []
+        let anchors = ModelKind.all.flatMap(\.dialects).flatMap(\.anchors).map {
+            $0.split(separator: ".")
+        }
+        var prefixes = [""]
         for entry in table.entries {
             for anchor in anchors {
                 if let prefix = WrappedNames.prefix(of: entry.name, before: anchor),
@@ -112,26 +114,35 @@ struct ModelPlaces {
                 }
             }
         }
-        var result: [ModelPlace] = []
+        var found: [(prefix: String, table: ArchiveTable)] = []
         for prefix in prefixes.prefix(64) {
-            let inner = prefixes.filter {
+            let whole = prefix.isEmpty ? table : try table.under(prefix)
+            if Dialect.identify(try plain(whole)) != nil { found.append((prefix, whole)) }
+        }
+        var result: [ModelPlace] = []
+        for (prefix, whole) in found {
+            // What another place holds is not this one's.
+            let start = prefix.isEmpty ? 0 : prefix.count + 1
+            let inner = found.map(\.prefix).filter {
                 $0 != prefix && (prefix.isEmpty || $0.hasPrefix(prefix + "."))
             }
-            let whole = prefix.isEmpty ? table : try table.under(prefix)
-            let start = prefix.isEmpty ? 0 : prefix.count + 1
-            let own = whole.entries.filter { entry in
-                !inner.contains { entry.name.hasPrefix($0.dropFirst(start) + ".") }
-            }
-            let named = own.map { $0.renamed(WrappedNames.plain($0.name)) }
-            let plain = try ArchiveTable(whole.name, named)
-            if let (dialect, kind) = Dialect.identify(plain) {
-                result.append(
-                    ModelPlace(
-                        table: try ArchiveTable(whole.name, own), plain: plain, dialect: dialect,
-                        kind: kind))
+            let own = try ArchiveTable(
+                whole.name,
+                whole.entries.filter { entry in
+                    !inner.contains { entry.name.hasPrefix($0.dropFirst(start) + ".") }
+                })
+            let named = try plain(own)
+            if let (dialect, kind) = Dialect.identify(named) {
+                result.append(ModelPlace(table: own, plain: named, dialect: dialect, kind: kind))
             }
         }
         return result
+    }
+
+    /// The entries under the names that the model's own modules give them.
+    private static func plain(_ table: ArchiveTable) throws(USPError) -> ArchiveTable {
+        try ArchiveTable(
+            table.name, table.entries.map { $0.renamed(WrappedNames.plain($0.name)) })
     }
 
     /// The place that is meant, and in words why, where there are others.

@@ -11,8 +11,6 @@ package struct ModelKind: Sendable, Equatable {
     let dialects: [Dialect]
     /// The keys that a training file nests the model under.
     package let tables: [String]
-    /// What can stand in `config.json` beside its files.
-    let schemas: [ConfigurationSchema]
     /// What the originals' code needs beside the parameters in the file.
     let official: @Sendable (FileModel) throws(USPError) -> [WrittenArray]
     /// diffusers' layout of the model; nil: it has none.
@@ -20,14 +18,13 @@ package struct ModelKind: Sendable, Equatable {
 
     init(
         _ title: String, _ dialects: [Dialect], tables: [String] = [],
-        schemas: [ConfigurationSchema] = [],
         official: @escaping @Sendable (FileModel) throws(USPError) -> [WrittenArray] = {
             file throws(USPError) in try file.plainArrays()
         },
         diffusers: (@Sendable (FileModel) throws(USPError) -> [WrittenArray])? = nil
     ) {
         (self.title, self.dialects, self.tables) = (title, dialects, tables)
-        (self.schemas, self.official, self.diffusers) = (schemas, official, diffusers)
+        (self.official, self.diffusers) = (official, diffusers)
     }
 
     package static func == (a: ModelKind, b: ModelKind) -> Bool { a.title == b.title }
@@ -54,11 +51,23 @@ package enum NameMeaning: Sendable, Equatable {
 /// How a family's tensors are named in some kind of file.
 package struct Dialect: Sendable {
     package let name: String
-    /// The array that every file of it has: a model lies wherever this one does.
-    let anchor: String
+    /// Arrays of which every file of it has one: a model lies wherever that one does. Without any it
+    /// is looked for where no name is in front of the layers'.
+    let anchors: [String]
+    /// What can stand in `config.json` beside its files.
+    let schema: ConfigurationSchema?
     /// Whether files in this dialect look like this; decided by names only.
     let matches: @Sendable (ArchiveTable) -> Bool
     let meaning: @Sendable (String, ArchiveTable) -> NameMeaning
+
+    init(
+        name: String, anchors: [String] = [], schema: ConfigurationSchema? = nil,
+        matches: @escaping @Sendable (ArchiveTable) -> Bool,
+        meaning: @escaping @Sendable (String, ArchiveTable) -> NameMeaning
+    ) {
+        (self.name, self.anchors, self.schema) = (name, anchors, schema)
+        (self.matches, self.meaning) = (matches, meaning)
+    }
 
     /// The dialect of a table and the kind of model in it, if its names are in one that we know.
     static func identify(_ table: ArchiveTable) -> (dialect: Dialect, kind: ModelKind)? {

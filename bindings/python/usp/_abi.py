@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "50d7a781749c587f2c384664cffbc497b4e4673f7c52271ab070cfba72aec1e2"
+HEADER_SHA256 = "67cf372d551e1000515bd12d97b69640be50b33b49e098fcf1c2930f450dc044"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -129,6 +129,9 @@ usp_model_options._fields_ = [
     ("pool", c_char_p),
     ("groups", c_int64),
     ("epsilon", c_double),
+    ("null_class", c_int64),
+    ("ignore", c_char_p),
+    ("strict", c_int64),
 ]
 
 
@@ -486,6 +489,7 @@ usp_transfer_options._fields_ = [
     ("table", c_char_p),
     ("heads", c_int64),
     ("decoder_heads", c_int64),
+    ("ignore", c_char_p),
 ]
 
 

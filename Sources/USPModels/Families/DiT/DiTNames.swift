@@ -6,7 +6,6 @@ import USPFiles
 extension ModelKind {
     package static let diffusionTransformer = ModelKind(
         "diffusion transformer", [.lightningDiT, .diffusersDiT, .dit], tables: ["model", "ema"],
-        schemas: [.diffusionTransformer],
         official: { file throws(USPError) in try file.officialTransformer() },
         diffusers: { file throws(USPError) in try file.diffusersTransformer() })
 }
@@ -18,7 +17,7 @@ extension Dialect {
     ]
 
     static let dit = Dialect(
-        name: "DiT", anchor: "x_embedder.proj.weight",
+        name: "DiT", anchors: ["x_embedder.proj.weight"], schema: .diffusionTransformer,
         matches: {
             $0.contains("x_embedder.proj.weight") && $0.contains("t_embedder.mlp.0.weight")
         },
@@ -52,7 +51,8 @@ extension Dialect {
     private static let queryKeyValue = ["attn1.to_q", "attn1.to_k", "attn1.to_v"]
 
     static let diffusersDiT = Dialect(
-        name: "diffusers DiT", anchor: "pos_embed.proj.weight",
+        name: "diffusers DiT", anchors: ["pos_embed.proj.weight"],
+        schema: .diffusionTransformer,
         matches: { $0.contains("pos_embed.proj.weight") && $0.contains("proj_out_2.weight") },
         meaning: { name, _ in
             var parts = components(name)

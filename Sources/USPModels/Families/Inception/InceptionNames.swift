@@ -11,7 +11,7 @@ extension ModelKind {
 
 extension Dialect {
     static let inception = Dialect(
-        name: "pytorch-fid and torch-fidelity", anchor: "Conv2d_1a_3x3.conv.weight",
+        name: "pytorch-fid and torch-fidelity", anchors: ["Conv2d_1a_3x3.conv.weight"],
         matches: {
             $0.contains("Conv2d_1a_3x3.conv.weight")
                 && $0.contains("Mixed_5b.branch1x1.conv.weight")

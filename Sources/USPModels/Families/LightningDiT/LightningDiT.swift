@@ -6,7 +6,7 @@ import USPFiles
 
 extension Dialect {
     static let lightningDiT = Dialect(
-        name: "LightningDiT", anchor: "x_embedder.proj.weight",
+        name: "LightningDiT", anchors: ["x_embedder.proj.weight"],
         matches: { table in
             table.contains("x_embedder.proj.weight")
                 && (table.contains("blocks.0.mlp.w12.weight")

@@ -4,8 +4,7 @@ import USPFiles
 
 extension ModelKind {
     package static let maskedAutoregressive = ModelKind(
-        "masked autoregressive model", [.mar], tables: ["model", "model_ema"],
-        prefersAverage: true)
+        "masked autoregressive model", [.mar], tables: ["model", "model_ema"])
 }
 
 extension Dialect {
@@ -17,7 +16,7 @@ extension Dialect {
 
     /// It shares `mask_token` and `decoder_*` with masked autoencoders.
     static let mar = Dialect(
-        name: "MAR",
+        name: "MAR", anchors: ["encoder_pos_embed_learned"],
         matches: {
             $0.contains("encoder_pos_embed_learned") && $0.contains("z_proj.weight")
         },

@@ -277,6 +277,8 @@ extension FileModel {
 extension Dialect {
     static let diffusersTiny = Dialect(
         name: "diffusers AutoencoderTiny",
+        anchors: ["encoder.layers.0.weight", "decoder.layers.0.weight"],
+        schema: .tinyAutoencoder,
         matches: { table in
             ["encoder", "decoder"].contains { part in
                 table.contains("\(part).layers.0.weight")
@@ -291,7 +293,7 @@ extension Dialect {
 
     /// TAESD's own files: a sequence's numbers.
     static let tinyEncoder = Dialect(
-        name: "TAESD encoder",
+        name: "TAESD encoder", schema: .tinyAutoencoder,
         matches: { table in
             table.contains("0.weight")
                 && (table.contains("1.conv.0.weight") || table.contains("4.conv.0.weight"))
@@ -300,7 +302,7 @@ extension Dialect {
 
     /// The decoder's first layer is its limit, which diffusers does not number.
     static let tinyDecoder = Dialect(
-        name: "TAESD decoder",
+        name: "TAESD decoder", schema: .tinyAutoencoder,
         matches: { table in table.contains("1.weight") && table.contains("3.conv.0.weight") },
         meaning: { name, _ in numbered(name, "decoder", from: 1) })
 

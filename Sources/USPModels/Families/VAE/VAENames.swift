@@ -23,7 +23,7 @@ extension Dialect {
     ]
 
     static let compVisAutoencoder = Dialect(
-        name: "CompVis", anchor: "encoder.conv_in.weight",
+        name: "CompVis", anchors: ["encoder.conv_in.weight"], schema: .autoencoder,
         matches: { table in
             table.contains("encoder.conv_in.weight")
                 && table.contains("encoder.down.0.block.0.conv1.weight")
@@ -43,7 +43,7 @@ extension Dialect {
 
     static let diffusersAutoencoder = Dialect(
         name: "diffusers autoencoder",
-        anchor: "encoder.down_blocks.0.resnets.0.conv1.weight",
+        anchors: ["encoder.down_blocks.0.resnets.0.conv1.weight"], schema: .autoencoder,
         matches: { $0.contains("encoder.down_blocks.0.resnets.0.conv1.weight") },
         meaning: { name, table in
             let parts = components(name)

@@ -5,7 +5,7 @@ import USPFiles
 
 extension ModelKind {
     package static let visionTransformer = ModelKind(
-        "vision transformer", [.dinov2, .vit], tables: ["model"], schemas: [.timm])
+        "vision transformer", [.dinov2, .vit], tables: ["model"])
 }
 
 extension Dialect {
@@ -19,14 +19,14 @@ extension Dialect {
     ]
 
     static let vit = Dialect(
-        name: "MAE and timm", anchor: "patch_embed.proj.weight",
+        name: "MAE and timm", anchors: ["patch_embed.proj.weight"], schema: .timm,
         matches: {
             $0.contains("patch_embed.proj.weight") && $0.contains("blocks.0.attn.qkv.weight")
         },
         meaning: { name, _ in transformerMeaning(name) })
 
     static let dinov2 = Dialect(
-        name: "DINOv2", anchor: "patch_embed.proj.weight",
+        name: "DINOv2", anchors: ["patch_embed.proj.weight"], schema: .timm,
         matches: { table in
             table.contains("patch_embed.proj.weight") && table["mask_token"]?.shape.rank == 2
         },
