@@ -32,6 +32,9 @@ quick: setup ## format, header, symbols, the C tests and the Swift tests
 fuzz: setup ## mutated files through every reader for a bounded time (SECONDS=60)
 	swift run -c release usp-fuzz --seconds $(or $(SECONDS),60)
 
+sanitize: setup ## kernels, readers and C tests under sanitizers (KINDS="address undefined thread")
+	@scripts/sanitize.sh $(KINDS)
+
 golden: ## make the golden tensors again (PYTHON = a Python with torch, timm, diffusers)
 	$(or $(PYTHON),python3) Tests/Golden/make_golden.py
 
@@ -89,4 +92,4 @@ clean: ## remove what was built
 	rm -rf .build out
 
 .PHONY: help setup build demo test format quick fuzz golden abi bench clean \
-	stage install install-debug uninstall test-install dist docs wheel deb test-bare reproduce abi-check abi-dump
+	sanitize stage install install-debug uninstall test-install dist docs wheel deb test-bare reproduce abi-check abi-dump

@@ -11,13 +11,18 @@ mkdir -p "$built" out/examples
 export PYTHONPATH="$PWD/bindings/python" USP_LIBRARY="$library/libusp.so"
 flags="-std=c11 -O1 -Wall -Wextra -Werror -pedantic -Iinclude -L$library -Wl,-rpath,$library"
 
+root=$PWD
+case $python in /*) ;; */*) python=$root/$python ;; esac
+
+# From another folder than theirs, in which they write.
 quietly() {
-    "$@" >"$built/output.txt" 2>&1 || { cat "$built/output.txt" >&2; echo "failed: $*" >&2; exit 1; }
+    (cd out/examples && "$@") >"$built/output.txt" 2>&1 ||
+        { cat "$built/output.txt" >&2; echo "failed: $*" >&2; exit 1; }
 }
 
 for name in inspect autoencode train pretrain transfer sample; do
     ${CC:-cc} $flags "examples/c/$name.c" -lusp -lm -o "$built/$name"
-    quietly "$built/$name"
+    quietly "$root/$built/$name"
     echo "C: $name"
 done
 
@@ -28,14 +33,14 @@ if [ -x "$config" ] && [ "$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys
     ${CC:-cc} -std=c11 -O1 -Wall -Iinclude $($config --includes) examples/c/embed_python.c \
         -L"$library" -Wl,-rpath,"$library" -lusp $($config --ldflags --embed) -lm -o "$built/embed_python"
     packages=$("$python" -c 'import numpy, os; print(os.path.dirname(os.path.dirname(numpy.__file__)))')
-    PYTHONPATH="$PYTHONPATH:$packages" quietly "$built/embed_python"
+    PYTHONPATH="$PYTHONPATH:$packages" quietly "$root/$built/embed_python"
     echo "C: embed_python"
 else
     echo "C: embed_python skipped (libpython3-dev and a Python $version are needed)"
 fi
 
 for name in inspect_file autoencode train transfer sample; do
-    quietly "$python" "examples/python/$name.py"
+    quietly "$python" "$root/examples/python/$name.py"
     echo "Python: $name"
 done
 

@@ -24,18 +24,28 @@ struct EncodedImages {
                 "channels: \(options.channels ?? 0), the autoencoder takes \(encoder.imageChannels)"
             )
         }
-        let names = Set(folder.classNames)
-        if names.contains("train") && names.isSubset(of: ["train", "val", "test"]) {
+        if let training = Self.trainingPart(folder.classNames) {
             throw USPError(
                 .format,
-                "\(folder.path): expected one subfolder for each class, found train and val; "
-                    + "give \(folder.path)/train")
+                "\(folder.path): expected one subfolder for each class, found "
+                    + folder.classNames.joined(separator: ", ")
+                    + "; give \(folder.path)/\(training)")
         }
         var folder = folder
         folder.skipsUnreadable = options.skipUnreadable
         (self.folder, self.encoder, self.options) = (folder, encoder, options)
         loader = try ImageLoader(
             folder, options.transform(channels: Self.channels(encoder, options)))
+    }
+
+    /// The folder for training, where all folders are parts of a data set and no classes.
+    private static func trainingPart(_ names: [String]) -> String? {
+        let training = ["train", "training"]
+        let others = ["val", "valid", "validation", "test", "testing", "eval", "dev"]
+        guard names.allSatisfy({ (training + others).contains($0.lowercased()) }) else {
+            return nil
+        }
+        return names.first { training.contains($0.lowercased()) }
     }
 
     private static func channels(_ encoder: LatentEncoder?, _ options: DataOptions) -> Int {

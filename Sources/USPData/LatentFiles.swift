@@ -46,6 +46,9 @@ extension LatentSet {
                 (set.scale, set.stamp) = ([1], stamp)
                 return set
             }
+            try require(
+                find("noise") == nil || find("moments") != nil, .argument,
+                "holds noise, as invert writes it, and no latents")
             let moments = try tensor(try archive.entry("moments"))
             try require(
                 moments.shape.rank == 4, .format, "moments: expected 4 axes, got \(moments.shape)")

@@ -82,7 +82,7 @@ public final class Run {
         self.record = trainer.record(on: data) + record
         self.heading = .object(
             ([("command", options.command)] + heading + self.record).map {
-                .init($0.0, .string($0.1))
+                .init($0.0, JSON(logged: $0.1))
             } + [.init("total_steps", .integer(steps))])
         window = LossWindow()
         if !options.restart, FolderListing.isFile(files.state) {
@@ -105,9 +105,18 @@ public final class Run {
 
     /// Whether a run can write its files beside this one: before long work.
     ///
-    /// - Throws: `.argument` for an ending that no model has; `.io` if the folder cannot be written
-    public static func checkOutput(_ output: String) throws(USPError) {
-        _ = try RunFiles(output, writes: true)
+    /// - start: the file that the model starts from
+    /// - Throws: `.argument` for an ending that no model has, and for an output that is the start as
+    ///   well; `.io` if the folder cannot be written
+    public static func checkOutput(_ output: String, from start: String? = nil) throws(USPError) {
+        let files = try RunFiles(output, writes: true)
+        guard let start else { return }
+        for path in [files.model, files.state] where FolderListing.areSame(path, start) {
+            throw USPError(
+                .argument,
+                "\(path): is what the run starts from, and would be written over; give another output"
+            )
+        }
     }
 
     /// Trains to the end, and writes the model.

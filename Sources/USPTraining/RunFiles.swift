@@ -126,3 +126,16 @@ struct RunLog {
         try add(place + metrics.map { .init($0.name, .number($0.value)) })
     }
 }
+
+extension JSON {
+    /// Of a text of the log: numbers are numbers.
+    init(logged text: String) {
+        if let number = Int(text) {
+            self = .integer(number)
+        } else if let number = Double(text), number.isFinite {
+            self = .number(number)
+        } else {
+            self = .string(text)
+        }
+    }
+}

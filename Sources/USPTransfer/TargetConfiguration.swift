@@ -101,7 +101,6 @@ extension TransferOptions {
         if classifier.pool == .avg && source.file.normsBeforeAveraging { classifier.fcNorm = false }
         if classifier.head != .none {
             classifier.head = head == .probe ? .probe : .linear
-            classifier.headDeviation = head == .probe ? 0.01 : 2e-5
         }
         target = classifier
     }

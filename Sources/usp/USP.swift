@@ -29,6 +29,10 @@ struct USP: ParsableCommand {
 @main
 enum Tool {
     static func main() {
+        if let unknown = unknownCommand() {
+            complain("usp: \(unknown.message)")
+            exit(2)
+        }
         do {
             var command = try USP.parseAsRoot()
             try command.run()
@@ -42,6 +46,15 @@ enum Tool {
         } catch {
             end(error)
         }
+    }
+
+    /// An error that names the nearest command, if the first word is none.
+    private static func unknownCommand() -> USPError? {
+        let known = USP.configuration.subcommands.map { $0._commandName } + ["help"]
+        guard let word = CommandLine.arguments.dropFirst().first, !word.hasPrefix("-"),
+            !known.contains(word)
+        else { return nil }
+        return unknownName(word, what: "command", known: known)
     }
 
     /// Help, version and errors of parsing, as ArgumentParser words them.

@@ -50,7 +50,7 @@ continues() {
 pretrain="pretrain $on_photos --size 32 $small $decoder"
 continues 60 $pretrain --steps 60
 holds "$work/cut-log.jsonl" '"step":60,"epoch":60.0,"loss":'
-holds "$work/cut-log.jsonl" '"command":"pretrain".*"batch":"4"'
+holds "$work/cut-log.jsonl" '"command":"pretrain".*"batch":4,'
 expect 0 'usp.config: .*decoder_heads=2' inspect "$work/cut.safetensors" --summary
 expect 0 'come from' transfer "$work/cut.safetensors" --to SiT --classes 2 -o "$work/t.safetensors"
 expect 1 'earlier run with batch 4, now 2; give the same options' $pretrain --steps 60 --batch 2 \
@@ -140,7 +140,7 @@ expect 1 'cache has no part in latents' finetune "$work/cache.safetensors" --bat
 expect 1 'no labels' finetune "$work/latents.safetensors" --from "$work/pretrained.safetensors" \
     -o "$work/j.safetensors"
 expect 2 'give --from FILE' finetune $on_photos -o "$work/j.safetensors"
-expect 1 'found train and val; give' finetune "$work/split" --vae "$vae" \
+expect 1 'found train, val; give .*/split/train' finetune "$work/split" --vae "$vae" \
     --from "$work/pretrained.safetensors" -o "$work/j.safetensors"
 absent "$work/j.safetensors"
 

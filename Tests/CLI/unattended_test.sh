@@ -120,3 +120,50 @@ expect 0 'note: left out .*dog/3.PNG: PNG' encode "$copy/dog/3.PNG" "$copy/dog/4
     --skip-unreadable -o "$work/skipped.npz"
 expect 1 'none of the images can be read' encode "$copy/dog/3.PNG" --vae "$vae" \
     --skip-unreadable -o "$work/skipped.npz"
+
+# Small things that people stumble over, each told in words.
+mkdir -p "$work/parts/Training" "$work/parts/validation" "$work/single/cat"
+cp -r "$photos/cat" "$photos/dog" "$work/parts/Training"
+cp -r "$photos/cat" "$work/parts/validation"
+cp "$photos/cat/young"/*.png "$work/single/cat"
+expect 1 'found Training, validation; give .*/parts/Training' pretrain "$work/parts" --vae "$vae" \
+    --size 32 -o "$work/j.safetensors"
+expect 1 'one class only (cat), which leaves nothing to tell apart' finetune "$work/single" \
+    --vae "$vae" --size 32 --batch 2 --from "$out" -o "$work/j.safetensors"
+expect 1 'is what the run starts from, and would be written over; give another output' \
+    pretrain "$photos" --vae "$vae" --from "$work/alone.safetensors" -o "$work/./alone.safetensors"
+expect 1 'alone-state.safetensors: is what the run starts from' pretrain "$photos" --vae "$vae" \
+    --from "$work/alone-state.safetensors" -o "$work/alone.safetensors"
+expect 2 'sizes of a fresh model, which --model NAME begins with' finetune $on_photos --width 32 \
+    -o "$work/j.safetensors"
+expect 2 'unknown command "pretrian", .*; did you mean "pretrain"' pretrian x
+expect 2 'num: 9999999999, expected 1 to' sample "$sit" --vae "$vae" --classes 1 --num 9999999999 \
+    -o "$work/j.png"
+expect 2 'cfg-channels 9: expected 1 to 4, or all' sample "$sit" --vae "$vae" --classes 1 \
+    --cfg-channels 9 -o "$work/j.png"
+expect 2 'tile: -1\|Missing value\|Unknown option' encode "$work/s-0000.png" --vae "$vae" --tile -1 \
+    -o "$work/j.npz"
+expect 1 'depth: 0, expected a whole number of 1' $pretrain --depth 0 -o "$work/j.safetensors"
+expect 0 '3 images without classes' encode "$work/single/cat" --vae "$vae" --size 32 \
+    -o "$work/flat.safetensors"
+expect 0 '1 steps' pretrain "$work/single/cat" --vae "$vae" --size 32 --batch 2 --steps 1 $small \
+    $decoder -o "$work/flat-mae.safetensors"
+
+# By-products of ours are no data: noise, states, grids under another name.
+"$tool" encode "$work/s-0000.png" --vae "$vae" -o "$work/one.npz" >/dev/null 2>&1
+expect 0 'noise' invert "$sit" --latents "$work/one.npz" --classes 1 --cfg 1 --solver euler --steps 2 \
+    -o "$work/noise.safetensors"
+expect 1 'holds noise, as invert writes it, and no latents' pretrain "$work/noise.safetensors" \
+    --batch 1 --steps 1 $small $decoder -o "$work/j.safetensors"
+expect 1 'holds noise, as invert writes it, and no latents' decode "$work/noise.safetensors" \
+    --vae "$vae" -o "$work/j.png"
+expect 0 '1 images' sample "$sit" --vae "$vae" --classes 1 --noise "$work/noise.safetensors" \
+    --steps 2 -o "$work/again.png"
+expect 1 'no diffusion transformer in it' sample "$work/alone-state.safetensors" --vae "$vae" \
+    --classes 1 -o "$work/j.png"
+mkdir -p "$work/grids/cat" "$work/grids/dog"
+cp "$work/s.png" "$work/grids/cat/renamed.png"
+cp "$work/s-0001.png" "$work/grids/dog"
+expect 1 'cat/renamed.png: a grid or preview of several images' encode "$work/grids" --vae "$vae" \
+    --size 32 -o "$work/j.safetensors"
+absent "$work/j.safetensors"

@@ -3,7 +3,7 @@
 #include "common.h"
 
 int main(int count, char **arguments) {
-    const char *path = count > 1 ? arguments[1] : "out/examples/vit.safetensors";
+    const char *path = count > 1 ? arguments[1] : "vit.safetensors";
     if (count < 2) {
         usp_model *model = NULL;
         TRY(usp_model_create("ViT", "grid=4 width=32 depth=2 heads=2 classes=10", 1, &model));

@@ -6,7 +6,7 @@
 
 static const char *latents_of_noise(void) {
     static float values[64 * 4 * 8 * 8];
-    const char *name = "latents", *path = "out/examples/noise.safetensors";
+    const char *name = "latents", *path = "noise.safetensors";
     usp_tensor array = images(values, 64, 4, 8, 8);
     usp_checkpoint *file = NULL;
     TRY(usp_random_normal(0, &array));
@@ -53,9 +53,9 @@ int main(int count, char **arguments) {
     options.restart = 1; /* this is an example: begin anew each time */
     options.progress = show;
     usp_run *run = NULL;
-    TRY(usp_run_create(trainer, data, "out/examples/mae.safetensors", &options, &run));
+    TRY(usp_run_create(trainer, data, "mae.safetensors", &options, &run));
     TRY(usp_run_train(run));
-    printf("out/examples/mae.safetensors, its log and its state are written\n");
+    printf("mae.safetensors, its log and its state are written\n");
 
     usp_run_free(run);
     usp_trainer_free(trainer);

@@ -46,7 +46,7 @@ int main(void) {
     TRY(usp_vit_logits(trained, &x, &logits));
     TRY(usp_evaluate_accuracy(&logits, &y, 1, &accuracy));
     printf("%.0f %% of a new batch are right\n", 100 * accuracy);
-    TRY(usp_model_save(trained, "out/examples/classifier.safetensors", NULL));
+    TRY(usp_model_save(trained, "classifier.safetensors", NULL));
     usp_trainer_free(trainer);
     usp_model_free(trained);
     usp_model_free(start);

@@ -28,7 +28,7 @@ int main(void) {
     loading.family = "SiT";
     TRY(usp_model_load(target, &loading, &sit));
     printf("a %s of %lld parameters\n", usp_model_family(sit), (long long)usp_model_size(sit));
-    TRY(usp_model_save(sit, "out/examples/sit.safetensors", NULL));
+    TRY(usp_model_save(sit, "sit.safetensors", NULL));
 
     usp_transfer_plan_free(plan);
     usp_checkpoint_free(source);

@@ -12,8 +12,8 @@ picture = np.stack([np.sin(0.5 * np.hypot(x, y) + channel) for channel in range(
 posterior = vae.encode(picture)
 print(f"{picture.shape} became {posterior.mean.shape}; latents are (z - {vae.shift}) * {vae.scale}")
 again = vae.decode(posterior.mean)
-print(f"mean squared error {np.mean((again - picture) ** 2):.3f} (untrained)")
+print(f"mean squared error {np.mean((again - picture) ** 2):.3f}, as nobody has trained it yet")
 
 # Large images in tiles: memory grows with the tile, not with the image.
 tiled = vae.decode(posterior.mean, tile=4, overlap=2)
-print(f"tiled differs from whole by at most {np.abs(tiled - again).max():.3f}")
+print(f"in tiles, whose edges see less of the image: within {np.abs(tiled - again).max():.3f}")

@@ -7,7 +7,7 @@ import sys
 
 import usp
 
-path = sys.argv[1] if len(sys.argv) > 1 else "out/examples/vit.safetensors"
+path = sys.argv[1] if len(sys.argv) > 1 else "vit.safetensors"
 if len(sys.argv) < 2:
     usp.ViT.create(grid=4, width=32, depth=2, heads=2, classes=10, seed=1).save(path)
 

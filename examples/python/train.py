@@ -24,11 +24,11 @@ trained = trainer.model(averaged=True)
 x, labels = batch(1000)
 accuracy = usp.evaluate.accuracy(trained.logits(x), labels)
 print(f"{accuracy:.0%} of a new batch are right")
-trained.save("out/examples/classifier.safetensors")
+trained.save("classifier.safetensors")
 
 # Go on later, exactly as if training had never stopped.
-trainer.save("out/examples/training.state")
+trainer.save("training.state")
 resumed = usp.Trainer(model, rate=1e-2, warmup=5, weight_decay=0.05, average_decay=0.9)
-resumed.restore("out/examples/training.state")
+resumed.restore("training.state")
 assert resumed.step(*batch(50)) == trainer.step(*batch(50))
 assert accuracy > 0.7

@@ -13,4 +13,4 @@ print(f"{report.share:.0%} of the parameters are the pretrained ones")
 
 model = usp.SiT.load(weights, num_heads=2)
 print(model)
-model.save("out/examples/sit.safetensors")
+model.save("sit.safetensors")

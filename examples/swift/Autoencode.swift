@@ -18,5 +18,7 @@ func autoencode() throws(USPError) {
 
     let again = try vae.decode(posterior.mean)
     let squares = zip(again.values, picture.values).map { ($0 - $1) * ($0 - $1) }
-    print("mean squared error \(squares.reduce(0, +) / Float(squares.count)) (untrained)")
+    print(
+        "mean squared error \(squares.reduce(0, +) / Float(squares.count)), as nobody has trained it yet"
+    )
 }

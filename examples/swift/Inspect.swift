@@ -3,7 +3,7 @@
 import USPKit
 
 func inspect() throws(USPError) {
-    let path = "out/examples/vit.safetensors"
+    let path = "vit.safetensors"
     var sizes = ViT.Configuration()
     sizes.grid = Grid(4, 4)
     sizes.width = 32

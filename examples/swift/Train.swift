@@ -33,6 +33,6 @@ func train() throws(USPError) {
     let new = try batch(1000)
     let accuracy = try Evaluate.accuracy(trained.logits(new.inputs), labels: new.classes ?? [])
     print("\(Int(100 * accuracy)) % of a new batch are right")
-    try trained.save("out/examples/classifier.safetensors")
+    try trained.save("classifier.safetensors")
     precondition(accuracy > 0.7)
 }

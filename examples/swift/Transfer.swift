@@ -25,5 +25,5 @@ func transfer() throws(USPError) {
     loading.heads = 2
     let model = try DiT.load(plan.apply(), loading)
     print("a \(model.family) of \(model.weights.count) parameters")
-    try model.save("out/examples/sit.safetensors")
+    try model.save("sit.safetensors")
 }

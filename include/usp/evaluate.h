@@ -10,7 +10,8 @@ USP_BEGIN_DECLARATIONS
 
 /* Frechet distance between two sets of features: FID over Inception's pool features, sFID over its
  * spatial ones.
- *   a    [N, D]  f32      b  [M, D]  f32;  N, M of at least 2 */
+ *   a    [N, D]  f32      b  [M, D]  f32;  N, M of at least 2. Of no more than D samples the
+ *   covariance is singular and the distance biased upwards; published values are of 50,000. */
 USP_API USP_CHECK usp_status usp_evaluate_frechet(
     const usp_tensor *a, const usp_tensor *b, double *out);
 

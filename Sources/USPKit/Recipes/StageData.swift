@@ -35,6 +35,10 @@ struct StageData {
         switch recipe.name {
         case "finetune", "probe":
             try source.requireLabels()
+            try require(
+                source.classes > 1, .argument,
+                "\(source.place): one class only (\(source.classText)), which leaves nothing to tell "
+                    + "apart; expected two or more")
             self.validation = try validation.map { given throws(USPError) in
                 try Self.measured(given, like: source, vae, reading, progress)
             }

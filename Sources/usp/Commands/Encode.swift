@@ -73,8 +73,9 @@ struct Encode: ParsableCommand {
         var unreadable = UnreadableNotes()
         unreadable.tell(data)
         print(
-            "\(output): \(grouped(data.count)) images of \(data.classes) classes, latents "
-                + "\(data.sampleShape)")
+            "\(output): \(grouped(data.count)) images "
+                + (data.classes == 0 ? "without classes" : "of \(data.classes) classes")
+                + ", latents \(data.sampleShape)")
     }
 
     private func encodeImages() throws {

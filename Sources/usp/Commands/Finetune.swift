@@ -55,7 +55,7 @@ struct Finetune: ParsableCommand {
     func run() throws {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
-        try Run.checkOutput(training.output)
+        try Run.checkOutput(training.output, from: start.from)
         let recipe = probe ? Recipe.probe : .finetune
         let options = try StageOptions(recipe, training, start, settings, [("pool", pool)])
         let source = try self.data.source(settings.dtype())

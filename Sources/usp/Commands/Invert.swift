@@ -49,9 +49,10 @@ struct Invert: ParsableCommand {
         if likelihood {
             let result = try sampler.likelihood(batch, progress: show)
             print(table(result.logLikelihood, batch.labels, size: data.count / count))
-            try LatentFile.write(result.noise, writer)
+            try LatentFile.write(result.noise, writer, name: LatentFile.noise)
         } else {
-            try LatentFile.write(try sampler.run(batch, progress: show), writer)
+            try LatentFile.write(
+                try sampler.run(batch, progress: show), writer, name: LatentFile.noise)
         }
         print("\(output): noise \(data.shape)")
     }

@@ -41,7 +41,7 @@ struct Pretrain: ParsableCommand {
     func run() throws {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
-        try Run.checkOutput(training.output)
+        try Run.checkOutput(training.output, from: start.from)
         let options = try StageOptions(
             .pretrain, training, start, settings,
             [

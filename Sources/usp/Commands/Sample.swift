@@ -200,7 +200,7 @@ struct SampleStart {
 
     fileprivate init(_ asked: Sample, _ network: DiT) throws(USPError) {
         if let noise = asked.noise {
-            let given = try LatentFile.read(noise)
+            let given = try LatentFile.read(noise, orNoise: true)
             let shape = network.inputShape(batch: given.shape[0])
             try require(given.shape == shape, .shape, "\(noise): \(given.shape), expected \(shape)")
             count = asked.num ?? given.shape[0]

@@ -50,7 +50,7 @@ struct Train: ParsableCommand {
     func run() throws {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
-        try Run.checkOutput(training.output)
+        try Run.checkOutput(training.output, from: start.from)
         let options = try StageOptions(
             .train, training, start, settings,
             [

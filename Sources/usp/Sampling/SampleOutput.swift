@@ -19,6 +19,8 @@ final class SampleOutput {
     /// Of the grid.
     private var pixels: [UInt8] = []
     private var count = 0
+    /// Keeps other runs from these files.
+    private let lock: FileLock
 
     /// - record: the protocol, without labels
     /// - image: `[H, W, C]`
@@ -31,6 +33,7 @@ final class SampleOutput {
         self.labels = labels
         shape = try Shape.checked([labels.count] + image.extents, dtype: .uint8, "samples")
         try ImageFiles.expectWritable(path)
+        lock = try FileLock("\(ImageFiles.withoutEnding(path))-run.lock", path)
     }
 
     private var stem: String { ImageFiles.withoutEnding(path) }

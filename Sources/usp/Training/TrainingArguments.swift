@@ -241,6 +241,10 @@ struct StartArguments: ParsableArguments {
 
     /// For commands without a size of their own.
     func requireOne() throws {
+        if from == nil && model == nil && (patch ?? width ?? depth) != nil {
+            throw ValidationError(
+                "--patch, --width, --depth: sizes of a fresh model, which --model NAME begins with")
+        }
         if from == nil && model == nil {
             throw ValidationError("give --from FILE, or --model NAME for a fresh one")
         }

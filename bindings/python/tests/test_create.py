@@ -106,3 +106,17 @@ def test_pooling_has_one_name_and_an_old_one():
         weights, _ = usp.transfer(source, "ViT", classes=3, pool=word)
         assert usp.ViT.load(weights).config.pool == "avg"
         assert usp.ViT.load(source, pool=word).config.pool == "avg"
+
+
+@pytest.mark.parametrize("head, deviation", [("probe", 0.01), ("linear", 2e-5)])
+def test_heads_start_as_mae_starts_them_at_every_door(head, deviation):
+    sizes = dict(grid=4, width=64, depth=1, heads=2, classes=50, head=head)
+    pretrained = usp.create("MAE", grid=4, width=64, depth=1, heads=2, decoder_width=16,
+                            decoder_depth=1, decoder_heads=2)
+    moved = usp.transfer(pretrained.checkpoint, to="ViT", classes=50,
+                         head="probe" if head == "probe" else "fine_tune")[0]
+    made = [usp.create("ViT", **sizes), usp.ViT.create(**sizes)]
+    named = usp.create("ViT-S/2", classes=50, head=head, depth=1, grid=4)
+    name = "head.1.weight" if head == "probe" else "head.weight"
+    for weights in [moved, named.checkpoint] + [model.checkpoint for model in made]:
+        assert weights[name].std() == pytest.approx(deviation, rel=0.05)

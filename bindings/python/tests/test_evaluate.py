@@ -1,5 +1,7 @@
 """Scores against numpy's own arithmetic."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,15 @@ def test_frechet_of_known_gaussians():
     covariances = [np.cov(x.astype(np.float64), rowvar=False) for x in (a, b)]
     again = usp.evaluate.frechet_statistics(means[0], covariances[0], means[1], covariances[1])
     assert again == pytest.approx(distance, rel=1e-6)
+
+
+def test_few_samples_for_many_features_are_told():
+    few, many = usp.random.normal((6, 8), 1), usp.random.normal((40, 8), 2)
+    with pytest.warns(UserWarning, match="a: 6 samples for features of width 8: the covariance"):
+        usp.evaluate.fid(few, many)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        usp.evaluate.fid(many, many[:9])
 
 
 def test_inception_score():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from typing import Any, NamedTuple, Tuple
 
 import numpy as np
@@ -15,6 +16,9 @@ from ._library import lib
 def frechet(a: Any, b: Any) -> float:
     """Frechet distance between features [N, D] and [M, D] float32: FID, over Inception's.
 
+    Of no more samples than features the covariance is singular and the distance biased upwards: it
+    warns then.
+
     Examples
     --------
     >>> features = usp.random.normal((200, 8), seed=0)
@@ -23,6 +27,12 @@ def frechet(a: Any, b: Any) -> float:
     """
     first, _a = as_tensor(a, "a", shape=["N", "D"])
     second, _b = as_tensor(b, "b", shape=["M", "D"])
+    for name, tensor in (("a", first), ("b", second)):
+        count, width = tensor.shape[0], tensor.shape[1]
+        if 2 <= count <= width:
+            warnings.warn(
+                f"{name}: {count} samples for features of width {width}: the covariance is singular "
+                "and the distance biased upwards", stacklevel=2)
     value = ctypes.c_double()
     call(lib.usp_evaluate_frechet, ctypes.byref(first), ctypes.byref(second), ctypes.byref(value))
     return value.value

@@ -34,8 +34,8 @@ extension ViT {
         public var classes: Int
         /// Rate of the last block's drop path in training; it grows linearly from 0.
         package var dropPath: Float
-        /// Deviation of the head's truncated normal start: 2e-5 to fine-tune, 0.01 to probe.
-        package var headDeviation: Float
+        /// Deviation of the head's truncated normal start; nil: 2e-5 to fine-tune, 0.01 to probe.
+        package var headDeviation: Float?
 
         public init() {
             self.init(TransformerSizes(), pool: .token, head: .linear, classes: 1000)
@@ -43,7 +43,7 @@ extension ViT {
 
         package init(
             _ encoder: TransformerSizes, pool: Pool, head: Head, classes: Int, dropPath: Float = 0,
-            headDeviation: Float = 2e-5
+            headDeviation: Float? = nil
         ) {
             transformer = encoder
             (self.pool, self.head, self.classes) = (pool, head, classes)
@@ -115,7 +115,8 @@ extension ViT.Configuration {
         specs += try encoder.rotarySpecs()
         for index in 0..<encoder.depth { specs += block.specs("blocks.\(index)") }
         specs += NormLayer.specs(norm, width: width, encoder.norm)
-        let start = LinearStart.truncatedNormal(headDeviation)
+        let start = LinearStart.truncatedNormal(
+            headDeviation ?? (head == .probe ? 0.01 : 2e-5))
         switch head {
         case .none: break
         case .linear:
