@@ -31,6 +31,8 @@ for kind in "${@:-address undefined thread}"; do
         # Fixed addresses: the shadow of the thread sanitizer has no place for others.
         quiet="setarch $(uname -m) -R"
         common="--scratch-path $built -c debug --sanitize=$kind -Xcc -O1 -Xcc -fno-omit-frame-pointer"
+        # The runtime is in the program, not in the library.
+        common="$common -Xlinker -z -Xlinker undefs"
         echo "== $kind: build"
         swift build $common --build-tests
         swift build $common --product usp

@@ -114,7 +114,7 @@ def test_heads_start_as_mae_starts_them_at_every_door(head, deviation):
     pretrained = usp.create("MAE", grid=4, width=64, depth=1, heads=2, decoder_width=16,
                             decoder_depth=1, decoder_heads=2)
     moved = usp.transfer(pretrained.checkpoint, to="ViT", classes=50,
-                         head="probe" if head == "probe" else "fine_tune")[0]
+                         head="probe" if head == "probe" else "fine-tune")[0]
     made = [usp.create("ViT", **sizes), usp.ViT.create(**sizes)]
     named = usp.create("ViT-S/2", classes=50, head=head, depth=1, grid=4)
     name = "head.1.weight" if head == "probe" else "head.weight"

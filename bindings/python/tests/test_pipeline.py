@@ -100,7 +100,7 @@ def test_generation_transfers_and_knows_names(data, vae, run, caplog, tmp_path):
     assert isinstance(sit, usp.SiT) and sit.class_names == ["sky", "water"] and sit.config.affine
     assert sit.autoencoder == vae.fingerprint
     heading = json.loads((tmp_path / "train-log.jsonl").read_text().splitlines()[0])
-    assert heading["label_dropout"] == "0.1" and heading["average_decay"] == "0.9999"
+    assert heading["label_dropout"] == 0.1 and heading["average_decay"] == 0.9999
     kept = usp.load(tmp_path / "train.safetensors")
     assert kept.class_names == sit.class_names and kept.fingerprint == sit.fingerprint
     other = usp.train(data, vae, start=f"{run.log_dir}/pretrain.safetensors", steps=2)
