@@ -82,5 +82,6 @@
 #include "usp/evaluate.h"
 #include "usp/augment.h"
 #include "usp/segmentation.h"
+#include "usp/segmenter.h"
 
 #endif /* USP_H */

@@ -188,6 +188,22 @@ void uspi_add_window(const float *x, ptrdiff_t channels, ptrdiff_t rows, ptrdiff
     }
 }
 
+void uspi_largest_plane(const float *x, ptrdiff_t planes, ptrdiff_t size, ptrdiff_t first,
+                        ptrdiff_t last, float *largest, void *y, ptrdiff_t label_size) {
+    for (ptrdiff_t i = first; i < last; i++) {
+        largest[i] = x[i];
+        if (label_size == 1) ((uint8_t *)y)[i] = 0; else ((int64_t *)y)[i] = 0;
+    }
+    for (ptrdiff_t c = 1; c < planes; c++) {
+        const float *plane = x + c * size;
+        for (ptrdiff_t i = first; i < last; i++) {
+            if (!(plane[i] > largest[i])) continue;
+            largest[i] = plane[i];
+            if (label_size == 1) ((uint8_t *)y)[i] = (uint8_t)c; else ((int64_t *)y)[i] = c;
+        }
+    }
+}
+
 float uspi_least(const float *x, ptrdiff_t n) {
     float least = x[0];
     for (ptrdiff_t i = 1; i < n; i++) least = x[i] < least ? x[i] : least;

@@ -273,6 +273,15 @@ extension Field {
             write: \.asIntegers)
     }
 
+    public static func integers(
+        _ name: String, _ path: FieldPath<Root, [Int]?>, _ range: FieldRange, _ sentence: String,
+        in parts: [String] = []
+    ) -> Field {
+        row(
+            name, optional: path, .integers(range), sentence, parts, read: FieldValue.integers,
+            write: \.asIntegers)
+    }
+
     public static func reals(
         _ name: String, _ path: FieldPath<Root, [Float]>, _ range: FieldRange, _ sentence: String,
         in parts: [String] = []

@@ -32,6 +32,8 @@ package let optionStructs = [
     OptionStruct("usp_mae_options", in: "mae", MaskedAutoencoder.Options.self),
     OptionStruct("usp_mar_options", in: "mar", MAR.Options.self),
     OptionStruct("usp_mar_sample_options", in: "mar", MAR.SampleOptions.self),
+    OptionStruct("usp_segmenter_options", in: "segmenter", Segmenter.Options.self),
+    OptionStruct("usp_window_options", in: "segmenter", Segmenter.Windows.self),
     OptionStruct("usp_transfer_options", in: "transfer", TransferOptions.self),
     OptionStruct("usp_inception_options", in: "inception", Inception.Options.self),
     OptionStruct("usp_trainer_options", in: "trainer", TrainerOptions.self),

@@ -53,7 +53,7 @@ public struct Family: Sendable {
     /// In the order in which people read of them; of those that share a kind of names the first
     /// that claims a file gets it.
     public static let all: [Family] = [
-        .vae, .mae, .vit, .lightningDiT, .dit, .sit, .mar, .inception,
+        .vae, .mae, .vit, .segmenter, .lightningDiT, .dit, .sit, .mar, .inception,
     ]
 
     /// - Throws: `.argument` with the known names and the nearest.

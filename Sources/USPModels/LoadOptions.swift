@@ -34,6 +34,9 @@ public struct LoadOptions: Sendable {
     /// What a transformer's norms add to a variance; nil goes by the file, else what the layout's
     /// code uses.
     public var epsilon: Float?
+    /// The blocks (from 0) that a segmentation network's head reads; nil goes by the file, else as
+    /// published for the depth.
+    public var outIndices: [Int]?
 
     /// Whether the label table's last row is the null class; nil goes by the file, else by the number
     /// of rows.
@@ -122,5 +125,9 @@ extension LoadOptions: Described {
             "strict", \.isStrict,
             "Anything else that does not fit is an error; off, it is told in the report, and missing "
                 + "parameters start by their rule."),
+        .integers(
+            "out_indices", \.outIndices, FieldRange(0, 4096),
+            "The blocks (from 0) that a segmentation network's head reads; without it by the file, "
+                + "else as published for the depth.", in: Family.having("out_indices")),
     ]
 }

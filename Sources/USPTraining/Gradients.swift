@@ -34,3 +34,24 @@ extension DiT {
         }
     }
 }
+
+extension Segmenter {
+    /// The loss on labelled images and the gradient of every trainable parameter; the model stays
+    /// as it is.
+    ///
+    /// - images: `[B, C, H, W]` of the model's grid
+    /// - labels: `[B, H', W']` of any size, u8 or i64
+    /// - Throws: `.argument` for a label that is neither a class nor the ignored one, and for one
+    ///   image with batch statistics
+    public func gradients(
+        _ images: Tensor, labels: Tensor, _ options: Options = Options()
+    ) throws(USPError) -> LossGradients {
+        try lossGradients(of: parameters, arithmetic, file: weights.file) {
+            parameters, context throws(USPError) in
+            let copy = try Segmenter(configuration, parameters, arithmetic)
+            return .scalar(
+                try copy.loss(
+                    maps: copy.maps(images, in: context), labels: labels, options, in: context))
+        }
+    }
+}

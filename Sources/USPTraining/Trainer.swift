@@ -42,7 +42,7 @@ public final class Trainer: @unchecked Sendable {
         let source = network.parameters
         isNullFresh = network.weights.loading == nil || network.notes.null != nil
         try require(
-            !options.headOnly || source.specs.contains { options.trains($0.name) },
+            !options.headOnly || source.specs.contains { network.isHead($0.name) },
             .argument, "head only: this \(network.family) has no head")
         let parameters = try Parameters(source.specs + network.ownSpecs(options))
         parameters.initialize(RandomKey(seed: options.seed).stream("task"))
@@ -62,7 +62,7 @@ public final class Trainer: @unchecked Sendable {
                     : LayerDecay.scale(
                         of: $0.name, depth: network.layers, decay: options.layerDecay)
             },
-            decays: network.decays, trains: { options.trains($0.name) })
+            decays: network.decays, trains: { !options.headOnly || network.isHead($0.name) })
     }
 
     public var family: String { network.family }
@@ -96,7 +96,7 @@ public final class Trainer: @unchecked Sendable {
             try check(batch)
             return try lossGradients(
                 of: updates.parameters, options.arithmetic, file: file, own: modelCount,
-                trains: { options.trains($0.name) }
+                trains: { !options.headOnly || network.isHead($0.name) }
             ) { parameters, context throws(USPError) in
                 try network.training(over: parameters, options).loss(
                     of: piece(batch, 0..<batch.count), options,
@@ -234,7 +234,7 @@ extension Batch {
         if case .shares = labels { shares = true }
         if case .map = labels { map = true }
         return [
-            ("labels as shares", shares, ["ViT"]), ("labels as maps", map, []),
+            ("labels as shares", shares, ["ViT"]), ("labels as maps", map, ["Segmenter"]),
             ("times", times != nil, DiT.families.map(\.name)),
             ("noise", noise != nil, ["VAE", "MAE"] + DiT.families.map(\.name)),
             ("target", target != nil, ["MAE"]), ("features", !features.isEmpty, []),

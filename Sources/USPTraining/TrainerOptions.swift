@@ -38,6 +38,9 @@ public struct TrainerOptions: Sendable {
     public var transport: Transport?
     public var ranks: Ranks?
     public var schedule = ScheduleName.cosine
+    public var dropout: Float = 0
+    public var average = Segmenter.Average.all
+    public var ignored = 255
 
     public init() {}
 }
@@ -115,8 +118,11 @@ extension TrainerOptions: Described {
             "Share of the label that is spread over all classes.", in: ["ViT"]),
         .real(
             "drop_path", \.dropPath, .belowOne,
-            "Rate of drop path in the last block; it grows linearly from 0.", in: ["ViT"]),
-        .flag("head_only", \.headOnly, "Train the head alone: a linear probe.", in: ["ViT"]),
+            "Rate of drop path in the last block; it grows linearly from 0.",
+            in: ["ViT", "Segmenter"]),
+        .flag(
+            "head_only", \.headOnly, "Train the head alone: a linear probe.",
+            in: ["ViT", "Segmenter"]),
         .real(
             "label_dropout", \.labelDropout, .share,
             "Share of labels that become the null class.", in: DiT.families.map(\.name)),
@@ -133,10 +139,17 @@ extension TrainerOptions: Described {
             "schedule", \.schedule,
             "How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of "
                 + "power 1, whose warm-up starts at 1e-6 of the rate."),
+        .real(
+            "dropout", \.dropout, .belowOne, "Rate at which a head's channels are zeroed.",
+            in: ["Segmenter"]),
+        .choice(
+            "average", \.average,
+            "The pixels' losses are divided by the number of all, ignored ones too, or of the valid "
+                + "ones.", in: ["Segmenter"]),
+        .integer(
+            "ignored", \.ignored, FieldRange(-32768, 65535), "The label that is no class.",
+            in: ["Segmenter"]),
     ]
-
-    /// Which parameters are trained.
-    func trains(_ name: String) -> Bool { !headOnly || name.hasPrefix("head.") }
 
     package var arithmetic: Arithmetic { Arithmetic(compute: dtype, exact: exact) }
 

@@ -71,7 +71,10 @@ struct Planner {
         if source.isModulated && !target.isModulated {
             return try addFolded(spec, origin, rest, name)
         }
-        guard source.file.sources[name] != nil else { return addFresh(spec) }
+        guard let found = source.file.sources[name] else { return addFresh(spec) }
+        if rest.hasSuffix("relative_position_bias_table"), found.shape != spec.shape {
+            return addFresh(spec, "the source's is of another grid")
+        }
         let moved = origin == block ? [] : ["from block \(origin)"]
         try addCopy(spec, name, moved)
     }

@@ -66,6 +66,11 @@ extension TransferOptions {
         if source.configuration is MAR.Configuration, family is MAR.Configuration {
             return source.configuration
         }
+        if let given = source.configuration as? Segmenter.Configuration,
+            family is Segmenter.Configuration
+        {
+            return given
+        }
         var result = family
         let activation = result.activation
         result.transformer = source.sizes
@@ -95,7 +100,20 @@ extension TransferOptions {
             target.classToken = false
             target.depth = min(block ?? target.depth, target.depth)
         }
+        if var network = target as? Segmenter.Configuration {
+            try require(
+                head != .probe, .argument, "head: probe, expected upernet or linear of a Segmenter")
+            if let wanted = Segmenter.Head(rawValue: head.rawValue), wanted != network.head {
+                (network.head, network.outIndices) = (wanted, [])
+            }
+            network.headChannels = headChannels ?? network.headChannels
+            network.relativePositions = relativePositions || network.relativePositions
+            target = network.resolved
+        }
         guard var classifier = target as? ViT.Configuration else { return }
+        try require(
+            head == .fineTune || head == .probe, .argument,
+            "head: \(head.rawValue), expected fine-tune or probe of a ViT")
         classifier.pool = pool ?? (classifier.classToken ? classifier.pool : .avg)
         // A norm that was trained in front of averaging stays there.
         if classifier.pool == .avg && source.file.normsBeforeAveraging { classifier.fcNorm = false }

@@ -31,12 +31,15 @@ public enum DepthRule: String, Sendable, CaseIterable {
     case `repeat`
 }
 
-/// How a classifier's head starts.
+/// How the head of a classifier or of a segmentation network starts.
 public enum HeadRule: String, Sendable, CaseIterable {
     /// Linear with deviation 2e-5: fine-tuning.
     case fineTune = "fine-tune"
     /// Batch norm and linear with deviation 0.01: the linear probe.
     case probe
+    /// A segmentation network's, which is UperNet without another word.
+    case upernet
+    case linear
 }
 
 /// What the target has and the source has not, and how geometry changes.
@@ -72,6 +75,11 @@ public struct TransferOptions: Sendable {
     public var decoderHeads: Int?
     /// Arrays of the source, by their names or the start of these, that are left aside.
     public var ignore: [String] = []
+
+    /// Channels of UperNet's maps; nil: the width.
+    public var headChannels: Int?
+    /// A segmentation network's blocks get tables of relative positions, zero at first.
+    public var relativePositions = false
 
     package var target = TransferTarget.named("")
     package var resampling = PositionTable.Resampling.bicubic
@@ -127,7 +135,8 @@ extension TransferOptions: Described {
             in: Family.having("pool")),
         .choice(
             "head", \.head,
-            "How a classifier's head starts; probe has a batch norm before it.",
+            "How a classifier's head starts, fine-tune or, with a batch norm before it, probe; what "
+                + "a segmentation network's is, upernet (which fine-tune is there) or linear.",
             in: Family.having("head")),
         .real(
             "gate_bias", \.gateBias, .any,
@@ -151,5 +160,12 @@ extension TransferOptions: Described {
             "ignore", \.ignore,
             "Arrays of the source, by their names or the start of these, with commas between, that "
                 + "are left aside; what they would fill starts afresh."),
+        .integer(
+            "head_channels", \.headChannels, .size,
+            "Channels of UperNet's maps; without it the width.", in: ["Segmenter"]),
+        .flag(
+            "relative_positions", \.relativePositions,
+            "A segmentation network's blocks get biases by how far tokens are apart, zero at first.",
+            in: ["Segmenter"]),
     ]
 }

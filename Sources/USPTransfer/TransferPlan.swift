@@ -54,6 +54,15 @@ public struct TransferEntry: Sendable {
     /// Our name of the source's tensor.
     let sourceName: String
 
+    /// The same under the name that it has where the encoder is a part of the target.
+    func named(_ name: String) -> TransferEntry {
+        let isRenamed = name != self.name && what.hasPrefix("copied")
+        return TransferEntry(
+            name: name, shape: shape, operation: operation, sources: sources,
+            what: isRenamed ? "renamed" + what.dropFirst("copied".count) : what,
+            initializer: initializer, sourceName: sourceName)
+    }
+
     /// Whether its values come from pretraining.
     public var isTransferred: Bool { !sources.isEmpty }
 }
@@ -137,14 +146,20 @@ public final class TransferPlan: Sendable {
         let configuration = try options.configuration(source)
         if !configuration.layerScale { try source.foldLayerScale() }
         var planner = Planner(source, configuration, options)
-        try planner.run(try configuration.specs())
+        let specs = try configuration.specs()
+        try planner.run(specs.map { $0.named(plain($0.name, configuration)) })
         self.configuration = configuration
         self.options = options
         self.source = Source(archive: archive, file: source.file, untold: source.untold)
-        entries = planner.entries
+        entries = zip(specs, planner.entries).map { $1.named($0.name) }
         leftItems = planner.left
         notes = planner.notes
     }
+}
+
+/// A name of the target's encoder as an encoder alone has it.
+private func plain(_ name: String, _ target: any TransformerConfiguration) -> String {
+    name.hasPrefix(target.encoderPrefix) ? String(name.dropFirst(target.encoderPrefix.count)) : name
 }
 
 extension TransferOptions {

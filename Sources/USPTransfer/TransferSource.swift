@@ -26,12 +26,13 @@ struct TransferSource {
                 "\(archive.path): an \(file.kind.title); a transfer starts from a transformer")
         }
         var reading = options.source
-        reading.needsHeads = false
+        reading.needsHeads = options.relativePositions
         guard
             let configuration = try family.configuration(file, reading)
                 as? any TransformerConfiguration
         else { throw USPError(.internal, "\(archive.path): a transformer of no sizes") }
         self.configuration = configuration
+        file = file.without(configuration.encoderPrefix)
         untold = file.untoldHeads(configuration, reading)
         try require(sizes.depth > 0, .format, "\(archive.path): no blocks in it")
     }

@@ -140,7 +140,7 @@ AT(usp_mixing_options, switch_probability, 32);
 AT(usp_mixing_options, mixing_unit, 40);
 AT(usp_mixing_options, label_smoothing, 48);
 
-SIZE(usp_model_options, 136);
+SIZE(usp_model_options, 144);
 AT(usp_model_options, struct_size, 0);
 AT(usp_model_options, reserved, 4);
 AT(usp_model_options, heads, 8);
@@ -159,6 +159,7 @@ AT(usp_model_options, epsilon, 104);
 AT(usp_model_options, null_class, 112);
 AT(usp_model_options, ignore, 120);
 AT(usp_model_options, strict, 128);
+AT(usp_model_options, out_indices, 136);
 
 SIZE(usp_progress, 40);
 AT(usp_progress, stage, 0);
@@ -250,6 +251,13 @@ AT(usp_segmentation_options, distort, 64);
 AT(usp_segmentation_options, ignored, 72);
 AT(usp_segmentation_options, reduce_zero_label, 80);
 
+SIZE(usp_segmenter_options, 32);
+AT(usp_segmenter_options, struct_size, 0);
+AT(usp_segmenter_options, reserved, 4);
+AT(usp_segmenter_options, batch_statistics, 8);
+AT(usp_segmenter_options, average, 16);
+AT(usp_segmenter_options, ignored, 24);
+
 SIZE(usp_tensor, 144);
 AT(usp_tensor, data, 0);
 AT(usp_tensor, shape, 8);
@@ -257,7 +265,7 @@ AT(usp_tensor, strides, 72);
 AT(usp_tensor, rank, 136);
 AT(usp_tensor, dtype, 140);
 
-SIZE(usp_trainer_options, 256);
+SIZE(usp_trainer_options, 280);
 AT(usp_trainer_options, struct_size, 0);
 AT(usp_trainer_options, reserved, 4);
 AT(usp_trainer_options, optimizer, 8);
@@ -291,8 +299,11 @@ AT(usp_trainer_options, diffusion, 224);
 AT(usp_trainer_options, transport, 232);
 AT(usp_trainer_options, ranks, 240);
 AT(usp_trainer_options, schedule, 248);
+AT(usp_trainer_options, dropout, 256);
+AT(usp_trainer_options, average, 264);
+AT(usp_trainer_options, ignored, 272);
 
-SIZE(usp_transfer_options, 176);
+SIZE(usp_transfer_options, 192);
 AT(usp_transfer_options, struct_size, 0);
 AT(usp_transfer_options, reserved, 4);
 AT(usp_transfer_options, grid_height, 8);
@@ -316,6 +327,8 @@ AT(usp_transfer_options, table, 144);
 AT(usp_transfer_options, heads, 152);
 AT(usp_transfer_options, decoder_heads, 160);
 AT(usp_transfer_options, ignore, 168);
+AT(usp_transfer_options, head_channels, 176);
+AT(usp_transfer_options, relative_positions, 184);
 
 SIZE(usp_transport_options, 72);
 AT(usp_transport_options, struct_size, 0);
@@ -336,3 +349,11 @@ AT(usp_vae_options, scaled, 8);
 AT(usp_vae_options, tile, 16);
 AT(usp_vae_options, overlap, 24);
 AT(usp_vae_options, exact, 32);
+
+SIZE(usp_window_options, 40);
+AT(usp_window_options, struct_size, 0);
+AT(usp_window_options, reserved, 4);
+AT(usp_window_options, crop_height, 8);
+AT(usp_window_options, crop_width, 16);
+AT(usp_window_options, stride_height, 24);
+AT(usp_window_options, stride_width, 32);

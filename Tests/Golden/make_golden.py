@@ -8,10 +8,10 @@ from pathlib import Path
 
 from common import HERE, MANIFEST
 
-TOPICS = ("operations", "blocks", "segmentation", "models", "newer", "mar", "autoencoders",
-          "tiny", "classifiers", "diffusers", "positions", "transfer", "containers", "images",
-          "random", "diffusion", "transport", "seeds", "training", "inception", "augment", "odd",
-          "formats")
+TOPICS = ("operations", "blocks", "segmentation", "models", "newer", "mar", "segmenter",
+          "autoencoders", "tiny", "classifiers", "diffusers", "positions", "transfer",
+          "containers", "images", "random", "diffusion", "transport", "seeds", "training",
+          "inception", "augment", "odd", "formats")
 
 
 def main():

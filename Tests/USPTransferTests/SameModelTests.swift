@@ -18,6 +18,7 @@ private let small = [
     "decoder_width": "8", "decoder_depth": "1", "decoder_heads": "2", "base_width": "8",
     "multipliers": "1,2", "groups": "4", "blocks_per_level": "1", "frequencies": "8", "buffer": "3",
     "head_width": "8", "head_depth": "1",
+    "head_channels": "16", "auxiliary_channels": "8",
 ]
 
 private func small<Sizes: ModelConfiguration>(_ sizes: Sizes) throws -> Sizes {
@@ -67,7 +68,8 @@ private func others<Sizes: ModelConfiguration>(_ field: Field<Sizes>, _ sizes: S
     case (.real, nil): ["0.5"]
     case (.choice(let names, _), _): names
     case (.grid, _): ["3x5"]
-    case (.integers, _): ["1", "1,1"]
+    case (.integers, _): ["1", "1,1", "0,0,0,0"]
+    case (.integer, nil): ["12"]
     case (.reals, _): ["0.5", "3"]
     default: []
     }
@@ -110,6 +112,7 @@ private func output(_ model: any Model, features: Bool = true) throws -> [Float]
             condition: z.detachedRows(0..<1).reshaped([model.tokens, z.shape[2]]).detachedRows(
                 5..<7)
         ).values
+    case let model as Segmenter: return try model.logits(randomTensor(shape, "x")).values
     case is Inception: return []
     default:
         Issue.record("no pass of a \(model.family)")
@@ -187,8 +190,15 @@ private func eachVariant(
             + "null_class=yes learn_sigma=no frequencies=256 frequency_shift=0 noise_at=0",
         "MAR":
             "grid=16x16 channels=16 patch=1 width=768 depth=12 heads=12 mlp_ratio=4 "
-            + "activation=gelu_erf epsilon=1e-06 decoder_width=768 decoder_depth=12 "
+            + "activation=gelu_erf epsilon=1e-06 attention_epsilon=none decoder_width=768 decoder_depth=12 "
             + "decoder_heads=12 buffer=64 classes=1000 head_width=1024 head_depth=6",
+        "Segmenter":
+            "grid=32x32 channels=4 patch=2 width=768 depth=12 heads=12 mlp_ratio=4 "
+            + "activation=gelu_erf epsilon=1e-06 class_token=yes class_position=yes rms_norm=no "
+            + "swiglu=no rope=no qk_norm=no registers=0 layer_scale=no attention_epsilon=none "
+            + "relative_positions=no "
+            + "classes=150 head=upernet "
+            + "head_channels=none auxiliary_channels=256 out_indices=\"\" absolute_positions=yes",
         "Inception": "",
     ]
     #expect(try Family.named(family).defaults.text == told[family])
@@ -198,15 +208,16 @@ private func eachVariant(
 @Test(arguments: cases) func noPropertyIsOutsideOfTheTable(_ family: String) throws {
     // Training's own, the family's name, and what these blocks have not.
     let others = [
-        "DiT": ["variant", "classToken", "embedsClass"],
-        "SiT": ["variant", "classToken", "embedsClass"],
-        "LightningDiT": ["variant", "classToken", "embedsClass"],
-        "ViT": ["dropPath", "headDeviation", "affine", "shift"], "MAE": ["affine", "shift"],
         "MAR": [
             "affine", "classToken", "embedsClass", "rmsNorm", "swiglu", "rope", "queryKeyNorm",
-            "shift",
-            "registers", "layerScale",
+            "shift", "registers", "layerScale", "relativePositions",
         ],
+        "DiT": ["variant", "classToken", "embedsClass", "relativePositions"],
+        "SiT": ["variant", "classToken", "embedsClass", "relativePositions"],
+        "LightningDiT": ["variant", "classToken", "embedsClass", "relativePositions"],
+        "ViT": ["dropPath", "headDeviation", "affine", "shift", "relativePositions"],
+        "MAE": ["affine", "shift", "relativePositions"],
+        "Segmenter": ["dropPath", "dropout", "affine", "shift"],
     ]
     func values(_ value: Any, _ label: String = "") -> [String: String] {
         let children = Mirror(reflecting: value).children

@@ -17,7 +17,7 @@ typedef struct usp_model_options {
     uint32_t struct_size; /* what the INIT macro wrote */
     uint32_t reserved;
     /* Attention heads; without it as the file says, else the published number of the width. 1 to
-     * 65536. Part in: MAE, ViT, LightningDiT, DiT, SiT, MAR. -1: absent. */
+     * 65536. Part in: MAE, ViT, Segmenter, LightningDiT, DiT, SiT, MAR. -1: absent. */
     int64_t heads;
     /* Those of a masked autoencoder's decoder; likewise. 1 to 65536. Part in: MAE, MAR. -1:
      * absent. */
@@ -28,7 +28,7 @@ typedef struct usp_model_options {
     /* See scale. Part in: VAE, LightningDiT, DiT, SiT. USP_ABSENT: absent. */
     double shift;
     /* Rows and columns of patches, where the file does not tell: positions that are no square,
-     * or none. Part in: MAE, ViT, LightningDiT, DiT, SiT, MAR. 0: absent. */
+     * or none. Part in: MAE, ViT, Segmenter, LightningDiT, DiT, SiT, MAR. 0: absent. */
     int64_t grid_height;
     int64_t grid_width;
     /* Plain sums everywhere. By default large f32 products and 3x3 convolutions take fewer
@@ -36,7 +36,8 @@ typedef struct usp_model_options {
      * arithmetic. Default: no. */
     int64_t exact;
     /* The family; without it by the file, its names and shapes (files of DiT and SiT do not
-     * differ: DiT). One of VAE, MAE, ViT, LightningDiT, DiT, SiT, MAR, Inception. NULL: absent. */
+     * differ: DiT). One of VAE, MAE, ViT, Segmenter, LightningDiT, DiT, SiT, MAR, Inception.
+     * NULL: absent. */
     const char *family;
     /* Nested table of the file; without it what the family's readers take. NULL: absent. */
     const char *table;
@@ -49,8 +50,8 @@ typedef struct usp_model_options {
      * VAE. -1: absent. */
     int64_t groups;
     /* What a transformer's norms add to a variance; without it by the file, else what the
-     * layout's code uses. More than 0. Part in: MAE, ViT, LightningDiT, DiT, SiT, MAR.
-     * USP_ABSENT: absent. */
+     * layout's code uses. More than 0. Part in: MAE, ViT, Segmenter, LightningDiT, DiT, SiT,
+     * MAR. USP_ABSENT: absent. */
     double epsilon;
     /* The label table's last row is the null class; without it by the file, else by the number
      * of rows. Part in: LightningDiT, DiT, SiT. -1: absent. */
@@ -62,11 +63,14 @@ typedef struct usp_model_options {
     /* Anything else that does not fit is an error; off, it is told in the report, and missing
      * parameters start by their rule. Default: yes. */
     int64_t strict;
+    /* The blocks (from 0) that a segmentation network's head reads; without it by the file, else
+     * as published for the depth. 0 to 4096. Part in: Segmenter. NULL: absent. */
+    const char *out_indices;
 } usp_model_options;
 
 #define USP_MODEL_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_model_options), 0, -1, -1, USP_ABSENT, USP_ABSENT, 0, 0, 0, NULL, NULL, \
-     "f32", NULL, -1, USP_ABSENT, -1, NULL, 1}
+     "f32", NULL, -1, USP_ABSENT, -1, NULL, 1, NULL}
 /* end of usp_model_options */
 
 /* Make a model with parameters drawn from seed.

@@ -47,7 +47,7 @@ typedef struct usp_trainer_options {
     /* Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0. */
     double clip_norm;
     /* Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
-     * ViT, LightningDiT, DiT, SiT, MAR. */
+     * ViT, Segmenter, LightningDiT, DiT, SiT, MAR. */
     double layer_decay;
     /* Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1. */
     int64_t accumulation;
@@ -81,9 +81,9 @@ typedef struct usp_trainer_options {
     /* Share of the label that is spread over all classes. 0 to 1. Default: 0. Part in: ViT. */
     double label_smoothing;
     /* Rate of drop path in the last block; it grows linearly from 0. 0 to below 1. Default: 0.
-     * Part in: ViT. */
+     * Part in: ViT, Segmenter. */
     double drop_path;
-    /* Train the head alone: a linear probe. Default: no. Part in: ViT. */
+    /* Train the head alone: a linear probe. Default: no. Part in: ViT, Segmenter. */
     int64_t head_only;
     /* Share of labels that become the null class. 0 to 1. Default: 0. Part in: LightningDiT,
      * DiT, SiT. */
@@ -97,12 +97,19 @@ typedef struct usp_trainer_options {
     /* How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of
      * power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine. */
     const char *schedule;
+    /* Rate at which a head's channels are zeroed. 0 to below 1. Default: 0. Part in: Segmenter. */
+    double dropout;
+    /* The pixels' losses are divided by the number of all, ignored ones too, or of the valid
+     * ones. One of all, valid. Default: all. Part in: Segmenter. */
+    const char *average;
+    /* The label that is no class. -32768 to 65535. Default: 255. Part in: Segmenter. */
+    int64_t ignored;
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, "adamw", 0.0001, 0, 0, 0, 0, 0.9, 0.999, 0, 0, 0, \
      1, 1, "f32", 0, 0, "nothing", 0.75, 1, 0, 0, 1e-06, "squared", 0, 0, 0, 0, NULL, NULL, NULL, \
-     "cosine"}
+     "cosine", 0, "all", 255}
 /* end of usp_trainer_options */
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. Errors: ARGUMENT for numbers

@@ -21,7 +21,8 @@ typedef struct usp_transfer_options {
      * absent. */
     int64_t grid_height;
     int64_t grid_width;
-    /* The target's classes. 1 to 1000000. Part in: ViT, LightningDiT, DiT, SiT, MAR. -1: absent. */
+    /* The target's classes. 1 to 1000000. Part in: ViT, Segmenter, LightningDiT, DiT, SiT, MAR.
+     * -1: absent. */
     int64_t classes;
     /* The target's patch. 1 to 65536. -1: absent. */
     int64_t patch;
@@ -45,8 +46,9 @@ typedef struct usp_transfer_options {
     /* A classifier's pooling; without it the class token where there is one. One of token, avg.
      * Part in: ViT. NULL: absent. */
     const char *pool;
-    /* How a classifier's head starts; probe has a batch norm before it. One of fine-tune, probe.
-     * Default: fine-tune. Part in: ViT. */
+    /* How a classifier's head starts, fine-tune or, with a batch norm before it, probe; what a
+     * segmentation network's is, upernet (which fine-tune is there) or linear. One of fine-tune,
+     * probe, upernet, linear. Default: fine-tune. Part in: ViT, Segmenter. */
     const char *head;
     /* Where adaLN's gates start: 0 as published; 1 lets every block act from the first step.
      * Default: 0. Part in: LightningDiT, DiT, SiT. */
@@ -68,11 +70,17 @@ typedef struct usp_transfer_options {
     /* Arrays of the source, by their names or the start of these, with commas between, that are
      * left aside; what they would fill starts afresh. Default: none. */
     const char *ignore;
+    /* Channels of UperNet's maps; without it the width. 1 to 65536. Part in: Segmenter. -1:
+     * absent. */
+    int64_t head_channels;
+    /* A segmentation network's blocks get biases by how far tokens are apart, zero at first.
+     * Default: no. Part in: Segmenter. */
+    int64_t relative_positions;
 } usp_transfer_options;
 
 #define USP_TRANSFER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_transfer_options), 0, 0, 0, -1, -1, -1, -1, 0, 1, 0, "fresh", "prefix", \
-     NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1, NULL}
+     NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1, NULL, -1, 0}
 /* end of usp_transfer_options */
 
 /* Plan a transfer from a file, or from a checkpoint.

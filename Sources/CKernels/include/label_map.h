@@ -44,6 +44,11 @@ void uspi_add_window(const float *x, ptrdiff_t channels, ptrdiff_t rows, ptrdiff
                      ptrdiff_t top, ptrdiff_t left, ptrdiff_t height, ptrdiff_t width, float *sum,
                      float *counts);
 
+/* Elements first ..< last of y [size]: the first of the planes of x [planes, size] that has the
+ * largest value there; labels of 1 byte, or of 8. largest [size] is workspace. */
+void uspi_largest_plane(const float *x, ptrdiff_t planes, ptrdiff_t size, ptrdiff_t first,
+                        ptrdiff_t last, float *largest, void *y, ptrdiff_t label_size);
+
 /* The least of n numbers; n of at least 1. */
 float uspi_least(const float *x, ptrdiff_t n);
 

@@ -93,7 +93,6 @@ public struct SlidingWindows: Sendable, Equatable {
             "image of \(size.height) x \(size.width), expected sides of 1 to 65536")
         let (rows, columns) = (shape[shape.count - 2], shape[shape.count - 1])
         let inner = shape[1..<shape.count - 2]
-        let channels = inner.reduce(1, *)
         for (i, box) in boxes.enumerated() {
             try require(
                 box.height == rows && box.width == columns && box.top >= 0 && box.left >= 0
@@ -101,18 +100,72 @@ public struct SlidingWindows: Sendable, Equatable {
                 "boxes: [\(i)] is \(box.height) x \(box.width) at (\(box.top), \(box.left)), "
                     + "expected \(rows) x \(columns) inside of \(size.height) x \(size.width)")
         }
-        let result = try Tensor.zeros(Shape(Array(inner) + [size.height, size.width]))
-        let counts = try Tensor.zeros([size.height, size.width])
-        let each = channels * rows * columns
+        let sum = try WindowSum(Shape(Array(inner)), size)
         for (i, box) in boxes.enumerated() {
-            uspi_add_window(
-                windows.floats + i * each, channels, rows, columns, box.top, box.left, size.height,
-                size.width, result.floats, counts.floats)
+            try sum.add(windows.detachedRows(i..<i + 1), at: box)
         }
+        return try sum.mean()
+    }
+}
+
+/// The sum of what windows say of each pixel, one window after another.
+package struct WindowSum {
+    private let size: ImageSize
+    /// `[.., H, W]`
+    private let sum: Tensor
+    private let counts: Tensor
+
+    /// - inner: the axes before rows and columns
+    /// - Throws: `.memory`
+    package init(_ inner: Shape, _ size: ImageSize) throws(USPError) {
+        self.size = size
+        sum = try Tensor.zeros(Shape(inner.extents + [size.height, size.width]))
+        counts = try Tensor.zeros([size.height, size.width])
+    }
+
+    /// - window: f32, as many channels as the sum has, of the box's rows and columns
+    package func add(_ window: Tensor, at box: CropBox) throws(USPError) {
+        let channels = sum.count / max(counts.count, 1)
+        try require(
+            window.count == channels * box.height * box.width && box.top >= 0 && box.left >= 0
+                && box.top + box.height <= size.height && box.left + box.width <= size.width,
+            .shape, "window: \(window.shape) for \(channels) channels of \(box)")
+        uspi_add_window(
+            window.floats, channels, box.height, box.width, box.top, box.left, size.height,
+            size.width, sum.floats, counts.floats)
+    }
+
+    /// - Throws: `.argument` for a pixel without a window
+    package func mean() throws(USPError) -> Tensor {
         try require(
             uspi_least(counts.floats, counts.count) > 0, .argument,
             "boxes: they leave out pixels of \(size.height) x \(size.width)")
-        uspi_divide_windows(counts.floats, channels, counts.count, result.floats)
-        return result
+        uspi_divide_windows(
+            counts.floats, sum.count / counts.count, counts.count, sum.floats)
+        return sum
     }
+}
+
+/// The class of the largest score of each pixel: `[B, H, W]` from `[B, K, H, W]`, u8 for 256 classes
+/// or fewer, else i64; the first of equal ones.
+package func classMap(_ scores: Tensor) throws(USPError) -> Tensor {
+    try require(
+        scores.shape.rank == 4 && scores.count > 0, .shape,
+        "scores: \(scores.shape), expected [B, K, H, W]")
+    let (batch, classes) = (scores.shape[0], scores.shape[1])
+    let pixels = scores.shape[2] * scores.shape[3]
+    let type: DType = classes <= 256 ? .uint8 : .int64
+    let result = try Tensor([batch, scores.shape[2], scores.shape[3]], type)
+    let largest = try Tensor([pixels])
+    for image in 0..<batch {
+        // SAFETY: every range is written by one thread.
+        nonisolated(unsafe) let labels = result.raw + image * pixels * type.size
+        let (planes, most) = (scores.floats + image * classes * pixels, largest.floats)
+        parallelRanges(pixels, grain: 1 << 12) { range in
+            uspi_largest_plane(
+                planes, classes, pixels, range.lowerBound, range.upperBound, most, labels,
+                type.size)
+        }
+    }
+    return result
 }

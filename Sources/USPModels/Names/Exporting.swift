@@ -43,7 +43,7 @@ package struct FileNames: Sendable {
             var offset = tensor.byteOffset
             for row in rows {
                 let part = Tensor(row.shape, .float32, storage: tensor.storage, byteOffset: offset)
-                result.append((row.name, part))
+                if row.name != TensorSource.zeros { result.append((row.name, part)) }
                 offset += row.shape.count * 4
             }
         }

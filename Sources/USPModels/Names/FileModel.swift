@@ -61,6 +61,7 @@ package struct FileModel: Sendable {
                 try translation.add(entry, plain.name, meaning)
             }
         }
+        try translation.fillKeyBiases()
         sources = translation.sources
         names = translation.names
         let aside = unread.values.filter { item in
@@ -117,6 +118,18 @@ package struct FileModel: Sendable {
 }
 
 extension FileModel {
+    /// The same model with names that have this prefix without it.
+    package func without(_ prefix: String) -> FileModel {
+        func plain(_ name: String) -> String {
+            name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
+        }
+        var result = self
+        result.names = names.map(plain)
+        result.sources = [:]
+        for (name, source) in sources { result.sources[plain(name)] = source }
+        return result
+    }
+
     /// The same model without layer scale: its factors are those of the rows before them.
     ///
     /// - Throws: `.shape` for factors that are not as many as the rows
@@ -183,6 +196,18 @@ private struct Translation {
             ignored.append(
                 SkippedItem(name: entry.name, reason: "a single number beside the model"))
         case .unknown: unexpected.append(entry.name)
+        }
+    }
+
+    /// BEiT's projections have biases for queries and values only: keys have zeros.
+    mutating func fillKeyBiases() throws(USPError) {
+        for (name, filled) in slots where filled.count == 2 && name.hasSuffix("attn.qkv.bias") {
+            guard let query = filled[0], filled[2] != nil, query.shape.rank == 1 else { continue }
+            let bytes = try ByteBuffer(count: query.byteCount)
+            bytes.bytes.initializeMemory(as: UInt8.self, repeating: 0)
+            let zeros = ArchiveEntry(
+                TensorSource.zeros, query.dtype, query.shape, bytes: bytes.view)
+            try add(zeros, name, .parameter(name, index: 1, count: 3))
         }
     }
 

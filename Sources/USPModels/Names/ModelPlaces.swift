@@ -115,10 +115,14 @@ struct ModelPlaces {
             }
         }
         var found: [(prefix: String, table: ArchiveTable)] = []
+        var parts: Set<String> = []
         for prefix in prefixes.prefix(64) {
             let whole = prefix.isEmpty ? table : try table.under(prefix)
-            if Dialect.identify(try plain(whole)) != nil { found.append((prefix, whole)) }
+            guard let (dialect, _) = Dialect.identify(try plain(whole)) else { continue }
+            found.append((prefix, whole))
+            parts.formUnion(dialect.parts.map { prefix.isEmpty ? $0 : "\(prefix).\($0)" })
         }
+        found.removeAll { parts.contains($0.prefix) }
         var result: [ModelPlace] = []
         for (prefix, whole) in found {
             // What another place holds is not this one's.

@@ -54,6 +54,8 @@ package struct Dialect: Sendable {
     /// Arrays of which every file of it has one: a model lies wherever that one does. Without any it
     /// is looked for where no name is in front of the layers'.
     let anchors: [String]
+    /// Parts of the model that alone would be one of another kind, such as `backbone`.
+    let parts: [String]
     /// What can stand in `config.json` beside its files.
     let schema: ConfigurationSchema?
     /// Whether files in this dialect look like this; decided by names only.
@@ -61,11 +63,12 @@ package struct Dialect: Sendable {
     let meaning: @Sendable (String, ArchiveTable) -> NameMeaning
 
     init(
-        name: String, anchors: [String] = [], schema: ConfigurationSchema? = nil,
+        name: String, anchors: [String] = [], parts: [String] = [],
+        schema: ConfigurationSchema? = nil,
         matches: @escaping @Sendable (ArchiveTable) -> Bool,
         meaning: @escaping @Sendable (String, ArchiveTable) -> NameMeaning
     ) {
-        (self.name, self.anchors, self.schema) = (name, anchors, schema)
+        (self.name, self.anchors, self.parts, self.schema) = (name, anchors, parts, schema)
         (self.matches, self.meaning) = (matches, meaning)
     }
 

@@ -12,6 +12,9 @@ package struct TensorSource: Sendable {
     /// Whether the same values may be seen in another shape (1x1 convolutions as matrices).
     let reshapes: Bool
 
+    /// The name of a part that no file has.
+    static let zeros = "(zeros)"
+
     /// The shape of the stacked parts.
     package var shape: Shape {
         guard parts.count > 1, let first = parts.first, first.shape.rank > 0 else {

@@ -27,6 +27,8 @@ package struct BlockConfiguration: Sendable, Equatable {
     package var isGatedUnit = false
     package var queryKeyNorm = false
     package var layerScale = false
+    /// Rows of a table of biases for pairs of tokens; 0: there is none.
+    package var relations = 0
 
     package init(
         width: Int, heads: Int, hidden: Int, activation: Activation, epsilon: Float = 1e-6,
@@ -60,6 +62,11 @@ package struct BlockConfiguration: Sendable, Equatable {
         add("attn.qkv", width, 3 * width, start)
         for part in queryKeyNorm ? ["q_norm", "k_norm"] : [] {
             specs += NormLayer.specs("\(name).attn.\(part)", width: width / max(heads, 1), norm)
+        }
+        if relations > 0 {
+            specs.append(
+                ParameterSpec(
+                    "\(name).attn.relative_position_bias_table", [relations, heads], .zeros))
         }
         add("attn.proj", width, width, start)
         addScale("ls1")

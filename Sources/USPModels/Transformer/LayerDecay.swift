@@ -5,6 +5,7 @@ import USPBase
 package enum LayerDecay {
     /// 0 for embeddings and tokens, i + 1 for block i, depth + 1 for everything after.
     package static func layer(of name: String, depth: Int) -> Int {
+        let name = name.hasPrefix("backbone.") ? String(name.dropFirst(9)) : name
         let tokens = ["cls_token", "register_tokens", "pos_embed", "mask_token"]
         if tokens.contains(name) || name.hasPrefix("patch_embed.") {
             return 0

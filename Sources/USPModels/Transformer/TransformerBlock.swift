@@ -17,15 +17,18 @@ package struct TransformerBlock {
     let second: LinearLayer
     /// γ of both halves (layer scale).
     let scales: [Tensor]
+    /// Of the scores of attention.
+    let bias: RelativeBias?
     /// The projection of the condition to shift, scale and gate of both halves: `[B, n·D]`.
     package let modulation: LinearLayer?
     /// Probability of dropping each half of the block for a sample.
     package var dropPath: Float = 0
 
+    /// - places: of the pairs of tokens, where attention has a table of biases
     /// - Throws: `.missingWeight`
     package init(
         _ configuration: BlockConfiguration, _ parameters: Parameters, _ name: String,
-        dropPath: Float = 0
+        places: RelativePlaces? = nil, dropPath: Float = 0
     ) throws(USPError) {
         self.configuration = configuration
         func norm(_ part: String, _ epsilon: Float) throws(USPError) -> NormLayer {
@@ -49,6 +52,10 @@ package struct TransformerBlock {
                 try parameters.tensor("\(name).ls1.gamma"),
                 try parameters.tensor("\(name).ls2.gamma"),
             ] : []
+        let table = "\(name).attn.relative_position_bias_table"
+        bias = try places.map { places throws(USPError) in
+            RelativeBias(table: try parameters.tensor(table), places: places)
+        }
         modulation = configuration.modulation == nil ? nil : try layer("adaLN_modulation.1")
         self.dropPath = dropPath
     }
@@ -76,7 +83,8 @@ package struct TransformerBlock {
             qkv: h, heads: configuration.heads,
             queryKey: QueryKeyOptions(
                 queryNorm: headNorms?.query.layerNorm(), keyNorm: headNorms?.key.layerNorm(),
-                rotation: rotation), output: kept == nil ? type : .float32)
+                rotation: rotation), bias: bias,
+            output: kept == nil ? type : .float32)
         var x = x
         if let kept {
             (h, x) = (try kept.gather(h, in: context), try kept.gather(x, in: context))
@@ -132,6 +140,7 @@ package struct TransformerBlock {
     package var tensors: [Tensor] {
         norm1.tensors + qkv.tensors + projection.tensors + norm2.tensors + first.tensors
             + second.tensors + scales
+            + (bias.map { [$0.table] } ?? [])
             + (headNorms.map { $0.query.tensors + $0.key.tensors } ?? [])
     }
 }
@@ -153,7 +162,7 @@ package func runBlocks(
         return x
     }
     var x = x
-    for (index, block) in blocks.enumerated() {
+    for (index, block) in zip(blocks.indices, blocks) {
         let own = context.with(random: context.random?.stream("block").stream(index))
         let modulation = modulations.isEmpty ? nil : try modulations[index].value()
         guard recomputes == .blocks else {

@@ -48,6 +48,8 @@ public struct TransformerSizes: Sendable, Equatable {
     public var registers = 0
     /// Each half of a block has a factor a channel.
     public var layerScale = false
+    /// Each pair of tokens has a bias in attention's scores, by how far apart they are (BEiT).
+    public var relativePositions = false
 
     public init() { self.init(grid: Grid(14, 14)) }
 
@@ -96,6 +98,8 @@ public struct TransformerSizes: Sendable, Equatable {
         (block.norm, block.isGatedUnit) = (norm, swiglu)
         (block.queryKeyNorm, block.layerScale) = (queryKeyNorm, layerScale)
         block.attentionEpsilon = attentionEpsilon
+        block.relations =
+            relativePositions ? (2 * grid.height - 1) * (2 * grid.width - 1) + 3 : 0
         return block
     }
 
@@ -116,6 +120,9 @@ public struct TransformerSizes: Sendable, Equatable {
         try require(
             !rope || headWidth % 4 == 0, .argument,
             "rope: \(heads) heads of \(headWidth) each, expected a multiple of 4")
+        try require(
+            !relativePositions || classToken && registers == 0, .argument,
+            "relative positions: their table is of a class token and the patches' tokens")
     }
 }
 
@@ -153,6 +160,9 @@ extension TransformerSizes: Described {
         .real(
             "attention_epsilon", \.attentionEpsilon, .positive,
             "What the norms in front of attention add instead; without it epsilon."),
+        .flag(
+            "relative_positions", \.relativePositions,
+            "Attention's scores have a bias by how far apart two tokens are, as BEiT's."),
     ]
 
     /// The table's rows for a family that leaves out some.
@@ -172,11 +182,14 @@ public protocol TransformerConfiguration: ModelConfiguration {
     var isModulated: Bool { get }
     /// The name of the patch embedding.
     var patchEmbedding: String { get }
+    /// What the encoder's names start with, where it is a part of the model.
+    var encoderPrefix: String { get }
 }
 
 extension TransformerConfiguration {
     public var isModulated: Bool { false }
     public var patchEmbedding: String { "patch_embed" }
+    public var encoderPrefix: String { "" }
     /// `[B, C, H, W]` for this many images.
     public func imageShape(_ batch: Int) -> Shape { transformer.imageShape(batch) }
 

@@ -36,6 +36,23 @@ extension Context {
         return y
     }
 
+    /// The channels of all parts in order.
+    ///
+    /// - parts: `[.., Cᵢ]`, f32, alike but for the channels
+    /// - Returns: `[.., ΣCᵢ]`
+    /// - Throws: `.shape`
+    package func concatenateChannels(_ parts: [Tensor]) throws(USPError) -> Tensor {
+        let first = parts.first?.shape.extents.dropLast() ?? []
+        let rows = try parts.map { part throws(USPError) in
+            try require(
+                part.shape.rank > 0 && part.shape.extents.dropLast() == first, .shape,
+                "concatenate: \(part.shape) beside \(parts[0].shape)")
+            return try part.reshaped([part.shape.rows, part.shape[-1], 1])
+        }
+        let whole = try concatenateTokens(rows)
+        return try whole.reshaped(Shape(Array(first) + [whole.shape[1]]))
+    }
+
     /// Channels `range` of `[.., C]`, f32.
     package func sliceChannels(_ x: Tensor, _ range: Range<Int>) throws(USPError) -> Tensor {
         try require(

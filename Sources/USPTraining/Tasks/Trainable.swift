@@ -13,6 +13,9 @@ package protocol Trainable: Model {
     /// Which parameters weight decay applies to.
     func decays(_ spec: ParameterSpec) -> Bool
 
+    /// Whether a parameter is the head's: what `head_only` trains.
+    func isHead(_ name: String) -> Bool
+
     /// Parameters that the loss has beside the model's: optimised, averaged, saved and restored with
     /// them, and never part of the model. They start from the trainer's seed.
     func ownSpecs(_ options: TrainerOptions) throws(USPError) -> [ParameterSpec]
@@ -31,6 +34,8 @@ package protocol Trainable: Model {
 
 extension Trainable {
     package func decays(_ spec: ParameterSpec) -> Bool { spec.decays }
+
+    package func isHead(_ name: String) -> Bool { name.hasPrefix("head.") }
 
     package func ownSpecs(_ options: TrainerOptions) throws(USPError) -> [ParameterSpec] { [] }
 }

@@ -14,7 +14,7 @@ struct TransferSettings: ParsableArguments {
 
     @Option(
         name: .customLong("classes"),
-        help: "The target's classes. 1 to 1000000. Part in: ViT, LightningDiT, DiT, SiT, MAR.")
+        help: "The target's classes. 1 to 1000000. Part in: ViT, Segmenter, LightningDiT, DiT, SiT, MAR.")
     var classes: String?
 
     @Option(
@@ -64,7 +64,7 @@ struct TransferSettings: ParsableArguments {
 
     @Option(
         name: .customLong("head"),
-        help: "How a classifier's head starts; probe has a batch norm before it. One of fine-tune, probe. Default: fine-tune. Part in: ViT.")
+        help: "How a classifier's head starts, fine-tune or, with a batch norm before it, probe; what a segmentation network's is, upernet (which fine-tune is there) or linear. One of fine-tune, probe, upernet, linear. Default: fine-tune. Part in: ViT, Segmenter.")
     var head: String?
 
     @Option(
@@ -107,6 +107,16 @@ struct TransferSettings: ParsableArguments {
         help: "Arrays of the source, by their names or the start of these, with commas between, that are left aside; what they would fill starts afresh. Default: none.")
     var ignore: String?
 
+    @Option(
+        name: .customLong("head-channels"),
+        help: "Channels of UperNet's maps; without it the width. 1 to 65536. Part in: Segmenter.")
+    var headChannels: String?
+
+    @Flag(
+        name: .customLong("relative-positions"), inversion: .prefixedNo,
+        help: "A segmentation network's blocks get biases by how far tokens are apart, zero at first. Default: no. Part in: Segmenter.")
+    var relativePositions: Bool?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -130,6 +140,8 @@ struct TransferSettings: ParsableArguments {
             heads == nil ? nil : "heads",
             decoderHeads == nil ? nil : "decoder_heads",
             ignore == nil ? nil : "ignore",
+            headChannels == nil ? nil : "head_channels",
+            relativePositions == nil ? nil : "relative_positions",
         ].compactMap(\.self)
     }
 
@@ -155,5 +167,7 @@ struct TransferSettings: ParsableArguments {
         if let heads { try options.set("heads", heads) }
         if let decoderHeads { try options.set("decoder_heads", decoderHeads) }
         if let ignore { try options.set("ignore", ignore) }
+        if let headChannels { try options.set("head_channels", headChannels) }
+        if let relativePositions { try options.set("relative_positions", relativePositions ? "yes" : "no") }
     }
 }

@@ -38,6 +38,7 @@ from .mar import MAR, MAROutput
 from .ranks import Ranks
 from .run import Run, RunProgress
 from .sampling import sample
+from .segmenter import Segmenter
 from .stage import Stage
 from .trainer import Trainer
 from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "6427dc33bf9b230fba9eb9675e13494c74ac9922604313648c0526a7b168915c"
+HEADER_SHA256 = "f5cd64e7c6fb6a4d655c86c5777fbf42fdf5718a2d6f08fb321ff015903ed21b"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -132,6 +132,7 @@ usp_model_options._fields_ = [
     ("null_class", c_int64),
     ("ignore", c_char_p),
     ("strict", c_int64),
+    ("out_indices", c_char_p),
 ]
 
 
@@ -389,6 +390,9 @@ usp_trainer_options._fields_ = [
     ("transport", POINTER(usp_transport)),
     ("ranks", POINTER(usp_ranks)),
     ("schedule", c_char_p),
+    ("dropout", c_double),
+    ("average", c_char_p),
+    ("ignored", c_int64),
 ]
 
 
@@ -490,6 +494,8 @@ usp_transfer_options._fields_ = [
     ("heads", c_int64),
     ("decoder_heads", c_int64),
     ("ignore", c_char_p),
+    ("head_channels", c_int64),
+    ("relative_positions", c_int64),
 ]
 
 
@@ -581,6 +587,33 @@ usp_segmentation_options._fields_ = [
     ("distort", c_int64),
     ("ignored", c_int64),
     ("reduce_zero_label", c_int64),
+]
+
+
+class usp_segmenter_options(Structure):
+    pass
+
+
+usp_segmenter_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("batch_statistics", c_int64),
+    ("average", c_char_p),
+    ("ignored", c_int64),
+]
+
+
+class usp_window_options(Structure):
+    pass
+
+
+usp_window_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("crop_height", c_int64),
+    ("crop_width", c_int64),
+    ("stride_height", c_int64),
+    ("stride_width", c_int64),
 ]
 
 
@@ -1325,5 +1358,25 @@ PROTOTYPES = {
     "usp_segmentation_stitch": (
         c_int,
         [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmenter_logits": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_segmenter_decode": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), c_int64, POINTER(usp_tensor)],
+    ),
+    "usp_segmenter_gradients": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_segmenter_options), POINTER(c_float), POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_segmenter_scores": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_window_options), POINTER(usp_tensor)],
+    ),
+    "usp_segmenter_predict": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_window_options), POINTER(usp_tensor)],
     ),
 }

@@ -81,7 +81,7 @@ def options(kind: Type[Options], **values: Any) -> Options:
         values["seed"] = int.from_bytes(os.urandom(8), "little")
     for name, value in {**defaults, **values}.items():
         if value is not None and name in values and is_absent(name, defaults.get(name), value):
-            least = "1" if name.startswith("grid_") else "0"
+            least = "1" if is_side(name) else "0"
             raise ArgumentError(f"{name}: {value}, expected {least} or more, or None")
         value = defaults.get(name) if value is None else value
         if value is not None:
@@ -89,9 +89,14 @@ def options(kind: Type[Options], **values: Any) -> Options:
     return result
 
 
+def is_side(name: str) -> bool:
+    """Whether a field is rows or columns, of which 0 is absence."""
+    return name.startswith(("grid_", "crop_", "stride_"))
+
+
 def is_absent(name: str, default: Any, value: Any) -> bool:
     """Whether a value that was given is what stands for absence in C."""
-    if name.startswith("grid_"):
+    if is_side(name):
         return bool(default == 0 and value == 0)
     return bool(default == -1 and value == -1) or (default != default and value != value)
 

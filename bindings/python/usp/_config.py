@@ -91,7 +91,7 @@ def config_class(family: str, names: Tuple[str, ...]) -> Any:
 
 
 #: fields whose value is a list, also of one item
-LISTS = {"multipliers", "encoder_attention", "decoder_attention"}
+LISTS = {"multipliers", "encoder_attention", "decoder_attention", "out_indices"}
 
 
 def parsed(name: str, text: str) -> Any:

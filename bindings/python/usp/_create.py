@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 from ._arrays import dtype_name
 from ._call import view_text
+from ._config import value_text
 from ._library import lib
 from ._model import Grid, Model, Names, Source
 from .dit import DiT, LightningDiT, SiT
 from .inception import Inception
 from .mae import MaskedAutoencoder
 from .mar import MAR
+from .segmenter import Segmenter
 from .vae import VAE
 from .vit import ViT
 
 #: the class of each family's models
 FAMILIES = {
-    "VAE": VAE, "MAE": MaskedAutoencoder, "ViT": ViT, "DiT": DiT, "SiT": SiT,
-    "LightningDiT": LightningDiT, "MAR": MAR, "Inception": Inception,
+    "VAE": VAE, "MAE": MaskedAutoencoder, "ViT": ViT, "Segmenter": Segmenter, "DiT": DiT,
+    "SiT": SiT, "LightningDiT": LightningDiT, "MAR": MAR, "Inception": Inception,
 }
 
 
@@ -48,7 +50,7 @@ def load(
     table: Optional[str] = None, grid: Grid = None, pool: Optional[str] = None,
     scale: Optional[float] = None, shift: Optional[float] = None, groups: Optional[int] = None,
     epsilon: Optional[float] = None, null_class: Optional[bool] = None, ignore: Names = None,
-    strict: bool = True,
+    strict: bool = True, out_indices: Optional[Sequence[int]] = None,
 ) -> Any:
     """A model of whatever family the file says, or its names and shapes tell.
 
@@ -66,7 +68,8 @@ def load(
         source, grid, family=family, heads=num_heads, decoder_heads=decoder_num_heads,
         compute=dtype_name(dtype), exact=int(exact), table=table, pool=pool, scale=scale,
         shift=shift, groups=groups, epsilon=epsilon,
-        null_class=None if null_class is None else int(null_class), ignore=ignore, strict=strict))
+        null_class=None if null_class is None else int(null_class), ignore=ignore, strict=strict,
+        out_indices=None if out_indices is None else value_text("out_indices", out_indices)))
 
 
 def presets() -> Tuple[str, ...]:

@@ -115,6 +115,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "null_class": -1,
         "ignore": None,
         "strict": 1,
+        "out_indices": None,
     },
     "usp_vae_options": {
         "scaled": 1,
@@ -147,6 +148,17 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "total_samples": -1,
         "preview_interval": 10,
     },
+    "usp_segmenter_options": {
+        "batch_statistics": 0,
+        "average": "all",
+        "ignored": 255,
+    },
+    "usp_window_options": {
+        "crop_height": 0,
+        "crop_width": 0,
+        "stride_height": 0,
+        "stride_width": 0,
+    },
     "usp_transfer_options": {
         "grid_height": 0,
         "grid_width": 0,
@@ -169,6 +181,8 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "heads": -1,
         "decoder_heads": -1,
         "ignore": None,
+        "head_channels": -1,
+        "relative_positions": 0,
     },
     "usp_inception_options": {
         "preprocessing": "tensorflow",
@@ -205,6 +219,9 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "transport": None,
         "ranks": None,
         "schedule": "cosine",
+        "dropout": 0,
+        "average": "all",
+        "ignored": 255,
     },
     "usp_data_options": {
         "batch": 64,

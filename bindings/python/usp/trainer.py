@@ -73,7 +73,7 @@ class Trainer(Handle):
         Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0.
     layer_decay : float, default 1.0
         Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
-        ViT, LightningDiT, DiT, SiT, MAR.
+        ViT, Segmenter, LightningDiT, DiT, SiT, MAR.
     accumulation : int, default 1
         Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1.
     dtype : Any, optional
@@ -101,9 +101,9 @@ class Trainer(Handle):
         Share of the label that is spread over all classes. 0 to 1. Default: 0. Part in: ViT.
     drop_path : float, default 0.0
         Rate of drop path in the last block; it grows linearly from 0. 0 to below 1. Default: 0.
-        Part in: ViT.
+        Part in: ViT, Segmenter.
     head_only : bool, default False
-        Train the head alone: a linear probe. Default: no. Part in: ViT.
+        Train the head alone: a linear probe. Default: no. Part in: ViT, Segmenter.
     label_dropout : float, default 0.0
         Share of labels that become the null class. 0 to 1. Default: 0. Part in: LightningDiT, DiT,
         SiT.
@@ -116,6 +116,13 @@ class Trainer(Handle):
     schedule : str, default "cosine"
         How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of
         power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.
+    dropout : float, default 0.0
+        Rate at which a head's channels are zeroed. 0 to below 1. Default: 0. Part in: Segmenter.
+    average : str, default "all"
+        The pixels' losses are divided by the number of all, ignored ones too, or of the valid ones.
+        One of all, valid. Default: all. Part in: Segmenter.
+    ignored : int, default 255
+        The label that is no class. -32768 to 65535. Default: 255. Part in: Segmenter.
 
     Examples
     --------
@@ -143,7 +150,7 @@ class Trainer(Handle):
         reconstruction: str = "squared", label_smoothing: float = 0.0, drop_path: float = 0.0,
         head_only: bool = False, label_dropout: float = 0.0, diffusion: Optional[Diffusion] = None,
         transport: Optional[Transport] = None, ranks: Optional[Ranks] = None,
-        schedule: str = "cosine",
+        schedule: str = "cosine", dropout: float = 0.0, average: str = "all", ignored: int = 255,
         # end of options
     ):
         self._head_only = head_only
@@ -161,7 +168,7 @@ class Trainer(Handle):
             norm_pix_loss=norm_pix_loss, norm_image=norm_image, add_noise=add_noise,
             kl_weight=kl_weight, reconstruction=reconstruction, label_smoothing=label_smoothing,
             drop_path=drop_path, head_only=head_only, label_dropout=label_dropout,
-            schedule=schedule)
+            schedule=schedule, dropout=dropout, average=average, ignored=ignored)
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:

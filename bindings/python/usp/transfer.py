@@ -109,16 +109,18 @@ def transfer_plan(
     block: Optional[int] = None, timestep: Optional[float] = None, label: Optional[int] = None,
     table: Optional[str] = None, num_heads: Optional[int] = None,
     decoder_num_heads: Optional[int] = None, ignore: Names = None,
+    head_channels: Optional[int] = None, relative_positions: bool = False,
 ) -> TransferPlan:
     """Plans a transfer from a file or a checkpoint.
 
-    `to` is a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE") whose
-    sizes are the source's. `layers` lets only the first blocks come from the source. Where channels
-    differ, `channel_rule` is "fresh", "copy" or "repeat"; where depths differ, `depth_rule` is
-    "prefix", "stride" or "repeat". Classifiers take `pool` ("token", "avg") and `head`
-    ("fine-tune", "probe"). A diffusion source becomes a feature extractor after `block`, at
-    `timestep` and `label` (None: the null class). `ignore` leaves arrays of the source aside, by
-    their names or the start of these.
+    `to` is a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE",
+    "Segmenter") whose sizes are the source's. `layers` lets only the first blocks come from the
+    source. Where channels differ, `channel_rule` is "fresh", "copy" or "repeat"; where depths
+    differ, `depth_rule` is "prefix", "stride" or "repeat". Classifiers take `pool` ("token", "avg")
+    and `head` ("fine-tune", "probe"); segmentation networks `head` ("upernet", "linear"),
+    `head_channels` and `relative_positions`. A diffusion source becomes a feature extractor after
+    `block`, at `timestep` and `label` (None: the null class). `ignore` leaves arrays of the source
+    aside, by their names or the start of these.
     """
     height, width = grid_sides(grid)
     given = options(
@@ -127,7 +129,8 @@ def transfer_plan(
         pool=pool, head=head, gate_bias=gate_bias, timestep=timestep, block=block, label=label,
         table=table, grid_height=height, grid_width=width, classes=classes, patch=patch,
         channels=channels, heads=num_heads, decoder_heads=decoder_num_heads,
-        ignore=joined(ignore))
+        ignore=joined(ignore), head_channels=head_channels,
+        relative_positions=int(relative_positions))
     if isinstance(source, Checkpoint) or isinstance(source, Mapping):
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         return TransferPlan._made(

@@ -86,7 +86,8 @@ extension DiT {
 extension DiT.Configuration: Described {
     public static let title = "DiT"
     public static let fields: [Field<Self>] =
-        TransformerSizes.rows(without: ["class_token", "class_position"], \.transformer) + [
+        TransformerSizes.rows(
+            without: ["class_token", "class_position", "relative_positions"], \.transformer) + [
             .integer(
                 "classes", \.classes, FieldRange(0, 1e6),
                 "Classes; the label after the last is the null class."),

@@ -78,7 +78,7 @@ extension ViT.Pool: NamedChoice {
 extension ViT.Configuration: Described {
     public static let title = "ViT"
     public static let fields: [Field<Self>] =
-        TransformerSizes.rows(without: ["affine", "shift"], \.transformer) + [
+        TransformerSizes.rows(without: ["affine", "shift", "relative_positions"], \.transformer) + [
             .integer(
                 "classes", \.classes, FieldRange(0, 1e6), "Classes of the head; 0 without one."
             ),
