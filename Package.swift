@@ -58,7 +58,8 @@ let package = Package(
         .systemLibrary(name: "CUSP", path: "include"),
         .target(name: "COpenBLAS", cSettings: [.unsafeFlags(hidden)]),
         .target(
-            name: "CFiles", cSettings: [.unsafeFlags(hidden)],
+            name: "CFiles", exclude: ["weights"],
+            cSettings: [.headerSearchPath("weights"), .unsafeFlags(hidden)],
             linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("z")]),
         .target(name: "CKernels", cSettings: kernelFlags),
         // floor 1: shapes, errors, random numbers, threads

@@ -144,6 +144,29 @@ USP_API USP_CHECK usp_status usp_model_report_json(
 /* The parameters as a checkpoint over the same memory. out: owned. */
 USP_API USP_CHECK usp_status usp_model_checkpoint(const usp_model *model, usp_checkpoint **out);
 
+/* The same model with other values: every parameter by its name. out: owned. Errors:
+ * MISSING_WEIGHT, SHAPE naming what does not fit. */
+USP_API USP_CHECK usp_status usp_model_replace(
+    const usp_model *model, const usp_checkpoint *values, usp_model **out);
+
+/* One pass back, for other frameworks' automatic differentiation: gradients of the sum of output
+ * times `gradient`. The output is a diffusion transformer's prediction (usp_dit_forward), a
+ * classifier's logits, an autoencoder's reconstruction by its posterior's mean.
+ *   x         [B, C, H, W] f32
+ *   t, y      [B] f32, [B] i64; of diffusion transformers, y NULL is the null class
+ *   gradient  f32 of the output's shape
+ *   out_x     of x's shape; may be NULL
+ * out_gradients: of every trainable parameter by its name; owned. Errors: UNSUPPORTED for other
+ * families. */
+USP_API USP_CHECK usp_status usp_model_backward(
+    const usp_model *model, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+    const usp_tensor *gradient, usp_tensor *out_x, usp_checkpoint **out_gradients);
+
+/* That output. out: f32 of its shape. */
+USP_API USP_CHECK usp_status usp_model_output(
+    const usp_model *model, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+    usp_tensor *out);
+
 /* Write the parameters to a file that loads as the same model. Errors: UNSUPPORTED for .npz and
  * .npy where shapes do not tell the configuration, naming the fields; ARGUMENT for an ending that
  * is none of a format. */

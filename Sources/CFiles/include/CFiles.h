@@ -41,5 +41,6 @@ uint32_t uspi_crc32(uint32_t start, const uint8_t *bytes, size_t count);
 void uspi_widen_bytes(const uint8_t *bytes, size_t count, const uint16_t *table, uint16_t *to);
 
 #include "images.h"
+#include "weights.h"
 
 #endif

@@ -86,3 +86,19 @@ def test_the_published_variants():
     assert usp.VAE.load(names).config == flux.config
     with pytest.raises(usp.ArgumentError, match="3 decoder_widths for 4 levels"):
         usp.create("taesd", decoder_widths=(8, 8, 8))
+
+
+def test_the_small_autoencoder_comes_along(tmp_path, monkeypatch):
+    vae = usp.VAE.load("small")
+    assert vae.factor == 4 and vae.latent_channels == 4 and vae.size == 648_375
+    y, x = np.mgrid[0:64, 0:64] / 63
+    image = np.stack([np.sin(3 * x + y), np.cos(2 * y - x), x * y])[None].astype(np.float32)
+    latents = vae.encode(image).mean
+    error = np.mean((np.clip(vae.decode(latents), -1, 1) - image) ** 2)
+    # far from photographs; those that were held out come back at 22 dB
+    assert 10 * np.log10(4 / error) > 15, error
+    # a file of that name comes first
+    monkeypatch.chdir(tmp_path)
+    usp.create("taesd").save("small.safetensors")
+    (tmp_path / "small.safetensors").rename(tmp_path / "small")
+    assert usp.VAE.load("small").config.tiny

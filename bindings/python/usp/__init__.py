@@ -5,6 +5,9 @@ cross without copies. Letters in shapes: B batch, C channels, H height, W width,
 D width of a token, E values of a patch, K classes.
 """
 
+from importlib import import_module
+from typing import Any
+
 from . import augment, evaluate, images, position_embedding, random, segmentation
 from ._call import call as _call
 from ._errors import (
@@ -68,6 +71,13 @@ def threads() -> int:
 def trim() -> None:
     """Give memory that calls are done with back to the system, as freeing a large model does."""
     _lib.usp_trim()
+
+
+def __getattr__(name: str) -> Any:
+    """`usp.torch`, which imports torch, when it is asked for."""
+    if name == "torch":
+        return import_module(".torch", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "f5cd64e7c6fb6a4d655c86c5777fbf42fdf5718a2d6f08fb321ff015903ed21b"
+HEADER_SHA256 = "0e25aa1c50a41e5677385550ff8b72505fb79acf3a521d17e5c48c4b0d7dc08d"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -834,6 +834,18 @@ PROTOTYPES = {
     "usp_model_checkpoint": (
         c_int,
         [POINTER(usp_model), POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_model_replace": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_checkpoint), POINTER(POINTER(usp_model))],
+    ),
+    "usp_model_backward": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(POINTER(usp_checkpoint))],
+    ),
+    "usp_model_output": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
     "usp_model_save": (
         c_int,

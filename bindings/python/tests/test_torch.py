@@ -1,0 +1,97 @@
+"""usp.torch: library models in torch programs. Skipped where torch is not installed."""
+
+import numpy as np
+import pytest
+
+import usp
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def sit():
+    return usp.SiT.create(grid=2, channels=3, patch=2, width=32, depth=2, heads=2, classes=4, seed=1)
+
+
+def inputs():
+    draw = torch.Generator().manual_seed(0)
+    return (torch.randn(3, 3, 4, 4, generator=draw), torch.rand(3, generator=draw),
+            torch.tensor([0, 3, 4]))
+
+
+def test_importing_usp_does_not_import_torch():
+    import subprocess
+    import sys
+    code = "import sys, usp; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_outputs_are_the_model_s(sit):
+    module = usp.torch.Module(sit)
+    x, t, y = inputs()
+    assert np.array_equal(module(x, t, y).detach().numpy(), sit.forward(x.numpy(), t, y))
+    assert set(dict(module.named_parameters())) == set(sit.parameters) == set(module.state_dict())
+
+
+def test_gradients_are_ours_and_differences_agree(sit):
+    trained = usp.torch.with_state(sit, {
+        name: value + 0.02 * torch.randn(value.shape, generator=torch.Generator().manual_seed(i))
+        for i, (name, value) in enumerate(usp.torch.state_dict(sit).items())})
+    module = usp.torch.Module(trained)
+    x, t, y = inputs()
+    x.requires_grad_()
+    (module(x, t, y) ** 2).mean().backward()
+    _loss, ours = trained.gradients(x.detach().numpy(), t, y)
+    for name, parameter in module.named_parameters():
+        if name in ours:
+            np.testing.assert_allclose(parameter.grad.numpy(), ours[name], rtol=1e-4, atol=1e-6)
+    direction, step = torch.randn(x.shape, generator=torch.Generator().manual_seed(9)), 1e-2
+    with torch.no_grad():
+        high = (module(x + step * direction, t, y) ** 2).mean()
+        low = (module(x - step * direction, t, y) ** 2).mean()
+    assert float((high - low) / (2 * step)) == pytest.approx(
+        float((x.grad * direction).sum()), rel=2e-2)
+
+
+def test_torch_trains_it(sit):
+    module = usp.torch.Module(sit)
+    optimizer = torch.optim.AdamW(module.parameters(), 3e-3)
+    x, t, y = inputs()
+    losses = []
+    for _ in range(6):
+        optimizer.zero_grad()
+        loss = ((module(x, t, y) - x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    model = module.model()
+    assert isinstance(model, usp.SiT) and model.fingerprint != sit.fingerprint
+    assert np.array_equal(model.forward(x.numpy(), t, y), module(x, t, y).detach().numpy())
+
+
+def test_state_dicts_go_in_and_out(sit):
+    state = usp.torch.state_dict(sit)
+    assert usp.torch.with_state(sit, state).fingerprint == sit.fingerprint
+    module = usp.torch.Module(sit)
+    module.load_state_dict({name: torch.zeros_like(value) for name, value in state.items()})
+    assert all((value == 0).all() for value in module.model().parameters.values())
+    state.pop("blocks.0.attn.qkv.weight")
+    with pytest.raises(usp.MissingWeightError, match="blocks.0.attn.qkv.weight"):
+        usp.torch.with_state(sit, state)
+
+
+def test_classifiers_and_autoencoders():
+    vit = usp.create("ViT", grid=2, channels=3, patch=2, width=32, depth=1, heads=2, classes=5)
+    module = usp.torch.Module(vit)
+    x = inputs()[0]
+    torch.nn.functional.cross_entropy(module(x), torch.tensor([0, 1, 2])).backward()
+    assert module.head.weight.grad is not None
+    vae = usp.VAE.create(base_width=8, multipliers=(1, 2), blocks_per_level=1, groups=4)
+    again = usp.torch.Module(vae)(x)
+    assert again.shape == x.shape
+    again.square().mean().backward()
+    mae = usp.MaskedAutoencoder.create(grid=2, width=16, depth=1, heads=2, decoder_width=16,
+                                       decoder_depth=1, decoder_heads=2)
+    with pytest.raises(usp.ArgumentError, match="a pass back through a MAE is not supported"):
+        usp.torch.Module(mae)
