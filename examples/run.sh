@@ -20,7 +20,7 @@ quietly() {
         { cat "$built/output.txt" >&2; echo "failed: $*" >&2; exit 1; }
 }
 
-for name in inspect autoencode train pretrain transfer sample; do
+for name in inspect autoencode train pretrain transfer sample autoregress; do
     ${CC:-cc} $flags "examples/c/$name.c" -lusp -lm -o "$built/$name"
     quietly "$root/$built/$name"
     echo "C: $name"
@@ -39,13 +39,13 @@ else
     echo "C: embed_python skipped (libpython3-dev and a Python $version are needed)"
 fi
 
-for name in inspect_file autoencode train transfer sample; do
+for name in inspect_file autoencode train transfer sample autoregress; do
     quietly "$python" "$root/examples/python/$name.py"
     echo "Python: $name"
 done
 
 swift build -c release --product usp-examples >"$built/output.txt" 2>&1 || { cat "$built/output.txt" >&2; exit 1; }
-for name in inspect autoencode train transfer sample demo; do
+for name in inspect autoencode train transfer sample autoregress demo; do
     quietly "$library/usp-examples" "$name"
     echo "Swift: $name"
 done

@@ -77,8 +77,15 @@ private func batch(
     var batch = Batch(try tensor(given.inputs, "inputs", isFeatures ? ["B", "D"] : latentAxes))
     let samples = Axis.extent(batch.count)
     batch.labels = try labels(given.labels, samples)
-    if given.times != nil { batch.times = try reals(given.times, "times", [samples]) }
+    if given.times != nil {
+        if try view(given.times, "times").shape.rank == 3 {
+            batch.tokenTimes = try tensor(given.times, "times", ["M", samples, "T"])
+        } else {
+            batch.times = try reals(given.times, "times", [samples])
+        }
+    }
     batch.noise = try ofSamples(given.noise, "noise", samples)
+    batch.mask = try ofSamples(given.mask, "mask", samples)
     batch.target = try ofSamples(given.target, "target", samples)
     guard given.feature_count >= 0, given.feature_count == 0 || given.features != nil else {
         throw USPError(
@@ -117,6 +124,10 @@ private func ofSamples(
     let shape = try view(pointer, name).shape
     guard shape.rank > 0 else {
         throw USPError(.shape, "\(name): shape \(shape), expected [\(samples), ..]")
+    }
+    if shape.rank == 5 {
+        let copies = axes(shape)
+        return try tensor(pointer, name, [copies[0], samples] + copies.dropFirst(2))
     }
     return try tensor(pointer, name, [samples] + axes(shape).dropFirst())
 }

@@ -24,6 +24,10 @@ public struct Batch {
     /// Of the inputs' shape (DiT, SiT), of the latents' (VAE), or `[B, T]` of masking (MAE); nil
     /// draws it.
     public var noise: Tensor?
+    /// `[M, B, T]` whole steps of each token in M copies (MAR, whose noise is `[M, B, C, H, W]`).
+    public var tokenTimes: Tensor?
+    /// `[B, T]`, 1 for hidden tokens (MAR); nil draws it.
+    public var mask: Tensor?
     /// Of the inputs' shape: what a reconstruction is compared with; nil: the inputs.
     public var target: Tensor?
     /// Of frozen teachers, `[B, T, Z]` each.
@@ -65,10 +69,36 @@ public struct Batch {
         case nil: break
         }
         result.times = try each(times, "times")
-        result.noise = try rows(noise, "noise")
+        // Of copies the samples are the second axis.
+        result.noise = try noise.flatMap { all throws(USPError) in
+            try all.shape.rank == 5 ? copies(all, "noise", range) : rows(all, "noise")
+        }
+        result.tokenTimes = try tokenTimes.map { all throws(USPError) in
+            try copies(all, "times", range)
+        }
+        result.mask = try rows(mask, "mask")
         result.target = try rows(target, "target")
         for tensor in features {
             if let part = try rows(tensor, "features") { result.features.append(part) }
+        }
+        return result
+    }
+
+    /// Some samples of `[M, B, ..]`.
+    private func copies(
+        _ all: Tensor, _ name: String, _ range: Range<Int>
+    ) throws(USPError) -> Tensor {
+        try require(
+            all.shape.rank > 1 && all.shape[0] > 0 && all.shape[1] == count, .shape,
+            "\(name): shape \(all.shape), expected [M, \(count), ..]")
+        if range == 0..<count { return all }
+        let inner = Array(all.shape.extents.dropFirst(2))
+        let size = inner.reduce(1, *)
+        let result = try Tensor(Shape([all.shape[0], range.count] + inner))
+        for copy in 0..<all.shape[0] {
+            (result.floats + copy * range.count * size).update(
+                from: all.floats + (copy * count + range.lowerBound) * size,
+                count: range.count * size)
         }
         return result
     }

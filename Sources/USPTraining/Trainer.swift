@@ -236,7 +236,8 @@ extension Batch {
         return [
             ("labels as shares", shares, ["ViT"]), ("labels as maps", map, ["Segmenter"]),
             ("times", times != nil, DiT.families.map(\.name)),
-            ("noise", noise != nil, ["VAE", "MAE"] + DiT.families.map(\.name)),
+            ("times of tokens", tokenTimes != nil, ["MAR"]), ("mask", mask != nil, ["MAR"]),
+            ("noise", noise != nil, ["VAE", "MAE", "MAR"] + DiT.families.map(\.name)),
             ("target", target != nil, ["MAE"]), ("features", !features.isEmpty, []),
         ]
     }

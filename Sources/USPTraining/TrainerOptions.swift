@@ -41,6 +41,8 @@ public struct TrainerOptions: Sendable {
     public var dropout: Float = 0
     public var average = Segmenter.Average.all
     public var ignored = 255
+    public var copies = 4
+    public var attentionDropout: Float = 0
 
     public init() {}
 }
@@ -83,7 +85,7 @@ extension TrainerOptions: Described {
         .real(
             "layer_decay", \.layerDecay, .notNegative,
             "Factor of the rate for each layer away from the head.",
-            in: Family.transformers()),
+            in: Family.transformers { !($0 is MAR.Configuration) }),
         .integer(
             "accumulation", \.accumulation, .from(1),
             "Equal parts that a batch is cut into; their gradients are averaged."),
@@ -125,10 +127,12 @@ extension TrainerOptions: Described {
             in: ["ViT", "Segmenter"]),
         .real(
             "label_dropout", \.labelDropout, .share,
-            "Share of labels that become the null class.", in: DiT.families.map(\.name)),
+            "Share of labels that become the null class.",
+            in: DiT.families.map(\.name) + ["MAR"]),
         .object(
             "diffusion", \.diffusion, "usp_diffusion",
-            "The Gaussian process, kept; absent: 1000 linear steps.", in: ["DiT"]),
+            "The Gaussian process, kept; absent: 1000 steps, a DiT's linear, a MAR's cosine.",
+            in: ["DiT", "MAR"]),
         .object(
             "transport", \.transport, "usp_transport",
             "The transport, kept; absent: Linear, velocity.", in: Family.flows),
@@ -140,8 +144,9 @@ extension TrainerOptions: Described {
             "How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of "
                 + "power 1, whose warm-up starts at 1e-6 of the rate."),
         .real(
-            "dropout", \.dropout, .belowOne, "Rate at which a head's channels are zeroed.",
-            in: ["Segmenter"]),
+            "dropout", \.dropout, .belowOne,
+            "Rate at which a Segmenter's head's channels are zeroed, and a MAR's values behind "
+                + "attention's projection and both layers of the MLPs.", in: ["Segmenter", "MAR"]),
         .choice(
             "average", \.average,
             "The pixels' losses are divided by the number of all, ignored ones too, or of the valid "
@@ -149,6 +154,13 @@ extension TrainerOptions: Described {
         .integer(
             "ignored", \.ignored, FieldRange(-32768, 65535), "The label that is no class.",
             in: ["Segmenter"]),
+        .integer(
+            "copies", \.copies, FieldRange(1, 4096),
+            "How often each hidden token is denoised in a step, each time at another step and with "
+                + "other noise.", in: ["MAR"]),
+        .real(
+            "attention_dropout", \.attentionDropout, .belowOne,
+            "Share of attention's probabilities that are dropped: not built, so 0.", in: ["MAR"]),
     ]
 
     package var arithmetic: Arithmetic { Arithmetic(compute: dtype, exact: exact) }

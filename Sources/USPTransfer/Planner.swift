@@ -9,9 +9,9 @@ struct Planner {
     /// A grid of 512x512: patches of an image of 8192x8192 pixels.
     static let mostTokens = 1 << 18
 
-    private let source: TransferSource
-    private let target: any TransformerConfiguration
-    private let options: TransferOptions
+    let source: TransferSource
+    let target: any TransformerConfiguration
+    let options: TransferOptions
     private(set) var entries: [TransferEntry] = []
     private(set) var left: [SkippedItem] = []
     private(set) var notes: [String] = []
@@ -50,6 +50,9 @@ struct Planner {
     }
 
     private mutating func add(_ spec: ParameterSpec) throws(USPError) {
+        if let target = target as? MAR.Configuration, !(source.configuration is MAR.Configuration) {
+            return try addAutoregressive(spec, target)
+        }
         let parts = spec.name.split(separator: ".", maxSplits: 2).map(String.init)
         switch parts[0] {
         case "blocks": try addBlock(spec, Int(parts[1]) ?? 0, parts[2])
@@ -61,7 +64,7 @@ struct Planner {
 
     // MARK: the four kinds of tensors
 
-    private mutating func addBlock(
+    mutating func addBlock(
         _ spec: ParameterSpec, _ block: Int, _ rest: String
     ) throws(USPError) {
         guard let origin = origin(of: block) else {
@@ -80,7 +83,7 @@ struct Planner {
     }
 
     /// The source's block for one of the target's.
-    private func origin(of block: Int) -> Int? {
+    func origin(of block: Int) -> Int? {
         guard block < options.layers ?? .max else { return nil }
         switch options.depthRule {
         case .prefix: return block < source.sizes.depth ? block : nil
@@ -169,7 +172,7 @@ struct Planner {
         append(spec, .copy, spec.name, [])
     }
 
-    private mutating func addCopy(
+    mutating func addCopy(
         _ spec: ParameterSpec, _ name: String, _ steps: [String]
     ) throws(USPError) {
         try expectShape(spec, name)
@@ -187,7 +190,7 @@ struct Planner {
 
     // MARK: entries
 
-    private mutating func append(
+    mutating func append(
         _ spec: ParameterSpec, _ operation: TransferOperation, _ name: String, _ steps: [String],
         extra: String? = nil
     ) {
@@ -211,7 +214,7 @@ struct Planner {
                 initializer: spec.initializer, sourceName: name))
     }
 
-    private mutating func addFresh(_ spec: ParameterSpec, _ reason: String? = nil) {
+    mutating func addFresh(_ spec: ParameterSpec, _ reason: String? = nil) {
         let isModulation =
             spec.name.hasPrefix("blocks.") && spec.name.hasSuffix("adaLN_modulation.1.bias")
         let hasGates = isModulation && options.gateBias != 0
@@ -244,6 +247,8 @@ struct Planner {
         case "mask_token", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred",
             "decoder_pos_embed":
             return "the decoder of pretraining"
+        case "norm" where target is MAR.Configuration:
+            return "behind blocks that the target does not use"
         case "norm", "fc_norm": return "the target has no such final norm"
         case "head": return "the classifier's head"
         case "t_embedder", "y_embedder":

@@ -32,9 +32,7 @@ extension TransferOptions {
                 "to: \(name) is no transformer; targets are published names and the families "
                     + Family.transformers().joined(separator: ", "))
         }
-        try require(
-            found is MAR.Configuration == source.configuration is MAR.Configuration, .unsupported,
-            "to: \(name): a transfer between a \(source.configuration.family) and a MAR")
+        try check(name, found, source)
         var result = found
         if Family.transformers().contains(name) { result = continued(found, source) }
         if result.isModulated { result.affine = affine && !result.rmsNorm }
@@ -70,6 +68,12 @@ extension TransferOptions {
             family is Segmenter.Configuration
         {
             return given
+        }
+        if var target = family as? MAR.Configuration {
+            target.transformer = source.sizes
+            (target.classToken, target.embedsClass, target.registers) = (false, false, 0)
+            target.affine = true
+            return target
         }
         var result = family
         let activation = result.activation
@@ -110,6 +114,12 @@ extension TransferOptions {
             network.relativePositions = relativePositions || network.relativePositions
             target = network.resolved
         }
+        if var own = target as? MAR.Configuration {
+            own.buffer = buffer ?? own.buffer
+            own.headWidth = headWidth ?? own.headWidth
+            own.headDepth = headDepth ?? own.headDepth
+            target = own
+        }
         guard var classifier = target as? ViT.Configuration else { return }
         try require(
             head == .fineTune || head == .probe, .argument,
@@ -121,6 +131,26 @@ extension TransferOptions {
             classifier.head = head == .probe ? .probe : .linear
         }
         target = classifier
+    }
+
+    /// - Throws: `.unsupported` for a source whose blocks are not the target's
+    private func check(
+        _ name: String, _ found: any TransformerConfiguration, _ source: TransferSource
+    ) throws(USPError) {
+        let isOwn = source.configuration is MAR.Configuration
+        guard found is MAR.Configuration, !isOwn else {
+            return try require(
+                !isOwn || found is MAR.Configuration, .unsupported,
+                "to: \(name): a MAR becomes no other family")
+        }
+        let sizes = source.sizes
+        let isPlain =
+            !source.isModulated && !sizes.rmsNorm && !sizes.swiglu && !sizes.rope
+            && !sizes.queryKeyNorm
+        try require(
+            isPlain, .unsupported,
+            "to: \(name): starts from plain blocks, as a masked autoencoder's; the source's, of a "
+                + "\(source.configuration.family), are others")
     }
 
     /// - Throws: `.argument` for an option that has no part in this target or source

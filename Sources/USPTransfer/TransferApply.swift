@@ -35,7 +35,7 @@ final class TransferRun {
         let tensor = try Tensor(entry.shape)
         let target = UnsafeMutableBufferPointer(start: tensor.floats, count: tensor.count)
         switch entry.operation {
-        case .copy: try source(entry).fill(tensor.floats)
+        case .copy, .reshape: try source(entry).fill(tensor.floats)
         case .initialize: entry.initializer.fill(target, key.stream(entry.name))
         case .gates(let bias):
             entry.initializer.fill(target, key.stream(entry.name))
@@ -46,6 +46,13 @@ final class TransferRun {
             }
         case .positions(let change):
             try write(try positions(entry, change), to: target, entry)
+        case .learnedPositions(let change):
+            entry.initializer.fill(target, key.stream(entry.name))
+            let rows = try positions(entry, change)
+            try require(rows.count <= target.count, .internal, "\(entry.name): \(entry.shape)")
+            for (index, value) in rows.enumerated() {
+                target[target.count - rows.count + index] = value
+            }
         case .patches(let change):
             let kernel = try floats(entry)
             try write(
@@ -173,6 +180,10 @@ extension TransferPlan {
     package var metadata: [(key: String, value: String)] {
         var untold = source.untold
         if case .configuration = options.target { untold = [] }
+        // A MAR's decoder has the encoder's heads.
+        if untold.contains("heads"), configuration is MAR.Configuration {
+            untold.append("decoder_heads")
+        }
         let names = configuration.described.map(\.name)
         let labels = entries.first { $0.name.hasPrefix("y_embedder.") }
         let notes = ModelNotes(source.file.metadata).transferred(

@@ -80,6 +80,12 @@ public struct TransferOptions: Sendable {
     public var headChannels: Int?
     /// A segmentation network's blocks get tables of relative positions, zero at first.
     public var relativePositions = false
+    /// Of a masked autoregressive target: rows of its buffer, sizes of its head; nil: the preset's.
+    public var buffer: Int?
+    public var headWidth: Int?
+    public var headDepth: Int?
+    /// `continue` or `fresh`; nil takes the source's decoder where it fits.
+    public var decoderRule: String?
 
     package var target = TransferTarget.named("")
     package var resampling = PositionTable.Resampling.bicubic
@@ -167,5 +173,19 @@ extension TransferOptions: Described {
             "relative_positions", \.relativePositions,
             "A segmentation network's blocks get biases by how far tokens are apart, zero at first.",
             in: ["Segmenter"]),
+        .integer(
+            "buffer", \.buffer, FieldRange(1, 65536),
+            "Rows of the class in front of the target's patches; without it the preset's.",
+            in: ["MAR"]),
+        .integer(
+            "head_width", \.headWidth, .size,
+            "Width of the target's diffusion head; without it the preset's.", in: ["MAR"]),
+        .integer(
+            "head_depth", \.headDepth, FieldRange(1, 4096),
+            "Its residual blocks; without it the preset's.", in: ["MAR"]),
+        .choice(
+            "decoder_rule", \.decoderRule, ["continue", "fresh"],
+            "The target's decoder: the source's blocks behind those of the encoder, or a fresh one; "
+                + "without it the source's decoder where width, depth and heads fit.", in: ["MAR"]),
     ]
 }

@@ -12,6 +12,10 @@ package enum TransferOperation: Sendable, Equatable {
     case copy
     /// The position table: rows in front dropped or added (as zeros), the grid resampled.
     case positions(PositionChange)
+    /// A learned table: fresh rows, then the source's grid, resampled.
+    case learnedPositions(PositionChange)
+    /// The source's values in another shape.
+    case reshape
     /// The patch embedding's kernel for another patch or other channels.
     case patches(PatchChange)
     /// By the family's rule, from the seed and the tensor's name.

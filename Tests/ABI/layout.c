@@ -8,7 +8,7 @@
 #define AT(type, field, offset) \
     static_assert(offsetof(type, field) == (offset), #type "." #field)
 
-SIZE(usp_batch, 56);
+SIZE(usp_batch, 64);
 AT(usp_batch, struct_size, 0);
 AT(usp_batch, feature_count, 4);
 AT(usp_batch, inputs, 8);
@@ -17,6 +17,7 @@ AT(usp_batch, times, 24);
 AT(usp_batch, noise, 32);
 AT(usp_batch, target, 40);
 AT(usp_batch, features, 48);
+AT(usp_batch, mask, 56);
 
 SIZE(usp_checkpoint_options, 16);
 AT(usp_checkpoint_options, struct_size, 0);
@@ -265,7 +266,7 @@ AT(usp_tensor, strides, 72);
 AT(usp_tensor, rank, 136);
 AT(usp_tensor, dtype, 140);
 
-SIZE(usp_trainer_options, 280);
+SIZE(usp_trainer_options, 296);
 AT(usp_trainer_options, struct_size, 0);
 AT(usp_trainer_options, reserved, 4);
 AT(usp_trainer_options, optimizer, 8);
@@ -302,8 +303,10 @@ AT(usp_trainer_options, schedule, 248);
 AT(usp_trainer_options, dropout, 256);
 AT(usp_trainer_options, average, 264);
 AT(usp_trainer_options, ignored, 272);
+AT(usp_trainer_options, copies, 280);
+AT(usp_trainer_options, attention_dropout, 288);
 
-SIZE(usp_transfer_options, 192);
+SIZE(usp_transfer_options, 224);
 AT(usp_transfer_options, struct_size, 0);
 AT(usp_transfer_options, reserved, 4);
 AT(usp_transfer_options, grid_height, 8);
@@ -329,6 +332,10 @@ AT(usp_transfer_options, decoder_heads, 160);
 AT(usp_transfer_options, ignore, 168);
 AT(usp_transfer_options, head_channels, 176);
 AT(usp_transfer_options, relative_positions, 184);
+AT(usp_transfer_options, buffer, 192);
+AT(usp_transfer_options, head_width, 200);
+AT(usp_transfer_options, head_depth, 208);
+AT(usp_transfer_options, decoder_rule, 216);
 
 SIZE(usp_transport_options, 72);
 AT(usp_transport_options, struct_size, 0);

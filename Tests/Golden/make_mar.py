@@ -113,7 +113,45 @@ def make_samples(params, sizes):
     case.save()
 
 
+def make_run(steps=5):
+    """AdamW without decay of vectors and of the head, clipping and an average: five updates."""
+    sizes = replace(SIZES, width=16, heads=2, depth=1, decoder_width=16, decoder_heads=2,
+                    decoder_depth=1, head_width=12, head_depth=1)
+    p = {key: torch.nn.Parameter(value.double())
+         for key, value in draw("mar_run", shapes(sizes)).items()}
+    image, copies = (sizes.channels, sizes.image, sizes.image), 2
+    latents = normal("mar_run/latents", steps, BATCH, *image, scale=0.8)
+    labels = integers("mar_run/labels", sizes.classes + 1, steps, BATCH)
+    t = integers("mar_run/t", 981, steps, copies, BATCH, sizes.tokens) + 1
+    noise = normal("mar_run/noise", steps, copies, BATCH, *image)
+    masks = torch.stack([mask_of(f"mar_run/{i}", sizes, 10 + i) for i in range(steps)])
+    decays = {key for key, value in p.items() if value.dim() > 1 and "diffloss" not in key}
+    optimizer = torch.optim.AdamW(
+        [{"params": [p[key] for key in p if key not in decays], "weight_decay": 0.0},
+         {"params": [p[key] for key in p if key in decays], "weight_decay": 0.02}],
+        lr=8e-4, betas=(0.9, 0.95), eps=1e-8)
+    case = Case("training/mar_adamw", SOURCE, sizes.describe() | {"copies": copies}, 1e-4)
+    case.put_all("in", {"latents": latents, "labels": labels, "t": t, "noise": noise,
+                        "mask": masks})
+    case.put_all("param", p)
+    average = {key: value.detach().clone() for key, value in p.items()}
+    losses, norms = [], []
+    for step in range(steps):
+        loss = masked_loss(p, sizes, latents[step].double(), labels[step], masks[step], t[step],
+                           noise[step].double())["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(list(p.values()), 0.5))
+        optimizer.step()
+        losses.append(loss.detach())
+        for key, value in p.items():
+            average[key] = 0.9 * average[key] + 0.1 * value.detach()
+    case.put("out.loss", torch.stack(losses)).put("out.norm", torch.stack(norms))
+    case.put_all("out.param", p).put_all("out.average", average).save()
+
+
 def make():
+    make_run()
     params = make_pass("mar", SIZES, {"": 12, "_hidden": SIZES.tokens, "_one": 1})
     make_pass("mar_patch2", PATCHED, {"": 13})
     make_head(params, SIZES)

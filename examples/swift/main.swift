@@ -1,10 +1,10 @@
-// Runs one of the examples: usp-examples inspect|autoencode|train|transfer|sample|demo
+// Runs one of the examples: usp-examples inspect|autoencode|train|transfer|sample|autoregress|demo
 
 import USPKit
 
 let stories: [(name: String, run: () throws(USPError) -> Void)] = [
     ("inspect", inspect), ("autoencode", autoencode), ("train", train), ("transfer", transfer),
-    ("sample", sample), ("demo", demo),
+    ("sample", sample), ("autoregress", autoregress), ("demo", demo),
 ]
 
 let wanted = CommandLine.arguments.dropFirst().first ?? ""

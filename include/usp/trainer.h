@@ -12,7 +12,7 @@ USP_BEGIN_DECLARATIONS
 
 /* A private copy of a model's parameters with optimiser state and moving average. What is minimised
  * goes by the family: reconstruction and divergence (VAE), masked patches (MAE), cross entropy
- * (ViT), the Gaussian process's loss (DiT), the transport's (SiT).
+ * (ViT), the Gaussian process's loss (DiT), the transport's (SiT), that of each hidden token (MAR).
  * One thread at a time, except for usp_trainer_cancel. */
 typedef struct usp_trainer usp_trainer;
 
@@ -47,7 +47,7 @@ typedef struct usp_trainer_options {
     /* Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0. */
     double clip_norm;
     /* Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
-     * ViT, Segmenter, LightningDiT, DiT, SiT, MAR. */
+     * ViT, Segmenter, LightningDiT, DiT, SiT. */
     double layer_decay;
     /* Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1. */
     int64_t accumulation;
@@ -86,9 +86,10 @@ typedef struct usp_trainer_options {
     /* Train the head alone: a linear probe. Default: no. Part in: ViT, Segmenter. */
     int64_t head_only;
     /* Share of labels that become the null class. 0 to 1. Default: 0. Part in: LightningDiT,
-     * DiT, SiT. */
+     * DiT, SiT, MAR. */
     double label_dropout;
-    /* The Gaussian process, kept; absent: 1000 linear steps. Part in: DiT. NULL: absent. */
+    /* The Gaussian process, kept; absent: 1000 steps, a DiT's linear, a MAR's cosine. Part in:
+     * DiT, MAR. NULL: absent. */
     const usp_diffusion *diffusion;
     /* The transport, kept; absent: Linear, velocity. Part in: LightningDiT, SiT. NULL: absent. */
     const usp_transport *transport;
@@ -97,19 +98,27 @@ typedef struct usp_trainer_options {
     /* How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of
      * power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine. */
     const char *schedule;
-    /* Rate at which a head's channels are zeroed. 0 to below 1. Default: 0. Part in: Segmenter. */
+    /* Rate at which a Segmenter's head's channels are zeroed, and a MAR's values behind
+     * attention's projection and both layers of the MLPs. 0 to below 1. Default: 0. Part in:
+     * Segmenter, MAR. */
     double dropout;
     /* The pixels' losses are divided by the number of all, ignored ones too, or of the valid
      * ones. One of all, valid. Default: all. Part in: Segmenter. */
     const char *average;
     /* The label that is no class. -32768 to 65535. Default: 255. Part in: Segmenter. */
     int64_t ignored;
+    /* How often each hidden token is denoised in a step, each time at another step and with
+     * other noise. 1 to 4096. Default: 4. Part in: MAR. */
+    int64_t copies;
+    /* Share of attention's probabilities that are dropped: not built, so 0. 0 to below 1.
+     * Default: 0. Part in: MAR. */
+    double attention_dropout;
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, "adamw", 0.0001, 0, 0, 0, 0, 0.9, 0.999, 0, 0, 0, \
      1, 1, "f32", 0, 0, "nothing", 0.75, 1, 0, 0, 1e-06, "squared", 0, 0, 0, 0, NULL, NULL, NULL, \
-     "cosine", 0, "all", 255}
+     "cosine", 0, "all", 255, 4, 0}
 /* end of usp_trainer_options */
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. Errors: ARGUMENT for numbers
@@ -127,15 +136,18 @@ typedef struct usp_batch {
                                    computed once */
     const usp_tensor *labels;   /* [B] i64  ViT; DiT and SiT, where NULL is the null class.
                                    [B, K] f32  ViT: shares of the classes, as mixup makes them */
-    const usp_tensor *times;    /* [B] f32  DiT whole, 0 ... steps - 1; SiT 0 ... 1; NULL draws */
-    const usp_tensor *noise;    /* f32 of the inputs' shape (DiT, SiT), the latents' (VAE), or
-                                   [B, T] of masking (MAE); NULL draws it */
+    const usp_tensor *times;    /* [B] f32  DiT whole, 0 ... steps - 1; SiT 0 ... 1; NULL draws.
+                                   [M, B, T] f32  MAR: whole, of each token in M copies */
+    const usp_tensor *noise;    /* f32 of the inputs' shape (DiT, SiT), the latents' (VAE),
+                                   [B, T] of masking (MAE), or [M, B, C, H, W] (MAR); NULL draws */
     const usp_tensor *target;   /* f32 of the inputs' shape: what the reconstruction is compared
                                    with (MAE); NULL = inputs */
     const usp_tensor *features; /* feature_count of them, [B, T, Z] f32: of frozen teachers */
+    const usp_tensor *mask;     /* [B, T] f32  MAR: 1 for hidden tokens; NULL draws it */
 } usp_batch;
 
-#define USP_BATCH_INIT {USP_OPTIONS_SIZE(usp_batch), 0, NULL, NULL, NULL, NULL, NULL, NULL}
+#define USP_BATCH_INIT \
+    {USP_OPTIONS_SIZE(usp_batch), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 
 /* One update from this rank's share of a batch. out_loss: mean over the batch; may be NULL.
  * Errors: CANCELLED; NOT_FINITE naming the step if the loss or what ranks sum is; ARGUMENT for what

@@ -76,16 +76,28 @@ typedef struct usp_transfer_options {
     /* A segmentation network's blocks get biases by how far tokens are apart, zero at first.
      * Default: no. Part in: Segmenter. */
     int64_t relative_positions;
+    /* Rows of the class in front of the target's patches; without it the preset's. 1 to 65536.
+     * Part in: MAR. -1: absent. */
+    int64_t buffer;
+    /* Width of the target's diffusion head; without it the preset's. 1 to 65536. Part in: MAR.
+     * -1: absent. */
+    int64_t head_width;
+    /* Its residual blocks; without it the preset's. 1 to 4096. Part in: MAR. -1: absent. */
+    int64_t head_depth;
+    /* The target's decoder: the source's blocks behind those of the encoder, or a fresh one;
+     * without it the source's decoder where width, depth and heads fit. One of continue, fresh.
+     * Part in: MAR. NULL: absent. */
+    const char *decoder_rule;
 } usp_transfer_options;
 
 #define USP_TRANSFER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_transfer_options), 0, 0, 0, -1, -1, -1, -1, 0, 1, 0, "fresh", "prefix", \
-     NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1, NULL, -1, 0}
+     NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1, NULL, -1, 0, -1, -1, -1, NULL}
 /* end of usp_transfer_options */
 
 /* Plan a transfer from a file, or from a checkpoint.
- *   to  a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE") whose sizes
- *       are the source's
+ *   to  a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE", "MAR") whose
+ *       sizes are the source's
  * out: owned. Errors: FORMAT, UNSUPPORTED for a source that is no transformer; SHAPE for a target
  * that cannot hold it, naming those that can; ARGUMENT for an unknown name and for options that
  * have no part in the target or the source. */

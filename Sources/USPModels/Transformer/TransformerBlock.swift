@@ -23,6 +23,8 @@ package struct TransformerBlock {
     package let modulation: LinearLayer?
     /// Probability of dropping each half of the block for a sample.
     package var dropPath: Float = 0
+    /// Probability of dropping a value behind each product but that of queries, keys and values.
+    package var dropout: Float = 0
 
     /// - places: of the pairs of tokens, where attention has a table of biases
     /// - Throws: `.missingWeight`
@@ -89,24 +91,39 @@ package struct TransformerBlock {
         if let kept {
             (h, x) = (try kept.gather(h, in: context), try kept.gather(x, in: context))
         }
-        let middle = try projection.forward(
-            h,
+        let drops = dropout > 0 && context.random != nil
+        let middle = try dropped(projection, h, residual: x, 2, drops, context) {
+            () throws(USPError) in
             LinearOptions(
                 gate: try gate(0, modulation, x, context), residual: x,
-                overwritesResidual: overwritesInput), in: context)
+                overwritesResidual: overwritesInput)
+        }
         h = try first.forward(
             middle,
             LinearOptions(
                 norm: modulated(norm2, 1, modulation),
                 activation: configuration.isGatedUnit ? .silu : configuration.activation,
-                isGatedUnit: configuration.isGatedUnit, output: type,
+                isGatedUnit: configuration.isGatedUnit, output: drops ? .float32 : type,
                 recomputesActivationInput: recomputesHidden, beside: beside), in: context)
-        return try second.forward(
-            h,
+        if drops {
+            h = try context.with(random: context.random?.stream(3)).dropout(h, rate: dropout)
+        }
+        return try dropped(second, h, residual: middle, 4, drops, context) {
+            () throws(USPError) in
             LinearOptions(
                 gate: try gate(1, modulation, x, context), residual: middle,
-                overwritesResidual: true, leavesResultUndefined: leavesResultUndefined),
-            in: context)
+                overwritesResidual: true, leavesResultUndefined: leavesResultUndefined)
+        }
+    }
+
+    /// A layer with its residual; what it adds is dropped in part where that is asked for.
+    private func dropped(
+        _ layer: LinearLayer, _ h: Tensor, residual: Tensor, _ place: Int, _ drops: Bool,
+        _ context: Context, _ options: () throws(USPError) -> LinearOptions
+    ) throws(USPError) -> Tensor {
+        guard drops else { return try layer.forward(h, options(), in: context) }
+        let own = context.with(random: context.random?.stream(place))
+        return try context.add(residual, own.dropout(layer.forward(h, in: context), rate: dropout))
     }
 
     private func modulated(_ norm: NormLayer, _ half: Int, _ modulation: Tensor?) -> LayerNorm {

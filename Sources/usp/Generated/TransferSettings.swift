@@ -117,6 +117,26 @@ struct TransferSettings: ParsableArguments {
         help: "A segmentation network's blocks get biases by how far tokens are apart, zero at first. Default: no. Part in: Segmenter.")
     var relativePositions: Bool?
 
+    @Option(
+        name: .customLong("buffer"),
+        help: "Rows of the class in front of the target's patches; without it the preset's. 1 to 65536. Part in: MAR.")
+    var buffer: String?
+
+    @Option(
+        name: .customLong("head-width"),
+        help: "Width of the target's diffusion head; without it the preset's. 1 to 65536. Part in: MAR.")
+    var headWidth: String?
+
+    @Option(
+        name: .customLong("head-depth"),
+        help: "Its residual blocks; without it the preset's. 1 to 4096. Part in: MAR.")
+    var headDepth: String?
+
+    @Option(
+        name: .customLong("decoder-rule"),
+        help: "The target's decoder: the source's blocks behind those of the encoder, or a fresh one; without it the source's decoder where width, depth and heads fit. One of continue, fresh. Part in: MAR.")
+    var decoderRule: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -142,6 +162,10 @@ struct TransferSettings: ParsableArguments {
             ignore == nil ? nil : "ignore",
             headChannels == nil ? nil : "head_channels",
             relativePositions == nil ? nil : "relative_positions",
+            buffer == nil ? nil : "buffer",
+            headWidth == nil ? nil : "head_width",
+            headDepth == nil ? nil : "head_depth",
+            decoderRule == nil ? nil : "decoder_rule",
         ].compactMap(\.self)
     }
 
@@ -169,5 +193,9 @@ struct TransferSettings: ParsableArguments {
         if let ignore { try options.set("ignore", ignore) }
         if let headChannels { try options.set("head_channels", headChannels) }
         if let relativePositions { try options.set("relative_positions", relativePositions ? "yes" : "no") }
+        if let buffer { try options.set("buffer", buffer) }
+        if let headWidth { try options.set("head_width", headWidth) }
+        if let headDepth { try options.set("head_depth", headDepth) }
+        if let decoderRule { try options.set("decoder_rule", decoderRule) }
     }
 }

@@ -94,3 +94,35 @@ def test_files_as_the_original_writes_them(model, tmp_path):
     assert (made.tokens, made.null_class) == (4, 3)
     large = usp.create("MAR-L", depth=1, decoder_depth=1, head_depth=1, classes=2)
     assert (large.config.width, large.config.head_width, large.config.heads) == (1024, 1280, 16)
+
+
+def test_training_and_transfer():
+    pretrained = usp.MaskedAutoencoder.create(
+        grid=4, channels=4, patch=1, width=16, depth=2, heads=2, decoder_width=16, decoder_depth=2,
+        decoder_heads=2, seed=1)
+    weights, report = usp.transfer(
+        pretrained.checkpoint, to="MAR", classes=3, buffer=2, head_width=8, head_depth=1,
+        num_heads=2, decoder_num_heads=2)
+    name = "decoder_blocks.1.mlp.fc1.weight"
+    assert np.array_equal(weights[name], pretrained.parameters[name])
+    assert 0.5 < report.share < 1
+    model = usp.MAR.load(weights)
+    assert model.config.buffer == 2 and model.null_class == 3
+    trainer = usp.Trainer(model, copies=2, weight_decay=0.02, clip_norm=3, label_dropout=0.1,
+                          average_decay=0.9, dropout=0.1)
+    latents = usp.random.normal((4, 4, 4, 4), 1)
+    loss = trainer.step(latents, [0, 1, 2, 3])
+    mask = np.zeros((4, 16), np.float32)
+    mask[:, 3:] = 1
+    t = np.full((2, 4, 16), 700)
+    noise = usp.random.normal((2, 4, 4, 4, 4), 2)
+    loss, gradients = trainer.gradients(latents, [0, 1, 2, 3], mask=mask, times=t, noise=noise)
+    assert np.isfinite(loss) and set(gradients) == set(model.parameters)
+    assert trainer.step(latents, times=t, noise=noise, mask=mask) > 0
+    assert isinstance(trainer.model(averaged=True), usp.MAR)
+    with pytest.raises(usp.ArgumentError, match="mask: nothing is hidden"):
+        trainer.step(latents, mask=mask * 0)
+    with pytest.raises(usp.ArgumentError, match="has no part in"):
+        usp.Trainer(model, mask_ratio=0.5)
+    with pytest.raises(usp.UnsupportedError, match="attention_dropout"):
+        usp.Trainer(model, attention_dropout=0.1)

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "0e25aa1c50a41e5677385550ff8b72505fb79acf3a521d17e5c48c4b0d7dc08d"
+HEADER_SHA256 = "456939a5217159a5ef49c43e7eb0410b081c35fb7ace6300bc61382fea3442e4"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -393,6 +393,8 @@ usp_trainer_options._fields_ = [
     ("dropout", c_double),
     ("average", c_char_p),
     ("ignored", c_int64),
+    ("copies", c_int64),
+    ("attention_dropout", c_double),
 ]
 
 
@@ -409,6 +411,7 @@ usp_batch._fields_ = [
     ("noise", POINTER(usp_tensor)),
     ("target", POINTER(usp_tensor)),
     ("features", POINTER(usp_tensor)),
+    ("mask", POINTER(usp_tensor)),
 ]
 
 
@@ -496,6 +499,10 @@ usp_transfer_options._fields_ = [
     ("ignore", c_char_p),
     ("head_channels", c_int64),
     ("relative_positions", c_int64),
+    ("buffer", c_int64),
+    ("head_width", c_int64),
+    ("head_depth", c_int64),
+    ("decoder_rule", c_char_p),
 ]
 
 

@@ -183,6 +183,10 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "ignore": None,
         "head_channels": -1,
         "relative_positions": 0,
+        "buffer": -1,
+        "head_width": -1,
+        "head_depth": -1,
+        "decoder_rule": None,
     },
     "usp_inception_options": {
         "preprocessing": "tensorflow",
@@ -222,6 +226,8 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "dropout": 0,
         "average": "all",
         "ignored": 255,
+        "copies": 4,
+        "attention_dropout": 0,
     },
     "usp_data_options": {
         "batch": 64,

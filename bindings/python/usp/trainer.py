@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional, Tuple, Union
 import numpy as np
 
 from . import _abi
-from ._arrays import dtype_name
+from ._arrays import as_numpy, dtype_name
 from ._call import call, encoded, options
 from ._create import typed
 from ._callbacks import Callbacks
@@ -73,7 +73,7 @@ class Trainer(Handle):
         Largest norm of all gradients together; 0 does not clip. 0 or more. Default: 0.
     layer_decay : float, default 1.0
         Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: MAE,
-        ViT, Segmenter, LightningDiT, DiT, SiT, MAR.
+        ViT, Segmenter, LightningDiT, DiT, SiT.
     accumulation : int, default 1
         Equal parts that a batch is cut into; their gradients are averaged. 1 or more. Default: 1.
     dtype : Any, optional
@@ -106,9 +106,10 @@ class Trainer(Handle):
         Train the head alone: a linear probe. Default: no. Part in: ViT, Segmenter.
     label_dropout : float, default 0.0
         Share of labels that become the null class. 0 to 1. Default: 0. Part in: LightningDiT, DiT,
-        SiT.
+        SiT, MAR.
     diffusion : Optional[Diffusion], optional
-        The Gaussian process, kept; absent: 1000 linear steps. Part in: DiT.
+        The Gaussian process, kept; absent: 1000 steps, a DiT's linear, a MAR's cosine. Part in:
+        DiT, MAR.
     transport : Optional[Transport], optional
         The transport, kept; absent: Linear, velocity. Part in: LightningDiT, SiT.
     ranks : Optional[Ranks], optional
@@ -117,12 +118,20 @@ class Trainer(Handle):
         How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of
         power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.
     dropout : float, default 0.0
-        Rate at which a head's channels are zeroed. 0 to below 1. Default: 0. Part in: Segmenter.
+        Rate at which a Segmenter's head's channels are zeroed, and a MAR's values behind
+        attention's projection and both layers of the MLPs. 0 to below 1. Default: 0. Part in:
+        Segmenter, MAR.
     average : str, default "all"
         The pixels' losses are divided by the number of all, ignored ones too, or of the valid ones.
         One of all, valid. Default: all. Part in: Segmenter.
     ignored : int, default 255
         The label that is no class. -32768 to 65535. Default: 255. Part in: Segmenter.
+    copies : int, default 4
+        How often each hidden token is denoised in a step, each time at another step and with other
+        noise. 1 to 4096. Default: 4. Part in: MAR.
+    attention_dropout : float, default 0.0
+        Share of attention's probabilities that are dropped: not built, so 0. 0 to below 1. Default:
+        0. Part in: MAR.
 
     Examples
     --------
@@ -151,6 +160,7 @@ class Trainer(Handle):
         head_only: bool = False, label_dropout: float = 0.0, diffusion: Optional[Diffusion] = None,
         transport: Optional[Transport] = None, ranks: Optional[Ranks] = None,
         schedule: str = "cosine", dropout: float = 0.0, average: str = "all", ignored: int = 255,
+        copies: int = 4, attention_dropout: float = 0.0,
         # end of options
     ):
         self._head_only = head_only
@@ -168,7 +178,8 @@ class Trainer(Handle):
             norm_pix_loss=norm_pix_loss, norm_image=norm_image, add_noise=add_noise,
             kl_weight=kl_weight, reconstruction=reconstruction, label_smoothing=label_smoothing,
             drop_path=drop_path, head_only=head_only, label_dropout=label_dropout,
-            schedule=schedule, dropout=dropout, average=average, ignored=ignored)
+            schedule=schedule, dropout=dropout, average=average, ignored=ignored,
+            copies=copies, attention_dropout=attention_dropout)
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:
@@ -196,17 +207,19 @@ class Trainer(Handle):
 
     def step(
         self, inputs: Any, labels: Any = None, *, times: Any = None, noise: Any = None,
-        target: Any = None, features: Any = None,
+        target: Any = None, features: Any = None, mask: Any = None,
     ) -> float:
         """One update from [B, C, H, W] images or latents; returns the loss.
 
         labels [B] for ViT, DiT and SiT (others do not read them), or [B, K] float32 shares of a
         ViT's classes (mixup); times [B] and noise are drawn where they are not given; target, of
         the inputs' shape, is what a MaskedAutoencoder's reconstruction is compared with; features
-        [B, T, Z] of a teacher, or a list. With `head_only` features [B, D] as inputs will do as
-        well: they do not change while only the head is trained, so they can be computed once.
+        [B, T, Z] of a teacher, or a list. A MAR takes labels [B] (None: no label), mask [B, T], 1
+        for hidden tokens, times [M, B, T] and noise [M, B, C, H, W]. With `head_only`
+        features [B, D] as inputs will do as well: they do not change while only the head is
+        trained, so they can be computed once.
         """
-        batch, _keep = self._batch(inputs, labels, times, noise, target, features)
+        batch, _keep = self._batch(inputs, labels, times, noise, target, features, mask)
         loss = ctypes.c_float()
         self._callbacks.call(
             lib.usp_trainer_step, self.handle, ctypes.byref(batch), ctypes.byref(loss))
@@ -214,20 +227,21 @@ class Trainer(Handle):
 
     def gradients(
         self, inputs: Any, labels: Any = None, *, times: Any = None, noise: Any = None,
-        target: Any = None, features: Any = None,
+        target: Any = None, features: Any = None, mask: Any = None,
     ) -> Tuple[float, Checkpoint]:
         """The loss of the next step, and name -> gradient in the names of the model's file.
 
         Of the whole batch at once, before clipping; nothing changes. Inputs as for `step`.
         """
-        batch, _keep = self._batch(inputs, labels, times, noise, target, features)
+        batch, _keep = self._batch(inputs, labels, times, noise, target, features, mask)
         loss = ctypes.c_float()
         gradients = Checkpoint._made(
             lib.usp_trainer_gradients, self.handle, ctypes.byref(batch), ctypes.byref(loss))
         return loss.value, gradients
 
     def _batch(
-        self, inputs: Any, labels: Any, times: Any, noise: Any, target: Any, features: Any
+        self, inputs: Any, labels: Any, times: Any, noise: Any, target: Any, features: Any,
+        mask: Any,
     ) -> Tuple[Any, Run]:
         """A batch as a struct, and what keeps its arrays alive."""
         run = Run()
@@ -241,7 +255,12 @@ class Trainer(Handle):
             batch.labels = run.array(labels, "labels", dtype=None, shape=[count, "H", "W"])
         else:
             batch.labels = run.numbers(labels, "labels", np.int64, count)
-        batch.times = run.numbers(times, "times", np.float32, count)
+        if np.ndim(times) == 3:
+            steps = np.ascontiguousarray(as_numpy(times, "times")[0], np.float32)
+            batch.times = run.array(steps, "times", shape=["M", count, "T"])
+        else:
+            batch.times = run.numbers(times, "times", np.float32, count)
+        batch.mask = run.array(mask, "mask", shape=[count, "T"])
         batch.noise, batch.target = run.array(noise, "noise"), run.array(target, "target")
         teachers = features if isinstance(features, (list, tuple)) else [features]
         given = [run.array(x, "features").contents for x in teachers if x is not None]

@@ -110,17 +110,21 @@ def transfer_plan(
     table: Optional[str] = None, num_heads: Optional[int] = None,
     decoder_num_heads: Optional[int] = None, ignore: Names = None,
     head_channels: Optional[int] = None, relative_positions: bool = False,
+    buffer: Optional[int] = None, head_width: Optional[int] = None,
+    head_depth: Optional[int] = None, decoder_rule: Optional[str] = None,
 ) -> TransferPlan:
     """Plans a transfer from a file or a checkpoint.
 
-    `to` is a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE",
+    `to` is a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE", "MAR",
     "Segmenter") whose sizes are the source's. `layers` lets only the first blocks come from the
     source. Where channels differ, `channel_rule` is "fresh", "copy" or "repeat"; where depths
     differ, `depth_rule` is "prefix", "stride" or "repeat". Classifiers take `pool` ("token", "avg")
     and `head` ("fine-tune", "probe"); segmentation networks `head` ("upernet", "linear"),
     `head_channels` and `relative_positions`. A diffusion source becomes a feature extractor after
     `block`, at `timestep` and `label` (None: the null class). `ignore` leaves arrays of the source
-    aside, by their names or the start of these.
+    aside, by their names or the start of these. A "MAR" takes a masked autoencoder's decoder too,
+    where width, depth and heads fit; `decoder_rule` "continue" takes the source's later blocks,
+    "fresh" nothing; `buffer`, `head_width` and `head_depth` are the preset's unless given.
     """
     height, width = grid_sides(grid)
     given = options(
@@ -130,7 +134,8 @@ def transfer_plan(
         table=table, grid_height=height, grid_width=width, classes=classes, patch=patch,
         channels=channels, heads=num_heads, decoder_heads=decoder_num_heads,
         ignore=joined(ignore), head_channels=head_channels,
-        relative_positions=int(relative_positions))
+        relative_positions=int(relative_positions), buffer=buffer, head_width=head_width,
+        head_depth=head_depth, decoder_rule=decoder_rule)
     if isinstance(source, Checkpoint) or isinstance(source, Mapping):
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         return TransferPlan._made(

@@ -16,15 +16,23 @@ public final class MAR: Model, @unchecked Sendable {
     public let arithmetic: Arithmetic
     /// In each block, instead of keeping it for the gradient.
     package var recomputes = Recomputation.nothing
+    /// See `TransformerBlock.dropout`; of training only.
+    package var dropout: Float {
+        get { encoder.blocks.first?.dropout ?? 0 }
+        set {
+            for i in encoder.blocks.indices { encoder.blocks[i].dropout = newValue }
+            for i in decoder.blocks.indices { decoder.blocks[i].dropout = newValue }
+        }
+    }
 
     private let classTable: Tensor
     private let noLabel: Tensor
     private let projection: LinearLayer
     private let projectionNorm: NormLayer
-    private let encoder: Stack
+    private var encoder: Stack
     private let decoderEmbedding: LinearLayer
     private let maskToken: Tensor
-    private let decoder: Stack
+    private var decoder: Stack
     /// `[1, T, D]`, added to what the decoder gives.
     private let headPositions: Tensor
     package let head: DiffusionHead
@@ -159,7 +167,9 @@ public final class MAR: Model, @unchecked Sendable {
         }
         // The last block is wanted for some tokens only; all are keys and values of it.
         x = try runBlocks(decoder.blocks.dropLast(), x, recomputes: recomputes, in: own)
-        x = try last.forward(x, keeping: chosen.shifted(by: buffer), in: own)
+        let random = own.random?.stream("block").stream(decoder.blocks.count - 1)
+        x = try last.forward(
+            x, keeping: chosen.shifted(by: buffer), in: own.with(random: random))
         x = try decoder.norm.forward(x, in: context)
         let places = try context.embedding(rows(headPositions), chosen.positions)
         return try context.add(x, places.reshaped(x.shape))
