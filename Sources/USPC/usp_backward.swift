@@ -1,4 +1,4 @@
-// Header section "model": outputs, one pass back, other values.
+// Header section "model": outputs, one pass back, other values, other layouts.
 
 import CUSP
 import USPBase
@@ -50,5 +50,15 @@ private func inputs(
         let result = try USPC.model(model).backward(inputs, along: seed)
         try target?.write(result.x)
         try store(result.parameters, in: outGradients)
+    }
+}
+
+@_cdecl("usp_model_written") @implementation public func usp_model_written(
+    _ model: OpaquePointer?, _ layout: UnsafePointer<CChar>?,
+    _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> usp_status {
+    guarded("usp_model_written") { () throws(USPError) in
+        try checkOut(out)
+        try store(USPC.model(model).written(as: text(layout, "layout")), in: out)
     }
 }

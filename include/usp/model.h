@@ -167,6 +167,11 @@ USP_API USP_CHECK usp_status usp_model_output(
     const usp_model *model, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
     usp_tensor *out);
 
+/* The parameters under the names and shapes of another library: "official" (CompVis', MAE's, DiT's,
+ * timm's) or "diffusers". out: owned. Errors: UNSUPPORTED for what the layout cannot say. */
+USP_API USP_CHECK usp_status usp_model_written(
+    const usp_model *model, const char *layout, usp_checkpoint **out);
+
 /* Write the parameters to a file that loads as the same model. Errors: UNSUPPORTED for .npz and
  * .npy where shapes do not tell the configuration, naming the fields; ARGUMENT for an ending that
  * is none of a format. */

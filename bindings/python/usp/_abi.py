@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "456939a5217159a5ef49c43e7eb0410b081c35fb7ace6300bc61382fea3442e4"
+HEADER_SHA256 = "018c476080ec6f8592f1bb573f2662bd029ee9a8a2b7dce16d0567a2cb1588f8"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -853,6 +853,10 @@ PROTOTYPES = {
     "usp_model_output": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_model_written": (
+        c_int,
+        [POINTER(usp_model), c_char_p, POINTER(POINTER(usp_checkpoint))],
     ),
     "usp_model_save": (
         c_int,

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar,
 
 import numpy as np
 
-from . import _abi
+from . import _abi, _layouts as layouts
 from ._arrays import dtype_name, from_view
 from ._call import call, composed, encoded, options, view_text
 from ._config import Config, config_text, read_config
@@ -150,6 +150,32 @@ class Model(Handle):
         """Writes a file that loads as the same model: safetensors, or for torch.load."""
         given = options(_abi.usp_save_options, format=format, dtype=dtype_name(dtype))
         call(lib.usp_model_save, self.handle, encoded(path), ctypes.byref(given))
+
+    def save_pretrained(
+        self, folder: "Union[str, os.PathLike[str]]", *, layout: Optional[str] = None
+    ) -> None:
+        """Writes a folder with config.json and the weights beside it, which `from_pretrained` and
+        `load` read.
+
+        `layout` None is the library's own; "diffusers" is what diffusers' from_pretrained takes
+        (autoencoders); "timm" is what timm.create_model("local-dir:...") takes (classifiers that are
+        linear on the class token or the average).
+        """
+        name, configuration, weights = layouts.written(self, layout)
+        os.makedirs(folder, exist_ok=True)
+        weights.save(os.path.join(folder, name))
+        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
+            json.dump(configuration, file, indent=2)
+            file.write("\n")
+
+    @classmethod
+    def from_pretrained(
+        cls: "type[Self]", folder: "Union[str, os.PathLike[str]]", *, layout: Optional[str] = None
+    ) -> Self:
+        """Reads a folder of `save_pretrained`, diffusers or timm; its files say which it is, and
+        `layout`, where it is given, has to be that."""
+        layouts.expect(folder, layout)
+        return cls._load(folder)
 
     @classmethod
     def borrow(cls: "type[Self]", address: int) -> Self:
