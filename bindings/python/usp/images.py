@@ -90,7 +90,8 @@ def to_uint8(images: Any) -> Images:
     if np.isnan(values).any():
         raise ArgumentError("images: a pixel is not a number")
     scaled = np.float32(127.5) * values.astype(np.float32) + np.float32(128)
-    pixels: Images = np.clip(scaled, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1).copy().view(Images)
+    bytes_first = np.clip(scaled, 0, 255).astype(np.uint8)
+    pixels: Images = bytes_first.transpose(0, 2, 3, 1).copy().view(Images)
     return pixels
 
 

@@ -100,8 +100,13 @@ class _Call:
         self.model, self._keep = model, []  # type: Model, list[Any]
         self.x = self._struct(x.detach(), "x", np.float32)
         count = x.shape[0]
-        self.t = None if t is None else self._struct(vector(t, "t", np.float32, count), "t", np.float32)
-        self.y = None if y is None else self._struct(vector(y, "y", np.int64, count), "y", np.int64)
+        self.t = self._vector(t, "t", np.float32, count)
+        self.y = self._vector(y, "y", np.int64, count)
+
+    def _vector(self, values: Any, name: str, dtype: Any, count: int) -> Any:
+        if values is None:
+            return None
+        return self._struct(vector(values, name, dtype, count), name, dtype)
 
     def _struct(self, value: Any, name: str, dtype: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -144,8 +149,9 @@ class _Pass(torch.autograd.Function):
 
 
 def _gradients(model: Model, gradients: Checkpoint, names: Any) -> Any:
-    """In the order of the names; None for what the library does not train, such as a fixed table."""
-    return [torch.from_numpy(gradients[name].copy()) if name in gradients else None for name in names]
+    """In the order of the names; None for what the library does not train: a fixed table."""
+    return [
+        torch.from_numpy(gradients[name].copy()) if name in gradients else None for name in names]
 
 
 __all__ = ["Module", "state_dict", "with_state"]
