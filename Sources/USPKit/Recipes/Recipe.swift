@@ -8,7 +8,7 @@ import USPTraining
 
 /// A stage of the pipeline, and what it does where nothing is said.
 public struct Recipe: Sendable {
-    /// `autoencoder`, `pretrain`, `finetune`, `probe` or `train`.
+    /// `autoencoder`, `pretrain`, `finetune`, `probe`, `train` or `autoregress`.
     public let name: String
     /// What is trained, in one sentence.
     public let sentence: String
@@ -20,7 +20,7 @@ public struct Recipe: Sendable {
         change(&options)
     }
 
-    public static let all = [autoencoder, pretrain, finetune, probe, train]
+    public static let all = [autoencoder, pretrain, finetune, probe, train, autoregress]
 
     /// - Throws: `.argument` with the known names and the nearest
     public static func named(_ name: String) throws(USPError) -> Recipe {
@@ -66,6 +66,16 @@ public struct Recipe: Sendable {
         ($0.model, $0.trainer.averageDecay) = ("SiT-B/2", 0.9999)
         // The originals' average does not warm up; theirs are never as short as a first try is.
         ($0.trainer.labelDropout, $0.trainer.averageWarmsUp) = (0.1, true)
+        ($0.data.augmentation, $0.data.samplePosterior) = (.generation, true)
+    }
+
+    /// MAR's; its average does warm up here, for first tries.
+    public static let autoregress = Recipe("autoregress", "A masked autoregressive model.") {
+        ($0.batch, $0.epochs, $0.blr, $0.warmupEpochs) = (2048, 400, 1e-4, 100)
+        ($0.constant, $0.model, $0.trainer.averageDecay) = (true, "MAR-B", 0.9999)
+        ($0.trainer.beta1, $0.trainer.beta2, $0.trainer.weightDecay) = (0.9, 0.95, 0.02)
+        ($0.trainer.clipNorm, $0.trainer.labelDropout, $0.trainer.dropout) = (3, 0.1, 0.1)
+        $0.trainer.averageWarmsUp = true
         ($0.data.augmentation, $0.data.samplePosterior) = (.generation, true)
     }
 

@@ -42,7 +42,7 @@ struct StageData {
             self.validation = try validation.map { given throws(USPError) in
                 try Self.measured(given, like: source, vae, reading, progress)
             }
-        case "train":
+        case "train", "autoregress":
             try source.requireLabels()
             self.validation = validation
         default: self.validation = validation

@@ -25,10 +25,17 @@ struct StageModel {
         case "autoencoder": model = try maker.autoencoder()
         case "pretrain": model = try maker.maskedAutoencoder()
         case "finetune", "probe": (model, notes) = try maker.classifier()
+        case "autoregress": (model, notes) = try maker.autoregressive()
         default: (model, notes) = try maker.diffusionTransformer()
         }
         guard !(model is VAE) else { return }
         try expectSamples(data, model, maker.place)
+        if let own = model as? MAR {
+            try require(
+                data.classes <= own.classes, .shape,
+                "\(maker.place): has \(own.classes) classes, the data has \(data.classes); transfer "
+                    + "with classes \(data.classes)")
+        }
         guard let transformer = model as? DiT else { return }
         try require(
             data.classes <= transformer.classes, .shape,
@@ -164,6 +171,29 @@ private struct StageMaker {
             }
         }
         return try transferred(options.family ?? "SiT") { $0.gateBias = options.gateBias }
+    }
+
+    /// As it is where it is one, else of a masked autoencoder's or encoder's weights.
+    func autoregressive() throws(USPError) -> (any Model, [String]) {
+        switch start {
+        case .fresh:
+            var sizes = try MAR.Configuration(named: options.model ?? "MAR-B")
+            try apply(to: &sizes.transformer)
+            sizes.decoderWidth = options.decoderWidth ?? sizes.decoderWidth
+            sizes.decoderDepth = options.decoderDepth ?? sizes.decoderDepth
+            sizes.decoderHeads = options.decoderHeads ?? sizes.decoderHeads
+            sizes.classes = data.classes
+            return (try MAR(sizes, seed: options.seed), [])
+        case .model(let model):
+            if let own = model as? MAR { return (own, []) }
+        case .file(let path):
+            if try FileModel(Archive.open(path)).kind == .maskedAutoregressive {
+                var loading = LoadOptions()
+                (loading.heads, loading.decoderHeads) = (options.heads, options.decoderHeads)
+                return (try MAR.load(path, loading), [])
+            }
+        }
+        return try transferred("MAR") { _ in }
     }
 
     /// What a plan makes of the start's weights, and what it says.

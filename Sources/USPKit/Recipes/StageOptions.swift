@@ -48,7 +48,7 @@ public struct StageOptions: Sendable {
 extension StageOptions: Described {
     public static let title = "stage"
 
-    static let transformers = ["pretrain", "finetune", "probe", "train"]
+    static let transformers = ["pretrain", "finetune", "probe", "train", "autoregress"]
 
     /// Those of the stage itself; parts are names of recipes.
     static let own: [Field<StageOptions>] = [
@@ -82,10 +82,14 @@ extension StageOptions: Described {
             "Attention heads: a fresh model's, or those of a file that does not tell.",
             in: transformers),
         .integer(
-            "decoder_width", \.decoderWidth, .size, "A fresh decoder's width.", in: ["pretrain"]),
+            "decoder_width", \.decoderWidth, .size, "A fresh decoder's width.",
+            in: ["pretrain", "autoregress"]),
         .integer(
-            "decoder_depth", \.decoderDepth, .size, "A fresh decoder's blocks.", in: ["pretrain"]),
-        .integer("decoder_heads", \.decoderHeads, .size, "A decoder's heads.", in: ["pretrain"]),
+            "decoder_depth", \.decoderDepth, .size, "A fresh decoder's blocks.",
+            in: ["pretrain", "autoregress"]),
+        .integer(
+            "decoder_heads", \.decoderHeads, .size, "A decoder's heads.",
+            in: ["pretrain", "autoregress"]),
         .choice(
             "pool", named: \.pool,
             "What is classified; absent: the patches' average, in a probe the class token.",

@@ -7,7 +7,7 @@ import USPTensor
 
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Train a DiT or SiT from transferred weights, or from scratch.",
+        abstract: "Train a DiT, SiT or MAR from transferred weights, or from scratch.",
         discussion: """
             The recipe of DiT, SiT and USP, where no option says otherwise: latents drawn from the \
             posterior of 256x256 images, cut in the middle as ADM does, and of their mirror images; \
@@ -16,6 +16,11 @@ struct Train: ParsableCommand {
             velocity on the straight path at uniform times, a DiT the noise and its variance over \
             1000 linear steps. Images are cut to what a model of --from takes. With --cache the \
             latents are the same, but each image is encoded only once.
+
+            --family MAR trains a masked autoregressive model, by its own recipe: batch 2048, 400 \
+            epochs, a rate of 8e-4 after 100 epochs of warm-up, AdamW (0.9, 0.95) with a decay of \
+            0.02 outside of the head, gradients clipped to 3, dropout 0.1. A masked autoencoder of \
+            --from gives its decoder too, where that has the encoder's sizes.
 
             OUT has the averaged weights, which are the ones to sample from. Beside it stand \
             OUT-state.safetensors, with the weights as trained, and OUT-log.jsonl. An interrupted \
@@ -27,7 +32,7 @@ struct Train: ParsableCommand {
     @OptionGroup(title: "Run") var training: RunArguments
     @OptionGroup(title: "Model") var start: StartArguments
 
-    @Option(help: "DiT or SiT, where the file does not tell.")
+    @Option(help: "DiT, SiT or MAR, where the file does not tell.")
     var family: String?
 
     @OptionGroup(title: "Training") var settings: DiffusionSettings
@@ -51,10 +56,12 @@ struct Train: ParsableCommand {
         ThreadPool.shared.threads = training.threads
         Interrupt.listen()
         try Run.checkOutput(training.output, from: start.from)
+        let recipe = family == "MAR" ? Recipe.autoregress : .train
         let options = try StageOptions(
-            .train, training, start, settings,
+            recipe, training, start, settings,
             [
-                ("family", family), ("noise_schedule", noiseSchedule), ("path", path),
+                ("family", family == "MAR" ? nil : family), ("noise_schedule", noiseSchedule),
+                ("path", path),
                 ("prediction", prediction), ("loss_weight", lossWeight),
             ])
         let side = try start.from.map { path throws(USPError) in
@@ -64,7 +71,7 @@ struct Train: ParsableCommand {
         let images = try source.open(options.reading, training) { factor in
             (side ?? nil).map { $0 * factor } ?? 256
         }
-        let stage = try Stage(.train, on: images, through: source.vae, options)
+        let stage = try Stage(recipe, on: images, through: source.vae, options)
         try CommandRun(stage, training).train()
         print(
             "\(training.output): \(stage.trainer.family), \(grouped(stage.parameters)) "

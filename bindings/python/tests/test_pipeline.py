@@ -206,3 +206,23 @@ def test_half_precision_inputs_lose_nothing(vae):
     assert np.array_equal(given, vae.encode(images.astype(np.float32)).mean)
     with pytest.raises(usp.DTypeError, match="uint8, expected float32 in -1 … 1: pass usp.images"):
         vae.encode(np.zeros((1, 3, 16, 16), np.uint8))
+
+
+def test_a_masked_autoregressive_model_of_the_same_pretraining(data, vae):
+    own = dict(decoder_width=32, decoder_depth=2, decoder_heads=2)
+    pretrained = usp.Stage("pretrain", data, vae, steps=1, **{**SMALL, **own, "patch": 1})
+    recipe = usp.recipe("autoregress")
+    assert recipe["warmup_epochs"] == 100 and recipe["clip_norm"] == 3 and recipe["blr"] == 1e-4
+    stage = usp.Stage(
+        "autoregress", data, vae, start=pretrained.trainer.model(), steps=2, batch=4, copies=2,
+        heads=2, decoder_heads=2)
+    model = stage.trainer.model()
+    assert isinstance(model, usp.MAR) and model.config.classes == 2 and model.config.grid == (4, 4)
+    name = "decoder_blocks.1.attn.proj.weight"
+    assert np.array_equal(
+        model.parameters[name], pretrained.trainer.model().parameters[name])
+    assert stage.trainer.step(*stage.data.batch(0)) > 0
+    samples = stage.trainer.model(averaged=True).sample([0, 1], iterations=2, respacing="2")
+    assert samples.shape == (2, 2, 4, 4)
+    with pytest.raises(usp.ArgumentError, match="noise_schedule: has no part"):
+        usp.Stage("autoregress", data, vae, steps=1, noise_schedule="cosine")

@@ -48,7 +48,7 @@ class Stage(Handle):
 
     Parameters
     ----------
-    recipe : "autoencoder", "pretrain", "finetune", "probe" or "train"
+    recipe : "autoencoder", "pretrain", "finetune", "probe", "train" or "autoregress"
     start : a model, or a file, to start from; None: a fresh one
     val : data of the same classes, to measure on
     settings : as for `usp.pretrain` and the others
