@@ -2,7 +2,7 @@
 
 expect 0 'SUBCOMMANDS' --help
 expect 0 '^usp [0-9.]* .* threads$' version
-expect 2 'Unexpected argument' nonsense
+expect 2 'unknown command "nonsense"' nonsense
 expect 2 "Missing expected argument '<file>'" inspect
 expect 2 "--output <output>" convert "$golden/containers/training.pth"
 expect 1 'nofile: cannot open' inspect "$work/nofile"
