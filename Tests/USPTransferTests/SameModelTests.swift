@@ -225,6 +225,11 @@ private func eachVariant(
         "ViT": ["dropPath", "headDeviation", "affine", "shift", "relativePositions"],
         "MAE": ["affine", "shift", "relativePositions"],
         "Segmenter": ["dropPath", "dropout", "affine", "shift"],
+        // in the table, and varied in test_tiny.py
+        "VAE": [
+            "isTiny", "encoderBlocks", "decoderBlocks", "decoderWidths", "hasStridedStem",
+            "hasPooledBlocks",
+        ],
     ]
     func values(_ value: Any, _ label: String = "") -> [String: String] {
         let children = Mirror(reflecting: value).children
