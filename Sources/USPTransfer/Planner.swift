@@ -25,6 +25,7 @@ struct Planner {
 
     mutating func run(_ specs: [ParameterSpec]) throws(USPError) {
         for spec in specs { try add(spec) }
+        noteBlocks()
         for name in source.file.names where !used.contains(name) {
             let names = source.file.sources[name]?.names.joined(separator: " + ") ?? name
             left.append(SkippedItem(name: names, reason: reasonToLeave(name)))
@@ -45,6 +46,32 @@ struct Planner {
         }
     }
 
+    /// What of the blocks the target has in another way.
+    private mutating func noteBlocks() {
+        let (own, target) = (source.sizes, target.transformer)
+        if target.rmsNorm && !own.rmsNorm && options.normRule == .copy {
+            notes.append(
+                "the source's norms subtract a mean and add beta, the target's RMS norms do not: the "
+                    + "function changes; norm_rule exact keeps it")
+        }
+        if !target.rmsNorm && own.rmsNorm {
+            notes.append("the source's RMS norms become layer norms: the function changes")
+        }
+        if target.rope != own.rope {
+            notes.append(
+                "queries and keys turn in the \(target.rope ? "target" : "source") alone: attention "
+                    + "starts from other scores")
+        }
+        if target.swiglu != own.swiglu {
+            notes.append(
+                "the source's MLPs are \(own.swiglu ? "" : "not ")gated, the target's are "
+                    + "\(target.swiglu ? "" : "not "): they start afresh")
+        }
+        if target.queryKeyNorm && !own.queryKeyNorm {
+            notes.append("the target's norms of queries and keys start afresh")
+        }
+    }
+
     private func label(_ activation: Activation) -> String {
         activation == .geluTanh ? "the tanh form of GELU" : "the exact GELU"
     }
@@ -58,6 +85,8 @@ struct Planner {
         case "blocks": try addBlock(spec, Int(parts[1]) ?? 0, parts[2])
         case "pos_embed", "decoder_pos_embed": addPositions(spec)
         case "patch_embed", "x_embedder": addPatches(spec)
+        case "feat_rope", "decoder_feat_rope":
+            if source.sizes.grid == target.grid { addPlain(spec) } else { addFresh(spec) }
         default: addPlain(spec)
         }
     }
@@ -74,12 +103,52 @@ struct Planner {
         if source.isModulated && !target.isModulated {
             return try addFolded(spec, origin, rest, name)
         }
-        guard let found = source.file.sources[name] else { return addFresh(spec) }
-        if rest.hasSuffix("relative_position_bias_table"), found.shape != spec.shape {
+        let moved = origin == block ? [] : ["from block \(origin)"]
+        guard let shape = source.file.sources[name]?.shape else { return addFresh(spec) }
+        if rest.hasSuffix("relative_position_bias_table"), shape != spec.shape {
             return addFresh(spec, "the source's is of another grid")
         }
-        let moved = origin == block ? [] : ["from block \(origin)"]
-        try addCopy(spec, name, moved)
+        if rest.hasPrefix("adaLN_modulation"), shape != spec.shape {
+            return addFresh(spec, "the source's has \(source.sizes.shift ? "" : "no ")shifts")
+        }
+        try expectShape(spec, name)
+        let steps = normSteps(rest, origin)
+        append(spec, .copy, name, moved + steps.map(phrase), steps: steps)
+    }
+
+    /// What keeps the function of a block whose norms are other ones.
+    private mutating func normSteps(_ rest: String, _ origin: Int) -> [TransferStep] {
+        let block = "blocks.\(origin)"
+        let behind = ["attn.qkv": "norm1", "mlp.fc1": "norm2", "mlp.w12": "norm2"]
+        let layer = rest.split(separator: ".").dropLast().joined(separator: ".")
+        let isBias = rest.hasSuffix("bias")
+        if options.foldNorms, rest.hasPrefix("adaLN_modulation") {
+            return [.foldShifts(block: origin)]
+        }
+        if let norm = behind[layer].map({ "\(block).\($0)" }),
+            options.foldNorms || options.normRule == .exact
+        {
+            used.insert("\(norm).bias")
+            if options.foldNorms { used.insert("\(norm).weight") }
+            if isBias { return [.addShift(weight: "\(block).\(layer).weight", norm: norm)] }
+            return options.foldNorms ? [.scaleColumns(norm: norm)] : []
+        }
+        let writes = ["attn.proj", "mlp.fc2", "mlp.w3"].contains(layer)
+        return options.normRule == .exact && writes ? [.centre(isRows: true)] : []
+    }
+
+    private func phrase(_ step: TransferStep) -> String {
+        switch step {
+        case .centre: "mean over the width taken away"
+        case .scaleColumns: "gamma folded in"
+        case .addShift: "beta folded in"
+        case .foldShifts: "shifts changed for folded norms"
+        }
+    }
+
+    /// What writes the tokens in front of the blocks.
+    private func embeddingSteps(isRows: Bool) -> [TransferStep] {
+        options.normRule == .exact ? [.centre(isRows: isRows)] : []
     }
 
     /// The source's block for one of the target's.
@@ -133,7 +202,10 @@ struct Planner {
             let how = options.resampling == .bicubic ? "bicubically" : "bicubically, antialiased,"
             steps.append("resampled \(how) \(change.from) -> \(change.to)")
         }
-        append(spec, steps.isEmpty ? .copy : .positions(change), spec.name, steps)
+        let after = spec.name == "pos_embed" ? embeddingSteps(isRows: false) : []
+        append(
+            spec, steps.isEmpty ? .copy : .positions(change), spec.name,
+            steps + after.map(phrase), steps: after)
     }
 
     private mutating func addPatches(_ spec: ParameterSpec) {
@@ -149,7 +221,8 @@ struct Planner {
         }
         guard spec.shape.rank == 4, hasOtherChannels || change.patchBefore != change.patchAfter
         else {
-            return append(spec, .copy, name, [])
+            let after = embeddingSteps(isRows: true)
+            return append(spec, .copy, name, after.map(phrase), steps: after)
         }
         var steps: [String] = []
         if change.patchBefore != change.patchAfter {
@@ -162,14 +235,17 @@ struct Planner {
                 options.channelRule == .copy ? "copied, the rest zero" : "repeated and scaled"
             steps.append("channels \(change.channelsBefore) -> \(change.channelsAfter), \(how)")
         }
-        append(spec, .patches(change), name, steps)
+        let after = embeddingSteps(isRows: true)
+        append(spec, .patches(change), name, steps + after.map(phrase), steps: after)
     }
 
     private mutating func addPlain(_ spec: ParameterSpec) {
         // A plain encoder's final norm is over tokens; average pooling has one of its own.
         guard let shape = source.file.sources[spec.name]?.shape else { return addFresh(spec) }
         guard shape == spec.shape else { return addFresh(spec, "the source's is \(shape)") }
-        append(spec, .copy, spec.name, [])
+        let isToken = ["cls_token", "register_tokens"].contains(spec.name)
+        let after = isToken ? embeddingSteps(isRows: false) : []
+        append(spec, .copy, spec.name, after.map(phrase), steps: after)
     }
 
     mutating func addCopy(
@@ -191,12 +267,12 @@ struct Planner {
     // MARK: entries
 
     mutating func append(
-        _ spec: ParameterSpec, _ operation: TransferOperation, _ name: String, _ steps: [String],
-        extra: String? = nil
+        _ spec: ParameterSpec, _ operation: TransferOperation, _ name: String, _ words: [String],
+        steps after: [TransferStep] = [], extra: String? = nil
     ) {
         let found = source.file.sources[name]
         if found != nil { used.insert(name) }
-        var steps = steps
+        var steps = words
         if let found {
             if found.parts.count > 1 { steps.insert("\(found.parts.count) parts stacked", at: 0) }
             if found.rowScale != nil { steps.append("layer scale folded in") }
@@ -209,8 +285,8 @@ struct Planner {
         let what = ([verb] + steps).filter { !$0.isEmpty }.joined(separator: ", ")
         entries.append(
             TransferEntry(
-                name: spec.name, shape: spec.shape, operation: operation, sources: names,
-                what: what,
+                name: spec.name, shape: spec.shape, operation: operation, steps: after,
+                sources: names, what: what,
                 initializer: spec.initializer, sourceName: name))
     }
 
@@ -224,7 +300,8 @@ struct Planner {
         entries.append(
             TransferEntry(
                 name: spec.name, shape: spec.shape,
-                operation: hasGates ? .gates(options.gateBias) : .initialize, sources: [],
+                operation: hasGates ? .gates(options.gateBias) : .initialize, steps: [],
+                sources: [],
                 what: what,
                 initializer: spec.initializer, sourceName: ""))
     }
@@ -233,6 +310,12 @@ struct Planner {
         let parts = name.split(separator: ".").map(String.init)
         switch parts[0] {
         case "blocks":
+            if parts.count > 3, parts[2].hasPrefix("norm"), parts[3] == "bias", target.rmsNorm {
+                return "RMS norms have no beta"
+            }
+            if parts.count > 2, parts[2] == "mlp", source.sizes.swiglu != target.swiglu {
+                return "the target's MLPs are \(target.swiglu ? "" : "not ")gated"
+            }
             if parts.count > 2, parts[2].hasPrefix("norm"),
                 used.contains("blocks.\(parts[1]).attn.qkv.weight")
             {
@@ -241,6 +324,9 @@ struct Planner {
             return parts.contains("adaLN_modulation")
                 ? "the target is not modulated" : "the target's blocks do not use it"
         case "cls_token": return "the target has no class token"
+        case "register_tokens": return "the target has no registers"
+        case "feat_rope", "decoder_feat_rope":
+            return target.rope ? "computed for the target's grid" : "nothing turns in the target"
         case "pos_embed": return "the target's position table is its own"
         case "patch_embed", "x_embedder":
             return "for \(source.sizes.channels) channels; the target has \(target.channels)"
@@ -271,7 +357,7 @@ extension Initializer {
         case .truncatedNormal(let deviation): "truncated normal \(deviation) seed \(seed)"
         case .uniform(let bound): "uniform within \(bound) seed \(seed)"
         case .xavierUniform: "Xavier uniform seed \(seed)"
-        case .table: "sine-cosine table"
+        case .table: "table of sines and cosines"
         }
     }
 }

@@ -35,7 +35,12 @@ extension TransferOptions {
         try check(name, found, source)
         var result = found
         if Family.transformers().contains(name) { result = continued(found, source) }
-        if result.isModulated { result.affine = affine && !result.rmsNorm }
+        result.rmsNorm = rmsNorm ?? result.rmsNorm
+        result.swiglu = swiglu ?? result.swiglu
+        result.rope = rope ?? result.rope
+        result.queryKeyNorm = queryKeyNorm ?? result.queryKeyNorm
+        result.shift = shift ?? result.shift
+        if result.isModulated { result.affine = affine && !foldNorms && !result.rmsNorm }
         // Copied blocks go on with the numbers that they were trained with.
         result.epsilon = source.sizes.epsilon
         result.attentionEpsilon = source.sizes.attentionEpsilon
@@ -53,7 +58,7 @@ extension TransferOptions {
         if var given = source.configuration as? DiT.Configuration,
             let target = family as? DiT.Configuration
         {
-            given.returnsSigma = target.returnsSigma
+            given.variant = target.variant
             return given
         }
         if let given = source.configuration as? MaskedAutoencoder.Configuration, given.hasDecoder,
@@ -76,8 +81,13 @@ extension TransferOptions {
             return target
         }
         var result = family
-        let activation = result.activation
+        let own = result.transformer
+        let activation = own.activation
         result.transformer = source.sizes
+        if (family as? DiT.Configuration)?.variant == .lightningDiT {
+            (result.rmsNorm, result.swiglu) = (own.rmsNorm, own.swiglu)
+            (result.rope, result.queryKeyNorm) = (own.rope, own.queryKeyNorm)
+        }
         if result.isModulated {
             // Its published GELU is another; plain blocks go on with theirs.
             result.activation = activation
@@ -186,12 +196,25 @@ extension TransferOptions {
                     + "changed; \(wide)")
         }
         try require(
-            target.hidden == own.hidden, .shape,
+            target.hidden == own.hidden || target.swiglu != own.swiglu, .shape,
             "the source's MLP ratio is \(own.mlpRatio), the target's \(target.mlpRatio)")
         try require(
             target.grid.height > 0 && target.grid.width > 0
                 && target.grid.height <= Planner.mostTokens / target.grid.width, .argument,
             "grid: \(target.grid), expected 1 to \(Planner.mostTokens) tokens")
+        try require(
+            normRule == .copy || (target.rmsNorm && !own.rmsNorm), .argument,
+            "norm_rule: exact is for a source of layer norms and a target of RMS norms; the source has "
+                + "\(own.rmsNorm ? "RMS" : "layer") norms, the target \(target.rmsNorm ? "RMS" : "layer")"
+        )
+        try require(
+            !foldNorms || (own.affine && !own.rmsNorm && !target.rmsNorm), .argument,
+            "fold_norms: needs a source of layer norms with gamma and beta and a target of layer norms"
+        )
+        try require(
+            !foldNorms || !source.isModulated || (own.shift && target.shift), .argument,
+            "fold_norms: beta goes into the shifts, which \(own.shift ? "the target" : "the source") "
+                + "has not")
         try require(
             layers.map { $0 >= 0 } ?? true, .argument, "layers: \(layers ?? 0) is negative")
         try require(

@@ -15,11 +15,15 @@ final class TransferRun {
 
     init(_ plan: TransferPlan) { self.plan = plan }
 
+    /// The source's tensors by our names.
+    var sources: [String: TensorSource] { plan.source.file.sources }
+
     private var key: RandomKey { RandomKey(seed: plan.options.seed) }
 
     /// The source's own array, if the entry is exactly that.
     func untouched(_ entry: TransferEntry) -> ArchiveEntry? {
-        guard entry.operation == .copy, let source = plan.source.file.sources[entry.sourceName],
+        guard entry.operation == .copy, entry.steps.isEmpty,
+            let source = plan.source.file.sources[entry.sourceName],
             source.parts.count == 1, source.rowScale == nil
         else { return nil }
         return source.parts[0]
@@ -69,6 +73,7 @@ final class TransferRun {
                 for i in row * width..<(row + 1) * width { target[i] *= gate }
             }
         }
+        for step in entry.steps { try apply(step, to: target, entry) }
         return tensor
     }
 

@@ -31,6 +31,15 @@ public enum DepthRule: String, Sendable, CaseIterable {
     case `repeat`
 }
 
+/// What becomes of layer norms where the target's are RMS norms.
+public enum NormRule: String, Sendable, CaseIterable {
+    /// γ moves by name and β has no place: the function changes.
+    case copy
+    /// The function stays: all that is added to the tokens gets a mean of zero over the width, so
+    /// that there is none to be subtracted, and β goes into the bias behind the norm.
+    case exact
+}
+
 /// How the head of a classifier or of a segmentation network starts.
 public enum HeadRule: String, Sendable, CaseIterable {
     /// Linear with deviation 2e-5: fine-tuning.
@@ -62,6 +71,16 @@ public struct TransferOptions: Sendable {
     /// A classifier's pooling; nil: class token where there is one.
     public var pool: ViT.Pool?
     public var head = HeadRule.fineTune
+    /// Switches of the target's blocks where they are not the preset's or the source's; nil.
+    public var rmsNorm: Bool?
+    public var swiglu: Bool?
+    public var rope: Bool?
+    public var queryKeyNorm: Bool?
+    public var shift: Bool?
+    public var normRule = NormRule.copy
+    /// γ and β of the source's norms go into the layers behind them, where the target's norms have
+    /// none.
+    public var foldNorms = false
     /// Start of the gates' biases in adaLN: 0 as published; 1 lets every block act from the start.
     public var gateBias: Float = 0
     /// A diffusion transformer as a feature extractor: after this block (nil: all), at this time
@@ -187,5 +206,23 @@ extension TransferOptions: Described {
             "decoder_rule", \.decoderRule, ["continue", "fresh"],
             "The target's decoder: the source's blocks behind those of the encoder, or a fresh one; "
                 + "without it the source's decoder where width, depth and heads fit.", in: ["MAR"]),
+        .flag(
+            "rms_norm", \.rmsNorm,
+            "RMS norms in the target; without it the preset's, LightningDiT's own, or the source's. So "
+                + "are the next four."),
+        .flag("swiglu", \.swiglu, "Gated MLPs in the target."),
+        .flag("rope", \.rope, "Rotary positions in the target, beside its table."),
+        .flag("qk_norm", \.queryKeyNorm, "Norms of queries and keys in the target."),
+        .flag(
+            "shift", \.shift, "Shifts in the modulation of the target's blocks.", in: modulated),
+        .choice(
+            "norm_rule", \.normRule,
+            "Where the source has layer norms and the target RMS norms: copy gamma, which changes the "
+                + "function; or keep it exactly, by making what writes the tokens zero-mean and "
+                + "putting beta into the next bias.", in: modulated),
+        .flag(
+            "fold_norms", \.foldNorms,
+            "Where the target's norms have no gamma and beta: put the source's into the layers behind "
+                + "them, exactly.", in: modulated),
     ]
 }

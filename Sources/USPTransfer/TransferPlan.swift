@@ -28,6 +28,18 @@ package enum TransferOperation: Sendable, Equatable {
     case gatedRows(block: Int, half: Int)
 }
 
+/// What happens to a tensor's values after its operation.
+package enum TransferStep: Sendable, Equatable {
+    /// The mean over the width D is taken away: of rows (`[D, ..]`), or of each row (`[.., D]`).
+    case centre(isRows: Bool)
+    /// Each column times γ of this norm.
+    case scaleColumns(norm: String)
+    /// A bias plus the product of its weight and β of this norm.
+    case addShift(weight: String, norm: String)
+    /// A modulation's shifts become (shift + β·scale)/γ of the norms of both halves of this block.
+    case foldShifts(block: Int)
+}
+
 package struct PositionChange: Sendable, Equatable {
     package let from: Grid
     package let to: Grid
@@ -48,6 +60,7 @@ public struct TransferEntry: Sendable {
     public let name: String
     public let shape: Shape
     package let operation: TransferOperation
+    package let steps: [TransferStep]
     /// The source's names; empty for fresh tensors.
     public let sources: [String]
     /// What happens on the way, such as `copied`, `initialised zeros`, or

@@ -112,6 +112,9 @@ def transfer_plan(
     head_channels: Optional[int] = None, relative_positions: bool = False,
     buffer: Optional[int] = None, head_width: Optional[int] = None,
     head_depth: Optional[int] = None, decoder_rule: Optional[str] = None,
+    rms_norm: Optional[bool] = None, swiglu: Optional[bool] = None, rope: Optional[bool] = None,
+    qk_norm: Optional[bool] = None, shift: Optional[bool] = None,
+    norm_rule: Optional[str] = None, fold_norms: bool = False,
 ) -> TransferPlan:
     """Plans a transfer from a file or a checkpoint.
 
@@ -125,6 +128,11 @@ def transfer_plan(
     aside, by their names or the start of these. A "MAR" takes a masked autoencoder's decoder too,
     where width, depth and heads fit; `decoder_rule` "continue" takes the source's later blocks,
     "fresh" nothing; `buffer`, `head_width` and `head_depth` are the preset's unless given.
+
+    `rms_norm`, `swiglu`, `rope`, `qk_norm` and `shift` are switches of the target's blocks; None is
+    the published name's, LightningDiT's own, or the source's. Where layer norms become RMS norms,
+    `norm_rule` "exact" keeps the function, "copy" moves gamma alone; `fold_norms` puts gamma and
+    beta into the layers behind norms that have none in the target, exactly.
     """
     height, width = grid_sides(grid)
     given = options(
@@ -135,13 +143,20 @@ def transfer_plan(
         channels=channels, heads=num_heads, decoder_heads=decoder_num_heads,
         ignore=joined(ignore), head_channels=head_channels,
         relative_positions=int(relative_positions), buffer=buffer, head_width=head_width,
-        head_depth=head_depth, decoder_rule=decoder_rule)
+        head_depth=head_depth, decoder_rule=decoder_rule, rms_norm=chosen(rms_norm),
+        swiglu=chosen(swiglu), rope=chosen(rope), qk_norm=chosen(qk_norm), shift=chosen(shift),
+        norm_rule=norm_rule, fold_norms=int(fold_norms))
     if isinstance(source, Checkpoint) or isinstance(source, Mapping):
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         return TransferPlan._made(
             lib.usp_transfer_plan_create, checkpoint.handle, encoded(to), ctypes.byref(given))
     return TransferPlan._made(
         lib.usp_transfer_plan_open, encoded(source), encoded(to), ctypes.byref(given))
+
+
+def chosen(switch: Optional[bool]) -> Optional[int]:
+    """A switch as the library takes it; None leaves the choice to it."""
+    return None if switch is None else int(switch)
 
 
 def transfer(
