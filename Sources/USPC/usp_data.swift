@@ -99,6 +99,21 @@ private func data(_ pointer: OpaquePointer?) throws(USPError) -> DataSet {
     }
 }
 
+@_cdecl("usp_data_latent_statistics") @implementation public func usp_data_latent_statistics(
+    _ data: OpaquePointer?, _ outMean: UnsafeMutablePointer<usp_tensor>?,
+    _ outDeviation: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_data_latent_statistics") { () throws(USPError) in
+        let data = try USPC.data(data)
+        let channels = data.sampleShape[0]
+        let mean = try output(outMean, "out_mean", [.extent(channels)])
+        let deviation = try output(outDeviation, "out_std", [.extent(channels)])
+        let found = try data.latentStatistics()
+        try mean.write(Tensor([channels], found.mean))
+        try deviation.write(Tensor([channels], found.deviation))
+    }
+}
+
 @_cdecl("usp_data_batch") @implementation public func usp_data_batch(
     _ data: OpaquePointer?, _ step: Int64, _ outInputs: UnsafeMutablePointer<usp_tensor>?,
     _ outLabels: UnsafeMutablePointer<usp_tensor>?

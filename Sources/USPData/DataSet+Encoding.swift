@@ -42,11 +42,7 @@ extension DataSet {
         guard case .latents(let set) = source else {
             throw USPError(.argument, "features: of latents that are encoded")
         }
-        let mirrored = try set.mirroredMoments.map { moments throws(USPError) in
-            var result = try LatentSet(moments: moments, labels: nil, channels: set.channels)
-            (result.scale, result.shift) = (set.scale, set.shift)
-            return result
-        }
+        let mirrored = try set.mirrored()
         var result = try LatentSet.encoding(
             labels: set.labels, count: set.count, channels: width, batch: 64,
             mirrored: mirrored != nil,

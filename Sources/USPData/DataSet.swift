@@ -45,7 +45,9 @@ public final class DataSet: Sendable {
     ///
     /// - path: a folder of PNG and JPEG images, with one subfolder for each class or without any;
     ///   a file of latents: what `cache` and `writeLatents` write, or an array `latents`,
-    ///   normalised, with `labels` if there are some; or a folder of the original's npz files
+    ///   normalised, with `labels` if there are some; a folder of the original's npz files, or of
+    ///   LightningDiT's shards with raw latents, whose statistics are `latents_stats.pt` beside them,
+    ///   else the autoencoder's, else measured and written there
     /// - encoder: images become latents by it, else they stay what they are; latents take from it
     ///   the scale that their file does not tell
     /// - progress: told how many of all encodings of a cache are done; its error ends the call
@@ -70,22 +72,27 @@ public final class DataSet: Sendable {
             try self.init(.images(images), options)
             return
         }
-        let (set, notes) = try images.cached(cache, progress)
+        var (set, notes) = try images.cached(cache, progress)
+        if set.scale == nil, let encoder {
+            try encoder.expectStatistics(cache)
+            (set.scale, set.shift) = (encoder.scale, encoder.shift)
+        }
         try self.init(.latents(set), options.decoded, notes: images.leftOut + notes)
     }
 
     private static func latents(
         _ path: String, _ encoder: LatentEncoder?
     ) throws(USPError) -> LatentSet {
-        var set =
-            FolderListing.isFolder(path)
-            ? try LatentSet.load(folder: path) : try LatentSet.load(path)
+        var set = try read(path, measures: encoder?.lacksStatistics != false)
         if let encoder {
             try require(
                 set.channels == encoder.latentChannels, .shape,
                 "\(path): latents of \(set.channels) channels, the autoencoder's have "
                     + "\(encoder.latentChannels)")
-            if set.scale == nil { (set.scale, set.shift) = (encoder.scale, encoder.shift) }
+            if set.scale == nil {
+                try encoder.expectStatistics(path)
+                (set.scale, set.shift) = (encoder.scale, encoder.shift)
+            }
         }
         try require(
             set.scale != nil, .argument,
@@ -93,10 +100,19 @@ public final class DataSet: Sendable {
         return set
     }
 
-    /// Whether a path is of latents: a file, or a folder with an npz file in the first of its
+    static func read(_ path: String, measures: Bool) throws(USPError) -> LatentSet {
+        guard FolderListing.isFolder(path) else { return try LatentSet.load(path) }
+        let shards = try LatentSet.shards(in: path)
+        return shards.isEmpty
+            ? try LatentSet.load(folder: path)
+            : try LatentSet.load(shards: shards, folder: path, measures: measures)
+    }
+
+    /// Whether a path is of latents: a file, a folder of safetensors, or one with an npz file in the first of its
     /// subfolders that has any file.
     public static func holdsLatents(_ path: String) throws(USPError) -> Bool {
         guard FolderListing.isFolder(path) else { return true }
+        if try !LatentSet.shards(in: path).isEmpty { return true }
         for name in try FolderListing.names(path) where FolderListing.isFolder("\(path)/\(name)") {
             if let file = try FolderListing.names("\(path)/\(name)").first {
                 return file.hasSuffix(".npz")

@@ -88,6 +88,7 @@ struct EncodedImages {
         let still: @Sendable (Int) -> RandomKey = { RandomKey(seed: 0).stream($0) }
         let images = try loader.batch(indices, key: key ?? still)
         guard let encoder else { return images }
+        try encoder.expectStatistics(folder.path)
         let result = try Tensor(Shape([indices.count] + sampleShape.extents))
         for range in pieces(indices.count) {
             let target = try result.detachedRows(range)
@@ -117,7 +118,7 @@ struct EncodedImages {
                 try loaders[flips ? 1 : 0].batch(indices) { RandomKey(seed: 0).stream($0) }
             }, encode: { images throws(USPError) in try encoder.moments(images) },
             progress: progress)
-        (set.scale, set.shift) = (encoder.scale, encoder.shift)
+        if !encoder.lacksStatistics { (set.scale, set.shift) = (encoder.scale, encoder.shift) }
         (set.classNames, set.origin) = (folder.classNames, origin)
         return set
     }
@@ -130,7 +131,8 @@ struct EncodedImages {
     ) throws(USPError) -> [String] {
         let (encoder, loaders) = (try requireEncoder(), try cachingLoaders())
         let notes = LatentNotes(
-            channels: sampleShape[0], scale: encoder.scale, shift: encoder.shift,
+            channels: sampleShape[0], scale: encoder.lacksStatistics ? nil : encoder.scale,
+            shift: encoder.shift,
             classNames: folder.classNames, origin: origin, labels: folder.labels)
         let latents = sampleShape
         let folder = folder

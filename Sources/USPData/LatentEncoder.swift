@@ -12,6 +12,8 @@ public struct LatentEncoder: Sendable {
     /// Latents are (z − shift)·scale, one a channel.
     package let scale: [Float]
     package let shift: [Float]
+    /// Whether nothing told those, and latents are given as they are.
+    package let lacksStatistics: Bool
     /// What two of the same values have in common.
     package let fingerprint: String
     /// Images `[B, C, H, W]` in −1 … 1 to normalised latents `[B, z, h, w]`: drawn from the
@@ -22,12 +24,23 @@ public struct LatentEncoder: Sendable {
 
     package init(
         factor: Int, imageChannels: Int, latentChannels: Int, scale: [Float], shift: [Float],
-        fingerprint: String,
+        lacksStatistics: Bool = false, fingerprint: String,
         latents: @escaping @Sendable (Tensor, Tensor?) throws(USPError) -> Tensor,
         moments: @escaping @Sendable (Tensor) throws(USPError) -> Tensor
     ) {
         (self.factor, self.imageChannels) = (factor, imageChannels)
         (self.latentChannels, self.scale, self.shift) = (latentChannels, scale, shift)
+        self.lacksStatistics = lacksStatistics
         (self.fingerprint, self.latents, self.moments) = (fingerprint, latents, moments)
+    }
+
+    /// - Throws: `.argument` for an autoencoder whose latents nobody should train on
+    func expectStatistics(_ place: String) throws(USPError) {
+        try require(
+            !lacksStatistics, .argument,
+            "\(place): the autoencoder does not tell mean and deviation of its \(latentChannels) "
+                + "latent channels, and training on latents as they are fails (FID above 130 is "
+                + "reported); load it with statistics (latents_stats.pt), or measure them by encode "
+                + "--statistics")
     }
 }

@@ -9,10 +9,21 @@ import USPTensor
 /// mapped file.
 package struct LatentSet: @unchecked Sendable {
     // SAFETY of @unchecked: the tensors are only read.
-    /// `[N, 2C, h, w]` f32: mean, then log variance; or `[N, C, h, w]`: mean only.
-    package let moments: Tensor
+    /// Consecutive images.
+    private struct Shard {
+        /// The number of the first one in the set.
+        let first: Int
+        let moments: Tensor
+        let mirrored: Tensor?
+    }
+
+    private let shards: [Shard]
+    package let count: Int
+    /// `[N, 2C, h, w]` f32: mean, then log variance; or `[N, C, h, w]`: mean only. Of the first
+    /// shard, where there are several.
+    package var moments: Tensor { shards[0].moments }
     /// The same of the mirrored images; nil = not cached.
-    package let mirroredMoments: Tensor?
+    package var mirroredMoments: Tensor? { shards[0].mirrored }
     /// nil = not known.
     package let labels: [Int]?
     /// C.
@@ -35,29 +46,56 @@ package struct LatentSet: @unchecked Sendable {
     package init(
         moments: Tensor, mirroredMoments: Tensor? = nil, labels: [Int]?, channels: Int
     ) throws(USPError) {
-        let shape = moments.shape
+        try self.init(shards: [(moments, mirroredMoments)], labels: labels, channels: channels)
+    }
+
+    /// - shards: one after another; all of one size, and all with mirrored images or none
+    package init(
+        shards parts: [(moments: Tensor, mirrored: Tensor?)], labels: [Int]?, channels: Int
+    ) throws(USPError) {
+        guard let shape = parts.first?.moments.shape else {
+            throw USPError(.shape, "latents of no file")
+        }
         try require(
-            shape.rank == 4 && shape.count > 0 && moments.dtype == .float32 && channels > 0
+            shape.rank == 4 && shape.count > 0 && channels > 0
                 && (shape[1] == channels || shape[1] == 2 * channels), .shape,
             "moments: expected f32 [N, \(channels) or \(2 * channels), h, w], got \(shape)")
+        var (shards, count): ([Shard], Int) = ([], 0)
+        for (moments, mirrored) in parts {
+            let rest = Array(shape.extents.dropFirst())
+            try require(
+                moments.dtype == .float32 && moments.shape.rank == 4
+                    && Array(moments.shape.extents.dropFirst()) == rest, .shape,
+                "moments: expected f32 [N, \(rest)], got \(moments.shape)")
+            if let mirrored { try expect(mirrored, moments.shape, "mirrored moments") }
+            try require(
+                (mirrored == nil) == (parts[0].mirrored == nil), .shape,
+                "mirrored moments: of some files only")
+            shards.append(Shard(first: count, moments: moments, mirrored: mirrored))
+            count = try CheckedMath.add(count, moments.shape[0], "latents")
+        }
         if let labels {
             try require(
-                labels.count == shape[0], .shape,
-                "labels: expected \(shape[0]), got \(labels.count)")
+                labels.count == count, .shape, "labels: expected \(count), got \(labels.count)")
             let range = 0..<Int(Int32.max)
             for label in labels where !range.contains(label) {
                 throw USPError(.format, "labels: \(label), expected 0 to \(range.upperBound - 1)")
             }
         }
-        if let mirroredMoments { try expect(mirroredMoments, shape, "mirrored moments") }
-        self.moments = moments
-        self.mirroredMoments = mirroredMoments
-        self.labels = labels
-        self.channels = channels
-        checksums = SampleChecksums(count: shape[0])
+        (self.shards, self.count) = (shards, count)
+        (self.labels, self.channels) = (labels, channels)
+        checksums = SampleChecksums(count: count)
     }
 
-    package var count: Int { moments.shape[0] }
+    /// The mirrored images alone, if they are cached.
+    package func mirrored() throws(USPError) -> LatentSet? {
+        guard mirroredMoments != nil else { return nil }
+        let parts = shards.compactMap { shard in shard.mirrored.map { ($0, nil as Tensor?) } }
+        var result = try LatentSet(shards: parts, labels: nil, channels: channels)
+        (result.scale, result.shift) = (scale, shift)
+        return result
+    }
+
     package var hasVariance: Bool { moments.shape[1] == 2 * channels }
 
     /// Computes the moments batch by batch, of both orientations together.
@@ -120,6 +158,17 @@ package struct LatentSet: @unchecked Sendable {
         return result
     }
 
+    /// Where an image's moments lie.
+    func row(_ index: Int, mirrored: Bool = false) -> (tensor: Tensor, row: Int) {
+        var (low, high) = (0, shards.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if shards[middle].first <= index { low = middle } else { high = middle }
+        }
+        let shard = shards[low]
+        return ((mirrored ? shard.mirrored : nil) ?? shard.moments, index - shard.first)
+    }
+
     private func fill(
         _ target: UnsafeMutablePointer<Float>, _ index: Int, samples: Bool, _ key: RandomKey?
     ) {
@@ -127,10 +176,10 @@ package struct LatentSet: @unchecked Sendable {
         var flip = key.map { RandomStream($0) }
         var noise = key.map { RandomStream($0.stream("posterior")) }
         let flips = (flip?.uniform() ?? 1) < 0.5
-        let set = flips ? mirroredMoments ?? moments : moments
-        let plane = moments.shape[2] * moments.shape[3]
+        let (tensor, row) = row(index, mirrored: flips)
+        let plane = tensor.shape[2] * tensor.shape[3]
         let size = channels * plane
-        let from = set.floats + index * moments.shape[1] * plane
+        let from = tensor.floats + row * tensor.shape[1] * plane
         let scale = scale ?? [1]
         for channel in 0..<channels {
             let factor = scale[scale.count == 1 ? 0 : channel]
@@ -148,14 +197,18 @@ package struct LatentSet: @unchecked Sendable {
 
     /// Of the moments and the label of a sample.
     func checksum(_ index: Int) -> Int {
-        let size = moments.byteCount / count
         let label = [labels?[index] ?? -1]
-        return withExtendedLifetime((moments, mirroredMoments)) {
+        let (plain, mirrored) = (
+            row(index), mirroredMoments == nil ? nil : row(index, mirrored: true)
+        )
+        return withExtendedLifetime((plain, mirrored)) {
             label.withUnsafeBytes { label in
                 SampleRecord.checksum(
-                    [moments, mirroredMoments].compactMap { tensor in
-                        tensor.map {
-                            UnsafeRawBufferPointer(start: $0.raw + index * size, count: size)
+                    [plain, mirrored].compactMap { part in
+                        part.map { tensor, row in
+                            let size = tensor.byteCount / tensor.shape[0]
+                            return UnsafeRawBufferPointer(
+                                start: tensor.raw + row * size, count: size)
                         }
                     } + [label])
             }

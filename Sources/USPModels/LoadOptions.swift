@@ -28,6 +28,10 @@ public struct LoadOptions: Sendable {
     /// Latents of an autoencoder are (z − shift)·scale; nil takes the file's, else the layout's own.
     public var scale: Float?
     public var shift: Float?
+    /// Arrays `mean` and `std` of an autoencoder's latent channels, in place of scale and shift:
+    /// latents are (z − mean)/std·multiplier.
+    public var statistics: Checkpoint?
+    public var multiplier: Float = 1
 
     /// Groups of an autoencoder's norms; nil goes by the file, else 32.
     public var groups: Int?
@@ -59,10 +63,24 @@ public struct LoadOptions: Sendable {
 
     var arithmetic: Arithmetic { Arithmetic(compute: compute, exact: exact) }
 
+    var givesNormalization: Bool { scale != nil || shift != nil || statistics != nil }
+
     /// The normalisation of an autoencoder's latents, if it is given.
-    var normalization: LatentNormalization? {
-        scale == nil && shift == nil
-            ? nil : LatentNormalization(shift: [shift ?? 0], scale: [scale ?? 1])
+    ///
+    /// - Throws: `.argument` if it is given twice, `.shape` for statistics of other channels
+    func normalization(channels: Int) throws(USPError) -> LatentNormalization? {
+        try require(
+            multiplier == 1 || statistics != nil, .argument,
+            "multiplier: has no part without statistics; give scale")
+        guard let statistics else {
+            return givesNormalization
+                ? LatentNormalization(shift: [shift ?? 0], scale: [scale ?? 1]) : nil
+        }
+        try require(
+            scale == nil && shift == nil, .argument,
+            "statistics: scale and shift follow from them; give one or the other")
+        return try LatentNormalization(
+            reading: statistics, channels: channels, multiplier: multiplier)
     }
 }
 
@@ -129,5 +147,13 @@ extension LoadOptions: Described {
             "out_indices", \.outIndices, FieldRange(0, 4096),
             "The blocks (from 0) that a segmentation network's head reads; without it by the file, "
                 + "else as published for the depth.", in: Family.having("out_indices")),
+        .object(
+            "statistics", \.statistics, "usp_checkpoint",
+            "Arrays mean and std of an autoencoder's latent channels (latents_stats.pt), in place of "
+                + "scale and shift: latents are (z - mean) / std * multiplier.",
+            in: Family.having("scale")),
+        .real(
+            "multiplier", \.multiplier, FieldRange(0, .infinity, excludesLower: true),
+            "See statistics.", in: Family.having("scale")),
     ]
 }

@@ -62,7 +62,8 @@ extension Model {
 
     /// What its file keeps beside the parameters.
     public var metadata: [(key: String, value: String)] {
-        configuration.metadata + notes.metadata
+        let untold = weights.loading?.lacksStatistics == true ? ["scale"] : []
+        return configuration.metadata(untold: untold) + notes.metadata
     }
 
     /// What it was trained on.

@@ -12,7 +12,7 @@ extension VAE {
         return LatentEncoder(
             factor: factor, imageChannels: configuration.imageChannels,
             latentChannels: configuration.latentChannels, scale: scales, shift: shifts,
-            fingerprint: parameters.fingerprint,
+            lacksStatistics: lacksStatistics, fingerprint: parameters.fingerprint,
             latents: { images, noise throws(USPError) in
                 let posterior = try vae.encode(images)
                 guard let noise else { return posterior.mean }
@@ -45,7 +45,8 @@ extension DataSet {
     ///
     /// - path: a folder of PNG and JPEG images, with one subfolder for each class or without any;
     ///   a file of latents: what `cache` and `writeLatents` write, or an array `latents`,
-    ///   normalised, with `labels` if there are some; or a folder of the original's npz files
+    ///   normalised, with `labels` if there are some; a folder of the original's npz files, or of
+    ///   LightningDiT's shards
     /// - vae: images become its latents, else they stay images in −1 … 1; latents take from it the
     ///   scale that their file does not tell
     /// - progress: told how many of all encodings of a cache are done; its error ends the call
@@ -56,6 +57,16 @@ extension DataSet {
         progress: EncodingProgress = { _, _ in }
     ) throws(USPError) {
         try self.init(path, encoder: vae?.latentEncoder, options, progress: progress)
+    }
+
+    /// Mean and unbiased deviation of each latent channel, of a folder of images or of latents.
+    ///
+    /// - vae: only images need it
+    public static func latentStatistics(
+        of path: String, _ vae: VAE? = nil, _ options: DataOptions = DataOptions(),
+        progress: EncodingProgress = { _, _ in }
+    ) throws(USPError) -> LatentMoments {
+        try latentStatistics(of: path, encoder: vae?.latentEncoder, options, progress: progress)
     }
 
     /// What a frozen encoder makes of latents that are encoded: a probe's inputs, `[B, D]`.

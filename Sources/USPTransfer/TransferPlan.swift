@@ -75,7 +75,7 @@ public struct TransferEntry: Sendable {
     func named(_ name: String) -> TransferEntry {
         let isRenamed = name != self.name && what.hasPrefix("copied")
         return TransferEntry(
-            name: name, shape: shape, operation: operation, sources: sources,
+            name: name, shape: shape, operation: operation, steps: steps, sources: sources,
             what: isRenamed ? "renamed" + what.dropFirst("copied".count) : what,
             initializer: initializer, sourceName: sourceName)
     }

@@ -141,7 +141,7 @@ AT(usp_mixing_options, switch_probability, 32);
 AT(usp_mixing_options, mixing_unit, 40);
 AT(usp_mixing_options, label_smoothing, 48);
 
-SIZE(usp_model_options, 144);
+SIZE(usp_model_options, 160);
 AT(usp_model_options, struct_size, 0);
 AT(usp_model_options, reserved, 4);
 AT(usp_model_options, heads, 8);
@@ -161,6 +161,8 @@ AT(usp_model_options, null_class, 112);
 AT(usp_model_options, ignore, 120);
 AT(usp_model_options, strict, 128);
 AT(usp_model_options, out_indices, 136);
+AT(usp_model_options, statistics, 144);
+AT(usp_model_options, multiplier, 152);
 
 SIZE(usp_progress, 40);
 AT(usp_progress, stage, 0);
@@ -306,7 +308,7 @@ AT(usp_trainer_options, ignored, 272);
 AT(usp_trainer_options, copies, 280);
 AT(usp_trainer_options, attention_dropout, 288);
 
-SIZE(usp_transfer_options, 224);
+SIZE(usp_transfer_options, 280);
 AT(usp_transfer_options, struct_size, 0);
 AT(usp_transfer_options, reserved, 4);
 AT(usp_transfer_options, grid_height, 8);
@@ -336,6 +338,13 @@ AT(usp_transfer_options, buffer, 192);
 AT(usp_transfer_options, head_width, 200);
 AT(usp_transfer_options, head_depth, 208);
 AT(usp_transfer_options, decoder_rule, 216);
+AT(usp_transfer_options, rms_norm, 224);
+AT(usp_transfer_options, swiglu, 232);
+AT(usp_transfer_options, rope, 240);
+AT(usp_transfer_options, qk_norm, 248);
+AT(usp_transfer_options, shift, 256);
+AT(usp_transfer_options, norm_rule, 264);
+AT(usp_transfer_options, fold_norms, 272);
 
 SIZE(usp_transport_options, 72);
 AT(usp_transport_options, struct_size, 0);

@@ -70,8 +70,10 @@ typedef struct usp_data_options {
 /* end of usp_data_options */
 
 /* Open a folder of PNG and JPEG images, with one subfolder for each class or without any; a file of
- * latents (what a cache is; or an array `latents` [N, C, h, w], normalised, with `labels`); or a
- * folder of the original's npz files.
+ * latents (what a cache is; or an array `latents` [N, C, h, w], normalised, with `labels`); a
+ * folder of the original's npz files; or one of LightningDiT's safetensors with raw `latents`,
+ * `latents_flip` and `labels`, which stay in their mapped files: mean and std of their channels are
+ * latents_stats.pt beside them, else the vae's, else they are measured and written there.
  *   vae  images become its latents; NULL leaves them images, -1 ... 1. Latents take from it the
  *        scale that their file does not tell. Kept.
  * out: owned. Errors: IO, FORMAT; ARGUMENT for a size that the autoencoder cannot halve so often and
@@ -96,6 +98,12 @@ USP_API const char *usp_data_remark(const usp_data *data, size_t index);
 
 /* Describes one sample, [C, h, w] f32, without data. */
 USP_API USP_CHECK usp_status usp_data_sample(const usp_data *data, usp_tensor *out);
+
+/* Mean and unbiased deviation of each channel of encoded latents as they are, not normalised: what
+ * an autoencoder's statistics are. Where log variances are known, of samples of the posterior.
+ *   out_mean, out_std  [C]  f32      Errors: ARGUMENT for images that are not encoded */
+USP_API USP_CHECK usp_status usp_data_latent_statistics(
+    const usp_data *data, usp_tensor *out_mean, usp_tensor *out_std);
 
 /* The samples of one step, 0 the first of all.
  *   out_inputs  [B, C, h, w]  f32  B = usp_data_batch_size

@@ -66,11 +66,16 @@ typedef struct usp_model_options {
     /* The blocks (from 0) that a segmentation network's head reads; without it by the file, else
      * as published for the depth. 0 to 4096. Part in: Segmenter. NULL: absent. */
     const char *out_indices;
+    /* Arrays mean and std of an autoencoder's latent channels (latents_stats.pt), in place of
+     * scale and shift: latents are (z - mean) / std * multiplier. Part in: VAE. NULL: absent. */
+    const usp_checkpoint *statistics;
+    /* See statistics. More than 0. Default: 1. Part in: VAE. */
+    double multiplier;
 } usp_model_options;
 
 #define USP_MODEL_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_model_options), 0, -1, -1, USP_ABSENT, USP_ABSENT, 0, 0, 0, NULL, NULL, \
-     "f32", NULL, -1, USP_ABSENT, -1, NULL, 1, NULL}
+     "f32", NULL, -1, USP_ABSENT, -1, NULL, 1, NULL, NULL, 1}
 /* end of usp_model_options */
 
 /* Make a model with parameters drawn from seed.

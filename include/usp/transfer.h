@@ -88,11 +88,31 @@ typedef struct usp_transfer_options {
      * without it the source's decoder where width, depth and heads fit. One of continue, fresh.
      * Part in: MAR. NULL: absent. */
     const char *decoder_rule;
+    /* RMS norms in the target; without it the preset's, LightningDiT's own, or the source's. So
+     * are the next four. -1: absent. */
+    int64_t rms_norm;
+    /* Gated MLPs in the target. -1: absent. */
+    int64_t swiglu;
+    /* Rotary positions in the target, beside its table. -1: absent. */
+    int64_t rope;
+    /* Norms of queries and keys in the target. -1: absent. */
+    int64_t qk_norm;
+    /* Shifts in the modulation of the target's blocks. Part in: LightningDiT, DiT, SiT. -1:
+     * absent. */
+    int64_t shift;
+    /* Where the source has layer norms and the target RMS norms: copy gamma, which changes the
+     * function; or keep it exactly, by making what writes the tokens zero-mean and putting beta
+     * into the next bias. One of copy, exact. Default: copy. Part in: LightningDiT, DiT, SiT. */
+    const char *norm_rule;
+    /* Where the target's norms have no gamma and beta: put the source's into the layers behind
+     * them, exactly. Default: no. Part in: LightningDiT, DiT, SiT. */
+    int64_t fold_norms;
 } usp_transfer_options;
 
 #define USP_TRANSFER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_transfer_options), 0, 0, 0, -1, -1, -1, -1, 0, 1, 0, "fresh", "prefix", \
-     NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1, NULL, -1, 0, -1, -1, -1, NULL}
+     NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1, NULL, -1, 0, -1, -1, -1, NULL, -1, -1, -1, \
+     -1, -1, "copy", 0}
 /* end of usp_transfer_options */
 
 /* Plan a transfer from a file, or from a checkpoint.

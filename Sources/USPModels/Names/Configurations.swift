@@ -61,6 +61,7 @@ extension Family {
         guard let told = file.configuration, type(of: told) == type(of: found) else { return found }
         let given =
             options.described(differingFrom: LoadOptions()).map(\.name)
+            + (options.statistics == nil ? [] : ["scale", "shift"])
             + (file.told("usp.untold")?.split(separator: ",").map(String.init) ?? [])
         let values = found.described
         for (name, value) in told.described where !given.contains(name) {

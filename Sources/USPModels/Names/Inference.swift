@@ -83,7 +83,7 @@ extension FileModel {
             add("decoder_heads", "decoder_num_heads", sizes.decoderHeads, sizes.decoderWidth)
         }
         if let sizes = configuration as? VAE.Configuration {
-            items += assumedScale(sizes, options.normalization)
+            items += assumedScale(sizes, isGiven: options.givesNormalization)
         }
         if let sizes = configuration as? DiT.Configuration {
             items += assumedNullClass(sizes, options)

@@ -29,6 +29,8 @@ package struct LoadReport: Sendable {
     package internal(set) var initialized: [SkippedItem] = []
     /// What the file does not tell and an option can: the value taken, and where it is from.
     package internal(set) var assumed: [SkippedItem] = []
+    /// An autoencoder's latents should be normalised, and nothing tells how.
+    package internal(set) var lacksStatistics = false
     package internal(set) var missing: [String] = []
     package internal(set) var mismatched: [SkippedItem] = []
     package internal(set) var unexpected: [String] = []
@@ -143,6 +145,7 @@ package struct LoadReport: Sendable {
             .init("assumed", skipped(assumed)),
             .init("missing", texts(missing)), .init("mismatched", skipped(mismatched)),
             .init("unexpected", texts(unexpected)),
+            .init("lacks_statistics", .bool(lacksStatistics)),
         ])
     }
 }

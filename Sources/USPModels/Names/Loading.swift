@@ -172,6 +172,7 @@ extension Family {
             configuration.specs(), options, rules(configuration))
         report.configuration = configuration.described
         report.assumed = file.assumed(configuration, options)
+        report.lacksStatistics = file.lacksStatistics(configuration, options)
         let weights = ModelWeights(parameters, file: FileNames(file), loading: report)
         let model = try locating(file.path) { () throws(USPError) in
             try make(configuration, weights, options.arithmetic)

@@ -33,11 +33,21 @@ struct Convert: ParsableCommand {
     @Option(help: "A model's names: official, training or diffusers; the file's own without it.")
     var dialect: WrittenDialect?
 
+    @Option(
+        help: ArgumentHelp(
+            "Of an autoencoder: file with mean and std of its latent channels, which it keeps.",
+            valueName: "file"))
+    var statistics: String?
+
+    @Option(help: "Latents are (z - mean) / std times this.")
+    var multiplier: Float = 1
+
     @Flag(help: "Write the others where some arrays cannot be read; each is named.")
     var skip = false
 
     func run() throws {
         let writer = try ArrayWriter(output)
+        if let statistics { return try normalize(statistics) }
         if let dialect { return try convert(to: dialect, writer) }
         let checkpoint = try Checkpoint.open(input, table: table == "all" ? "*" : table)
         tellChoice(checkpoint)
@@ -54,6 +64,22 @@ struct Convert: ParsableCommand {
     private func report(_ outputs: [ArrayOutput]) {
         let bytes = outputs.reduce(0) { $0 + $1.byteCount }
         print("\(output): \(grouped(outputs.count)) arrays, \(byteText(bytes))")
+    }
+
+    /// The autoencoder of the file with statistics of its latents.
+    private func normalize(_ statistics: String) throws {
+        try require(
+            dialect == nil, .argument, "--statistics has no part in another dialect; convert twice")
+        var loading = LoadOptions()
+        (loading.statistics, loading.table) = (try Checkpoint.open(statistics), table)
+        loading.multiplier = multiplier
+        var options = Checkpoint.SaveOptions()
+        options.dtype = dtype?.dtype ?? options.dtype
+        let model = try VAE.load(input, loading)
+        try model.save(output, options)
+        print(
+            "\(output): \(grouped(model.weights.count)) parameters, statistics of "
+                + "\(model.configuration.latentChannels) channels")
     }
 
     /// The model of the file in another layout.

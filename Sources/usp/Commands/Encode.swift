@@ -17,13 +17,17 @@ struct Encode: ParsableCommand {
             Of a folder with one subfolder for each class it writes what --cache of the commands \
             that train does: the posterior's moments of both orientations, cut in the middle as ADM \
             does, the labels, the scale and the names of the classes.
+
+            With --statistics it writes mean and std of each latent channel instead, of a folder of \
+            images or of latents: what VA-VAE's users know as latents_stats.pt. `convert \
+            --statistics` puts them into the autoencoder's file.
             """)
 
     @Argument(help: "Image files, or one folder of them by class.")
     var images: [String]
 
-    @Option(help: "The autoencoder.")
-    var vae: String
+    @Option(help: "The autoencoder; statistics of latents need none.")
+    var vae: String?
 
     @Option(name: [.short, .long], help: "The file to write.")
     var output: String
@@ -47,9 +51,13 @@ struct Encode: ParsableCommand {
     @Flag(help: "Sum 3x3 convolutions plainly; slower, and the default differs by less than 1e-5.")
     var exact = false
 
+    @Flag(help: "Write mean and std of each latent channel, of a folder of images or of latents.")
+    var statistics = false
+
     func validate() throws { try checkTile(tile) }
 
     func run() throws {
+        if statistics { return try measure() }
         let isFolder = images.count == 1 && FolderListing.isFolder(images[0])
         try require(
             isFolder || size == nil, .argument, "--size has no part in encoding single images")
@@ -61,12 +69,10 @@ struct Encode: ParsableCommand {
             output.hasSuffix(".safetensors"), .argument,
             "\(output): a data set is written as .safetensors")
         try require(tile == 0, .argument, "--tile has no part in encoding a folder")
-        var loading = LoadOptions()
-        loading.exact = exact
         var options = DataOptions()
         options.size = size ?? options.size
         (options.asStored, options.skipUnreadable) = (asStored, skipUnreadable)
-        let data = try DataSet(images[0], VAE.load(vae, loading), options)
+        let data = try DataSet(images[0], model(), options)
         for note in data.leftOut { complain("note: \(images[0]): \(note)") }
         Interrupt.listen()
         try data.writeLatents(output, progress: encodingProgress("encode"))
@@ -78,9 +84,30 @@ struct Encode: ParsableCommand {
                 + ", latents \(data.sampleShape)")
     }
 
+    private func measure() throws {
+        try require(
+            images.count == 1, .argument, "--statistics: of one folder, or one file of latents")
+        var options = DataOptions()
+        (options.size, options.asStored) = (size ?? options.size, asStored)
+        Interrupt.listen()
+        let isEncoded = try DataSet.holdsLatents(images[0])
+        let found = try DataSet.latentStatistics(
+            of: images[0], isEncoded ? nil : model(), options,
+            progress: encodingProgress("encode"))
+        try found.write(output)
+        print("\(output): mean and std of \(found.mean.count) channels")
+    }
+
+    private func model() throws -> VAE {
+        guard let vae else { throw ValidationError("--vae: images need their autoencoder") }
+        var loading = LoadOptions()
+        loading.exact = exact
+        return try VAE.load(vae, loading)
+    }
+
     private func encodeImages() throws {
         let writer = try ArrayWriter(output)
-        let model = try VAE.load(vae)
+        let model = try model()
         var options = VAE.Options()
         options.tile = tile
         options.exact = exact

@@ -137,6 +137,41 @@ struct TransferSettings: ParsableArguments {
         help: "The target's decoder: the source's blocks behind those of the encoder, or a fresh one; without it the source's decoder where width, depth and heads fit. One of continue, fresh. Part in: MAR.")
     var decoderRule: String?
 
+    @Flag(
+        name: .customLong("rms-norm"), inversion: .prefixedNo,
+        help: "RMS norms in the target; without it the preset's, LightningDiT's own, or the source's. So are the next four.")
+    var rmsNorm: Bool?
+
+    @Flag(
+        name: .customLong("swiglu"), inversion: .prefixedNo,
+        help: "Gated MLPs in the target.")
+    var swiglu: Bool?
+
+    @Flag(
+        name: .customLong("rope"), inversion: .prefixedNo,
+        help: "Rotary positions in the target, beside its table.")
+    var rope: Bool?
+
+    @Flag(
+        name: .customLong("qk-norm"), inversion: .prefixedNo,
+        help: "Norms of queries and keys in the target.")
+    var qkNorm: Bool?
+
+    @Flag(
+        name: .customLong("shift"), inversion: .prefixedNo,
+        help: "Shifts in the modulation of the target's blocks. Part in: LightningDiT, DiT, SiT.")
+    var shift: Bool?
+
+    @Option(
+        name: .customLong("norm-rule"),
+        help: "Where the source has layer norms and the target RMS norms: copy gamma, which changes the function; or keep it exactly, by making what writes the tokens zero-mean and putting beta into the next bias. One of copy, exact. Default: copy. Part in: LightningDiT, DiT, SiT.")
+    var normRule: String?
+
+    @Flag(
+        name: .customLong("fold-norms"), inversion: .prefixedNo,
+        help: "Where the target's norms have no gamma and beta: put the source's into the layers behind them, exactly. Default: no. Part in: LightningDiT, DiT, SiT.")
+    var foldNorms: Bool?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -166,6 +201,13 @@ struct TransferSettings: ParsableArguments {
             headWidth == nil ? nil : "head_width",
             headDepth == nil ? nil : "head_depth",
             decoderRule == nil ? nil : "decoder_rule",
+            rmsNorm == nil ? nil : "rms_norm",
+            swiglu == nil ? nil : "swiglu",
+            rope == nil ? nil : "rope",
+            qkNorm == nil ? nil : "qk_norm",
+            shift == nil ? nil : "shift",
+            normRule == nil ? nil : "norm_rule",
+            foldNorms == nil ? nil : "fold_norms",
         ].compactMap(\.self)
     }
 
@@ -197,5 +239,12 @@ struct TransferSettings: ParsableArguments {
         if let headWidth { try options.set("head_width", headWidth) }
         if let headDepth { try options.set("head_depth", headDepth) }
         if let decoderRule { try options.set("decoder_rule", decoderRule) }
+        if let rmsNorm { try options.set("rms_norm", rmsNorm ? "yes" : "no") }
+        if let swiglu { try options.set("swiglu", swiglu ? "yes" : "no") }
+        if let rope { try options.set("rope", rope ? "yes" : "no") }
+        if let qkNorm { try options.set("qk_norm", qkNorm ? "yes" : "no") }
+        if let shift { try options.set("shift", shift ? "yes" : "no") }
+        if let normRule { try options.set("norm_rule", normRule) }
+        if let foldNorms { try options.set("fold_norms", foldNorms ? "yes" : "no") }
     }
 }

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "fa23748c5f03e2e39654a8e09031bb3ea8b00844279db599f64af1f62bda2f11"
+HEADER_SHA256 = "49219730af9db8a4a8ed702a52e2fcd2ca9efc5dfe4bd5709ddb71ed8b5d1526"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -133,6 +133,8 @@ usp_model_options._fields_ = [
     ("ignore", c_char_p),
     ("strict", c_int64),
     ("out_indices", c_char_p),
+    ("statistics", POINTER(usp_checkpoint)),
+    ("multiplier", c_double),
 ]
 
 
@@ -503,6 +505,13 @@ usp_transfer_options._fields_ = [
     ("head_width", c_int64),
     ("head_depth", c_int64),
     ("decoder_rule", c_char_p),
+    ("rms_norm", c_int64),
+    ("swiglu", c_int64),
+    ("rope", c_int64),
+    ("qk_norm", c_int64),
+    ("shift", c_int64),
+    ("norm_rule", c_char_p),
+    ("fold_norms", c_int64),
 ]
 
 
@@ -1073,6 +1082,10 @@ PROTOTYPES = {
     "usp_data_sample": (
         c_int,
         [POINTER(usp_data), POINTER(usp_tensor)],
+    ),
+    "usp_data_latent_statistics": (
+        c_int,
+        [POINTER(usp_data), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
     "usp_data_batch": (
         c_int,

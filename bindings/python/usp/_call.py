@@ -111,6 +111,8 @@ def held(kind: Any, value: Any, name: str) -> Any:
         if not isinstance(value, (str, bytes, os.PathLike)):
             raise ArgumentError(f"{name}: {value!r}, expected a text")
         return encoded(value)
+    if hasattr(kind, "contents"):
+        return value
     try:
         number = kind(value).value
     except TypeError as error:

@@ -116,6 +116,8 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "ignore": None,
         "strict": 1,
         "out_indices": None,
+        "statistics": None,
+        "multiplier": 1,
     },
     "usp_vae_options": {
         "scaled": 1,
@@ -187,6 +189,13 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "head_width": -1,
         "head_depth": -1,
         "decoder_rule": None,
+        "rms_norm": -1,
+        "swiglu": -1,
+        "rope": -1,
+        "qk_norm": -1,
+        "shift": -1,
+        "norm_rule": "copy",
+        "fold_norms": 0,
     },
     "usp_inception_options": {
         "preprocessing": "tensorflow",

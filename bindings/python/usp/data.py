@@ -15,6 +15,7 @@ from ._callbacks import Callbacks
 from ._errors import ArgumentError
 from ._handles import Handle
 from ._library import lib
+from .checkpoint import Checkpoint
 from .images import Images, to_uint8
 from .ranks import Ranks
 from .vae import VAE
@@ -173,6 +174,17 @@ class Data(Handle):
     @property
     def steps_per_epoch(self) -> int:
         return int(lib.usp_data_steps_per_epoch(self.handle))
+
+    def latent_statistics(self) -> Checkpoint:
+        """Mean and unbiased deviation of each channel of encoded latents, not normalised.
+
+        Arrays `mean` and `std` [C] float32, as `VAE.load(statistics=...)` takes them; of samples of
+        the posterior where log variances are known.
+        """
+        found = {name: np.empty(self.shape[0], np.float32) for name in ("mean", "std")}
+        outs = [result(array, array.shape, name)[0] for name, array in found.items()]
+        call(lib.usp_data_latent_statistics, self.handle, *map(ctypes.byref, outs))
+        return Checkpoint(found)
 
     def batch(self, step: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """Inputs [B, C, h, w] and labels [B] (None without) of a step, 0 the first of all."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Optional, Sequence, Union
+import warnings
+from typing import Any, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ._arrays import as_tensor, dtype_name, result
 from ._call import call, options
 from ._library import lib
 from ._model import Model, Names, Source
+from .checkpoint import Checkpoint
 from .random import normal
 
 
@@ -58,6 +60,7 @@ class VAE(Model):
         cls, source: Source, dtype: Any = None, *, exact: bool = False,
         scale: Optional[float] = None, shift: Optional[float] = None, table: Optional[str] = None,
         ignore: Names = None, strict: bool = True,
+        statistics: Optional[Source] = None, multiplier: float = 1.0,
     ) -> "VAE":
         """Loads a file or checkpoint of any published layout; dtype "bf16" multiplies in bf16.
 
@@ -65,11 +68,28 @@ class VAE(Model):
         channels (NOTICE tells of which).
         `exact` sums plainly in every call; `ignore`, `strict`: see `Model`. Latents are
         (z - shift) * scale: a file that does not tell them is taken for Stable Diffusion's, 0.18215
-        (the `report` says so); SDXL's `scale` is 0.13025.
+        (the `report` says so); SDXL's `scale` is 0.13025. `statistics`: a file (latents_stats.pt), a
+        Checkpoint or a mapping with `mean` and `std` of each latent channel; latents are then
+        (z - mean) / std * multiplier, and the model keeps that. VA-VAE's need them: without, a
+        UserWarning tells that latents are z itself, and training on them is refused.
         """
-        return cls._load(
-            source, compute=dtype_name(dtype), exact=int(exact), table=table,
-            shift=shift, scale=scale, ignore=ignore, strict=strict)
+        kept: Optional[Checkpoint] = None
+        if isinstance(statistics, Checkpoint):
+            kept = statistics
+        elif isinstance(statistics, Mapping):
+            kept = Checkpoint({name: np.asarray(value) for name, value in statistics.items()})
+        elif statistics is not None:
+            kept = Checkpoint.open(statistics)
+        vae = cls._load(
+            source, compute=dtype_name(dtype), exact=int(exact), table=table, shift=shift,
+            scale=scale, multiplier=multiplier, ignore=ignore, strict=strict,
+            statistics=None if kept is None else kept.handle)
+        if vae.report.data.get("lacks_statistics"):
+            warnings.warn(
+                f"{vae}: nothing tells mean and deviation of its {vae.latent_channels} latent "
+                "channels; give statistics (latents_stats.pt), or measure them by encode "
+                "--statistics", stacklevel=2)
+        return vae
 
     @classmethod
     def create(

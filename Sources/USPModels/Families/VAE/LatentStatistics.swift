@@ -4,6 +4,26 @@ import USPBase
 import USPTensor
 
 extension LatentNormalization {
+    /// Arrays `mean` and `std` of a value each channel, in any shape: (z − mean)/std·multiplier.
+    init(
+        reading statistics: Checkpoint, channels: Int, multiplier: Float
+    ) throws(USPError) {
+        func values(_ name: String) throws(USPError) -> [Float] {
+            let entry = try statistics.entry(name)
+            try require(
+                entry.count == channels, .shape,
+                "\(statistics.path): \(name): \(entry.shape), the autoencoder has \(channels) latent "
+                    + "channels")
+            return try entry.tensor(as: .float32).values
+        }
+        let (mean, deviation) = (try values("mean"), try values("std"))
+        try require(
+            mean.allSatisfy(\.isFinite) && deviation.allSatisfy { $0 > 0 && $0.isFinite },
+            .argument,
+            "\(statistics.path): std: expected finite numbers above 0, and means that are finite")
+        self.init(mean: mean, deviation: deviation, multiplier: multiplier)
+    }
+
     /// The normalisation that gives these latents unit variance.
     ///
     /// Latent diffusion's scale is 1/deviation over all elements, its shift zero (0.18215 and

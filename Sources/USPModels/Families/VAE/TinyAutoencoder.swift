@@ -214,7 +214,8 @@ extension FileModel {
         if sources["decoder.layers.0.weight"] != nil { try readDecoder(&sizes) }
         sizes.hasPooledBlocks = names.contains { $0.hasSuffix(".pool.0.weight") }
         sizes.normalization =
-            options.normalization ?? told(as: VAE.Configuration.self)?.normalization
+            try options.normalization(channels: sizes.latentChannels) ?? told(
+                as: VAE.Configuration.self)?.normalization
             ?? folder?.normalization ?? LatentNormalization()
         return sizes
     }

@@ -7,6 +7,10 @@ extension VAE {
     /// Image pixels to a latent one, along each side.
     public var factor: Int { configuration.factor }
 
+    /// Whether its latents should be normalised by mean and deviation of each channel, and nothing
+    /// told those: what leaves `encode` then is z itself, on which nothing should be trained.
+    public var lacksStatistics: Bool { weights.loading?.lacksStatistics ?? false }
+
     public func inputShape(batch: Int) -> Shape {
         [batch, configuration.imageChannels, 0, 0]
     }

@@ -33,8 +33,8 @@ extension FileModel {
         sizes.groups =
             options.groups ?? told?.groups ?? toldNumber("usp.groups") ?? folder?.groups ?? 32
         sizes.normalization =
-            options.normalization ?? told?.normalization ?? toldNormalization
-            ?? folder?.normalization ?? FileModel.published(sizes)
+            try options.normalization(channels: latent[1]) ?? told?.normalization
+            ?? toldNormalization ?? folder?.normalization ?? FileModel.published(sizes)
         try expectFolder(sizes)
         return sizes
     }
@@ -58,10 +58,8 @@ extension FileModel {
     }
 
     /// What a load report says about a scale that neither the file nor its folder tells.
-    func assumedScale(_ sizes: VAE.Configuration, _ given: LatentNormalization?)
-        -> [SkippedItem]
-    {
-        guard given == nil, toldNormalization == nil,
+    func assumedScale(_ sizes: VAE.Configuration, isGiven: Bool) -> [SkippedItem] {
+        guard !isGiven, toldNormalization == nil,
             folder?.normalization == nil, !sizes.isTiny
         else { return [] }
         let scale = sizes.normalization.scale.map { "\($0)" }.joined(separator: ", ")
@@ -79,6 +77,16 @@ extension FileModel {
                     + " for \(sizes.latentChannels) latent channels; the file does not tell it "
                     + "(\(others)): give scale")
         ]
+    }
+
+    /// Whether these are VA-VAE's latents, and nothing tells mean and deviation of their channels,
+    /// which come in a file of their own.
+    func lacksStatistics(_ configuration: any ModelConfiguration, _ options: LoadOptions) -> Bool {
+        guard let sizes = configuration as? VAE.Configuration else { return false }
+        return sizes.latentChannels == VAE.Configuration.vavae.latentChannels
+            && sizes.factor == VAE.Configuration.vavae.factor
+            && (self.configuration == nil || told("usp.untold") != nil)
+            && !assumedScale(sizes, isGiven: options.givesNormalization).isEmpty
     }
 
     private static func published(_ sizes: VAE.Configuration) -> LatentNormalization {
