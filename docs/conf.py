@@ -56,7 +56,7 @@ def python_pages():
     for name, value in vars(usp).items():
         if inspect.isclass(value) and name not in errors and not name.startswith("_"):
             yield name, (f"# {name}\n\n```{{eval-rst}}\n.. autoclass:: usp.{name}\n   :members:\n"
-                         "   :inherited-members: tuple, int\n   :undoc-members:\n```\n")
+                         "   :inherited-members: tuple, int, ndarray\n   :undoc-members:\n```\n")
         elif inspect.ismodule(value) and value.__name__.startswith("usp.") and name in (
                 "alignment", "augment", "evaluate", "images", "position_embedding", "random",
                 "segmentation"):

@@ -42,16 +42,23 @@ class Stage(Handle):
     """A recipe on its data: a trainer with its model and its options, and the data as the trainer
     sees it, for loops of one's own. One thread at a time.
 
-        stage = usp.Stage("pretrain", data, vae, steps=1000)
-        for step in range(1000):
-            stage.trainer.step(*stage.data.batch(step))
-
     Parameters
     ----------
     recipe : "autoencoder", "pretrain", "finetune", "probe", "train" or "autoregress"
     start : a model, or a file, to start from; None: a fresh one
     val : data of the same classes, to measure on
     settings : as for `usp.pretrain` and the others
+
+    Examples
+    --------
+    >>> usp.Checkpoint({"latents": usp.random.normal((8, 4, 4, 4))}).save("latents.npz")
+    >>> stage = usp.Stage(
+    ...     "pretrain", usp.Data("latents.npz"), batch=4, steps=3, width=16, depth=1, heads=2,
+    ...     decoder_width=16, decoder_depth=1, decoder_heads=2)
+    >>> for step in range(3):
+    ...     loss = stage.trainer.step(*stage.data.batch(step))
+    >>> stage.model().config.width
+    16
     """
 
     kind = "usp_stage"
