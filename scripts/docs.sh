@@ -16,3 +16,4 @@ mkdir -p .build/docs
 doxygen docs/site/Doxyfile
 "$environment/bin/sphinx-build" -q --fail-on-warning --keep-going -b html -d .build/docs/doctrees docs out/docs
 echo "out/docs/index.html: $(find out/docs -name '*.html' | wc -l) pages"
+scripts/swift-docs.sh
