@@ -32,7 +32,7 @@ for kind in "${@:-address undefined thread}"; do
         quiet="setarch $(uname -m) -R"
         common="--scratch-path $built -c debug --sanitize=$kind -Xcc -O1 -Xcc -fno-omit-frame-pointer"
         # The runtime is in the program, not in the library.
-        common="$common -Xlinker -z -Xlinker undefs"
+        common="$common -Xlinker --unresolved-symbols=ignore-all"
         echo "== $kind: build"
         swift build $common --build-tests
         swift build $common --product usp

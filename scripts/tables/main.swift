@@ -133,7 +133,8 @@ private let families = Family.all.map { family in
             .array(
                 family.presets.map {
                     .object([
-                        .init("name", .string($0.name)), .init("text", .string($0.configuration.text)),
+                        .init("name", .string($0.name)),
+                        .init("text", .string($0.configuration.text)),
                     ])
                 })),
     ])
