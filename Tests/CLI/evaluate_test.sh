@@ -30,3 +30,28 @@ expect 0 'samples; published values are of 50,000' evaluate "$golden/images" $we
 expect 0 'inception score *1\.' evaluate "$golden/images" $weights -o "$work/features.npz"
 expect 0 '"precision": 1.0' evaluate "$work/features.npz" "$work/features.npz" --json
 expect 0 'sFID *0\.0' evaluate "$work/features.npz" "$golden/images" $weights
+
+# What is wrong with arr_0 is told, before a network looks at the other side.
+pixels() {
+    python3 - "$work/$1.npz" "$2" "$3" "$4" <<'MAKE'
+import io, math, sys, zipfile
+path, name, descr, shape = sys.argv[1:]
+shape = tuple(int(n) for n in shape.split(","))
+head = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+data = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + (head + " " * (117 - len(head)) + "\n").encode()
+with zipfile.ZipFile(path, "w") as file:
+    file.writestr(f"{name}.npy", data + bytes(math.prod(shape) * int(descr[-1])))
+MAKE
+}
+pixels real arr_0 '<f4' 2,8,8,3
+pixels first arr_0 '|u1' 2,3,8,8
+pixels alpha arr_0 '|u1' 2,8,8,4
+pixels wide arr_0 '<i8' 2,8,8,3
+pixels named images '|u1' 2,8,8,3
+pixels flat arr_0 '|u1' 2,192
+for case in 'real;arr_0 is f32 \[2, 8, 8, 3\], expected images arr_0, u8 .*its numbers are real' \
+    'first;channels are in front: transpose(0, 2, 3, 1)' 'alpha;fourth channel is transparency' \
+    "wide;arr_0 is i64 .*astype('uint8')" 'named;no arr_0 in it, but images, u8 .*numpy.savez' \
+    'flat;arr_0 is u8 \[2, 192\], expected'; do
+    expect 1 "${case#*;}" evaluate "$work/${case%%;*}.npz" "$golden/images" $weights
+done

@@ -23,7 +23,9 @@ struct StageModel {
         let maker = StageMaker(recipe: recipe, options: options, start: start, data: data)
         switch recipe.name {
         case "autoencoder": model = try maker.autoencoder()
-        case "pretrain": model = try maker.maskedAutoencoder()
+        case "pretrain":
+            model = try maker.maskedAutoencoder()
+            notes = model.weights.notes
         case "finetune", "probe": (model, notes) = try maker.classifier()
         case "autoregress": (model, notes) = try maker.autoregressive()
         default: (model, notes) = try maker.diffusionTransformer()
@@ -115,6 +117,7 @@ private struct StageMaker {
         case .file(let path):
             var loading = LoadOptions()
             (loading.heads, loading.decoderHeads) = (options.heads, options.decoderHeads)
+            loading.ignore = options.ignore
             return try MaskedAutoencoder.load(path, loading)
         case .model(let model):
             guard let own = model as? MaskedAutoencoder else {
@@ -163,11 +166,13 @@ private struct StageMaker {
                 return (own, [])
             }
         case .file(let path):
-            let file = try FileModel(Archive.open(path))
+            let file = try FileModel(Archive.open(path), ignoring: options.ignore)
             if file.kind == .diffusionTransformer {
                 var loading = LoadOptions()
                 (loading.family, loading.heads) = (options.family, options.heads)
-                return (try DiT.load(path, loading), [])
+                loading.ignore = options.ignore
+                let model = try DiT.load(path, loading)
+                return (model, model.weights.notes)
             }
         }
         return try transferred(options.family ?? "SiT") { $0.gateBias = options.gateBias }
@@ -203,6 +208,7 @@ private struct StageMaker {
         var wanted = TransferOptions()
         (wanted.classes, wanted.seed) = (data.classes, options.seed)
         (wanted.heads, wanted.decoderHeads) = (options.heads, options.decoderHeads)
+        wanted.ignore = options.ignore
         change(&wanted)
         let patch = try plan(family, wanted).configuration.patch
         wanted.grid = try tokenGrid(data.sampleShape, patch: patch)
@@ -215,7 +221,7 @@ private struct StageMaker {
         let note =
             "\(family) from \(place): \(plan.totals.transferredTensors) of \(plan.totals.tensors) "
             + "tensors, \(share) % of the parameters, are transferred"
-        return (model, [note])
+        return (model, plan.notes + [note])
     }
 
     private func plan(

@@ -39,6 +39,7 @@ public struct StageOptions: Sendable {
     public var latentChannels = 4
     public var baseWidth = 32
     public var heldOut = 0.05
+    public var ignore: [String] = []
     public var trainer = TrainerOptions()
     public var data = DataOptions()
 
@@ -126,6 +127,10 @@ extension StageOptions: Described {
             "held_out", \.heldOut, .belowOne,
             "Share of the images that is kept to measure on, where nothing else is given for it.",
             in: ["autoencoder"]),
+        .names(
+            "ignore", \.ignore,
+            "Arrays of a file to start from, by their names or the start of these, with commas "
+                + "between, that are left aside.", in: transformers),
     ]
 
     public static let fields: [Field<StageOptions>] = {

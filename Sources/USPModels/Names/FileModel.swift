@@ -88,6 +88,14 @@ package struct FileModel: Sendable {
             + (folder?.unapplied ?? []).map { "\(path): \($0.name): \($0.reason)" }
     }
 
+    /// The same, with what is assumed of its configuration.
+    package func toldNotes() throws(USPError) -> [String] {
+        var options = LoadOptions()
+        options.needsHeads = false
+        let assumed = assumed(try sizes(options), LoadOptions())
+        return notes + assumed.map { "\(path): assumes \($0.name): \($0.reason)" }
+    }
+
     /// For those who do with what there is.
     ///
     /// - Throws: `.unsupported` for parameters that are in the file and cannot be read; `.argument`

@@ -33,6 +33,8 @@ struct Convert: ParsableCommand {
     @Option(help: "A model's names: official, training or diffusers; the file's own without it.")
     var dialect: WrittenDialect?
 
+    @Option(help: "With --dialect: names of arrays that are left aside, with commas.")
+    var ignore: String?
     @Option(
         help: ArgumentHelp(
             "Of an autoencoder: file with mean and std of its latent channels, which it keeps.",
@@ -85,7 +87,10 @@ struct Convert: ParsableCommand {
     /// The model of the file in another layout.
     private func convert(to dialect: WrittenDialect, _ writer: ArrayWriter) throws {
         let archive = try Archive.open(input)
-        let model = try FileModel(archive, table: table)
+        let names = ignore?.split(separator: ",").map(String.init) ?? []
+        let model = try FileModel(archive, table: table, ignoring: names)
+        if !skip { try model.expectReadable() }
+        for note in try model.toldNotes() { complain("note: \(note)") }
         let unread = try archive.unread(in: archive.table(model.table))
         try tellLosses(unread.map { ($0.name, $0.reason) })
         let outputs = try model.written(as: dialect).map { array throws(USPError) in

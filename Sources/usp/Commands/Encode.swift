@@ -29,6 +29,8 @@ struct Encode: ParsableCommand {
     @Option(help: "The autoencoder; statistics of latents need none.")
     var vae: String?
 
+    @OptionGroup var autoencoder: AutoencoderArguments
+
     @Option(name: [.short, .long], help: "The file to write.")
     var output: String
 
@@ -100,9 +102,7 @@ struct Encode: ParsableCommand {
 
     private func model() throws -> VAE {
         guard let vae else { throw ValidationError("--vae: images need their autoencoder") }
-        var loading = LoadOptions()
-        loading.exact = exact
-        return try VAE.load(vae, loading)
+        return try autoencoder.load(vae) { $0.exact = exact }
     }
 
     private func encodeImages() throws {
@@ -128,7 +128,7 @@ struct Encode: ParsableCommand {
         try require(!parts.isEmpty, .format, "\(output): none of the images can be read")
         let shape = Shape([parts.count] + parts[0].shape.extents.dropFirst())
         let all = try Tensor(shape, parts.flatMap(\.values))
-        try LatentFile.write(all, writer)
+        try LatentFile.write(all, of: model, writer)
         print("\(output): latents \(shape)")
     }
 
@@ -156,6 +156,8 @@ struct Decode: ParsableCommand {
     @Option(help: "The autoencoder.")
     var vae: String
 
+    @OptionGroup var autoencoder: AutoencoderArguments
+
     @Option(name: [.short, .long], help: "The PNG to write; several are numbered.")
     var output: String
 
@@ -170,7 +172,8 @@ struct Decode: ParsableCommand {
     func run() throws {
         try ImageFiles.expectWritable(output)
         let values = try LatentFile.read(latents)
-        let model = try VAE.load(vae)
+        let model = try autoencoder.load(vae)
+        try LatentFile.expectScale(of: model, vae, latents)
         var options = VAE.Options()
         options.tile = tile
         options.exact = exact

@@ -50,6 +50,9 @@ struct Evaluate: ParsableCommand {
     @Option(help: "The autoencoder whose latents the classifier was trained on.")
     var vae: String?
 
+    @OptionGroup var autoencoder: AutoencoderArguments
+    @OptionGroup var fitting: FittingSettings
+
     @Option(help: "Name of the array of features.")
     var features = "features"
 
@@ -91,7 +94,11 @@ struct Evaluate: ParsableCommand {
         }
         let writer = try output.map { path throws(USPError) in try ArrayWriter(path) }
         if let inception {
-            let network = try Inception.load(inception)
+            try ours.expectSomething()
+            try theirs?.expectSomething()
+            var loading = LoadOptions()
+            try fitting.apply(to: &loading)
+            let network = try Inception.load(inception, loading).told()
             Interrupt.listen()
             try ours.measure(network, preprocessing: preprocessing)
             try theirs?.measure(network, preprocessing: preprocessing)
@@ -105,8 +112,10 @@ struct Evaluate: ParsableCommand {
     /// Accuracy on a data set, whose images are cut as while fine-tuning.
     private func measure(_ path: String) throws {
         Interrupt.listen()
-        let model = try ViT.load(path)
-        let encoder = try vae.map { path throws(USPError) in try VAE.load(path) }
+        var loading = LoadOptions()
+        try fitting.apply(to: &loading)
+        let model = try ViT.load(path, loading).told()
+        let encoder = try autoencoder.load(ifAny: vae)
         var options = DataOptions()
         (options.augmentation, options.batch) = (.evaluation, 1)
         options.size = model.inputShape(batch: 1)[2] * (encoder?.factor ?? 1)

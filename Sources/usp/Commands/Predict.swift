@@ -25,6 +25,9 @@ struct Predict: ParsableCommand {
     @Option(help: "The autoencoder whose latents the model was trained on; none for pixels.")
     var vae: String?
 
+    @OptionGroup var autoencoder: AutoencoderArguments
+    @OptionGroup var fitting: FittingSettings
+
     @Option(help: "Classes to tell of each image.")
     var top = 3
 
@@ -44,8 +47,10 @@ struct Predict: ParsableCommand {
     func run() throws {
         var loading = LoadOptions()
         loading.heads = heads
-        let classifier = try ViT.load(model, loading)
-        let seen = try SeenImages(classifier, model, vae: vae, asStored: asStored)
+        try fitting.apply(to: &loading)
+        let classifier = try ViT.load(model, loading).told()
+        let seen = try SeenImages(
+            classifier, model, vae: autoencoder.load(ifAny: vae), asStored: asStored)
         Interrupt.listen()
         for path in try Images.paths(images) {
             try Interrupt.check()

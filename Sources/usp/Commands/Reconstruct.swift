@@ -25,6 +25,9 @@ struct Reconstruct: ParsableCommand {
     @Option(help: "The autoencoder whose latents the model was trained on; none for pixels.")
     var vae: String?
 
+    @OptionGroup var autoencoder: AutoencoderArguments
+    @OptionGroup var fitting: FittingSettings
+
     @Option(help: "Share of tokens that are masked.")
     var maskRatio = 0.75
 
@@ -60,8 +63,10 @@ struct Reconstruct: ParsableCommand {
         try ImageFiles.expectWritable(output)
         var loading = LoadOptions()
         (loading.heads, loading.decoderHeads) = (heads, decoderHeads)
-        let masked = try MaskedAutoencoder.load(model, loading)
-        let seen = try SeenImages(masked, model, vae: vae, asStored: asStored)
+        try fitting.apply(to: &loading)
+        let masked = try MaskedAutoencoder.load(model, loading).told()
+        let seen = try SeenImages(
+            masked, model, vae: autoencoder.load(ifAny: vae), asStored: asStored)
         Interrupt.listen()
         let all = try Images.paths(images)
         let count = min(num, all.count)
@@ -88,11 +93,11 @@ struct SeenImages {
     /// - path: what messages call the model
     /// - Throws: for a model of latents without an autoencoder, and for one of other latents
     init(
-        _ model: any Model, _ path: String, vae: String?, asStored: Bool
+        _ model: any Model, _ path: String, vae: VAE?, asStored: Bool
     ) throws(USPError) {
         let shape = model.inputShape(batch: 1)
-        self.vae = try vae.map { file throws(USPError) in try VAE.load(file) }
-        if let vae = self.vae {
+        self.vae = vae
+        if let vae {
             try require(
                 vae.configuration.latentChannels == shape[1], .shape,
                 "\(path): takes latents of \(shape[1]) channels, the autoencoder gives "
@@ -105,8 +110,8 @@ struct SeenImages {
                 [1, 3].contains(shape[1]), .argument,
                 "\(path): takes latents of \(shape[1]) channels: give --vae")
         }
-        side = shape[2] * (self.vae?.factor ?? 1)
-        channels = self.vae?.configuration.imageChannels ?? shape[1]
+        side = shape[2] * (vae?.factor ?? 1)
+        channels = vae?.configuration.imageChannels ?? shape[1]
         self.asStored = asStored
     }
 

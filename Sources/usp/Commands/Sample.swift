@@ -31,6 +31,8 @@ struct Sample: ParsableCommand {
     @Option(help: "The autoencoder that decodes.")
     var vae: String
 
+    @OptionGroup var autoencoder: AutoencoderArguments
+
     @Option(help: "Images in all; by default one for each class named, or row of --noise.")
     var num: Int?
 
@@ -76,7 +78,7 @@ struct Sample: ParsableCommand {
         guard known.contains(generator) else {
             throw unknownName(generator, what: "generator", known: known)
         }
-        let decoder = try VAE.load(vae)
+        let decoder = try autoencoder.load(vae)
         let network = try model.load()
         try check(decoder, network)
         if let known = network.notes.autoencoder, known != decoder.fingerprint {

@@ -30,6 +30,18 @@ struct FeatureFile {
     /// Images that the network has seen; nil: none.
     var images: Int? { measured?.count }
 
+    /// Before a network looks at the other side's images for nothing.
+    ///
+    /// - Throws: `.format` for a file without images, features, statistics and logits, telling what is
+    ///   wrong with what may be images
+    func expectSomething() throws(USPError) {
+        let known = [featuresName, "spatial", "logits", "mu", "mu_s"]
+        guard pixels == nil, !known.contains(where: table.contains),
+            table["array"]?.dtype.isFloating != true || table["array"]?.shape.rank != 2
+        else { return }
+        throw USPError(.format, "\(path): \(PixelSource.problem(table))")
+    }
+
     /// Computes the features of the images, if there are some and the file has none.
     mutating func measure(_ network: Inception, preprocessing: String) throws(USPError) {
         guard let pixels, table[featuresName] == nil else { return }

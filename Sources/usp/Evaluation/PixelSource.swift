@@ -65,6 +65,38 @@ struct PixelSource {
         content = .array(try entry.bytes(), entry.shape)
     }
 
+    /// Why a file holds no images, and what would make some of what it has.
+    static func problem(_ table: ArchiveTable) -> String {
+        let expected = "expected images arr_0, u8 [N, H, W, 3] or [N, H, W, 1]"
+        guard let entry = table["arr_0"] ?? table["array"] else {
+            let names = table.entries.prefix(4).map { "\($0.name), \($0.dtype.name) \($0.shape)" }
+            let images = table.entries.first { $0.shape.rank == 4 }
+            return
+                "no arr_0 in it, but \(names.isEmpty ? "nothing" : names.joined(separator: "; "))"
+                + "; \(expected)"
+                + (images.map { "; numpy.savez(file, \($0.name)) gives it that name" } ?? "")
+        }
+        let shape = entry.shape.extents
+        let found = "\(entry.name) is \(entry.dtype.name) \(entry.shape), \(expected)"
+        if shape.count != 4 || entry.count == 0 { return found }
+        var ways: [String] = []
+        if ![1, 3].contains(shape[3]) {
+            if [1, 3].contains(shape[1]) {
+                ways.append("its channels are in front: transpose(0, 2, 3, 1) moves them")
+            } else if shape[3] == 4 {
+                ways.append("its fourth channel is transparency: [..., :3] leaves it out")
+            }
+        }
+        if entry.dtype.isFloating {
+            ways.append(
+                "its numbers are real: (255 * x).round().clip(0, 255).astype('uint8') makes bytes of "
+                    + "0 ... 1, (127.5 * x + 127.5) of -1 ... 1")
+        } else if entry.dtype != .uint8 {
+            ways.append("astype('uint8') makes bytes of 0 ... 255")
+        }
+        return ([found] + ways).joined(separator: "; ")
+    }
+
     /// The images from `first` on, at most `most`, fewer where the next one has another size:
     /// `[B, H, W, 3]`, u8.
     ///

@@ -24,10 +24,38 @@ enum LatentFile {
         return values
     }
 
+    /// - model: the autoencoder whose scale they have, which the file then tells
     static func write(
-        _ latents: Tensor, _ writer: ArrayWriter, name: String = "latents"
+        _ latents: Tensor, of model: VAE? = nil, _ writer: ArrayWriter, name: String = "latents"
     ) throws(USPError) {
         let entries = try Checkpoint([(name: name, tensor: latents)]).table.entries
-        try writer.write(entries.map { ArrayOutput($0) })
+        let texts = model.map { [("usp.scale", text($0.scales)), ("usp.shift", text($0.shifts))] }
+        try writer.write(
+            entries.map { ArrayOutput($0) },
+            metadata: (texts ?? []).map { (key: $0.0, value: $0.1) })
+    }
+
+    /// - Throws: `.argument` if a file of latents says that they have another scale than the
+    ///   autoencoder's
+    static func expectScale(
+        of model: VAE, _ name: String, _ path: String
+    ) throws(USPError) {
+        let told = try Checkpoint.open(path).metadata
+        for (key, own) in [("usp.scale", text(model.scales)), ("usp.shift", text(model.shifts))] {
+            guard let value = told.first(where: { $0.key == key })?.value, value != own else {
+                continue
+            }
+            let word = key.dropFirst(4)
+            throw USPError(
+                .argument,
+                "\(path): latents of \(word) \(value), the autoencoder \(name) has \(own); give "
+                    + "--vae-\(word) or the autoencoder that they are of")
+        }
+    }
+
+    /// One number where all channels have the same.
+    private static func text(_ values: [Float]) -> String {
+        let some = Set(values).count == 1 ? Array(values.prefix(1)) : values
+        return some.map { "\($0)" }.joined(separator: ",")
     }
 }

@@ -21,6 +21,13 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "Inputs of the transformer's products: f32, or bf16 with f32 sums.")
     var dtype = "f32"
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "The last row of the model's labels is the null class, where the file does not tell.")
+    var nullClass: Bool?
+
+    @OptionGroup var fitting: FittingSettings
+
     @Flag(help: "Plain sums in all products: slower, with half the rounding.")
     var exact = false
 
@@ -35,7 +42,9 @@ struct ModelArguments: ParsableArguments {
         options.family = family
         options.table = table
         options.heads = heads
-        return try DiT.load(model, options)
+        options.nullClass = nullClass
+        try fitting.apply(to: &options)
+        return try DiT.load(model, options).told()
     }
 }
 

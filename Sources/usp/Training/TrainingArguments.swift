@@ -18,6 +18,8 @@ struct DataArguments: ParsableArguments {
     @Option(help: "The autoencoder that images go through.")
     var vae: String?
 
+    @OptionGroup var autoencoder: AutoencoderArguments
+
     @Option(
         help: """
             Encode images once, cut in the middle, and keep the posterior of both orientations in \
@@ -41,10 +43,8 @@ struct DataArguments: ParsableArguments {
 
     /// With the autoencoder loaded; what is kept is encoded in f32.
     func source(_ compute: DType) throws(USPError) -> DataSource {
-        let model = try vae.map { path throws(USPError) in
-            var options = LoadOptions()
-            options.compute = cache == nil ? compute : .float32
-            return try VAE.load(path, options)
+        let model = try autoencoder.load(ifAny: vae) {
+            $0.compute = cache == nil ? compute : .float32
         }
         return DataSource(arguments: self, vae: model)
     }
@@ -230,6 +230,9 @@ struct StartArguments: ParsableArguments {
     @Option(help: "Attention heads: a fresh model's, or the file's where it does not tell.")
     var heads: Int?
 
+    @Option(help: "Names of arrays of the file of --from that are left aside, with commas.")
+    var ignore: String?
+
     func validate() throws {
         if from != nil && (model ?? "") != "" {
             throw ValidationError("--from and --model exclude each other")
@@ -255,7 +258,7 @@ struct StartArguments: ParsableArguments {
         let all: [(String, String?)] = [
             ("from", from), ("model", model), ("patch", patch.map(String.init)),
             ("width", width.map(String.init)), ("depth", depth.map(String.init)),
-            ("heads", heads.map(String.init)),
+            ("heads", heads.map(String.init)), ("ignore", ignore),
         ]
         return all.compactMap { name, value in value.map { (name, $0) } }
     }

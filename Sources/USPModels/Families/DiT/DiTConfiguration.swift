@@ -248,7 +248,7 @@ extension FileModel {
             SkippedItem(
                 name: name,
                 reason: "by the \(rows) rows of the label table, which may be \(other): give "
-                    + "null_class")
+                    + "null_class (--null-class, --no-null-class)")
         ]
     }
 

@@ -83,7 +83,7 @@ extension MAR.Configuration: Described {
         TransformerSizes.rows(
             without: [
                 "affine", "class_token", "class_position", "rms_norm", "swiglu", "rope", "qk_norm",
-                "shift", "registers", "layer_scale", "relative_positions",
+                "shift", "registers", "layer_scale", "relative_positions", "attention_epsilon",
             ], \.transformer) + [
             .integer(
                 "decoder_width", \.decoderWidth, FieldRange(1, 65536),

@@ -75,7 +75,7 @@ extension FileModel {
                 name: "latent scale \(scale)",
                 reason: (known ? "the published one" : "none is published")
                     + " for \(sizes.latentChannels) latent channels; the file does not tell it "
-                    + "(\(others)): give scale")
+                    + "(\(others)): give scale (--vae-scale)")
         ]
     }
 
