@@ -99,6 +99,20 @@ private func data(_ pointer: OpaquePointer?) throws(USPError) -> DataSet {
     }
 }
 
+@_cdecl("usp_data_label") @implementation public func usp_data_label(
+    _ data: OpaquePointer?, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_data_label") { () throws(USPError) in
+        let data = try USPC.data(data)
+        let target = try result(out, "out")
+        if let map = data.labelShape {
+            describe(nil, map, .uint8, in: target)
+        } else {
+            describe(nil, data.classes > 0 ? [] : [0], .int64, in: target)
+        }
+    }
+}
+
 @_cdecl("usp_data_latent_statistics") @implementation public func usp_data_latent_statistics(
     _ data: OpaquePointer?, _ outMean: UnsafeMutablePointer<usp_tensor>?,
     _ outDeviation: UnsafeMutablePointer<usp_tensor>?
@@ -153,13 +167,19 @@ private struct BatchOutput {
     ) throws(USPError) {
         self.inputs = try output(
             inputs, "out_inputs", [.extent(count)] + axes(data.sampleShape))
-        self.labels = try optionalOutput(labels, "out_labels", [.extent(count)], .int64)
-        try require(
-            labels == nil || data.classes > 0, .argument, "out_labels: the data has no labels")
+        if let map = data.labelShape {
+            self.labels = try optionalOutput(
+                labels, "out_labels", [.extent(count)] + axes(map), .uint8)
+        } else {
+            self.labels = try optionalOutput(labels, "out_labels", [.extent(count)], .int64)
+            try require(
+                labels == nil || data.classes > 0, .argument, "out_labels: the data has no labels")
+        }
     }
 
     func write(_ batch: Batch) throws(USPError) {
         try inputs.write(batch.inputs)
+        if let labels, case .map(let map) = batch.labels { return try labels.write(map) }
         guard let labels, let classes = batch.classes else { return }
         let words = try Tensor([classes.count], .int64)
         let target = words.raw.assumingMemoryBound(to: Int64.self)

@@ -23,7 +23,7 @@ public enum Augmentation: String, CaseIterable, Sendable {
 
 extension DataOptions {
     /// Whether a sample is always the same.
-    var isStill: Bool { augmentation.isStill && (mirror ?? 0) == 0 }
+    package var isStill: Bool { augmentation.isStill && (mirror ?? 0) == 0 }
 
     /// The pipeline of images, with what was said in place of the augmentation's own.
     package func transform(channels: Int) -> ImageTransform {

@@ -18,6 +18,9 @@ public struct DataOptions: Sendable {
     public var asStored = false
     public var skipUnreadable = false
 
+    public var masks: String?
+    public var reducesZeroLabel = false
+
     public init() {}
 }
 
@@ -80,6 +83,15 @@ extension DataOptions: Described {
             "skip_unreadable", \.skipUnreadable,
             "Another image of its class takes the place of one that cannot be read, or that is gone "
                 + "since an earlier run; else such an image is an error.", in: [images]),
+        .text(
+            "masks", \.masks,
+            "A folder with a label map for each image, 8-bit indices of classes (255: none) under the "
+                + "same path but for the ending. Samples are then crops of images rescaled by 0.5 to "
+                + "2, flipped, with other colours (evaluation, middle: the middle), and their maps.",
+            in: [images]),
+        .flag(
+            "reduce_zero_label", \.reducesZeroLabel,
+            "Label 0 is no class and the others move down by one, as in ADE20K.", in: [images]),
     ]
 
     /// - part: what is read

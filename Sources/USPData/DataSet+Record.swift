@@ -111,7 +111,7 @@ extension DataSet {
     private var record: SampleRecord {
         switch source {
         case .images(let images): images.folder.record
-        case .memory: SampleRecord()
+        case .memory, .scenes, .maps: SampleRecord()
         case .latents(let set), .features(let set): set.samples
         }
     }
@@ -124,7 +124,7 @@ extension DataSet {
     package func continuing(_ state: Archive, _ place: String) throws(USPError) -> DataSet {
         guard let earlier = try SampleRecord(state) else { return self }
         switch source {
-        case .memory: return self
+        case .memory, .scenes, .maps: return self
         case .images(let images):
             let difference = try images.folder.record.difference(from: earlier) {
                 index throws(USPError) in try images.folder.checksum(index)

@@ -17,6 +17,9 @@ public final class DataSet: Sendable {
         case latents(LatentSet)
         /// Of a frozen encoder: `[N, D, 1, 1]`.
         case features(LatentSet)
+        case scenes(EncodedScenes)
+        /// Of a frozen encoder.
+        case maps(LabelledMaps)
     }
 
     public let options: DataOptions
@@ -30,10 +33,9 @@ public final class DataSet: Sendable {
     init(
         _ source: Source, _ options: DataOptions, among chosen: [Int]? = nil, notes: [String] = []
     ) throws(USPError) {
-        if case .images = source {
-            try options.check(for: DataOptions.images)
-        } else {
-            try options.check(for: "file of latents")
+        switch source {
+        case .images, .scenes, .maps: try options.check(for: DataOptions.images)
+        default: try options.check(for: "file of latents")
         }
         (self.source, self.options, self.chosen) = (source, options, chosen)
         self.notes = notes
@@ -57,6 +59,12 @@ public final class DataSet: Sendable {
         _ path: String, encoder: LatentEncoder?, _ options: DataOptions,
         progress: (_ done: Int, _ all: Int) throws(USPError) -> Void = { _, _ in }
     ) throws(USPError) {
+        if let masks = options.masks {
+            let folder = try SceneFolder(
+                path, masks: masks, reducesZeroLabel: options.reducesZeroLabel)
+            try self.init(.scenes(EncodedScenes(folder, encoder, options)), options)
+            return
+        }
         if try DataSet.holdsLatents(path) {
             try self.init(.latents(DataSet.latents(path, encoder)), options)
             return
@@ -124,8 +132,11 @@ public final class DataSet: Sendable {
     /// What else is in a folder of images, one line for each kind of thing that is left out, and
     /// what else there is to know.
     public var leftOut: [String] {
-        guard case .images(let images) = source else { return notes }
-        return images.leftOut + notes
+        switch source {
+        case .images(let images): return images.leftOut + notes
+        case .scenes(let scenes): return ImageListing.notes(scenes.folder.skipped) + notes
+        default: return notes
+        }
     }
 
     /// What was left out, and what could not be read so far, one line each.
@@ -176,6 +187,11 @@ public final class DataSet: Sendable {
     ///
     /// - Throws: `.argument` for options that would make other samples of the same images
     public func with(_ options: DataOptions) throws(USPError) -> DataSet {
+        if case .scenes(let scenes) = source {
+            return try DataSet(
+                .scenes(EncodedScenes(scenes.folder, scenes.encoder, options)), options,
+                among: chosen, notes: notes)
+        }
         guard case .images(let images) = source else {
             return try DataSet(source, options, among: chosen, notes: notes)
         }
@@ -210,6 +226,10 @@ public final class DataSet: Sendable {
         case .images(let images):
             let encoded = try EncodedImages(images.folder, encoder ?? images.encoder, options)
             return try DataSet(.images(encoded), options, among: chosen, notes: notes)
+        case .scenes(let scenes):
+            let encoded = try EncodedScenes(scenes.folder, encoder ?? scenes.encoder, options)
+            return try DataSet(.scenes(encoded), options, among: chosen, notes: notes)
+        case .maps: return try DataSet(source, options, among: chosen, notes: notes)
         case .latents, .features:
             return try DataSet(source, options.decoded, among: chosen, notes: notes)
         case .memory:
@@ -225,6 +245,8 @@ public final class DataSet: Sendable {
         case .images(let images): images.folder.count
         case .memory(let images): images.count
         case .latents(let set), .features(let set): set.count
+        case .scenes(let scenes): scenes.folder.count
+        case .maps(let maps): maps.maps.shape[0]
         }
     }
 
@@ -234,12 +256,26 @@ public final class DataSet: Sendable {
         case .images(let images): images.folder.classNames
         case .memory(let images): images.classNames
         case .latents(let set), .features(let set): set.classNames
+        case .scenes, .maps: []
+        }
+    }
+
+    /// What its images go through.
+    package var latentEncoder: LatentEncoder? {
+        switch source {
+        case .images(let images): images.encoder
+        case .scenes(let scenes): scenes.encoder
+        default: nil
         }
     }
 
     /// The folder, for messages.
     public var place: String {
-        if case .images(let images) = source { images.folder.path } else { "the data" }
+        switch source {
+        case .images(let images): images.folder.path
+        case .scenes(let scenes): scenes.folder.path
+        default: "the data"
+        }
     }
 
     /// The fingerprint of the autoencoder that samples are latents of; nil where it is not known.
@@ -247,7 +283,8 @@ public final class DataSet: Sendable {
         switch source {
         case .images(let images): images.encoder?.fingerprint
         case .latents(let set), .features(let set): EncodedImages.autoencoder(in: set.origin)
-        case .memory: nil
+        case .memory, .maps: nil
+        case .scenes(let scenes): scenes.encoder?.fingerprint
         }
     }
 
@@ -257,18 +294,25 @@ public final class DataSet: Sendable {
         case .images(let images): images.folder.classNames.count
         case .memory(let images): images.classNames.count
         case .latents(let set), .features(let set): set.classes
+        case .scenes, .maps: 0
         }
     }
 
     /// Whether nothing is decoded or encoded any more.
-    public var isEncoded: Bool { if case .images = source { false } else { true } }
+    public var isEncoded: Bool {
+        switch source {
+        case .images, .scenes: false
+        default: true
+        }
+    }
 
     /// Whether samples are images, which an autoencoder has not seen.
     public var holdsPixels: Bool {
         switch source {
         case .images(let images): images.encoder == nil
         case .memory: true
-        case .latents, .features: false
+        case .scenes(let scenes): scenes.encoder == nil
+        case .latents, .features, .maps: false
         }
     }
 
@@ -279,6 +323,8 @@ public final class DataSet: Sendable {
         case .memory(let images): [images.channels, images.height, images.width]
         case .latents(let set): [set.channels, set.moments.shape[2], set.moments.shape[3]]
         case .features(let set): [set.channels]
+        case .scenes(let scenes): scenes.sampleShape
+        case .maps(let maps): Shape(Array(maps.maps.shape.extents.dropFirst()))
         }
     }
 
@@ -290,6 +336,8 @@ public final class DataSet: Sendable {
             case .memory(let images): images.fingerprint
             case .latents(let set), .features(let set):
                 (set.origin.isEmpty ? set.fingerprint : set.origin) + ", cached"
+            case .scenes(let scenes): scenes.origin + ", " + options.summary
+            case .maps(let maps): maps.origin + ", maps"
             }
         if let chosen {
             var print = Fingerprint()
@@ -352,6 +400,8 @@ public final class DataSet: Sendable {
             let features = try set.batch(indices, key: key)
             return Batch(
                 try features.reshaped([indices.count, set.channels]), labels: set.labels(indices))
+        case .scenes(let scenes): return try scenes.batch(indices, options.isStill ? nil : key)
+        case .maps(let maps): return try maps.batch(indices)
         }
     }
 }

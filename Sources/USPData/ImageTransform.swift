@@ -107,7 +107,7 @@ extension PixelImage {
     ///
     /// - row: from one row of the target to the next; nil: the width
     /// - plane: from one channel to the next; nil: the height of such rows
-    func writePlanes(
+    package func writePlanes(
         mean: [Float], deviation: [Float], into target: UnsafeMutablePointer<Float>,
         row: Int? = nil, plane: Int? = nil
     ) {

@@ -20,10 +20,7 @@ package enum PNG {
     ) throws(USPError) -> (
         image: PixelImage, orientation: Int, texts: [(key: String, value: String)]
     ) {
-        try require(recognises(file), .format, "PNG: no signature")
-        var reader = ByteReader(file, at: signature.count, "PNG")
-        var parts = PNGParts()
-        while try parts.add(try PNGChunk(&reader, mayEnd: parts.hasPixels)) {}
+        let parts = try parts(of: file)
         guard let header = parts.header else { throw USPError(.format, "PNG: no header") }
         let decoder = PNGDecoder(
             header, palette: parts.palette, transparency: parts.transparency)
@@ -31,7 +28,16 @@ package enum PNG {
         return (try decoder.image(try joined(parts.data)), orientation, parts.texts)
     }
 
-    private static func joined(_ parts: [ByteView]) throws(USPError) -> ByteView {
+    /// All chunks.
+    static func parts(of file: ByteView) throws(USPError) -> PNGParts {
+        try require(recognises(file), .format, "PNG: no signature")
+        var reader = ByteReader(file, at: signature.count, "PNG")
+        var parts = PNGParts()
+        while try parts.add(try PNGChunk(&reader, mayEnd: parts.hasPixels)) {}
+        return parts
+    }
+
+    static func joined(_ parts: [ByteView]) throws(USPError) -> ByteView {
         if parts.count == 1 { return parts[0] }
         let buffer = try ByteBuffer(count: parts.reduce(0) { $0 + $1.count })
         var at = 0
@@ -77,13 +83,16 @@ package enum PNG {
     }
 
     /// The bytes of a PNG file.
+    ///
+    /// - palette: RGB of each value of an image of one channel; empty: it is grey
     package static func encode(
-        _ image: PixelImage, texts: [(key: String, value: String)] = []
+        _ image: PixelImage, texts: [(key: String, value: String)] = [], palette: [UInt8] = []
     ) throws(USPError) -> [UInt8] {
-        let colour: UInt8 = [0, 4, 2, 6][image.channels - 1]
+        let colour: UInt8 = palette.isEmpty ? [0, 4, 2, 6][image.channels - 1] : 3
         var result = signature
         let sizes = bigEndian(UInt32(image.width)) + bigEndian(UInt32(image.height))
         append("IHDR", sizes + [8, colour, 0, 0, 0], to: &result)
+        if !palette.isEmpty { append("PLTE", palette, to: &result) }
         for text in texts {
             let latin = { (text: String) in
                 text.unicodeScalars.map { UInt8(exactly: $0.value) ?? 0x3F }

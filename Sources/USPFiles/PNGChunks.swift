@@ -106,6 +106,12 @@ struct PNGHeader {
     let colour: UInt8
     let isInterlaced: Bool
 
+    /// In words.
+    var colourName: String {
+        [0: "grey", 2: "RGB", 3: "a palette", 4: "grey and alpha", 6: "RGB and alpha"][colour]
+            ?? "colour type \(colour)"
+    }
+
     init(_ content: ByteView) throws(USPError) {
         try require(
             content.count == 13, .format,

@@ -8,8 +8,15 @@ struct PNGDecoder {
     private let palette: [UInt8]
     private let transparency: [UInt8]
 
-    init(_ header: PNGHeader, palette: [UInt8], transparency: [UInt8]) {
+    /// Pixels are what stands in the file, one channel: neither a palette's colours nor 8 bits of
+    /// fewer.
+    private let keepsIndices: Bool
+
+    init(
+        _ header: PNGHeader, palette: [UInt8], transparency: [UInt8], keepsIndices: Bool = false
+    ) {
         self.header = header
+        self.keepsIndices = keepsIndices
         self.palette = palette
         self.transparency = transparency
     }
@@ -39,7 +46,8 @@ struct PNGDecoder {
     }
 
     private var channels: Int {
-        switch header.colour {
+        if keepsIndices { return 1 }
+        return switch header.colour {
         case 0: transparency.isEmpty ? 1 : 2
         case 2: transparency.isEmpty ? 3 : 4
         case 3: transparency.isEmpty ? 3 : 4
@@ -129,6 +137,10 @@ struct PNGDecoder {
         _ row: UnsafeMutableRawBufferPointer, _ x: Int,
         into target: UnsafeMutableBufferPointer<UInt8>, _ at: Int
     ) {
+        if keepsIndices {
+            target[at] = UInt8(truncatingIfNeeded: sample(row, x))
+            return
+        }
         if header.colour == 3 {
             let index = sample(row, x)
             // Beyond the palette is black, as in Pillow.

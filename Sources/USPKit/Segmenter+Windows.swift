@@ -4,6 +4,7 @@ import USPBase
 import USPData
 import USPModels
 import USPTensor
+import USPTraining
 
 extension Segmenter {
     /// Where the network looks.
@@ -28,16 +29,24 @@ extension Segmenter {
         _ images: Tensor, vae: VAE? = nil, _ windows: Windows = Windows(), height: Int? = nil,
         width: Int? = nil
     ) throws(USPError) -> Tensor {
-        let channels = vae?.configuration.imageChannels ?? configuration.channels
+        try scores(images, encoder: vae?.latentEncoder, windows, height: height, width: width)
+    }
+
+    /// The same through what makes latents of images.
+    package func scores(
+        _ images: Tensor, encoder: LatentEncoder?, _ windows: Windows, height: Int? = nil,
+        width: Int? = nil
+    ) throws(USPError) -> Tensor {
+        let channels = encoder?.imageChannels ?? configuration.channels
         try require(
             images.shape.rank == 4 && images.shape[1] == channels && images.count > 0, .shape,
             "images: \(images.shape), expected [B, \(channels), H, W]")
         try require(
-            vae.map { $0.configuration.latentChannels == configuration.channels } ?? true, .shape,
-            "vae: latents of \(vae?.configuration.latentChannels ?? 0) channels, expected "
+            encoder.map { $0.latentChannels == configuration.channels } ?? true, .shape,
+            "vae: latents of \(encoder?.latentChannels ?? 0) channels, expected "
                 + "\(configuration.channels)")
         let size = ImageSize(images.shape[2], images.shape[3])
-        let scores = try windowed(images, vae, windows, size)
+        let scores = try windowed(images, encoder, windows, size)
         let wanted = ImageSize(height ?? size.height, width ?? size.width)
         guard wanted != size else { return scores }
         let context = Context(arithmetic)
@@ -56,32 +65,32 @@ extension Segmenter {
     }
 
     private func windowed(
-        _ images: Tensor, _ vae: VAE?, _ windows: Windows, _ size: ImageSize
+        _ images: Tensor, _ encoder: LatentEncoder?, _ windows: Windows, _ size: ImageSize
     ) throws(USPError) -> Tensor {
         guard let crop = windows.crop else {
             try require(
                 windows.stride == nil, .argument, "stride: has no part without a crop")
-            return try whole(images, vae)
+            return try whole(images, encoder)
         }
         let stride = windows.stride ?? Grid(max(2 * crop.height / 3, 1), max(2 * crop.width / 3, 1))
         let boxes = try SlidingWindows(
             size, crop: ImageSize(crop.height, crop.width),
             stride: ImageSize(stride.height, stride.width)
         ).boxes
-        if boxes.count == 1 { return try whole(images, vae) }
+        if boxes.count == 1 { return try whole(images, encoder) }
         let sum = try WindowSum([images.shape[0], classes], size)
         for box in boxes {
             let window = try images.part(
                 from: (box.top, box.left), rows: box.height, columns: box.width)
-            try sum.add(whole(window, vae), at: box)
+            try sum.add(whole(window, encoder), at: box)
         }
         return try sum.mean()
     }
 
     /// Scores of images in one pass, `[B, K, H, W]`.
-    private func whole(_ images: Tensor, _ vae: VAE?) throws(USPError) -> Tensor {
+    private func whole(_ images: Tensor, _ encoder: LatentEncoder?) throws(USPError) -> Tensor {
         let (height, width) = (images.shape[2], images.shape[3])
-        let unit = configuration.patch * (vae?.factor ?? 1)
+        let unit = configuration.patch * (encoder?.factor ?? 1)
         func padded(_ extent: Int, _ tokens: Int) -> Int {
             let least = configuration.relativePositions ? tokens : 2
             return max((extent + unit - 1) / unit, least) * unit
@@ -90,7 +99,7 @@ extension Segmenter {
         let columns = padded(width, configuration.grid.width)
         let fits = rows == height && columns == width
         var inputs = fits ? images : try images.part(rows: rows, columns: columns)
-        if let vae { inputs = try vae.encode(inputs).mean }
+        if let encoder { inputs = try encoder.latents(inputs, nil) }
         let scores = try logits(inputs, height: rows, width: columns)
         return fits ? scores : try scores.part(rows: height, columns: width)
     }

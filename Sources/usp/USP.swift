@@ -20,6 +20,7 @@ struct USP: ParsableCommand {
         subcommands: [
             DemoCommand.self, Inspect.self, Convert.self, Transfer.self,
             Autoencoder.self, Pretrain.self, Reconstruct.self, Finetune.self, Predict.self,
+            Segment.self, PredictMasks.self,
             Train.self, Encode.self, Decode.self, Sample.self,
             Invert.self, Evaluate.self,
             Version.self,

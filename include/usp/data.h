@@ -62,11 +62,19 @@ typedef struct usp_data_options {
      * since an earlier run; else such an image is an error. Default: no. Part in: folder of
      * images. */
     int64_t skip_unreadable;
+    /* A folder with a label map for each image, 8-bit indices of classes (255: none) under the
+     * same path but for the ending. Samples are then crops of images rescaled by 0.5 to 2,
+     * flipped, with other colours (evaluation, middle: the middle), and their maps. Part in:
+     * folder of images. NULL: absent. */
+    const char *masks;
+    /* Label 0 is no class and the others move down by one, as in ADE20K. Default: no. Part in:
+     * folder of images. */
+    int64_t reduce_zero_label;
 } usp_data_options;
 
 #define USP_DATA_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_data_options), 0, NULL, NULL, 64, 256, -1, "generation", USP_ABSENT, \
-     NULL, 0, NULL, "shuffled", 0, NULL, 0, 0}
+     NULL, 0, NULL, "shuffled", 0, NULL, 0, 0, NULL, 0}
 /* end of usp_data_options */
 
 /* Open a folder of PNG and JPEG images, with one subfolder for each class or without any; a file of
@@ -98,6 +106,10 @@ USP_API const char *usp_data_remark(const usp_data *data, size_t index);
 
 /* Describes one sample, [C, h, w] f32, without data. */
 USP_API USP_CHECK usp_status usp_data_sample(const usp_data *data, usp_tensor *out);
+
+/* The label of one sample: shape and dtype, data NULL. A class of a sample is a scalar i64, masks are
+ * [H, W] u8 (255: no class), and [0] means that there are none. */
+USP_API USP_CHECK usp_status usp_data_label(const usp_data *data, usp_tensor *out);
 
 /* Mean and unbiased deviation of each channel of encoded latents as they are, not normalised: what
  * an autoencoder's statistics are. Where log variances are known, of samples of the posterior.

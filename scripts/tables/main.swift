@@ -48,6 +48,9 @@ private let commandOptions: [CommandOptions] = [
         "FinetuningSettings", "ViT", TrainerOptions.self, leaving: ofRecipes,
         also: [("clip_norm", ["clip"]), ("label_smoothing", ["smoothing"])]),
     CommandOptions(
+        "SegmentationSettings", "Segmenter", TrainerOptions.self, leaving: ofRecipes,
+        also: [("clip_norm", ["clip"])]),
+    CommandOptions(
         "DiffusionSettings", "SiT", TrainerOptions.self, leaving: ofRecipes,
         also: [
             ("clip_norm", ["clip"]), ("average_decay", ["ema"]),

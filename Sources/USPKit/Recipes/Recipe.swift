@@ -20,7 +20,9 @@ public struct Recipe: Sendable {
         change(&options)
     }
 
-    public static let all = [autoencoder, pretrain, finetune, probe, train, autoregress]
+    public static let all = [
+        autoencoder, pretrain, finetune, probe, train, autoregress, segment, segmentLinear,
+    ]
 
     /// - Throws: `.argument` with the known names and the nearest
     public static func named(_ name: String) throws(USPError) -> Recipe {
@@ -77,6 +79,25 @@ public struct Recipe: Sendable {
         ($0.trainer.clipNorm, $0.trainer.labelDropout, $0.trainer.dropout) = (3, 0.1, 0.1)
         $0.trainer.averageWarmsUp = true
         ($0.data.augmentation, $0.data.samplePosterior) = (.generation, true)
+    }
+
+    /// mmsegmentation's for masked autoencoders: UperNet.
+    public static let segment = Recipe("segment", "A class for every pixel, by UperNet.") {
+        ($0.batch, $0.steps, $0.rate, $0.warmupShare) = (16, 160_000, 1e-4, 1_500 / 160_000)
+        ($0.model, $0.trainer.schedule) = ("Segmenter-B/2", .poly)
+        ($0.trainer.weightDecay, $0.trainer.layerDecay) = (0.05, 0.65)
+        ($0.trainer.dropPath, $0.trainer.dropout) = (0.1, 0.1)
+    }
+
+    /// DINOv2's: batch norm and a linear layer on a frozen encoder, on the middle of each image, so
+    /// that its maps are made once.
+    public static let segmentLinear = Recipe(
+        "segment-linear", "A class for every pixel, by a linear layer on a frozen encoder."
+    ) {
+        ($0.batch, $0.steps, $0.rate, $0.warmupShare) = (16, 40_000, 1e-3, 1_500 / 40_000)
+        ($0.model, $0.trainer.schedule) = ("Segmenter-B/2", .poly)
+        ($0.trainer.weightDecay, $0.trainer.headOnly) = (1e-4, true)
+        $0.data.augmentation = .middle
     }
 
     /// The recipe's options with what was given in their place.

@@ -47,6 +47,7 @@ public final class Stage: Sendable {
     public let steps: Int
     /// What was moved, left out or made smaller, one line each.
     public let notes: [String]
+    private let encoder: LatentEncoder?
 
     /// - data: a folder of images, which is read as the recipe says, or latents
     /// - vae: what images go through; nil: what `data` has
@@ -82,7 +83,34 @@ public final class Stage: Sendable {
         trainer = try Trainer(model.model, trained)
         try trainer.describe(self.data)
         (self.recipe, self.options) = (recipe, options)
+        encoder = vae?.latentEncoder ?? prepared.data.latentEncoder
+        if let network = model.model as? Segmenter {
+            notes += try Self.checkLabels(prepared.data, network.classes)
+        }
         self.notes = notes + model.notes
+    }
+
+    /// What is said of the masks' labels.
+    ///
+    /// - Throws: `.argument` for a label that is no class
+    private static func checkLabels(
+        _ data: DataSet, _ classes: Int
+    ) throws(USPError) -> [String] {
+        let counts = try data.labelCounts()
+        guard counts.count == 256 else { return [] }
+        for (label, count) in counts.enumerated() where count > 0 && label != 255 {
+            try require(
+                label < classes, .argument,
+                "\(data.place): \(count) pixels have the label \(label), expected 0 to "
+                    + "\(classes - 1), or 255 for none")
+        }
+        let absent = (0..<classes).filter { counts[$0] == 0 }
+        guard !absent.isEmpty else { return [] }
+        let some = absent.prefix(8).map(String.init).joined(separator: ", ")
+        return [
+            "\(absent.count) of \(classes) classes are in no mask: \(some)"
+                + (absent.count > 8 ? ", ..." : "")
+        ]
     }
 
     private static func start(
@@ -153,6 +181,12 @@ public final class Stage: Sendable {
         case let model as ViT:
             let shares = try Evaluate.accuracy(of: model, on: validation, isStopped: isStopped)
             return shares.map { Run.Metric("top\($0.k)", $0.share) }
+        case let model as Segmenter:
+            let scores = try Evaluate.segmentation(
+                of: model, on: validation, encoder: encoder, isStopped: isStopped)
+            return [
+                ("miou", scores.meanIoU), ("macc", scores.meanAccuracy), ("aacc", scores.accuracy),
+            ].compactMap { name, value in value.map { Run.Metric(name, $0) } }
         case let model as VAE where trainer.steps >= steps:
             return [Run.Metric("psnr", try model.peakSignalToNoise(on: validation))]
         default: return []

@@ -19,6 +19,9 @@ struct StageData {
         var reading = options.reading
         (reading.size, reading.channels) = (data.options.size, data.options.channels)
         (reading.cache, reading.ranks) = (data.options.cache, data.options.ranks)
+        (reading.masks, reading.reducesZeroLabel) = (
+            data.options.masks, data.options.reducesZeroLabel
+        )
         reading.asStored = reading.asStored || data.options.asStored
         reading.skipUnreadable = reading.skipUnreadable || data.options.skipUnreadable
         // As the original: what is kept of an image is its posterior.
@@ -28,8 +31,16 @@ struct StageData {
             (self.data, self.validation) = try Self.images(source, validation, options)
             return
         }
+        let isSegmenter = StageOptions.segmenters.contains(recipe.name)
         try require(
-            !source.holdsPixels, .argument,
+            source.hasMasks == isSegmenter, .argument,
+            isSegmenter
+                ? "\(source.place): no masks, which the recipe \(recipe.name) learns; give data with "
+                    + "masks"
+                : "\(source.place): images with masks, which only the recipes segment and "
+                    + "segment-linear learn")
+        try require(
+            !source.holdsPixels || isSegmenter, .argument,
             "\(source.place): \(source.count) images, which need an autoencoder: give vae")
         self.data = source
         switch recipe.name {
@@ -93,6 +104,14 @@ struct StageData {
     func features(
         of model: any Model, _ progress: DataSet.EncodingProgress
     ) throws(USPError) -> (DataSet, DataSet?) {
+        if let model = model as? Segmenter, model.configuration.head == .linear,
+            data.options.isStill
+        {
+            let maps = try data.maps(progress: progress) { images throws(USPError) in
+                try model.features(images)
+            }
+            return (maps, validation)
+        }
         guard isProbe, data.isEncoded, let model = model as? ViT else { return (data, validation) }
         let val = try validation.map { set throws(USPError) in
             try set.features(of: model, progress: progress)

@@ -28,6 +28,7 @@ struct StageModel {
             notes = model.weights.notes
         case "finetune", "probe": (model, notes) = try maker.classifier()
         case "autoregress": (model, notes) = try maker.autoregressive()
+        case "segment", "segment-linear": (model, notes) = try maker.segmenter()
         default: (model, notes) = try maker.diffusionTransformer()
         }
         guard !(model is VAE) else { return }
@@ -148,6 +149,27 @@ private struct StageMaker {
             wanted.head = isProbe ? .probe : .fineTune
             wanted.pool = options.pool ?? (isProbe ? nil : .avg)
         }
+    }
+
+    /// As it is where it is one of the head and the classes, else of a transformer's weights.
+    func segmenter() throws(USPError) -> (any Model, [String]) {
+        guard let classes = options.classes else {
+            throw USPError(.argument, "classes: is needed, how many classes the masks have")
+        }
+        let head: Segmenter.Head = recipe.name == "segment" ? .upernet : .linear
+        if case .fresh = start {
+            var sizes = try Segmenter.Configuration(named: options.model ?? "Segmenter-B/2")
+            try apply(to: &sizes.transformer)
+            (sizes.classes, sizes.head, sizes.headChannels) = (classes, head, options.headChannels)
+            sizes.relativePositions = options.relativePositions
+            return (try Segmenter(sizes, seed: options.seed), [])
+        }
+        let (model, notes) = try transferred("Segmenter") { wanted in
+            (wanted.classes, wanted.headChannels) = (classes, options.headChannels)
+            wanted.head = head == .linear ? .linear : .upernet
+            wanted.relativePositions = options.relativePositions
+        }
+        return (model, notes)
     }
 
     /// As it is where it is one, else of a transformer's weights.

@@ -40,6 +40,9 @@ public struct StageOptions: Sendable {
     public var baseWidth = 32
     public var heldOut = 0.05
     public var ignore: [String] = []
+    public var classes: Int?
+    public var headChannels: Int?
+    public var relativePositions = false
     public var trainer = TrainerOptions()
     public var data = DataOptions()
 
@@ -49,7 +52,9 @@ public struct StageOptions: Sendable {
 extension StageOptions: Described {
     public static let title = "stage"
 
-    static let transformers = ["pretrain", "finetune", "probe", "train", "autoregress"]
+    static let segmenters = ["segment", "segment-linear"]
+    static let transformers =
+        ["pretrain", "finetune", "probe", "train", "autoregress"] + segmenters
 
     /// Those of the stage itself; parts are names of recipes.
     static let own: [Field<StageOptions>] = [
@@ -131,11 +136,20 @@ extension StageOptions: Described {
             "ignore", \.ignore,
             "Arrays of a file to start from, by their names or the start of these, with commas "
                 + "between, that are left aside.", in: transformers),
+        .integer(
+            "classes", \.classes, FieldRange(1, 255), "Classes of the masks: labels 0 to one less.",
+            in: segmenters),
+        .integer(
+            "head_channels", \.headChannels, .size,
+            "Channels of UperNet's maps; absent: the width.", in: ["segment"]),
+        .flag(
+            "relative_positions", \.relativePositions,
+            "Blocks get biases by how far tokens are apart, zero at first.", in: segmenters),
     ]
 
     public static let fields: [Field<StageOptions>] = {
         // What the stage says in another form, or decides by itself.
-        let said = Set(own.map(\.name) + ["steps", "head_only", "size", "channels", "cache"])
+        let said = Set(own.map(\.name) + ["steps", "head_only", "size", "channels", "cache", "masks", "reduce_zero_label"])
         let trainer = TrainerOptions.fields.filter { !said.contains($0.name) }
         let data = DataOptions.fields.filter { !said.contains($0.name) && $0.name != "ranks" }
         return own + trainer.map { $0.within(\.trainer) } + data.map { $0.within(\.data) }

@@ -74,6 +74,7 @@ extension Run.Metric {
     var phrase: String {
         switch name {
         case "psnr": "\(name) \(decimal(value, 2)) dB"
+        case "miou", "macc", "aacc": "\(name) \(decimal(100 * value, 2)) %"
         case _ where name.hasPrefix("top"): "\(name) \(decimal(100 * value, 2)) %"
         default: "\(name) \(decimal(value, 4))"
         }

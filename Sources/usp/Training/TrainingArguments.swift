@@ -199,6 +199,7 @@ protocol TrainerSettings {
 
 extension PretrainingSettings: TrainerSettings {}
 extension FinetuningSettings: TrainerSettings {}
+extension SegmentationSettings: TrainerSettings {}
 extension DiffusionSettings: TrainerSettings {}
 
 extension TrainerSettings {

@@ -36,7 +36,7 @@ from .dit import DiT, LightningDiT, SiT
 from .inception import Inception
 from .images import Images
 from .mae import MaskedAutoencoder, MaskedOutput
-from .pipeline import Training, autoencoder, finetune, pretrain, recipe, train
+from .pipeline import Training, autoencoder, finetune, pretrain, recipe, segment, train
 from .mar import MAR, MAROutput
 from .ranks import Ranks
 from .run import Run, RunProgress

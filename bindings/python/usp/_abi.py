@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "49219730af9db8a4a8ed702a52e2fcd2ca9efc5dfe4bd5709ddb71ed8b5d1526"
+HEADER_SHA256 = "fb7e2bde9c5dc1ff8c535e7d58645cc3c49fbd626cce470a4719b6852f1896a8"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -347,6 +347,8 @@ usp_data_options._fields_ = [
     ("ranks", POINTER(usp_ranks)),
     ("as_stored", c_int64),
     ("skip_unreadable", c_int64),
+    ("masks", c_char_p),
+    ("reduce_zero_label", c_int64),
 ]
 
 
@@ -1080,6 +1082,10 @@ PROTOTYPES = {
         [POINTER(usp_data), c_size_t],
     ),
     "usp_data_sample": (
+        c_int,
+        [POINTER(usp_data), POINTER(usp_tensor)],
+    ),
+    "usp_data_label": (
         c_int,
         [POINTER(usp_data), POINTER(usp_tensor)],
     ),

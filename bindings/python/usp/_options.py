@@ -252,6 +252,8 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "ranks": None,
         "as_stored": 0,
         "skip_unreadable": 0,
+        "masks": None,
+        "reduce_zero_label": 0,
     },
     "usp_run_options": {
         "steps": -1,

@@ -76,6 +76,14 @@ class Data(Handle):
     skip_unreadable : bool, default False
         Another image of its class takes the place of one that cannot be read, or that is gone since
         an earlier run; else such an image is an error. Default: no. Part in: folder of images.
+    masks : Optional[str], optional
+        A folder with a label map for each image, 8-bit indices of classes (255: none) under the
+        same path but for the ending. Samples are then crops of images rescaled by 0.5 to 2,
+        flipped, with other colours (evaluation, middle: the middle), and their maps. Part in:
+        folder of images.
+    reduce_zero_label : bool, default False
+        Label 0 is no class and the others move down by one, as in ADE20K. Default: no. Part in:
+        folder of images.
 
     Examples
     --------
@@ -96,13 +104,15 @@ class Data(Handle):
         crop_area: Optional[str] = None, sample_posterior: bool = False,
         cache: Optional[str] = None, order: str = "shuffled", seed: int = 0,
         ranks: Optional[Ranks] = None, as_stored: bool = False, skip_unreadable: bool = False,
+        masks: Optional[str] = None, reduce_zero_label: bool = False,
         # end of options
     ):
         given = options(
             _abi.usp_data_options, batch=batch, size=size, channels=channels,
             augmentation=augmentation, mirror=mirror, crop_area=shares(crop_area),
             sample_posterior=sample_posterior, cache=cache, order=order, seed=seed,
-            as_stored=as_stored, skip_unreadable=skip_unreadable)
+            as_stored=as_stored, skip_unreadable=skip_unreadable, masks=masks,
+            reduce_zero_label=reduce_zero_label)
         if ranks is not None:
             given.ranks = ranks.handle
         #: what differs from the defaults, for stages that read the same images in their own way
@@ -187,7 +197,8 @@ class Data(Handle):
         return Checkpoint(found)
 
     def batch(self, step: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        """Inputs [B, C, h, w] and labels [B] (None without) of a step, 0 the first of all."""
+        """Inputs [B, C, h, w] and labels [B] (None without), or masks [B, H, W] uint8, of a step, 0
+        the first of all."""
         return self._read(lib.usp_data_batch, step, self.batch_size)
 
     def __getitem__(self, index: "Union[int, slice]") -> Tuple[np.ndarray, Any]:
@@ -201,14 +212,20 @@ class Data(Handle):
         if not 0 <= place < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         inputs, labels = self._read(lib.usp_data_samples, place, 1)
-        return inputs[0], None if labels is None else int(labels[0])
+        if labels is None:
+            return inputs[0], None
+        return inputs[0], int(labels[0]) if labels.ndim == 1 else labels[0]
 
     def _read(
         self, function: Any, place: int, count: int
     ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         inputs, array = result(None, (count, *self.shape))
-        has_labels = lib.usp_data_classes(self.handle) > 0
-        labels, numbers = result(None, (count,), "labels", np.int64)
+        label = _abi.usp_tensor()
+        call(lib.usp_data_label, self.handle, ctypes.byref(label))
+        shape = tuple(label.shape[: label.rank])
+        has_labels = shape != (0,)
+        kind = np.int64 if len(shape) < 2 else np.uint8
+        labels, numbers = result(None, (count, *shape) if has_labels else (count,), "labels", kind)
         call(
             function, self.handle, place, ctypes.byref(inputs),
             ctypes.byref(labels) if has_labels else None)

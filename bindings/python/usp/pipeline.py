@@ -163,6 +163,28 @@ def train(
     return model
 
 
+def segment(
+    data: Data, vae: Optional[VAE] = None, *, classes: int, head: str = "upernet",
+    start: Start = None, val: Optional[Data] = None, epochs: Optional[float] = None,
+    steps: Optional[int] = None, log_dir: Optional[Path] = None, seed: Optional[int] = 0,
+    callbacks: "Union[Callback, Sequence[Callback], None]" = None, progress: Any = None,
+    **settings: Any,
+) -> Training:
+    """A network that gives every pixel a class, from pretrained weights.
+
+    `data` and `val` are `usp.Data(images, masks=...)`; masks have the labels 0 to classes - 1, or
+    255. `head` is "upernet", mmsegmentation's recipe, or "linear", DINOv2's on a frozen encoder whose
+    maps are made once. `.metrics` has miou, macc and aacc on `val`, at the files' sizes. Other
+    parameters as for `pretrain`; see `recipe("segment")` and `recipe("segment-linear")`.
+    """
+    if head not in ("upernet", "linear"):
+        raise ArgumentError(f"head: {head!r}, expected 'upernet' or 'linear'")
+    return _run(
+        "segment" if head == "upernet" else "segment-linear", data, vae, start, val, log_dir,
+        callbacks, progress,
+        dict(settings, classes=classes, epochs=epochs, steps=steps, seed=drawn(seed)))
+
+
 def _run(
     name: str, data: Data, vae: Optional[VAE], start: Start, val: Optional[Data],
     log_dir: Optional[Path], callbacks: "Union[Callback, Sequence[Callback], None]", progress: Any,

@@ -22,6 +22,13 @@ extension Segmenter {
         return try channelsFirst(scores, height, width, context)
     }
 
+    /// What the head reads, the blocks' maps beside each other: `[B, D·n, h, w]`.
+    package func features(_ images: Tensor) throws(USPError) -> Tensor {
+        let context = Context(arithmetic)
+        return try context.toChannelsFirst(
+            context.concatenateChannels(maps(images, in: context)))
+    }
+
     /// The pyramid and the head alone.
     ///
     /// - maps: one `[B, D, h, w]` for each of the configuration's blocks; normed for a linear head

@@ -1,0 +1,89 @@
+"""Images with masks as data, and the recipes that learn them."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+import usp
+
+
+def write_png(path, array, palette=None):
+    """An 8-bit PNG: grey, indices of a palette, or RGB."""
+    colour = 2 if array.ndim == 3 else 0 if palette is None else 3
+
+    def chunk(kind, body):
+        data = kind + body
+        return struct.pack(">I", len(body)) + data + struct.pack(">I", zlib.crc32(data))
+    rows = b"".join(b"\0" + row.tobytes() for row in array)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", array.shape[1], array.shape[0], 8, colour, 0, 0, 0))
+        + (b"" if palette is None else chunk(b"PLTE", palette))
+        + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def scenes(folder, count=6, side=24):
+    """Images whose pixels tell their class, and masks that alternate between grey and a palette."""
+    generator = np.random.default_rng(3)
+    for name in ("images", "masks"):
+        (folder / name / "part").mkdir(parents=True)
+    for index in range(count):
+        mask = np.zeros((side, side + 8), np.uint8)
+        top, left = generator.integers(0, side // 2, 2)
+        mask[top:top + side // 2, left:left + side // 2] = 1
+        image = np.where(mask[..., None] == 1, 230, 20).astype(np.uint8).repeat(3, -1)
+        mask[:2] = 255
+        write_png(folder / "images" / "part" / f"{index}.png", image)
+        palette = bytes(range(6)) if index % 2 and mask.max() < 2 else (
+            bytes(768) if index % 2 else None)
+        write_png(folder / "masks" / "part" / f"{index}.png", mask, palette)
+    return str(folder / "images"), str(folder / "masks")
+
+
+SIZES = dict(patch=4, width=16, depth=2, heads=2, batch=3)
+
+
+def test_data_with_masks(tmp_path):
+    images, masks = scenes(tmp_path)
+    data = usp.Data(images, masks=masks, size=16, batch=3, seed=1)
+    assert len(data) == 6 and data.shape == (3, 16, 16)
+    inputs, labels = data.batch(0)
+    assert inputs.shape == (3, 3, 16, 16) and labels.shape == (3, 16, 16)
+    assert labels.dtype == np.uint8 and set(np.unique(labels)) <= {0, 1, 255}
+    again = usp.Data(images, masks=masks, size=16, batch=3, seed=1).batch(0)
+    assert np.array_equal(again[0], inputs) and np.array_equal(again[1], labels)
+    still = usp.Data(images, masks=masks, size=16, augmentation="middle")[0]
+    assert np.array_equal(still[1] == 1, still[0][0] > 0) or (still[1] == 255).any()
+    reduced = usp.Data(
+        images, masks=masks, size=16, augmentation="middle", reduce_zero_label=True)[0][1]
+    assert set(np.unique(reduced)) <= {0, 255}
+
+
+def test_pairs_are_whole(tmp_path):
+    images, masks = scenes(tmp_path)
+    (tmp_path / "masks" / "part" / "0.png").unlink()
+    with pytest.raises(usp.FormatError, match="images without a mask"):
+        usp.Data(images, masks=masks)
+    write_png(tmp_path / "masks" / "part" / "0.png", np.zeros((24, 32, 3), np.uint8))
+    with pytest.raises(usp.UnsupportedError, match="expected indices of classes"):
+        usp.Data(images, masks=masks, size=16, batch=6).batch(0)
+
+
+@pytest.mark.parametrize("head", ["upernet", "linear"])
+def test_segment(tmp_path, head):
+    images, masks = scenes(tmp_path)
+    data, val = (usp.Data(images, masks=masks, size=16) for _ in range(2))
+    done = usp.segment(
+        data, classes=2, head=head, val=val, steps=30, rate=2e-2, model="Segmenter-B/2", seed=1,
+        **SIZES)
+    assert isinstance(done.model, usp.Segmenter) and done.model.config.head == head
+    losses = [line["loss"] for line in done.history if "loss" in line]
+    assert losses[-1] < losses[0]
+    assert set(done.metrics) == {"miou", "macc", "aacc"} and 0.3 < done.metrics["aacc"] <= 1
+    with pytest.raises(usp.ArgumentError, match="label 1, expected 0 to 0"):
+        usp.segment(data, classes=1, head=head, steps=1, model="Segmenter-B/2", **SIZES)
+    with pytest.raises(usp.ArgumentError, match="no masks"):
+        usp.segment(usp.Data(images, size=16), classes=2, head=head, steps=1,
+                    model="Segmenter-B/2", **SIZES)
