@@ -169,7 +169,9 @@ extension DataSet {
                 from: map.raw, byteCount: map.byteCount)
         }
         try progress(count, count)
-        guard let features, let labels else { throw USPError(.argument, "a data set of no samples") }
+        guard let features, let labels else {
+            throw USPError(.argument, "a data set of no samples")
+        }
         return try DataSet(
             .maps(LabelledMaps(maps: features, labels: labels, origin: scenes.origin)), options)
     }

@@ -149,7 +149,10 @@ extension StageOptions: Described {
 
     public static let fields: [Field<StageOptions>] = {
         // What the stage says in another form, or decides by itself.
-        let said = Set(own.map(\.name) + ["steps", "head_only", "size", "channels", "cache", "masks", "reduce_zero_label"])
+        let said = Set(
+            own.map(\.name) + [
+                "steps", "head_only", "size", "channels", "cache", "masks", "reduce_zero_label",
+            ])
         let trainer = TrainerOptions.fields.filter { !said.contains($0.name) }
         let data = DataOptions.fields.filter { !said.contains($0.name) && $0.name != "ranks" }
         return own + trainer.map { $0.within(\.trainer) } + data.map { $0.within(\.data) }

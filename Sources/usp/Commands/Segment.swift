@@ -164,7 +164,8 @@ struct PredictMasks: ParsableCommand {
         var written: Set<String> = []
         for (index, path) in paths.enumerated() {
             try Interrupt.check()
-            let name = ImageFiles.withoutEnding(path.split(separator: "/").last.map(String.init) ?? path)
+            let name = ImageFiles.withoutEnding(
+                path.split(separator: "/").last.map(String.init) ?? path)
             try require(
                 written.insert(name).inserted, .argument,
                 "\(path): another image is called \(name) too; give their folders one by one")

@@ -31,6 +31,14 @@ class MAR(Model):
 
     Tokens are patches of E = C*P*P values, row by row; labels are 0 … K - 1, and `null_class` (K)
     for no label. Masks [B, T] are 1 for hidden tokens, equally many in each row.
+
+    Examples
+    --------
+    >>> model = usp.MAR.create(
+    ...     grid=2, channels=4, width=16, depth=1, heads=2, buffer=2, classes=3, head_width=16,
+    ...     head_depth=1)
+    >>> model.sample([0, 2], iterations=2, respacing="5").shape
+    (2, 4, 2, 2)
     """
 
     _family = "MAR"

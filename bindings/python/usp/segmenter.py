@@ -22,7 +22,15 @@ Sides = Union[int, Tuple[int, int], None]
 
 
 class Segmenter(Model):
-    """A vision transformer whose tokens are maps, and a head that gives each pixel a class."""
+    """A vision transformer whose tokens are maps, and a head that gives each pixel a class.
+
+    Examples
+    --------
+    >>> model = usp.Segmenter.create(
+    ...     grid=4, channels=3, patch=4, width=16, depth=1, heads=2, classes=5, head="linear")
+    >>> model.logits(np.zeros((1, 3, 16, 16), np.float32), size=(16, 16)).shape
+    (1, 5, 16, 16)
+    """
 
     _family = "Segmenter"
 
