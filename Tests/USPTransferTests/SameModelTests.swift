@@ -197,7 +197,7 @@ private func eachVariant(
             + "null_class=yes learn_sigma=no frequencies=256 frequency_shift=0 noise_at=0",
         "MAR":
             "grid=16x16 channels=16 patch=1 width=768 depth=12 heads=12 mlp_ratio=4 "
-            + "activation=gelu_erf epsilon=1e-06 attention_epsilon=none decoder_width=768 decoder_depth=12 "
+            + "activation=gelu_erf epsilon=1e-06 decoder_width=768 decoder_depth=12 "
             + "decoder_heads=12 buffer=64 classes=1000 head_width=1024 head_depth=6",
         "Segmenter":
             "grid=32x32 channels=4 patch=2 width=768 depth=12 heads=12 mlp_ratio=4 "
@@ -217,7 +217,7 @@ private func eachVariant(
     let others = [
         "MAR": [
             "affine", "classToken", "embedsClass", "rmsNorm", "swiglu", "rope", "queryKeyNorm",
-            "shift", "registers", "layerScale", "relativePositions",
+            "shift", "registers", "layerScale", "relativePositions", "attentionEpsilon",
         ],
         "DiT": ["variant", "classToken", "embedsClass", "relativePositions"],
         "SiT": ["variant", "classToken", "embedsClass", "relativePositions"],

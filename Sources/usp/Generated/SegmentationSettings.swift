@@ -79,7 +79,7 @@ struct SegmentationSettings: ParsableArguments {
 
     @Option(
         name: .customLong("dropout"),
-        help: "Rate at which a head's channels are zeroed. 0 to below 1. Default: 0.")
+        help: "Rate at which a Segmenter's head's channels are zeroed, and a MAR's values behind attention's projection and both layers of the MLPs. 0 to below 1. Default: 0.")
     var dropout: String?
 
     @Option(
