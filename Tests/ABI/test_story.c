@@ -88,11 +88,14 @@ static usp_model *transfer(const usp_model *source, const char *to) {
     return model;
 }
 
-/* On the same samples, and with the same times and noise where they are given. */
+/* On the same samples, and with the same times and noise where they are given. Guidance wants a null
+ * class that was trained: some labels are dropped. */
 static usp_model *fine_tune(usp_model *start, const usp_tensor *z, const usp_tensor *labels,
-                            const usp_tensor *times, const usp_tensor *noise) {
+                            const usp_tensor *times, const usp_tensor *noise,
+                            double label_dropout) {
     usp_trainer_options options = USP_TRAINER_OPTIONS_INIT;
     options.rate = 1e-3f;
+    options.label_dropout = label_dropout;
     usp_batch batch = USP_BATCH_INIT;
     batch.inputs = z;
     batch.labels = labels;
@@ -124,8 +127,8 @@ static void tell(float *samples) {
     encode(latents);
     EXPECT_OK(usp_random_normal(3, &e));
     usp_model *mae = pretrain(&z);
-    usp_model *vit = fine_tune(transfer(mae, "ViT"), &z, &y, NULL, NULL);
-    usp_model *sit = fine_tune(transfer(mae, "SiT"), &z, &y, &t, &e);
+    usp_model *vit = fine_tune(transfer(mae, "ViT"), &z, &y, NULL, NULL, 0);
+    usp_model *sit = fine_tune(transfer(mae, "SiT"), &z, &y, &t, &e, 0.1);
     usp_model_free(mae);
 
     double accuracy = 0;

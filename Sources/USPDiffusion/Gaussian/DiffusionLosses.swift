@@ -47,9 +47,10 @@ extension Diffusion {
     ///   are learned, else `[B, C, H, W]`.
     /// - start, noised, noise: `[B, C, H, W]`; `noised` as `noised(_:steps:noise:)` made it.
     /// - weights: of each sample in the gradient; nil = 1/B, the gradient of the mean.
+    /// - binsInDouble: how likelihoods of step 0 are counted; false is the originals' float
     package func losses(
         output: Tensor, start: Tensor, noised: Tensor, noise: Tensor, steps indices: [Int],
-        weights: [Float]? = nil
+        weights: [Float]? = nil, binsInDouble: Bool = false
     ) throws(USPError) -> LossAndGradient {
         try checkLatents(start, "start")
         try checkLike(noised, start, "noised")
@@ -62,7 +63,7 @@ extension Diffusion {
         let batch = LossBatch(
             prediction: prediction,
             gradient: try Prediction(gradient, for: start, doubled: learned),
-            start: start, noised: noised, noise: noise)
+            start: start, noised: noised, noise: noise, binsInDouble: binsInDouble)
         var losses: [Float] = []
         var terms: [String: [Float]] = [:]
         for (sample, step) in indices.enumerated() {
@@ -95,7 +96,7 @@ extension Diffusion {
             step: step, start: batch.start.floats + offset,
             noised: batch.noised.floats + offset, output: batch.prediction.mean(sample),
             variance: batch.prediction.variance(sample), count: batch.prediction.count,
-            weight: weight * Float(scale),
+            binsInDouble: batch.binsInDouble, weight: weight * Float(scale),
             meanGradient: loss.isBound ? batch.gradient.mean(sample) : nil,
             varianceGradient: batch.gradient.variance(sample))
         return (squared, bound * scale)
@@ -135,6 +136,7 @@ private struct LossBatch {
     let start: Tensor
     let noised: Tensor
     let noise: Tensor
+    let binsInDouble: Bool
 }
 
 /// The given weights, or 1/B.

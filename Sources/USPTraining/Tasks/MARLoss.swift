@@ -278,7 +278,7 @@ extension MAR {
             condition: repeated, recomputes: recomputes, in: context)
         let losses = try process.losses(
             output: output.reshaped([copies * each, 2 * values, 1, 1]), start: start,
-            noised: noised, noise: noise, steps: steps)
+            noised: noised, noise: noise, steps: steps, binsInDouble: true)
         return (output, losses)
     }
 }

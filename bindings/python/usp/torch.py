@@ -68,8 +68,7 @@ class Module(torch.nn.Module):
 
     def model(self) -> Any:
         """The library model with the values that the parameters have now."""
-        state = dict(self.named_parameters())
-        state.update(self.named_buffers())
+        state = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         seen = tuple((id(state[name]), state[name]._version) for name in self._names)
         if seen != self._seen:
             self._current = with_state(self._source, {name: state[name] for name in self._names})
@@ -97,7 +96,8 @@ class _Call:
     """What a pass is asked, as structs of the library."""
 
     def __init__(self, model: Model, x: torch.Tensor, t: Any, y: Any):
-        self.model, self._keep = model, []  # type: Model, list[Any]
+        self.model = model
+        self._keep: "list[Any]" = []
         self.x = self._struct(x.detach(), "x", np.float32)
         count = x.shape[0]
         self.t = self._vector(t, "t", np.float32, count)
@@ -144,11 +144,11 @@ class _Pass(torch.autograd.Function):
             lambda *arguments: lib.usp_model_backward(
                 asked.model.handle, asked.x, asked.t, asked.y, ctypes.byref(seed),
                 ctypes.byref(out), *arguments))
-        own = _gradients(asked.model, gradients, ctx.names)
+        own = _gradients(gradients, ctx.names)
         return (None, None, None, None, torch.from_numpy(array), *own)
 
 
-def _gradients(model: Model, gradients: Checkpoint, names: Any) -> Any:
+def _gradients(gradients: Checkpoint, names: Any) -> Any:
     """In the order of the names; None for what the library does not train: a fixed table."""
     return [
         torch.from_numpy(gradients[name].copy()) if name in gradients else None for name in names]
