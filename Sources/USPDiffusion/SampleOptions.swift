@@ -27,24 +27,20 @@ public struct SampleOptions: Sendable {
 extension SampleOptions: Described {
     public static let title = "sampler"
 
-    public static let members = [
-        CMember(
-            "const usp_tensor *", "noise",
-            "[S, B, C, H, W] f32: consumed in order, one entry a draw, in place of drawn noise; or "
-                + "NULL. S: steps of ddpm, and of ddim with eta; steps - 1 of dpm++sde and of SDEs. "
-                + "Part in: \(Solver.listed { $0.drawsNoise })."),
-        CMember("usp_progress_fn", "progress", "After each step; NULL = none."),
-        CMember("void *", "progress_user", "Handed to progress."),
-        CMember(
-            "usp_progress_fn", "preview",
-            "Every preview_interval steps, with usp_progress.latents set; NULL = none."),
-        CMember("void *", "preview_user", "Handed to preview."),
-        CMember(
-            "usp_start_fn", "adjust_start",
-            "At each step of a diffusion; NULL = none. Part in: "
-                + "\(Solver.listed { $0.isDiffusion })."),
-        CMember("void *", "adjust_user", "Handed to adjust_start."),
-    ]
+    public static let members =
+        [
+            CMember(
+                "const usp_tensor *", "noise",
+                "[S, B, C, H, W] f32: consumed in order, one entry a draw, in place of drawn noise; or "
+                    + "NULL. S: steps of ddpm, and of ddim with eta; steps - 1 of dpm++sde and of SDEs. "
+                    + "Part in: \(Solver.listed { $0.drawsNoise }).")
+        ] + SamplingMonitor.members(each: "step") + [
+            CMember(
+                "usp_start_fn", "adjust_start",
+                "At each step of a diffusion; NULL = none. Part in: "
+                    + "\(Solver.listed { $0.isDiffusion })."),
+            CMember("void *", "adjust_user", "Handed to adjust_start."),
+        ]
 
     public static let fields: [Field<SampleOptions>] = [
         .text(

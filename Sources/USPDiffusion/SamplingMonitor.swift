@@ -18,3 +18,19 @@ public struct SamplingMonitor {
     public init() {}
     public init(progress: @escaping ProgressFunction) { self.progress = progress }
 }
+
+extension SamplingMonitor {
+    /// How C gives it.
+    ///
+    /// - unit: what progress is told after
+    package static func members(each unit: String) -> [CMember] {
+        [
+            CMember("usp_progress_fn", "progress", "After each \(unit); NULL = none."),
+            CMember("void *", "progress_user", "Handed to progress."),
+            CMember(
+                "usp_progress_fn", "preview",
+                "Every preview_interval \(unit)s, with usp_progress.latents set; NULL = none."),
+            CMember("void *", "preview_user", "Handed to preview."),
+        ]
+    }
+}

@@ -113,13 +113,27 @@ private struct StageMaker {
         return try VAE(sizes, seed: options.seed)
     }
 
+    /// How a file to start from is read.
+    private var loading: LoadOptions {
+        var result = LoadOptions()
+        (result.heads, result.decoderHeads) = (options.heads, options.decoderHeads)
+        result.ignore = options.ignore
+        return result
+    }
+
+    /// What is said of a decoder.
+    private func apply<Sizes>(
+        to sizes: inout Sizes, _ width: WritableKeyPath<Sizes, Int>,
+        _ depth: WritableKeyPath<Sizes, Int>, _ heads: WritableKeyPath<Sizes, Int>
+    ) {
+        if let value = options.decoderWidth { sizes[keyPath: width] = value }
+        if let value = options.decoderDepth { sizes[keyPath: depth] = value }
+        if let value = options.decoderHeads { sizes[keyPath: heads] = value }
+    }
+
     func maskedAutoencoder() throws(USPError) -> MaskedAutoencoder {
         switch start {
-        case .file(let path):
-            var loading = LoadOptions()
-            (loading.heads, loading.decoderHeads) = (options.heads, options.decoderHeads)
-            loading.ignore = options.ignore
-            return try MaskedAutoencoder.load(path, loading)
+        case .file(let path): return try MaskedAutoencoder.load(path, loading)
         case .model(let model):
             guard let own = model as? MaskedAutoencoder else {
                 throw other(model, "a masked autoencoder")
@@ -128,9 +142,7 @@ private struct StageMaker {
         case .fresh:
             var sizes = try MaskedAutoencoder.Configuration(named: options.model ?? "MAE-B/2")
             try apply(to: &sizes.transformer)
-            sizes.decoderWidth = options.decoderWidth ?? sizes.decoderWidth
-            sizes.decoderDepth = options.decoderDepth ?? sizes.decoderDepth
-            sizes.decoderHeads = options.decoderHeads ?? sizes.decoderHeads
+            apply(to: &sizes, \.decoderWidth, \.decoderDepth, \.decoderHeads)
             return try MaskedAutoencoder(sizes, seed: options.seed)
         }
     }
@@ -164,12 +176,11 @@ private struct StageMaker {
             sizes.relativePositions = options.relativePositions
             return (try Segmenter(sizes, seed: options.seed), [])
         }
-        let (model, notes) = try transferred("Segmenter") { wanted in
+        return try transferred("Segmenter") { wanted in
             (wanted.classes, wanted.headChannels) = (classes, options.headChannels)
             wanted.head = head == .linear ? .linear : .upernet
             wanted.relativePositions = options.relativePositions
         }
-        return (model, notes)
     }
 
     /// As it is where it is one, else of a transformer's weights.
@@ -190,9 +201,8 @@ private struct StageMaker {
         case .file(let path):
             let file = try FileModel(Archive.open(path), ignoring: options.ignore)
             if file.kind == .diffusionTransformer {
-                var loading = LoadOptions()
-                (loading.family, loading.heads) = (options.family, options.heads)
-                loading.ignore = options.ignore
+                var loading = loading
+                loading.family = options.family
                 let model = try DiT.load(path, loading)
                 return (model, model.weights.notes)
             }
@@ -206,18 +216,16 @@ private struct StageMaker {
         case .fresh:
             var sizes = try MAR.Configuration(named: options.model ?? "MAR-B")
             try apply(to: &sizes.transformer)
-            sizes.decoderWidth = options.decoderWidth ?? sizes.decoderWidth
-            sizes.decoderDepth = options.decoderDepth ?? sizes.decoderDepth
-            sizes.decoderHeads = options.decoderHeads ?? sizes.decoderHeads
+            apply(to: &sizes, \.decoderWidth, \.decoderDepth, \.decoderHeads)
             sizes.classes = data.classes
             return (try MAR(sizes, seed: options.seed), [])
         case .model(let model):
             if let own = model as? MAR { return (own, []) }
         case .file(let path):
-            if try FileModel(Archive.open(path)).kind == .maskedAutoregressive {
-                var loading = LoadOptions()
-                (loading.heads, loading.decoderHeads) = (options.heads, options.decoderHeads)
-                return (try MAR.load(path, loading), [])
+            let file = try FileModel(Archive.open(path), ignoring: options.ignore)
+            if file.kind == .maskedAutoregressive {
+                let model = try MAR.load(path, loading)
+                return (model, model.weights.notes)
             }
         }
         return try transferred("MAR") { _ in }

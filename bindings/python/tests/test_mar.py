@@ -126,3 +126,26 @@ def test_training_and_transfer():
         usp.Trainer(model, mask_ratio=0.5)
     with pytest.raises(usp.UnsupportedError, match="attention_dropout"):
         usp.Trainer(model, attention_dropout=0.1)
+
+
+def test_parts_of_too_many_samples_are_refused():
+    model = usp.MAR.create(
+        grid=2, channels=4, width=16, depth=1, heads=2, buffer=2, classes=3, head_width=16,
+        head_depth=1)
+    with pytest.raises(usp.OutOfMemory, match="cannot allocate"):
+        model.sample([0], iterations=2, generator="torch", total_samples=2**48)
+
+
+def test_ignored_arrays_of_a_file_to_start_from(tmp_path):
+    model = usp.MAR.create(
+        grid=2, channels=4, width=16, depth=1, heads=2, buffer=2, classes=3, head_width=16,
+        head_depth=1)
+    weights = dict(model.parameters, more=np.zeros(3, np.float32))
+    usp.Checkpoint(weights).save(tmp_path / "mar.safetensors")
+    usp.Checkpoint({"latents": np.zeros((8, 4, 2, 2), np.float32),
+                    "labels": np.arange(8) % 3}).save(tmp_path / "latents.npz")
+    data = usp.Data(tmp_path / "latents.npz", batch=4)
+    start = dict(start=tmp_path / "mar.safetensors", steps=1, heads=2, decoder_heads=2)
+    with pytest.raises(usp.ShapeError, match="unexpected 1: more"):
+        usp.Stage("autoregress", data, **start)
+    assert usp.Stage("autoregress", data, ignore="more", **start).model().config.width == 16
