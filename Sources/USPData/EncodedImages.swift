@@ -9,20 +9,20 @@ struct EncodedImages {
     let folder: ImageFolder
     let encoder: LatentEncoder?
     let options: DataOptions
+    let sampleShape: Shape
     private let loader: ImageLoader
 
     init(
         _ folder: ImageFolder, _ encoder: LatentEncoder?, _ options: DataOptions
     ) throws(USPError) {
         if let encoder {
-            try require(
-                options.size % encoder.factor == 0, .argument,
-                "size: \(options.size), expected a multiple of \(encoder.factor), the "
-                    + "autoencoder's factor")
+            sampleShape = try encoder.sampleShape(side: options.size)
             try require(
                 options.channels == nil || options.channels == encoder.imageChannels, .argument,
                 "channels: \(options.channels ?? 0), the autoencoder takes \(encoder.imageChannels)"
             )
+        } else {
+            sampleShape = [Self.channels(nil, options), options.size, options.size]
         }
         if let training = Self.trainingPart(folder.classNames) {
             throw USPError(
@@ -50,14 +50,6 @@ struct EncodedImages {
 
     private static func channels(_ encoder: LatentEncoder?, _ options: DataOptions) -> Int {
         encoder?.imageChannels ?? options.channels ?? 3
-    }
-
-    var sampleShape: Shape {
-        guard let encoder else {
-            return [Self.channels(nil, options), options.size, options.size]
-        }
-        let side = options.size / encoder.factor
-        return [encoder.latentChannels, side, side]
     }
 
     /// Images, size and autoencoder, in words.

@@ -34,6 +34,16 @@ public struct LatentEncoder: Sendable {
         (self.fingerprint, self.latents, self.moments) = (fingerprint, latents, moments)
     }
 
+    /// The latent of a square image: `[z, h, w]`.
+    ///
+    /// - Throws: `.argument` for a side that cannot be halved so often
+    func sampleShape(side: Int) throws(USPError) -> Shape {
+        try require(
+            side % factor == 0, .argument,
+            "size: \(side), expected a multiple of \(factor), the autoencoder's factor")
+        return [latentChannels, side / factor, side / factor]
+    }
+
     /// - Throws: `.argument` for an autoencoder whose latents nobody should train on
     func expectStatistics(_ place: String) throws(USPError) {
         try require(

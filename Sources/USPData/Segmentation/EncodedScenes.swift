@@ -10,6 +10,7 @@ struct EncodedScenes: Sendable {
     let folder: SceneFolder
     let encoder: LatentEncoder?
     let options: DataOptions
+    let sampleShape: Shape
     private let transform: SegmentationTransform
 
     /// - Throws: for a size that the autoencoder cannot halve so often, and for options that have no
@@ -18,13 +19,12 @@ struct EncodedScenes: Sendable {
         _ folder: SceneFolder, _ encoder: LatentEncoder?, _ options: DataOptions
     ) throws(USPError) {
         if let encoder {
-            try require(
-                options.size % encoder.factor == 0, .argument,
-                "size: \(options.size), expected a multiple of \(encoder.factor), the "
-                    + "autoencoder's factor")
+            sampleShape = try encoder.sampleShape(side: options.size)
             try require(
                 encoder.imageChannels == 3, .unsupported,
                 "masks: the autoencoder takes \(encoder.imageChannels) channels, expected 3")
+        } else {
+            sampleShape = [3, options.size, options.size]
         }
         try require(
             options.cache == nil && options.mirror == nil && options.cropArea.isEmpty
@@ -36,12 +36,6 @@ struct EncodedScenes: Sendable {
         (transform.crop, transform.short) = (options.size, options.size)
         transform.long = 4 * options.size
         self.transform = transform
-    }
-
-    var sampleShape: Shape {
-        guard let encoder else { return [3, options.size, options.size] }
-        let side = options.size / encoder.factor
-        return [encoder.latentChannels, side, side]
     }
 
     /// Images, masks, size and autoencoder, in words.

@@ -19,23 +19,13 @@ struct Predict: ParsableCommand {
     @Argument(help: "The classifier, such as finetune writes.")
     var model: String
 
-    @Argument(help: "Images, or folders of them.")
-    var images: [String]
-
-    @Option(help: "The autoencoder whose latents the model was trained on; none for pixels.")
-    var vae: String?
-
-    @OptionGroup var autoencoder: AutoencoderArguments
-    @OptionGroup var fitting: FittingSettings
+    @OptionGroup var seen: SeenArguments
 
     @Option(help: "Classes to tell of each image.")
     var top = 3
 
     @Option(help: "Attention heads, where the file does not tell.")
     var heads: Int?
-
-    @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
-    var asStored = false
 
     @Flag(help: "A JSON object a line.")
     var json = false
@@ -47,14 +37,13 @@ struct Predict: ParsableCommand {
     func run() throws {
         var loading = LoadOptions()
         loading.heads = heads
-        try fitting.apply(to: &loading)
+        try seen.fitting.apply(to: &loading)
         let classifier = try ViT.load(model, loading).told()
-        let seen = try SeenImages(
-            classifier, model, vae: autoencoder.load(ifAny: vae), asStored: asStored)
+        let images = try seen.images(for: classifier, model)
         Interrupt.listen()
-        for path in try Images.paths(images) {
+        for path in try Images.paths(seen.images) {
             try Interrupt.check()
-            let logits = try classifier.logits(seen.inputs([path], crop: .evaluation)).values
+            let logits = try classifier.logits(images.inputs([path], crop: .evaluation)).values
             print(line(path, shares(logits), classifier.notes.classNames))
         }
     }

@@ -19,14 +19,7 @@ struct Reconstruct: ParsableCommand {
     @Argument(help: "The masked autoencoder.")
     var model: String
 
-    @Argument(help: "Images, or folders of them.")
-    var images: [String]
-
-    @Option(help: "The autoencoder whose latents the model was trained on; none for pixels.")
-    var vae: String?
-
-    @OptionGroup var autoencoder: AutoencoderArguments
-    @OptionGroup var fitting: FittingSettings
+    @OptionGroup var seen: SeenArguments
 
     @Option(help: "Share of tokens that are masked.")
     var maskRatio = 0.75
@@ -46,9 +39,6 @@ struct Reconstruct: ParsableCommand {
     @Option(help: "Those of its decoder, likewise.")
     var decoderHeads: Int?
 
-    @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
-    var asStored = false
-
     @Option(name: [.short, .long], help: "The PNG to write.")
     var output: String
 
@@ -63,85 +53,21 @@ struct Reconstruct: ParsableCommand {
         try ImageFiles.expectWritable(output)
         var loading = LoadOptions()
         (loading.heads, loading.decoderHeads) = (heads, decoderHeads)
-        try fitting.apply(to: &loading)
+        try seen.fitting.apply(to: &loading)
         let masked = try MaskedAutoencoder.load(model, loading).told()
-        let seen = try SeenImages(
-            masked, model, vae: autoencoder.load(ifAny: vae), asStored: asStored)
+        let images = try seen.images(for: masked, model)
         Interrupt.listen()
-        let all = try Images.paths(images)
+        let all = try Images.paths(seen.images)
         let count = min(num, all.count)
-        let whole = try seen.inputs((0..<count).map { all[$0 * all.count / count] })
+        let whole = try images.inputs((0..<count).map { all[$0 * all.count / count] })
         var options = MaskedAutoencoder.Options()
         (options.maskRatio, options.seed, options.normalizesPatches) = (
             maskRatio, seed, normPixLoss
         )
         let (completed, mask) = try masked.completion(of: whole, options)
-        let decoded = try seen.pixels(whole)
+        let decoded = try images.pixels(whole)
         try ImageFiles.writeRows(
-            output, [masked.hiding(mask, in: decoded), seen.pixels(completed), decoded])
+            output, [masked.hiding(mask, in: decoded), images.pixels(completed), decoded])
         print("\(output): \(count) images, \(decimal(100 * maskRatio, 0)) % of the tokens masked")
     }
-}
-
-/// Images as a model sees them: pixels, or the latents of an autoencoder.
-struct SeenImages {
-    let vae: VAE?
-    private let side: Int
-    private let channels: Int
-    private let asStored: Bool
-
-    /// - path: what messages call the model
-    /// - Throws: for a model of latents without an autoencoder, and for one of other latents
-    init(
-        _ model: any Model, _ path: String, vae: VAE?, asStored: Bool
-    ) throws(USPError) {
-        let shape = model.inputShape(batch: 1)
-        self.vae = vae
-        if let vae {
-            try require(
-                vae.configuration.latentChannels == shape[1], .shape,
-                "\(path): takes latents of \(shape[1]) channels, the autoencoder gives "
-                    + "\(vae.configuration.latentChannels)")
-            if let known = model.notes.autoencoder, known != vae.fingerprint {
-                complain(otherAutoencoder(known, vae))
-            }
-        } else {
-            try require(
-                [1, 3].contains(shape[1]), .argument,
-                "\(path): takes latents of \(shape[1]) channels: give --vae")
-        }
-        side = shape[2] * (vae?.factor ?? 1)
-        channels = vae?.configuration.imageChannels ?? shape[1]
-        self.asStored = asStored
-    }
-
-    /// `[B, C, H, W]` as the model takes them.
-    func inputs(
-        _ paths: [String], crop: Augmentation = .middle
-    ) throws(USPError) -> Tensor {
-        var parts: [Tensor] = []
-        for path in paths {
-            try Interrupt.check()
-            let image = try Images.square(
-                path, side: side, channels: channels, crop: crop, asStored: asStored)
-            parts.append(
-                try vae.map { model throws(USPError) in try model.encode(image).mean } ?? image)
-        }
-        let result = try Tensor(Shape([parts.count] + parts[0].shape.extents.dropFirst()))
-        for (index, part) in parts.enumerated() {
-            try result.detachedRows(index..<index + 1).copy(from: part)
-        }
-        return result
-    }
-
-    /// Images of what the model takes or gives.
-    func pixels(_ latents: Tensor) throws(USPError) -> Tensor {
-        try vae?.decode(latents) ?? latents
-    }
-}
-
-/// What is said when latents go through another autoencoder than a model was trained on.
-func otherAutoencoder(_ known: String, _ vae: VAE) -> String {
-    "note: the model was trained on latents of the autoencoder \(known), this one is "
-        + "\(vae.fingerprint): what it decodes may be noise"
 }
