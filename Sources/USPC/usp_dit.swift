@@ -96,3 +96,25 @@ private struct DenoisingPass {
                 pass.x, t: pass.t, y: pass.y, depth: count(depth, else: sizes.depth, "depth")))
     }
 }
+
+@_cdecl("usp_dit_projections") @implementation public func usp_dit_projections(
+    _ dit: OpaquePointer?, _ x: UnsafePointer<usp_tensor>?, _ t: UnsafePointer<usp_tensor>?,
+    _ y: UnsafePointer<usp_tensor>?, _ count: Int32, _ outs: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_dit_projections") { () throws(USPError) in
+        let pass = try DenoisingPass(dit, x, t, y)
+        try pass.dit.expectProjectors()
+        let sizes = pass.dit.configuration
+        let widths = sizes.projections
+        guard let outs, Int(count) == widths.count else {
+            throw USPError(.argument, "outs: \(count) arrays, expected \(widths.count)")
+        }
+        var targets: [StridedView] = []
+        for (index, width) in widths.enumerated() {
+            let axes = [pass.x.shape[0], sizes.grid.count, width].map { Axis.extent($0) }
+            targets.append(try output(outs + index, "outs[\(index)]", axes))
+        }
+        let results = try pass.dit.projections(pass.x, t: pass.t, y: pass.y)
+        for (target, result) in zip(targets, results) { try target.write(result) }
+    }
+}

@@ -87,18 +87,26 @@ private func batch(
     batch.noise = try ofSamples(given.noise, "noise", samples)
     batch.mask = try ofSamples(given.mask, "mask", samples)
     batch.target = try ofSamples(given.target, "target", samples)
-    guard given.feature_count >= 0, given.feature_count == 0 || given.features != nil else {
+    batch.features = try teacherFeatures(given.feature_count, given.features, samples)
+    return batch
+}
+
+/// `[B, T, Z]` of each teacher.
+func teacherFeatures(
+    _ count: Int32, _ features: UnsafePointer<usp_tensor>?, _ samples: Axis
+) throws(USPError) -> [Tensor] {
+    guard count >= 0, count == 0 || features != nil else {
         throw USPError(
-            .argument,
-            "features: \(given.feature_count) at \(given.features == nil ? "NULL" : "an array")")
+            .argument, "features: \(count) at \(features == nil ? "NULL" : "an array")")
     }
-    for index in 0..<Int(given.feature_count) {
-        let name = "features[\(index)]"
-        if let tensor = try ofSamples(given.features + index, name, samples) {
-            batch.features.append(tensor)
+    var result: [Tensor] = []
+    for index in 0..<Int(count) {
+        if let features {
+            result.append(
+                try tensor(features + index, "features[\(index)]", [samples, "T", "Z"]))
         }
     }
-    return batch
+    return result
 }
 
 private func labels(

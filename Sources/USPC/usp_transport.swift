@@ -88,9 +88,11 @@ extension Transport: SamplerProcess {
 @_cdecl("usp_transport_losses") @implementation public func usp_transport_losses(
     _ transport: OpaquePointer?, _ denoiser: UnsafePointer<usp_denoiser>?,
     _ data: UnsafePointer<usp_tensor>?, _ t: UnsafePointer<usp_tensor>?,
-    _ y: UnsafePointer<usp_tensor>?, _ noise: UnsafePointer<usp_tensor>?, _ seed: UInt64,
+    _ y: UnsafePointer<usp_tensor>?, _ noise: UnsafePointer<usp_tensor>?, _ featureCount: Int32,
+    _ features: UnsafePointer<usp_tensor>?, _ seed: UInt64,
     _ outLosses: UnsafeMutablePointer<usp_tensor>?, _ outMse: UnsafeMutablePointer<usp_tensor>?,
-    _ outCosLoss: UnsafeMutablePointer<usp_tensor>?
+    _ outCosLoss: UnsafeMutablePointer<usp_tensor>?,
+    _ outAlignment: UnsafeMutablePointer<usp_tensor>?
 ) -> usp_status {
     guarded("usp_transport_losses") { () throws(USPError) in
         let run = try RunArguments(transport, Transport.self, denoiser, data, "data", y)
@@ -99,12 +101,14 @@ extension Transport: SamplerProcess {
         let parts = [
             ("mse", try optionalOutput(outMse, "out_mse", batch)),
             ("cos_loss", try optionalOutput(outCosLoss, "out_cos_loss", batch)),
+            ("alignment", try optionalOutput(outAlignment, "out_alignment", batch)),
         ]
         var times: [Float]?
         if t != nil { times = try reals(t, "t", batch) }
         let result = try run.process.losses(
             of: run.denoiser, data: run.start, times: times, labels: run.labels,
-            noise: optionalTensor(noise, "noise", axes(run.start.shape)), seed: seed)
+            noise: optionalTensor(noise, "noise", axes(run.start.shape)),
+            features: teacherFeatures(featureCount, features, batch[0]), seed: seed)
         try result.write(losses, parts)
     }
 }

@@ -8,8 +8,28 @@ import USPTensor
 private func inputs(
     _ vit: ViT, _ images: UnsafePointer<usp_tensor>?
 ) throws(USPError) -> Tensor {
-    let one = vit.inputShape(batch: 1)
-    return try tensor(images, "images", ["B", .extent(one[1]), .extent(one[2]), .extent(one[3])])
+    try tensor(images, "images", ["B", .extent(vit.inputShape(batch: 1)[1]), "H", "W"])
+}
+
+@_cdecl("usp_vit_tokens") @implementation public func usp_vit_tokens(
+    _ vit: OpaquePointer?, _ images: UnsafePointer<usp_tensor>?, _ norm: Int32, _ leading: Int32,
+    _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_vit_tokens") { () throws(USPError) in
+        let vit = try model(vit, as: ViT.self, "vit")
+        let images = try inputs(vit, images)
+        let tokens = try vit.tokens(images, norm: norm != 0, leading: leading != 0)
+        let target = try output(out, "out", tokens.shape.extents.map { .extent($0) })
+        try target.write(tokens)
+    }
+}
+
+@_cdecl("usp_vit_leading") @implementation public func usp_vit_leading(
+    _ vit: OpaquePointer?
+) -> Int64 {
+    guarded("usp_vit_leading", else: 0) { () throws(USPError) in
+        Int64(try model(vit, as: ViT.self, "vit").leading)
+    }
 }
 
 @_cdecl("usp_vit_features") @implementation public func usp_vit_features(

@@ -21,7 +21,16 @@ public struct Denoiser {
         _ x: Tensor, _ times: [Float], _ labels: [Int]?, _ probe: Tensor
     ) throws(USPError) -> (output: Tensor, product: Tensor)
 
+    /// The prediction, and how far the model's projected tokens are from teachers' features, one
+    /// number a sample: minus the mean of their cosines (REPA).
+    ///
+    /// - features: `[B, T, Z]` for each teacher
+    package typealias Alignment = (
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?, _ features: [Tensor]
+    ) throws(USPError) -> (output: Tensor, losses: [Float])
+
     private let function: Predict
+    private let alignment: Alignment?
     private let exactDerivative: Derivative?
     /// The label that stands for no label, which guidance needs.
     public let nullClass: Int?
@@ -41,13 +50,16 @@ public struct Denoiser {
     }
 
     /// - derivative: nil lets likelihoods take differences
+    /// - alignment: nil has no projected tokens
     package init(
         nullClass: Int?, repeatsLatents: Bool, derivative: Derivative? = nil,
+        alignment: Alignment? = nil,
         guidedChannels: Int = Guidance.publishedChannels, noiseAt: Int = 0,
         nullIsUntrained: Bool = false, _ predict: @escaping Predict
     ) {
         function = predict
         exactDerivative = derivative
+        self.alignment = alignment
         self.nullClass = nullClass
         self.repeatsLatents = repeatsLatents
         self.guidedChannels = guidedChannels
@@ -57,6 +69,19 @@ public struct Denoiser {
 
     /// Of an unguided denoiser, if it has one.
     package var derivative: Derivative? { guidance == nil ? exactDerivative : nil }
+
+    /// As `predict`, unguided, with the alignment of each sample.
+    func aligned(
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?, with features: [Tensor]
+    ) throws(USPError) -> (output: Tensor, losses: [Float]) {
+        try require(
+            guidance == nil, .argument, "features: have no part in guided predictions")
+        guard let alignment else {
+            throw USPError(
+                .argument, "features: a function has no projectors, only a model can have some")
+        }
+        return try alignment(x, times, labels, features)
+    }
 
     /// The guided denoiser: asks for conditional and unconditional samples in one batch.
     ///
@@ -78,13 +103,15 @@ public struct Denoiser {
     }
 
     /// The prediction, guided where guidance is set and the times are in its interval.
+    ///
+    /// - guidedBy: the time that decides in place of the first one
     public func predict(
-        _ x: Tensor, _ times: [Float], _ labels: [Int]?
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?, guidedBy time: Float? = nil
     ) throws(USPError) -> Tensor {
         guard let guidance, let nullClass else { return try function(x, times, labels) }
         guard let labels else { throw USPError(.argument, "guidance: needs labels") }
         let scales = try guidance.expanded(times.count)
-        guard guidance.applies(at: times[0]) else { return try function(x, times, labels) }
+        guard guidance.applies(at: time ?? times[0]) else { return try function(x, times, labels) }
         let null = [Int](repeating: nullClass, count: times.count)
         let both = try function(
             repeatsLatents ? x : try x.twice(), times + times, labels + null)

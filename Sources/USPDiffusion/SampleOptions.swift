@@ -17,7 +17,7 @@ public struct SampleOptions: Sendable {
     public var timestepShift: Float = 1
     public var form: DiffusionForm = .sigma
     public var norm: Float = 1
-    public var lastStep: LastStep = .mean
+    public var lastStep: LastStep?
     public var lastStepSize: Float = 0.04
     public var previewInterval = 10
 
@@ -88,8 +88,10 @@ extension SampleOptions: Described {
             "norm", \.norm, .notNegative, "Factor of the SDE's diffusion.",
             in: Solver.names { $0.isStochastic }),
         .choice(
-            "last_step", named: \.lastStep, "What follows the SDE's last noisy step.",
-            in: Solver.names { $0.isStochastic }),
+            "last_step", named: \.lastStep,
+            "What follows the SDE's last noisy step; absent: Mean. Of an ODE Euler takes the last "
+                + "interval as Euler's method does, which makes heun REPA's; absent: as the others.",
+            in: Solver.names { $0.isStochastic || $0.isFlow && !$0.isAdaptive }),
         .real(
             "last_step_size", \.lastStepSize, .belowOne, "Size of that step.",
             in: Solver.names { $0.isStochastic }),
@@ -100,6 +102,9 @@ extension SampleOptions: Described {
 }
 
 extension SampleOptions {
+    /// The last step of an SDE.
+    var stochasticLastStep: LastStep { lastStep ?? .mean }
+
     /// The solvers in which an option has a part; empty is all.
     package static func parts(of name: String) -> [String] {
         fields.first { $0.name == name }?.parts ?? []

@@ -48,6 +48,11 @@ public struct Sampler: Sendable {
             throw USPError(.argument, "\(name): has no part in \(task.phrase), only in sampling")
         }
         if case .diffusion(let process) = process { try process.checkSteps(options) }
+        if case .flow = process, let last = options.lastStep, last != LastStep.none {
+            try require(
+                last == .euler, .argument,
+                "last_step: \(last.rawValue) has no part in an ODE, only Euler")
+        }
     }
 
     /// Steps that progress counts: a flow's are between its points of time.
@@ -103,11 +108,11 @@ public struct Sampler: Sendable {
         case (.diffusion(let process), .diffusion(_, _, let inverse?), .invert):
             return try inverse(process)(run)
         case (.flow(let transport), .flow(let method), .sample):
-            return try transport.facing(denoiser).flow(run, method, reverse: false)
+            return try transport.facing(denoiser.noiseAt).flow(run, method, reverse: false)
         case (.flow(let transport), .flow(let method), .invert):
-            return try transport.facing(denoiser).flow(run, method, reverse: true)
+            return try transport.facing(denoiser.noiseAt).flow(run, method, reverse: true)
         case (.stochastic(let transport), .stochastic(let method), .sample):
-            return try transport.facing(denoiser).stochastic(run, method)
+            return try transport.facing(denoiser.noiseAt).stochastic(run, method)
         default: throw USPError(.argument, "run: the sampler was made for \(task.phrase)")
         }
     }
@@ -132,7 +137,7 @@ public struct Sampler: Sendable {
             let drawn = try Tensor.normal(latents.shape, seed: options.seed)
             signs = try Tensor(latents.shape, drawn.values.map { $0 < 0 ? -1 : 1 })
         }
-        return try transport.facing(denoiser).likelihood(run, method, probe: signs)
+        return try transport.facing(denoiser.noiseAt).likelihood(run, method, probe: signs)
     }
 
     private func prepared(
@@ -194,8 +199,12 @@ extension Sampler.Task {
     fileprivate func withoutPart(_ options: SampleOptions) -> [(name: String, isSet: Bool)] {
         switch self {
         case .sample: []
-        case .invert: [("eta", options.eta != 0)]
-        case .likelihood: [("timestep_shift", options.timestepShift != 1)]
+        case .invert: [("eta", options.eta != 0), ("last_step", options.lastStep != nil)]
+        case .likelihood:
+            [
+                ("timestep_shift", options.timestepShift != 1),
+                ("last_step", options.lastStep != nil),
+            ]
         }
     }
 }

@@ -37,15 +37,19 @@ final class SamplingRun {
 
     /// Calls the model with one time for the whole batch.
     ///
+    /// - guidedBy: the time that decides whether there is guidance, if it is another
     /// - doubled: whether variances are expected behind the prediction; nil takes both
     /// - Throws: `.notFinite` with the step; `.shape`; the model's errors.
     func predict(
-        _ x: Tensor, time: Double, doubled: Bool? = nil
+        _ x: Tensor, time: Double, guidedBy: Double? = nil, doubled: Bool? = nil
     ) throws(USPError) -> Prediction {
         let times = [Float](repeating: Float(time), count: x.shape[0])
         evaluations += 1
         let output: Tensor
-        do { output = try denoiser.predict(x, times, labels) } catch { throw told(error) }
+        do {
+            output = try denoiser.predict(
+                x, times, labels, guidedBy: guidedBy.map { Float($0) })
+        } catch { throw told(error) }
         return try checked(output, x, times[0], doubled: doubled)
     }
 

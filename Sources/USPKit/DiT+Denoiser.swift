@@ -15,14 +15,23 @@ extension DiT {
         }
         return Denoiser(
             nullClass: nullClass, repeatsLatents: true, derivative: derivative,
-            // REPA guides all channels.
-            guidedChannels: configuration.noiseAt == 0
-                ? Guidance.publishedChannels : configuration.channels,
-            noiseAt: configuration.noiseAt, nullIsUntrained: notes.null == .untrained
+            alignment: { [self] x, times, y, features throws(USPError) in
+                let (output, cosines) = try aligning(
+                    x, t: times, y: try labels(y, times.count), with: features,
+                    in: Context(arithmetic))
+                return (output, DiT.alignment(cosines))
+            },
+            guidedChannels: guidedChannels, noiseAt: configuration.noiseTime,
+            nullIsUntrained: notes.null == .untrained
         ) { [self] x, times, y throws(USPError) in
             let conditioning = try conditions.at(times, try labels(y, times.count))
             return try forward(x, conditioning, in: Context(arithmetic))
         }
+    }
+
+    /// Leading channels that guidance moves where it does not say: REPA guides all.
+    private var guidedChannels: Int {
+        configuration.noiseTime == 0 ? Guidance.publishedChannels : configuration.channels
     }
 
     /// The originals' guided pass: n samples given twice, with labels and then with null labels.
@@ -45,7 +54,7 @@ extension DiT {
         let scale = guidance.applies(at: t.first ?? 0) ? guidance.scale : 1
         Guidance.combine(
             output, scales: [Float](repeating: scale, count: samples),
-            channels: min(guidance.channels ?? Guidance.publishedChannels, configuration.channels),
+            channels: min(guidance.channels ?? guidedChannels, configuration.channels),
             alsoNull: true)
         return output
     }

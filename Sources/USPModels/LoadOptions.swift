@@ -25,6 +25,12 @@ public struct LoadOptions: Sendable {
     public var exact = false
     /// Pooling of a classifier; nil goes by the file.
     public var pool: ViT.Pool?
+    /// The block, counted from 1, behind which a diffusion transformer's projectors read tokens; nil
+    /// goes by the file, else 8.
+    public var encoderDepth: Int?
+    /// How positions are resampled for images of another size; nil goes by the file, else as its
+    /// layout's code does.
+    public var positions: PositionResampling?
     /// Latents of an autoencoder are (z − shift)·scale; nil takes the file's, else the layout's own.
     public var scale: Float?
     public var shift: Float?
@@ -99,7 +105,7 @@ extension LoadOptions: Described {
             "scale", \.scale, .any,
             "Latents are (z - shift) * scale; without it as the file or its layout says.",
             in: Family.having("scale")),
-        .real("shift", \.shift, .any, "See scale.", in: Family.having("shift")),
+        .real("shift", \.shift, .any, "See scale.", in: Family.having("scale")),
         .grid(
             "grid", \.grid,
             "Rows and columns of patches, where the file does not tell: positions that are no "
@@ -155,5 +161,14 @@ extension LoadOptions: Described {
         .real(
             "multiplier", \.multiplier, FieldRange(0, .infinity, excludesLower: true),
             "See statistics.", in: Family.having("scale")),
+        .choice(
+            "positions", named: \.positions,
+            "How positions are resampled for images of another size; without it by the file, else as "
+                + "its layout's code does.", in: Family.having("positions")),
+        .integer(
+            "encoder_depth", \.encoderDepth, FieldRange(1, 4096),
+            "Projectors (REPA) read the tokens behind this block, counted from 1; without it by the "
+                + "file's names or arguments of training, else 8.",
+            in: Family.having("encoder_depth")),
     ]
 }

@@ -43,6 +43,7 @@ public struct TrainerOptions: Sendable {
     public var ignored = 255
     public var copies = 4
     public var attentionDropout: Float = 0
+    public var align: Float = 0
 
     public init() {}
 }
@@ -161,6 +162,10 @@ extension TrainerOptions: Described {
         .real(
             "attention_dropout", \.attentionDropout, .belowOne,
             "Share of attention's probabilities that are dropped: not built, so 0.", in: ["MAR"]),
+        .real(
+            "align", \.align, .notNegative,
+            "Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean "
+                + "cosine of a model's projected tokens with them.", in: Family.flows),
     ]
 
     package var arithmetic: Arithmetic { Arithmetic(compute: dtype, exact: exact) }

@@ -107,7 +107,7 @@ public struct TransferOptions: Sendable {
     public var decoderRule: String?
 
     package var target = TransferTarget.named("")
-    package var resampling = PositionTable.Resampling.bicubic
+    package var resampling = PositionResampling.bicubic
 
     public init() {}
     package init(to target: TransferTarget) { self.target = target }

@@ -143,7 +143,7 @@ AT(usp_mixing_options, switch_probability, 32);
 AT(usp_mixing_options, mixing_unit, 40);
 AT(usp_mixing_options, label_smoothing, 48);
 
-SIZE(usp_model_options, 160);
+SIZE(usp_model_options, 176);
 AT(usp_model_options, struct_size, 0);
 AT(usp_model_options, reserved, 4);
 AT(usp_model_options, heads, 8);
@@ -165,6 +165,8 @@ AT(usp_model_options, strict, 128);
 AT(usp_model_options, out_indices, 136);
 AT(usp_model_options, statistics, 144);
 AT(usp_model_options, multiplier, 152);
+AT(usp_model_options, positions, 160);
+AT(usp_model_options, encoder_depth, 168);
 
 SIZE(usp_progress, 40);
 AT(usp_progress, stage, 0);
@@ -270,7 +272,7 @@ AT(usp_tensor, strides, 72);
 AT(usp_tensor, rank, 136);
 AT(usp_tensor, dtype, 140);
 
-SIZE(usp_trainer_options, 296);
+SIZE(usp_trainer_options, 304);
 AT(usp_trainer_options, struct_size, 0);
 AT(usp_trainer_options, reserved, 4);
 AT(usp_trainer_options, optimizer, 8);
@@ -309,6 +311,7 @@ AT(usp_trainer_options, average, 264);
 AT(usp_trainer_options, ignored, 272);
 AT(usp_trainer_options, copies, 280);
 AT(usp_trainer_options, attention_dropout, 288);
+AT(usp_trainer_options, align, 296);
 
 SIZE(usp_transfer_options, 280);
 AT(usp_transfer_options, struct_size, 0);

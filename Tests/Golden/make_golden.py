@@ -10,13 +10,13 @@ from common import HERE, MANIFEST
 
 TOPICS = ("operations", "blocks", "segmentation", "models", "newer", "mar", "segmenter",
           "autoencoders", "tiny", "classifiers", "diffusers", "positions", "transfer",
-          "containers", "images", "random", "diffusion", "transport", "seeds", "training",
+          "containers", "images", "random", "diffusion", "transport", "repa", "seeds", "training",
           "inception", "augment", "odd", "formats")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--originals", type=Path, help="folder with checkouts DiT, SiT and USP")
+    parser.add_argument("--originals", type=Path, help="folder with checkouts of the originals")
     parser.add_argument("topics", nargs="*", metavar="topic", help=f"of {', '.join(TOPICS)}")
     arguments = parser.parse_args()
     for topic in arguments.topics or TOPICS:

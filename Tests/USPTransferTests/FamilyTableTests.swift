@@ -24,25 +24,29 @@ import USPModels
             "grid=14x14 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_erf epsilon=1e-06 class_token=yes class_position=yes "
             + "rms_norm=no swiglu=no rope=no qk_norm=no registers=0 layer_scale=no "
-            + "attention_epsilon=none classes=1000 pool=token head=linear fc_norm=none",
+            + "attention_epsilon=none classes=1000 pool=token head=linear fc_norm=none "
+            + "positions=bicubic",
         "DiT":
             "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=no swiglu=no rope=no qk_norm=no "
             + "shift=yes registers=0 layer_scale=no attention_epsilon=none "
             + "classes=1000 "
-            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=0",
+            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=none "
+            + "projections=\"\" projector=2048 encoder_depth=8",
         "SiT":
             "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=no swiglu=no rope=no qk_norm=no "
             + "shift=yes registers=0 layer_scale=no attention_epsilon=none "
             + "classes=1000 "
-            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=0",
+            + "null_class=yes learn_sigma=yes frequencies=256 frequency_shift=0 noise_at=none "
+            + "projections=\"\" projector=2048 encoder_depth=8",
         "LightningDiT":
             "grid=16x16 channels=32 patch=1 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_tanh epsilon=1e-06 affine=no rms_norm=yes swiglu=yes rope=yes qk_norm=no "
             + "shift=yes registers=0 layer_scale=no attention_epsilon=none "
             + "classes=1000 "
-            + "null_class=yes learn_sigma=no frequencies=256 frequency_shift=0 noise_at=0",
+            + "null_class=yes learn_sigma=no frequencies=256 frequency_shift=0 noise_at=none "
+            + "projections=\"\" projector=2048 encoder_depth=8",
         "MAR":
             "grid=16x16 channels=16 patch=1 width=768 depth=12 heads=12 mlp_ratio=4 "
             + "activation=gelu_erf epsilon=1e-06 decoder_width=768 decoder_depth=12 "

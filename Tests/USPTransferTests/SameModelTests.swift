@@ -18,7 +18,7 @@ private let small = [
     "decoder_width": "8", "decoder_depth": "1", "decoder_heads": "2", "base_width": "8",
     "multipliers": "1,2", "groups": "4", "blocks_per_level": "1", "frequencies": "8", "buffer": "3",
     "head_width": "8", "head_depth": "1",
-    "head_channels": "16", "auxiliary_channels": "8",
+    "head_channels": "16", "auxiliary_channels": "8", "projector": "8", "encoder_depth": "1",
 ]
 
 private func small<Sizes: ModelConfiguration>(_ sizes: Sizes) throws -> Sizes {
@@ -74,7 +74,7 @@ private func others<Sizes: ModelConfiguration>(_ field: Field<Sizes>, _ sizes: S
     case (.choice(let names, _), _): names
     case (.grid, _): ["3x5"]
     case (.integers, _): ["1", "1,1", "0,0,0,0"]
-    case (.integer, nil): ["12"]
+    case (.integer, nil): ["12", "1"]
     case (.reals, _): ["0.5", "3"]
     default: []
     }

@@ -43,6 +43,14 @@ USP_API USP_CHECK usp_status usp_dit_features(
     const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
     int32_t depth, usp_tensor *out);
 
+/* What each projector (REPA's) makes of the tokens behind block encoder_depth.
+ *   count  of outs: as many as usp_model_config tells projections
+ *   outs   count arrays, [B, T, Z] f32 with a teacher's Z each; inputs as usp_dit_forward
+ * Errors: UNSUPPORTED for a model without projectors. */
+USP_API USP_CHECK usp_status usp_dit_projections(
+    const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+    int32_t count, usp_tensor *outs);
+
 USP_END_DECLARATIONS
 
 #endif /* USP_DIT_H */

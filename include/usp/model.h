@@ -25,7 +25,7 @@ typedef struct usp_model_options {
     /* Latents are (z - shift) * scale; without it as the file or its layout says. Part in: VAE.
      * USP_ABSENT: absent. */
     double scale;
-    /* See scale. Part in: VAE, LightningDiT, DiT, SiT. USP_ABSENT: absent. */
+    /* See scale. Part in: VAE. USP_ABSENT: absent. */
     double shift;
     /* Rows and columns of patches, where the file does not tell: positions that are no square,
      * or none. Part in: MAE, ViT, Segmenter, LightningDiT, DiT, SiT, MAR. 0: absent. */
@@ -71,11 +71,18 @@ typedef struct usp_model_options {
     const usp_checkpoint *statistics;
     /* See statistics. More than 0. Default: 1. Part in: VAE. */
     double multiplier;
+    /* How positions are resampled for images of another size; without it by the file, else as
+     * its layout's code does. One of bicubic, offset, antialias. Part in: ViT. NULL: absent. */
+    const char *positions;
+    /* Projectors (REPA) read the tokens behind this block, counted from 1; without it by the
+     * file's names or arguments of training, else 8. 1 to 4096. Part in: LightningDiT, DiT, SiT.
+     * -1: absent. */
+    int64_t encoder_depth;
 } usp_model_options;
 
 #define USP_MODEL_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_model_options), 0, -1, -1, USP_ABSENT, USP_ABSENT, 0, 0, 0, NULL, NULL, \
-     "f32", NULL, -1, USP_ABSENT, -1, NULL, 1, NULL, NULL, 1}
+     "f32", NULL, -1, USP_ABSENT, -1, NULL, 1, NULL, NULL, 1, NULL, -1}
 /* end of usp_model_options */
 
 /* Make a model with parameters drawn from seed.

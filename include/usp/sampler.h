@@ -69,8 +69,10 @@ typedef struct usp_sample_options {
     const char *form;
     /* Factor of the SDE's diffusion. 0 or more. Default: 1. Part in: sde, sde-heun. */
     double norm;
-    /* What follows the SDE's last noisy step. One of None, Mean, Tweedie, Euler. Default: Mean.
-     * Part in: sde, sde-heun. */
+    /* What follows the SDE's last noisy step; absent: Mean. Of an ODE Euler takes the last
+     * interval as Euler's method does, which makes heun REPA's; absent: as the others. One of
+     * None, Mean, Tweedie, Euler. Part in: euler, midpoint, heun, heun3, rk4, adams-bashforth,
+     * adams-bashforth3, sde, sde-heun. NULL: absent. */
     const char *last_step;
     /* Size of that step. 0 to below 1. Default: 0.04. Part in: sde, sde-heun. */
     double last_step_size;
@@ -80,7 +82,7 @@ typedef struct usp_sample_options {
 
 #define USP_SAMPLE_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_sample_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, \
-     0, NULL, 0, -1, 0, 0, 1e-06, 0.001, 1, "sigma", 1, "Mean", 0.04, 10}
+     0, NULL, 0, -1, 0, 0, 1e-06, 0.001, 1, "sigma", 1, NULL, 0.04, 10}
 /* end of usp_sample_options */
 
 USP_END_DECLARATIONS

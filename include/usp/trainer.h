@@ -113,12 +113,16 @@ typedef struct usp_trainer_options {
     /* Share of attention's probabilities that are dropped: not built, so 0. 0 to below 1.
      * Default: 0. Part in: MAR. */
     double attention_dropout;
+    /* Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine
+     * of a model's projected tokens with them. 0 or more. Default: 0. Part in: LightningDiT,
+     * SiT. */
+    double align;
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, "adamw", 0.0001, 0, 0, 0, 0, 0.9, 0.999, 0, 0, 0, \
      1, 1, "f32", 0, 0, "nothing", 0.75, 1, 0, 0, 1e-06, "squared", 0, 0, 0, 0, NULL, NULL, NULL, \
-     "cosine", 0, "all", 255, 4, 0}
+     "cosine", 0, "all", 255, 4, 0, 0}
 /* end of usp_trainer_options */
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. Errors: ARGUMENT for numbers

@@ -86,12 +86,18 @@ USP_API USP_CHECK usp_status usp_transport_sample_sde(
  *   t           [B]           f32  times; NULL draws them from seed
  *   y           [B]           i64  labels, or NULL
  *   noise       [B, C, H, W]  f32  NULL draws it from seed
+ *   features    feature_count arrays, [B, T, Z] f32: a teacher's tokens for each projector of the
+ *               model (REPA); or 0 and NULL
  *   out_losses  [B]           f32
- *   out_mse, out_cos_loss  [B]  f32  the parts of a cosine_loss, or NULL */
+ *   out_mse, out_cos_loss  [B]  f32  the parts of a cosine_loss, or NULL
+ *   out_alignment          [B]  f32  minus the mean cosine of projected tokens with the features,
+ *               which is no part of the losses; or NULL
+ * Errors: SHAPE for features that do not fit, with images of which size would. */
 USP_API USP_CHECK usp_status usp_transport_losses(
     const usp_transport *transport, const usp_denoiser *denoiser, const usp_tensor *data,
-    const usp_tensor *t, const usp_tensor *y, const usp_tensor *noise, uint64_t seed,
-    usp_tensor *out_losses, usp_tensor *out_mse, usp_tensor *out_cos_loss);
+    const usp_tensor *t, const usp_tensor *y, const usp_tensor *noise, int32_t feature_count,
+    const usp_tensor *features, uint64_t seed, usp_tensor *out_losses, usp_tensor *out_mse,
+    usp_tensor *out_cos_loss, usp_tensor *out_alignment);
 
 /* Times as training draws them, on the model's scale.
  *   out  [N]  f32; the first times of a longer vector are those of a shorter one */

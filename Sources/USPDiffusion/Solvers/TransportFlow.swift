@@ -14,17 +14,33 @@ extension Transport {
             shift: Double(run.options.timestepShift))
         let state = try run.latents.copied()
         let start = run.showsPreviews ? try Tensor(state.shape) : nil
+        // REPA guides all evaluations of a step or none, by its start.
+        var stepStart = grid.first
         let problem = ODEProblem(
             field: { t, y, into throws(USPError) in
-                let prediction = try run.predict(y, time: self.modelTime(Double(t)))
+                let deciding = self.isReversed && !method.isAdaptive ? stepStart : nil
+                let prediction = try run.predict(
+                    y, time: self.modelTime(Double(t)),
+                    guidedBy: deciding.map { self.modelTime(Double($0)) })
                 if run.previews, let start {
                     self.data(Double(t)).apply(y, prediction, into: start)
                 }
                 self.velocity(Double(t)).apply(y, prediction, into: into)
             },
             staysInside: path == .vp && prediction != .velocity,
-            finished: { _, _, _ throws(USPError) in try run.finishStep(start: start) })
-        try method.solve(problem, state, grid, run.options.tolerances)
+            finished: { _, t, _ throws(USPError) in
+                stepStart = t
+                try run.finishStep(start: start)
+            })
+        guard run.options.lastStep == .euler else {
+            try method.solve(problem, state, grid, run.options.tolerances)
+            return state
+        }
+        if grid.count > 2 {
+            try method.solve(problem, state, Array(grid.dropLast()), run.options.tolerances)
+        }
+        try ODEMethod.stepping(scratch: 1, ODEProblem.stepEuler).solve(
+            problem, state, Array(grid.suffix(2)), run.options.tolerances)
         return state
     }
 }

@@ -96,10 +96,10 @@ struct StochasticStep {
 
     /// What follows the last noisy step.
     func finish(_ t: Double, _ run: SamplingRun) throws(USPError) {
-        guard options.lastStep != .none else { return }
+        guard options.stochasticLastStep != .none else { return }
         let prediction = try run.predict(x, time: transport.modelTime(t))
         let length = options.lastStepSize
-        switch options.lastStep {
+        switch options.stochasticLastStep {
         case .none: return
         case .mean:
             drift(t).apply(x, prediction, into: scratch)

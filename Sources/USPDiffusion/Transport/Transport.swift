@@ -68,11 +68,13 @@ public final class Transport: Sendable {
     package var path: TransportPath { options.path }
     package var prediction: TransportPrediction { options.prediction }
 
-    /// The transport in the denoiser's direction of time, where the options do not say one.
-    func facing(_ denoiser: Denoiser) throws(USPError) -> Transport {
-        guard options.noiseAt == nil, denoiser.noiseAt != 0 else { return self }
+    /// The transport in a model's direction of time, where the options do not say one.
+    ///
+    /// - noiseTime: the model's time of pure noise
+    package func facing(_ noiseTime: Int) throws(USPError) -> Transport {
+        guard options.noiseAt == nil, noiseTime != 0 else { return self }
         var facing = options
-        facing.noiseAt = denoiser.noiseAt
+        facing.noiseAt = noiseTime
         return try Transport(facing)
     }
 

@@ -68,7 +68,7 @@ extension Transport {
     package func stochasticInterval(
         _ options: SampleOptions, evaluatesEnd: Bool
     ) -> TransportInterval {
-        let (form, last) = (options.form, options.lastStep)
+        let (form, last) = (options.form, options.stochasticLastStep)
         let (start, end) = publishedInterval(
             stochastic: true, form: form, evaluates: true,
             lastStep: last == .none ? 0 : Double(options.lastStepSize))

@@ -36,21 +36,30 @@ extension Transport {
     /// - data: clean latents `[B, C, H, W]`
     /// - times: one a sample; nil draws them
     /// - noise: `[B, C, H, W]`; nil draws it
+    /// - features: of teachers, `[B, T, Z]` for each projector of the model: adds the term
+    ///   "alignment", which is no part of the loss
     public func losses(
         of denoiser: Denoiser, data: Tensor, times: [Float]? = nil, labels: [Int]? = nil,
-        noise: Tensor? = nil, seed: UInt64 = 0
+        noise: Tensor? = nil, features: [Tensor] = [], seed: UInt64 = 0
     ) throws(USPError) -> LossAndGradient {
         try checkLatents(data, "data")
         try checkLabels(labels, data)
-        let transport = try facing(denoiser)
+        let transport = try facing(denoiser.noiseAt)
         let times =
             times
             ?? transport.drawTimes(RandomKey(seed: seed).stream("times"), count: data.shape[0])
         let drawn: Tensor
         if let noise { drawn = noise } else { drawn = try Tensor.normal(data.shape, seed: seed) }
-        let output = try denoiser.predict(
-            transport.noised(data, times: times, noise: drawn), times, labels)
-        return try transport.losses(output: output, data: data, noise: drawn, times: times)
+        let noised = try transport.noised(data, times: times, noise: drawn)
+        guard !features.isEmpty else {
+            let output = try denoiser.predict(noised, times, labels)
+            return try transport.losses(output: output, data: data, noise: drawn, times: times)
+        }
+        let (output, alignment) = try denoiser.aligned(noised, times, labels, with: features)
+        let plain = try transport.losses(output: output, data: data, noise: drawn, times: times)
+        return LossAndGradient(
+            losses: plain.losses,
+            terms: plain.terms.merging(["alignment": alignment]) { $1 }, gradient: plain.gradient)
     }
 
     /// x_t = α · data + σ · noise, `[B, C, H, W]`, each sample at its own time on the model's scale.

@@ -86,7 +86,7 @@ extension FileModel {
             items += assumedScale(sizes, isGiven: options.givesNormalization)
         }
         if let sizes = configuration as? DiT.Configuration {
-            items += assumedNullClass(sizes, options)
+            items += assumedNullClass(sizes, options) + assumedEncoderDepth(sizes, options)
         }
         return items
     }

@@ -11,6 +11,23 @@ extension Grid {
     }
 }
 
+/// How a position table is resampled for another grid.
+public enum PositionResampling: String, Sendable, CaseIterable {
+    /// PyTorch's bicubic `interpolate` with `align_corners: false`: a = −0.75, no antialiasing; as MAE
+    /// and USP do.
+    case bicubic
+    /// The same by the scale factor (n + 0.1)/m, as DINOv2's models without registers: places are
+    /// (i + ½)·m/(n + 0.1) − ½.
+    case offset
+    /// With `antialias: true`, a = −0.5, wider when shrinking: as timm, REPA, and DINOv2's models
+    /// with registers.
+    case antialiased = "antialias"
+}
+
+extension PositionResampling: NamedChoice {
+    package static let what = "resampling of positions"
+}
+
 package enum PositionTable {
     /// Fixed two-dimensional table `[leading + h·w, width]`, rows of the grid one after another.
     ///
@@ -60,21 +77,12 @@ package enum PositionTable {
         return result
     }
 
-    /// How a table is resampled.
-    package enum Resampling: Sendable, Equatable {
-        /// PyTorch's bicubic `interpolate` with `align_corners: false`: a = −0.75, no
-        /// antialiasing.
-        case bicubic
-        /// The same with `antialias: true`, as timm resamples: a = −0.5, wider when shrinking.
-        case antialiased
-    }
-
     /// A table `[leading + h·w, width]` for another grid; leading rows are kept.
     ///
     /// - Throws: `.shape` if the table is not of that grid, `.argument` for empty grids
     package static func resize(
         _ table: [Float], width: Int, from old: Grid, to new: Grid, leading: Int = 0,
-        _ resampling: Resampling = .bicubic
+        _ resampling: PositionResampling = .bicubic
     ) throws(USPError) -> [Float] {
         try require(
             old.height > 0 && old.width > 0 && new.height > 0 && new.width > 0 && width > 0
@@ -123,13 +131,15 @@ package enum PositionTable {
 
     /// For each new position the old ones it is made of, and their weights.
     private static func weights(
-        _ old: Int, _ new: Int, _ resampling: Resampling
+        _ old: Int, _ new: Int, _ resampling: PositionResampling
     ) -> [[(source: Int, weight: Double)]] {
         // Places in f32, as PyTorch computes them (the plain ones by one fused operation): where
         // the ratio is not exact that moves a table by up to 3e-6.
-        let ratio = Float(old) / Float(new)
+        let ratio =
+            resampling == .offset
+            ? Float(1 / ((Double(new) + 0.1) / Double(old))) : Float(old) / Float(new)
         switch resampling {
-        case .bicubic:
+        case .bicubic, .offset:
             return (0..<new).map { position in
                 let centre = (-0.5 as Float).addingProduct(ratio, Float(position) + 0.5)
                 let first = Int(centre.rounded(.down))

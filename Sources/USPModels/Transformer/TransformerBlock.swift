@@ -179,9 +179,10 @@ package func runBlocks(
         return x
     }
     var x = x
-    for (index, block) in zip(blocks.indices, blocks) {
+    for (place, block) in blocks.enumerated() {
+        let index = blocks.startIndex + place
         let own = context.with(random: context.random?.stream("block").stream(index))
-        let modulation = modulations.isEmpty ? nil : try modulations[index].value()
+        let modulation = modulations.isEmpty ? nil : try modulations[place].value()
         guard recomputes == .blocks else {
             x = try block.forward(
                 x, modulation: modulation, rotation: rotation,

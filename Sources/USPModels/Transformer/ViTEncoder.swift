@@ -15,14 +15,16 @@ package struct ViTEncoder {
     package let positions: Tensor?
     package let blocks: [TransformerBlock]
     private let rotation: RotaryEmbedding?
+    /// Of the position table, for images of another size.
+    private let resampling: PositionResampling
 
     /// - prefix: of the names, such as `backbone.`
     /// - Throws: `.missingWeight`
     package init(
         _ configuration: TransformerSizes, _ parameters: Parameters, at prefix: String = "",
-        dropPath: Float = 0
+        resampling: PositionResampling = .bicubic, dropPath: Float = 0
     ) throws(USPError) {
-        self.configuration = configuration
+        (self.configuration, self.resampling) = (configuration, resampling)
         func tensor(_ name: String, _ isThere: Bool) throws(USPError) -> Tensor? {
             isThere ? try parameters.tensor(prefix + name) : nil
         }
@@ -100,6 +102,9 @@ package struct ViTEncoder {
     }
 
     /// Tokens after the first `depth` blocks (all by default), before any norm.
+    ///
+    /// - images: of any sides that are multiples of the patch, see `maps`; masked ones of the
+    ///   configuration's
     package func forward(
         _ images: Tensor, masking: Masking? = nil, depth: Int? = nil,
         recomputes: Recomputation = .nothing, in context: Context
@@ -108,7 +113,8 @@ package struct ViTEncoder {
         try require(
             count >= 0 && count <= blocks.count, .argument,
             "block \(count), expected 0 to \(blocks.count)")
-        let tokens = try embed(images, masking: masking, in: context)
+        let table = masking == nil ? try positions(for: images, in: context) : nil
+        let tokens = try embed(images, masking: masking, table: table, in: context)
         return try runBlocks(
             blocks[..<count], tokens, rotation: rotation?.of(masking), recomputes: recomputes,
             in: context)
@@ -125,7 +131,7 @@ package struct ViTEncoder {
         in context: Context
     ) throws(USPError) -> (tokens: [Tensor], grid: Grid) {
         let grid = try grid(of: images)
-        let table = grid == configuration.grid ? nil : try positions(of: grid, in: context)
+        let table = try positions(for: images, in: context)
         var x = try embed(images, table: table, in: context)
         var (done, result) = (0, [Tensor]())
         for index in indices {
@@ -153,9 +159,13 @@ package struct ViTEncoder {
         return Grid(shape[2] / patch, shape[3] / patch)
     }
 
-    /// The position table for another grid; PyTorch's bicubic resampling, no antialiasing.
-    private func positions(of grid: Grid, in context: Context) throws(USPError) -> Tensor {
+    /// The position table for images of another size than the configuration's, else nil.
+    private func positions(
+        for images: Tensor, in context: Context
+    ) throws(USPError) -> Tensor? {
         let own = configuration
+        let grid = try grid(of: images)
+        if grid == own.grid { return nil }
         guard let positions, !own.relativePositions, !own.rope else {
             throw USPError(
                 .unsupported,
@@ -169,7 +179,7 @@ package struct ViTEncoder {
                 + "model to another grid first")
         let values = try PositionTable.resize(
             positions.values, width: own.width, from: own.grid, to: grid,
-            leading: own.leadingPositions)
+            leading: own.leadingPositions, resampling)
         return try Tensor([1, own.leadingPositions + grid.count, own.width], values)
     }
 }

@@ -4,6 +4,22 @@ import CKernels
 import USPBase
 
 extension Context {
+    /// A scalar whose slopes along some values are known: its gradient reaches each of them.
+    ///
+    /// - slopes: f32, each of its value's count
+    package func known(
+        _ value: Float, _ slopes: [(of: Tensor, gradient: Tensor)]
+    ) throws(USPError) -> Tensor {
+        let result = try Tensor.scalar(value)
+        tape?.record(result, inputs: slopes.map(\.of)) { [tape] gradient throws(USPError) in
+            for (tensor, slope) in slopes {
+                guard let target = try tape?.target(for: tensor) else { continue }
+                USPTensor.scale(slope, by: gradient.floats[0], into: target)
+            }
+        }
+        return result
+    }
+
     /// mean over samples of −Σ_k target·log softmax(logits)
     ///
     /// - logits, targets: `[B, K]`, f32; no gradient flows to `targets`

@@ -12,9 +12,7 @@ extension DiT: Trainable {
     package func training(
         over parameters: Parameters, _ options: TrainerOptions
     ) throws(USPError) -> DiT {
-        try require(
-            configuration.noiseAt == 0, .unsupported,
-            "training a model whose noise is at time 1, as REPA's")
+        if options.align != 0 { try expectProjectors() }
         let result = try DiT(configuration, parameters, options.arithmetic)
         result.recomputes = options.recompute
         return result
@@ -53,17 +51,46 @@ extension DiT: Trainable {
     private func flowing(
         _ part: BatchPart, _ options: TrainerOptions, _ context: Context
     ) throws(USPError) -> Loss {
-        let transport = if let given = options.transport { given } else { try Transport() }
+        let given = if let given = options.transport { given } else { try Transport() }
+        let transport = try given.facing(configuration.noiseTime)
         let noise = try part.normalNoise(part.inputs.shape)
         let times =
             part.batch.times
             ?? transport.drawTimes(
                 part.key.stream("time"), count: part.count, firstSample: part.first)
         let noised = try transport.noised(part.inputs, times: times, noise: noise)
-        let output = try forward(noised, t: times, y: labels(part, options), in: context)
+        let labels = try labels(part, options)
+        try checkFeatures(part.batch.features, options)
+        let (output, cosines) =
+            options.align == 0
+            ? (try forward(noised, t: times, y: labels, in: context), [])
+            : try aligning(noised, t: times, y: labels, with: part.batch.features, in: context)
         let losses = try transport.losses(
             output: output, data: part.inputs, noise: noise, times: times)
-        return .seeded(value: losses.mean, output: output, gradient: losses.gradient)
+        guard !cosines.isEmpty else {
+            return .seeded(value: losses.mean, output: output, gradient: losses.gradient)
+        }
+        let alignment = DiT.alignment(cosines)
+        let mean = alignment.reduce(0.0) { $0 + Double($1) } / Double(alignment.count)
+        var slopes = [(of: output, gradient: losses.gradient)]
+        for tensor in cosines {
+            let slope = -options.align / Float(cosines.count * tensor.count)
+            slopes.append((tensor, try Tensor.filled(tensor.shape, slope)))
+        }
+        return .scalar(
+            try context.known(losses.mean + options.align * Float(mean), slopes))
+    }
+
+    /// Nothing is given in vain, and nothing is missing.
+    private func checkFeatures(
+        _ features: [Tensor], _ options: TrainerOptions
+    ) throws(USPError) {
+        try require(
+            features.isEmpty || options.align != 0, .argument,
+            "features: have no part in training without align, the weight of the alignment")
+        try require(
+            !features.isEmpty || options.align == 0, .argument,
+            "features: align is \(options.align), so the teacher's tokens [B, T, Z] are needed")
     }
 
     /// The labels, some of them dropped for the null class.

@@ -77,6 +77,11 @@ struct DiffusionSettings: ParsableArguments {
         help: "How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.")
     var schedule: String?
 
+    @Option(
+        name: .customLong("align"),
+        help: "Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine of a model's projected tokens with them. 0 or more. Default: 0.")
+    var align: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -94,6 +99,7 @@ struct DiffusionSettings: ParsableArguments {
             recompute == nil ? nil : "recompute",
             labelDropout == nil ? nil : "label_dropout",
             schedule == nil ? nil : "schedule",
+            align == nil ? nil : "align",
         ].compactMap(\.self)
     }
 
@@ -113,5 +119,6 @@ struct DiffusionSettings: ParsableArguments {
         if let recompute { try options.set("recompute", recompute) }
         if let labelDropout { try options.set("label_dropout", labelDropout) }
         if let schedule { try options.set("schedule", schedule) }
+        if let align { try options.set("align", align) }
     }
 }

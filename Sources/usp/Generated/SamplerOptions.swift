@@ -44,7 +44,7 @@ struct SamplerOptions: ParsableArguments {
 
     @Option(
         name: .customLong("last-step"),
-        help: "What follows the SDE's last noisy step. One of None, Mean, Tweedie, Euler. Default: Mean. Part in: sde, sde-heun.")
+        help: "What follows the SDE's last noisy step; absent: Mean. Of an ODE Euler takes the last interval as Euler's method does, which makes heun REPA's; absent: as the others. One of None, Mean, Tweedie, Euler. Part in: euler, midpoint, heun, heun3, rk4, adams-bashforth, adams-bashforth3, sde, sde-heun.")
     var lastStep: String?
 
     @Option(

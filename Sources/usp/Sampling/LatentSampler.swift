@@ -30,7 +30,7 @@ struct LatentSampler {
         self.model = model
         let isFlow = model.configuration.isFlow
         try require(
-            isFlow || model.configuration.noiseAt == 0, .argument,
+            isFlow || model.configuration.noiseTime == 0, .argument,
             "the model has its noise at time 1, as REPA's: give --family SiT")
         let known = Solver.all.filter { task.takes($0) && $0.isDiffusion != isFlow }
         try require(!known.isEmpty, .unsupported, "the \(task): only a SiT's flow has one")
@@ -47,11 +47,9 @@ struct LatentSampler {
                 try Diffusion(
                     given.diffusion(solver, steps, learnsSigma: model.configuration.learnsSigma)))
         } else {
-            var transported = try given.transport
             // SiT's direction goes without saying.
-            transported.noiseAt =
-                model.configuration.noiseAt == 0 ? nil : model.configuration.noiseAt
-            let transport = try Transport(transported)
+            let noiseTime = model.configuration.noiseTime
+            let transport = try Transport(given.transport).facing(noiseTime)
             process = solver.isStochastic ? .stochastic(transport) : .flow(transport)
             steps =
                 given.steps

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "fb7e2bde9c5dc1ff8c535e7d58645cc3c49fbd626cce470a4719b6852f1896a8"
+HEADER_SHA256 = "c2a5593cbda25d8759ca2e51e853e2a925084eba80b529ac1ea397787bb77bd8"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -135,6 +135,8 @@ usp_model_options._fields_ = [
     ("out_indices", c_char_p),
     ("statistics", POINTER(usp_checkpoint)),
     ("multiplier", c_double),
+    ("positions", c_char_p),
+    ("encoder_depth", c_int64),
 ]
 
 
@@ -399,6 +401,7 @@ usp_trainer_options._fields_ = [
     ("ignored", c_int64),
     ("copies", c_int64),
     ("attention_dropout", c_double),
+    ("align", c_double),
 ]
 
 
@@ -905,6 +908,14 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
+    "usp_vit_tokens": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), c_int32, c_int32, POINTER(usp_tensor)],
+    ),
+    "usp_vit_leading": (
+        c_int64,
+        [POINTER(usp_model)],
+    ),
     "usp_vit_features": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
@@ -930,6 +941,10 @@ PROTOTYPES = {
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_float), POINTER(POINTER(usp_checkpoint))],
     ),
     "usp_dit_features": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_int32, POINTER(usp_tensor)],
+    ),
+    "usp_dit_projections": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_int32, POINTER(usp_tensor)],
     ),
@@ -1031,7 +1046,7 @@ PROTOTYPES = {
     ),
     "usp_transport_losses": (
         c_int,
-        [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
+        [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_int32, POINTER(usp_tensor), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
     "usp_transport_draw_times": (
         c_int,

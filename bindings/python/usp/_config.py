@@ -91,7 +91,8 @@ def config_class(family: str, names: Tuple[str, ...]) -> Any:
 
 
 #: fields whose value is a list, also of one item
-LISTS = {"multipliers", "encoder_attention", "decoder_attention", "out_indices"}
+LISTS = {"multipliers", "encoder_attention", "decoder_attention", "out_indices",
+         "projections"}
 
 
 def parsed(name: str, text: str) -> Any:

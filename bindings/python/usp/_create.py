@@ -51,6 +51,7 @@ def load(
     scale: Optional[float] = None, shift: Optional[float] = None, groups: Optional[int] = None,
     epsilon: Optional[float] = None, null_class: Optional[bool] = None, ignore: Names = None,
     strict: bool = True, out_indices: Optional[Sequence[int]] = None,
+    positions: Optional[str] = None, encoder_depth: Optional[int] = None,
 ) -> Any:
     """A model of whatever family the file says, or its names and shapes tell.
 
@@ -69,7 +70,8 @@ def load(
         compute=dtype_name(dtype), exact=int(exact), table=table, pool=pool, scale=scale,
         shift=shift, groups=groups, epsilon=epsilon,
         null_class=None if null_class is None else int(null_class), ignore=ignore, strict=strict,
-        out_indices=None if out_indices is None else value_text("out_indices", out_indices)))
+        out_indices=None if out_indices is None else value_text("out_indices", out_indices),
+        positions=positions, encoder_depth=encoder_depth))
 
 
 def presets() -> Tuple[str, ...]:

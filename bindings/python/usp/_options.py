@@ -76,7 +76,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "timestep_shift": 1,
         "form": "sigma",
         "norm": 1,
-        "last_step": "Mean",
+        "last_step": None,
         "last_step_size": 0.04,
         "preview_interval": 10,
     },
@@ -118,6 +118,8 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "out_indices": None,
         "statistics": None,
         "multiplier": 1,
+        "positions": None,
+        "encoder_depth": -1,
     },
     "usp_vae_options": {
         "scaled": 1,
@@ -237,6 +239,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "ignored": 255,
         "copies": 4,
         "attention_dropout": 0,
+        "align": 0,
     },
     "usp_data_options": {
         "batch": 64,

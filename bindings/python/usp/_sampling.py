@@ -47,6 +47,12 @@ class Run:
             return None
         return self.array(vector(value, name, dtype, count), name, dtype=dtype)
 
+    def features(self, value: Any) -> Tuple[int, Any]:
+        """How many teachers' features there are, and an array of their structs."""
+        teachers = value if isinstance(value, (list, tuple)) else [value]
+        given = [self.array(x, "features").contents for x in teachers if x is not None]
+        return len(given), (_abi.usp_tensor * len(given))(*given) if given else None
+
     def output(self, out: Any, shape: Any, name: str = "out") -> Tuple[Any, np.ndarray]:
         tensor, array = result(out, shape, name)
         self._keep += [tensor, array]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, List, Optional, Tuple, TypeVar
+from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
+from . import _abi
 from ._arrays import as_tensor, dtype_name, result, vector
 from ._call import call
 from ._library import lib
@@ -32,20 +33,22 @@ class DiT(Model):
     def load(
         cls: "type[Self]", source: Source, num_heads: Optional[int] = None, *, dtype: Any = None,
         exact: bool = False, table: Optional[str] = None,
-        grid: Grid = None, null_class: Optional[bool] = None, ignore: Names = None,
-        strict: bool = True,
+        grid: Grid = None, null_class: Optional[bool] = None, encoder_depth: Optional[int] = None,
+        ignore: Names = None, strict: bool = True,
     ) -> Self:
         """Loads a file or checkpoint; the heads are the published ones of the width unless given.
 
         `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
         positions are no square, and for files without a position table (diffusers') of an unusual
         size. `null_class` says whether the label table's last row is the null class, which its
-        number of rows does not always tell (see `report`). `ignore`, `strict`: see `Model`.
+        number of rows does not always tell (see `report`). `encoder_depth` is the block, counted
+        from 1, behind which projectors (REPA's) read the tokens; None goes by the names or the
+        arguments of training in the file, else it is 8. `ignore`, `strict`: see `Model`.
         """
         return cls._load(
             source, grid, heads=num_heads, compute=dtype_name(dtype), exact=int(exact), table=table,
-            null_class=None if null_class is None else int(null_class), ignore=ignore,
-            strict=strict)
+            null_class=None if null_class is None else int(null_class),
+            encoder_depth=encoder_depth, ignore=ignore, strict=strict)
 
     @classmethod
     def create(
@@ -128,6 +131,21 @@ class DiT(Model):
         call(lib.usp_dit_features, self.handle, *inputs, depth, ctypes.byref(target))
         return array
 
+    def projections(self, x: Any, t: Any, y: Any = None) -> List[np.ndarray]:
+        """What each projector (REPA's) makes of the tokens behind block `encoder_depth`.
+
+        A list of [B, T, Z], one for each teacher. t is on the model's scale, as for `forward`: where
+        `projections` made the model, or the file is REPA's, 1 is noise. A model without projectors
+        raises `UnsupportedError`.
+        """
+        inputs, batch, _keep = self._inputs(x, t, y)
+        config = self.config
+        tokens = config.grid_height * config.grid_width
+        made = [result(None, (batch, tokens, width)) for width in config.projections]
+        targets = (_abi.usp_tensor * max(len(made), 1))(*(target for target, _ in made))
+        call(lib.usp_dit_projections, self.handle, *inputs, len(made), targets)
+        return [array for _, array in made]
+
 
 class SiT(DiT):
     """The same network, whose second set of channels is computed and dropped; t in 0 … 1.
@@ -138,9 +156,35 @@ class SiT(DiT):
     >>> noise = usp.random.normal((2, 4, 8, 8), seed=1)
     >>> usp.Transport().sample_ode(model, noise, [3, 7], method="heun", steps=3).shape
     (2, 4, 8, 8)
+    >>> model = usp.SiT.create(
+    ...     grid=4, width=32, depth=2, heads=2, classes=10, projections=(48,), projector=64,
+    ...     encoder_depth=1, learn_sigma=False)             # REPA's: t = 1 is noise
+    >>> model.projections(noise, 0.5, [3, 7])[0].shape
+    (2, 16, 48)
     """
 
     _family = "SiT"
+
+    @classmethod
+    def create(
+        cls: "type[Self]", *, grid: Grid = 16, channels: int = 4,
+        patch: int = 2, width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
+        affine: bool = False, qk_norm: bool = False, projections: Sequence[int] = (),
+        projector: int = 2048, encoder_depth: int = 8, learn_sigma: bool = True,
+        seed: Optional[int] = 0,
+    ) -> Self:
+        """A new model; affine norms (USP's variant) can take a pretrained ViT's.
+
+        `projections` are the widths of teachers' tokens (REPA): a projector for each, of hidden
+        layers `projector` wide, reads the tokens behind block `encoder_depth`, counted from 1 (8 in
+        REPA's SiT-L and SiT-XL, 4 in its SiT-B). Such a model is REPA's: its t = 1 is noise, and
+        with learn_sigma=False REPA's code loads what `save` writes. qk_norm: layer norms of queries
+        and keys.
+        """
+        return cls._create(cls.__name__, seed, dict(
+            grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
+            classes=classes, affine=affine, qk_norm=qk_norm, projections=tuple(projections),
+            projector=projector, encoder_depth=encoder_depth, learn_sigma=learn_sigma))
 
 
 class LightningDiT(SiT):
@@ -163,14 +207,18 @@ class LightningDiT(SiT):
         cls: "type[Self]", *, grid: Grid = 16, channels: int = 32, patch: int = 1,
         width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
         rms_norm: bool = True, swiglu: bool = True, rope: bool = True, qk_norm: bool = False,
-        shift: bool = True, affine: bool = False, learn_sigma: bool = False, seed: Optional[int] = 0,
+        shift: bool = True, affine: bool = False, projections: Sequence[int] = (),
+        projector: int = 2048, encoder_depth: int = 8, learn_sigma: bool = False,
+        seed: Optional[int] = 0,
     ) -> Self:
         """A new model. qk_norm: RMS norms of queries and keys, layer norms without rms_norm.
 
         Without `shift` the modulation of blocks has scales and gates alone. `affine` gives layer
-        norms gamma and beta (USP's variant); RMS norms have their gamma anyway.
+        norms gamma and beta (USP's variant); RMS norms have their gamma anyway. `projections`,
+        `projector`, `encoder_depth`: as of a SiT; such a model's t = 1 is noise.
         """
         return cls._create("LightningDiT", seed, dict(
             grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
             classes=classes, rms_norm=rms_norm, swiglu=swiglu, rope=rope, qk_norm=qk_norm,
-            shift=shift, affine=affine, learn_sigma=learn_sigma))
+            shift=shift, affine=affine, projections=tuple(projections), projector=projector,
+            encoder_depth=encoder_depth, learn_sigma=learn_sigma))

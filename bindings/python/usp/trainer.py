@@ -132,6 +132,9 @@ class Trainer(Handle):
     attention_dropout : float, default 0.0
         Share of attention's probabilities that are dropped: not built, so 0. 0 to below 1. Default:
         0. Part in: MAR.
+    align : float, default 0.0
+        Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine
+        of a model's projected tokens with them. 0 or more. Default: 0. Part in: LightningDiT, SiT.
 
     Examples
     --------
@@ -160,7 +163,7 @@ class Trainer(Handle):
         head_only: bool = False, label_dropout: float = 0.0, diffusion: Optional[Diffusion] = None,
         transport: Optional[Transport] = None, ranks: Optional[Ranks] = None,
         schedule: str = "cosine", dropout: float = 0.0, average: str = "all", ignored: int = 255,
-        copies: int = 4, attention_dropout: float = 0.0,
+        copies: int = 4, attention_dropout: float = 0.0, align: float = 0.0,
         # end of options
     ):
         self._head_only = head_only
@@ -179,7 +182,7 @@ class Trainer(Handle):
             kl_weight=kl_weight, reconstruction=reconstruction, label_smoothing=label_smoothing,
             drop_path=drop_path, head_only=head_only, label_dropout=label_dropout,
             schedule=schedule, dropout=dropout, average=average, ignored=ignored,
-            copies=copies, attention_dropout=attention_dropout)
+            copies=copies, attention_dropout=attention_dropout, align=align)
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:
@@ -262,11 +265,7 @@ class Trainer(Handle):
             batch.times = run.numbers(times, "times", np.float32, count)
         batch.mask = run.array(mask, "mask", shape=[count, "T"])
         batch.noise, batch.target = run.array(noise, "noise"), run.array(target, "target")
-        teachers = features if isinstance(features, (list, tuple)) else [features]
-        given = [run.array(x, "features").contents for x in teachers if x is not None]
-        if given:
-            batch.feature_count = len(given)
-            batch.features = (_abi.usp_tensor * len(given))(*given)
+        batch.feature_count, batch.features = run.features(features)
         return batch, run
 
     @property

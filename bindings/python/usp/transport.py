@@ -82,14 +82,15 @@ class Transport(Handle):
         self, model: Any, z: Any, y: Any = None, method: str = "dopri5", steps: int = 50,
         atol: float = 1e-6, rtol: float = 1e-3, reverse: bool = False, cfg_scale: Any = None, *,
         cfg_channels: Optional[int] = None, cfg_interval: Interval = None,
-        null_class: Optional[int] = None, timestep_shift: float = 1.0, out: Any = None,
-        **common: Any,
+        null_class: Optional[int] = None, timestep_shift: float = 1.0,
+        last_step: Optional[str] = None, out: Any = None, **common: Any,
     ) -> np.ndarray:
         """Latents from noise z [B, C, H, W] along the probability flow.
 
         `reverse` gives noise from latents.
         `method` is an ODE solver, such as "dopri5" (adaptive), "heun" or "adams-bashforth"; the
-        error for an unknown one lists all. `steps` are points of time.
+        error for an unknown one lists all. `steps` are points of time. `last_step` "Euler" takes
+        the last interval as Euler's method does: with "heun" REPA's sampler of steps - 1 steps.
         Further keywords: progress, preview, preview_interval.
         """
         self._tell_moved_ends(stochastic=False)
@@ -97,7 +98,7 @@ class Transport(Handle):
         return sample(
             function, self, model, z, y, out, common,
             (cfg_scale, cfg_channels, cfg_interval, null_class), method=method, steps=steps,
-            atol=atol, rtol=rtol, timestep_shift=timestep_shift)
+            atol=atol, rtol=rtol, timestep_shift=timestep_shift, last_step=last_step)
 
     def sample_sde(
         self, model: Any, z: Any, y: Any = None, method: str = "Euler", form: str = "sigma",
@@ -147,22 +148,28 @@ class Transport(Handle):
             warnings.warn(note, stacklevel=3)
 
     def training_losses(
-        self, model: Any, x1: Any, y: Any = None, t: Any = None, x0: Any = None, seed: Optional[int] = 0
+        self, model: Any, x1: Any, y: Any = None, t: Any = None, x0: Any = None,
+        seed: Optional[int] = 0, *, features: Any = None,
     ) -> Dict[str, np.ndarray]:
         """Losses per sample: {"loss": [B]}, with cosine_loss also its parts "mse" and "cos_loss".
 
         x1 [B, C, H, W] clean latents; times t [B] and noise x0 are drawn from seed where they are
-        not given.
+        not given. `features` [B, T, Z] of a teacher, or a list of one for each projector of the
+        model, add "alignment" [B]: minus the mean cosine of the projected tokens with them (REPA),
+        which is no part of "loss".
         """
         run = Run()
         data, shape = run.latents(x1, "x1")
         loss, losses = run.output(None, shape[:1])
-        parts = {name: run.output(None, shape[:1]) for name in self._parts}
+        teachers = run.features(features)
+        names = (*self._parts, *(["alignment"] if teachers[0] else []))
+        parts = {name: run.output(None, shape[:1]) for name in names}
         run.callbacks.call(
             lib.usp_transport_losses, self.handle, run.denoiser(model, shape[0]), data,
             run.numbers(t, "t", np.float32, shape[0]), run.numbers(y, "y", np.int64, shape[0]),
-            run.array(x0, "x0", shape=shape), drawn(seed), loss,
-            *(parts[name][0] if name in parts else None for name in ("mse", "cos_loss")))
+            run.array(x0, "x0", shape=shape), *teachers, drawn(seed), loss,
+            *(parts[name][0] if name in parts else None
+              for name in ("mse", "cos_loss", "alignment")))
         return {"loss": losses, **{name: part[1] for name, part in parts.items()}}
 
     def likelihood(

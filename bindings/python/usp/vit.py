@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class ViT(Model):
     >>> images = np.zeros((2, 3, 16, 16), np.float32)
     >>> model.features(images).shape, model.logits(images).shape
     ((2, 32), (2, 10))
+    >>> model.tokens(images).shape, model.tokens(images[..., :12], leading=True).shape
+    ((2, 16, 32), (2, 13, 32))
     """
 
     _family = "ViT"
@@ -31,17 +33,20 @@ class ViT(Model):
     def load(
         cls, source: Source, pool: Optional[str] = None, num_heads: Optional[int] = None, *,
         dtype: Any = None, exact: bool = False, table: Optional[str] = None, grid: Grid = None,
-        ignore: Names = None, strict: bool = True,
+        positions: Optional[str] = None, ignore: Names = None, strict: bool = True,
     ) -> "ViT":
         """Loads a file or checkpoint; pool is "token" or "avg", None goes by the file.
 
         `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
         patches are no square, unless this library wrote the file: 16 positions are read as 4x4 and
-        none for the class token, even if they are 5x3 and one. `ignore`, `strict`: see `Model`.
+        none for the class token, even if they are 5x3 and one. `positions` is how the position
+        table is resampled for images of another size: "bicubic" (MAE, USP), "offset" (DINOv2
+        without registers), "antialias" (timm, REPA, DINOv2 with registers); None goes by the file.
+        `ignore`, `strict`: see `Model`.
         """
         return cls._load(
             source, grid, pool=pool, heads=num_heads, compute=dtype_name(dtype), exact=int(exact),
-            table=table, ignore=ignore, strict=strict)
+            table=table, positions=positions, ignore=ignore, strict=strict)
 
     @classmethod
     def create(
@@ -54,18 +59,38 @@ class ViT(Model):
             grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
             classes=classes, pool=worded("pool", pool), head=worded("head", head)))
 
+    def _images(self, images: Any) -> Tuple[Any, np.ndarray]:
+        return as_tensor(images, "images", shape=["B", self.input_shape(1)[1], "H", "W"])
+
     def _run(self, function: Any, images: Any, width: int) -> np.ndarray:
-        tensor, array = as_tensor(images, "images", shape=["B", *self.input_shape(1)[1:]])
+        tensor, array = self._images(images)
         out, values = result(None, (len(array), width))
         call(function, self.handle, ctypes.byref(tensor), ctypes.byref(out))
         return values
 
+    def tokens(self, images: Any, *, norm: bool = True, leading: bool = False) -> np.ndarray:
+        """The patches' tokens [B, T, D] of [B, C, H, W], row by row: DINOv2's x_norm_patchtokens.
+
+        H and W are any multiples of the patch: for another size than the model's own the position
+        table is resampled (`load(..., positions=)`). norm=False is before the last norm.
+        leading=True puts the class token and the registers in front: [B, L + T, D].
+        """
+        tensor, array = self._images(images)
+        patch = int(self.config.patch)
+        count = (array.shape[2] // patch) * (array.shape[3] // patch)
+        count += int(lib.usp_vit_leading(self.handle)) if leading else 0
+        out, values = result(None, (len(array), count, self.config.width))
+        call(
+            lib.usp_vit_tokens, self.handle, ctypes.byref(tensor), int(norm), int(leading),
+            ctypes.byref(out))
+        return values
+
     def features(self, images: Any) -> np.ndarray:
-        """Pooled and normed features [B, D] of [B, C, H, W]."""
+        """Pooled and normed features [B, D] of [B, C, H, W]; images as for `tokens`."""
         return self._run(lib.usp_vit_features, images, self.config.width)
 
     def logits(self, images: Any) -> np.ndarray:
-        """Class scores [B, K] of [B, C, H, W]."""
+        """Class scores [B, K] of [B, C, H, W]; images as for `tokens`."""
         return self._run(lib.usp_vit_logits, images, self.config.classes)
 
     __call__ = logits

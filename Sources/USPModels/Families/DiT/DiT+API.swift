@@ -33,6 +33,16 @@ extension DiT {
         return try context.meanTokens(tokens, from: 0)
     }
 
+    /// What each projector (REPA's) makes of the tokens behind block `encoder_depth`: `[B, T, Z]`
+    /// each, in the order of the teachers.
+    ///
+    /// - Throws: `.unsupported` for a model without projectors
+    public func projections(
+        _ x: Tensor, t: [Float], y: [Int]?
+    ) throws(USPError) -> [Tensor] {
+        try projections(x, t: t, y: labels(y, t.count), in: Context(arithmetic))
+    }
+
     /// The labels, or the null class for all.
     package func labels(_ y: [Int]?, _ count: Int) throws(USPError) -> [Int] {
         if let y { return y }

@@ -23,6 +23,7 @@ public final class DiT: Model, @unchecked Sendable {
     let finalNorm: NormLayer
     let finalLinear: LinearLayer
     let finalModulation: LinearLayer
+    private let projectors: [[LinearLayer]]
 
     public init(
         _ configuration: Configuration, _ weights: ModelWeights, _ arithmetic: Arithmetic
@@ -50,6 +51,15 @@ public final class DiT: Model, @unchecked Sendable {
                 try TransformerBlock(configuration.block, parameters, "blocks.\(index)"))
         }
         self.blocks = blocks
+        var projectors: [[LinearLayer]] = []
+        for index in configuration.projections.indices {
+            var layers: [LinearLayer] = []
+            for layer in Configuration.projectorLayers {
+                layers.append(try LinearLayer(parameters, "projectors.\(index).\(layer)"))
+            }
+            projectors.append(layers)
+        }
+        self.projectors = projectors
         // 1e-6 in every layout: diffusers' `norm_eps` is of the blocks only.
         finalNorm = try NormLayer(
             parameters, "final_layer.norm_final", configuration.transformer.norm, epsilon: 1e-6)
@@ -75,7 +85,65 @@ public final class DiT: Model, @unchecked Sendable {
     package func forward(
         _ x: Tensor, _ conditioning: DiTConditioning, in context: Context
     ) throws(USPError) -> Tensor {
-        let tokens = try features(x, conditioning, depth: blocks.count, in: context)
+        try prediction(
+            features(x, conditioning, depth: blocks.count, in: context), conditioning, in: context)
+    }
+
+    /// The prediction, and what each projector makes of the tokens behind block `encoder_depth`:
+    /// `[B, T, Z]`.
+    package func projecting(
+        _ x: Tensor, t: [Float], y: [Int], in context: Context
+    ) throws(USPError) -> (output: Tensor, projections: [Tensor]) {
+        let conditioning = try conditioning(t: t, y: y, in: context)
+        var tokens = try embed(x, conditioning, in: context)
+        let depth = configuration.encoderDepth
+        tokens = try run(0..<depth, tokens, conditioning, in: context)
+        // Before the next blocks, which may write over the tokens.
+        let projections = try project(patches(tokens, in: context), in: context)
+        tokens = try run(depth..<blocks.count, tokens, conditioning, in: context)
+        let output = try prediction(
+            patches(tokens, in: context), conditioning, in: context)
+        return (output, projections)
+    }
+
+    /// The projections alone, without the blocks behind them.
+    package func projections(
+        _ x: Tensor, t: [Float], y: [Int], in context: Context
+    ) throws(USPError) -> [Tensor] {
+        try expectProjectors()
+        let conditioning = try conditioning(t: t, y: y, in: context)
+        return try project(
+            features(x, conditioning, depth: configuration.encoderDepth, in: context), in: context)
+    }
+
+    /// - Throws: `.unsupported` for a model without projectors
+    package func expectProjectors() throws(USPError) {
+        try require(
+            !projectors.isEmpty, .unsupported,
+            "this \(family) has no projectors, which features of a teacher are compared with; create "
+                + "it, or transfer to it, with projections: the teacher's width")
+    }
+
+    private func project(
+        _ tokens: Tensor, in context: Context
+    ) throws(USPError) -> [Tensor] {
+        var result: [Tensor] = []
+        for layers in projectors {
+            var x = tokens
+            for (index, layer) in layers.enumerated() {
+                let isLast = index == layers.count - 1
+                x = try layer.forward(
+                    x, LinearOptions(activation: isLast ? .none : .silu), in: context)
+            }
+            result.append(x)
+        }
+        return result
+    }
+
+    /// `[B, C, H, W]` of the last block's tokens.
+    private func prediction(
+        _ tokens: Tensor, _ conditioning: DiTConditioning, in context: Context
+    ) throws(USPError) -> Tensor {
         let (width, patch) = (configuration.width, configuration.patch)
         let final = conditioning.final
         let norm = finalNorm.layerNorm(
@@ -99,26 +167,44 @@ public final class DiT: Model, @unchecked Sendable {
     package func features(
         _ x: Tensor, _ conditioning: DiTConditioning, depth: Int, in context: Context
     ) throws(USPError) -> Tensor {
+        try require(
+            depth >= 0 && depth <= blocks.count, .argument,
+            "block \(depth), expected 0 to \(blocks.count)")
+        let tokens = try run(
+            0..<depth, embed(x, conditioning, in: context), conditioning, in: context)
+        return try patches(tokens, in: context)
+    }
+
+    /// Patches with their positions, registers in front.
+    private func embed(
+        _ x: Tensor, _ conditioning: DiTConditioning, in context: Context
+    ) throws(USPError) -> Tensor {
         let batch = x.shape.rank == 4 ? x.shape[0] : 0
         try expect(x, configuration.imageShape(batch), "latents")
         try require(
             batch > 0 && conditioning.batch > 0 && conditioning.batch % batch == 0, .shape,
             "conditioning of \(conditioning.batch) samples for \(batch) latents")
-        try require(
-            depth >= 0 && depth <= blocks.count, .argument,
-            "block \(depth), expected 0 to \(blocks.count)")
         let patches = try patchEmbedding.patches(x, in: context)
         let embedded = try patchEmbedding.projection.forward(patches, in: context)
-        var tokens = try repeated(
+        let tokens = try repeated(
             context.addTable(embedded, positions, rows: 0..<configuration.tokens),
             conditioning.batch / batch, in: context)
-        if let registers {
-            tokens = try context.concatenateTokens(
-                [try context.repeated(registers, conditioning.batch), tokens])
-        }
-        tokens = try runBlocks(
-            blocks[..<depth], tokens, modulations: Array(conditioning.blocks.prefix(depth)),
+        guard let registers else { return tokens }
+        return try context.concatenateTokens(
+            [try context.repeated(registers, conditioning.batch), tokens])
+    }
+
+    private func run(
+        _ range: Range<Int>, _ tokens: Tensor, _ conditioning: DiTConditioning,
+        in context: Context
+    ) throws(USPError) -> Tensor {
+        try runBlocks(
+            blocks[range], tokens, modulations: Array(conditioning.blocks[range]),
             rotation: rotation?.of(), recomputes: recomputes, in: context)
+    }
+
+    /// Without the registers.
+    private func patches(_ tokens: Tensor, in context: Context) throws(USPError) -> Tensor {
         let leading = configuration.leading
         return leading == 0
             ? tokens

@@ -21,8 +21,16 @@ extension DiT {
         public var frequencies: Int
         /// Their shift: 0; diffusers' DiT uses 1.
         public var frequencyShift: Int
-        /// The time of pure noise: 0, 1 for REPA's models.
-        public var noiseAt = 0
+        /// The time of pure noise: 0, or 1 as REPA's models, which nil means where there are
+        /// projections.
+        public var noiseAt: Int?
+        /// Widths of the teachers' tokens that projectors predict from the blocks' (REPA); empty
+        /// without.
+        public var projections: [Int] = []
+        /// Width of their hidden layers.
+        public var projector = 2048
+        /// They read the tokens behind this block, counted from 1.
+        public var encoderDepth = 8
 
         public init() { self.init(grid: Grid(16, 16), width: 384, depth: 12, heads: 6) }
 
@@ -65,6 +73,8 @@ extension DiT {
         public var isModulated: Bool { true }
         public var patchEmbedding: String { "x_embedder" }
 
+        /// The model's time of pure noise.
+        public var noiseTime: Int { noiseAt ?? (projections.isEmpty ? 0 : 1) }
         /// Channels that the network computes.
         package var predictedChannels: Int { learnsSigma ? 2 * self.channels : self.channels }
         /// Channels that `forward` gives.
@@ -75,6 +85,10 @@ extension DiT {
         public func checkTogether() throws(USPError) {
             try transformer.check()
             try require(labels >= 1, .argument, "\(classes) classes and no null class")
+            try require(
+                projections.isEmpty || encoderDepth <= self.depth, .argument,
+                "encoder_depth: \(encoderDepth), but the model has \(self.depth) blocks; the "
+                    + "projectors read the tokens behind that block, counted from 1")
             try require(
                 frequencyShift < max(frequencies / 2, 1), .argument,
                 "frequency_shift \(frequencyShift), expected less than half of the "
@@ -104,7 +118,16 @@ extension DiT.Configuration: Described {
                 "Their shift; diffusers' DiT uses 1."),
             .integer(
                 "noise_at", \.noiseAt, FieldRange(0, 1),
-                "A SiT's time of pure noise: 0, or 1 as REPA's, whose velocities go the other way."),
+                "A SiT's time of pure noise: 0, or 1 as REPA's, whose velocities go the other way; "
+                    + "absent: 1 with projections, else 0."),
+            .integers(
+                "projections", \.projections, .size,
+                "Widths of the tokens of teachers, one projector each (REPA); none without."),
+            .integer("projector", \.projector, .size, "Width of a projector's hidden layers."),
+            .integer(
+                "encoder_depth", \.encoderDepth, FieldRange(1, 4096),
+                "Projectors read the tokens behind this block, counted from 1: 8 in REPA's SiT-L and "
+                    + "SiT-XL, 4 in its SiT-B."),
         ]
 }
 
@@ -132,6 +155,7 @@ extension DiT.Configuration {
         specs += transformer.registerSpecs(deviation: 0.02)
         specs += try transformer.rotarySpecs()
         for index in 0..<self.depth { specs += block.specs("blocks.\(index)") }
+        specs += projections.indices.flatMap(projectorSpecs)
         if self.rmsNorm { specs += NormLayer.specs("final_layer.norm_final", width: width, .rms) }
         specs += LinearLayer.specs(
             "final_layer.linear", inputs: width, outputs: patch * patch * predictedChannels, .zeros)
@@ -141,10 +165,25 @@ extension DiT.Configuration {
     }
 }
 
+extension DiT.Configuration {
+    /// Linear, SiLU, linear, SiLU, linear.
+    static let projectorLayers = [0, 2, 4]
+
+    private func projectorSpecs(_ index: Int) -> [ParameterSpec] {
+        let widths = [self.width, projector, projector, projections[index]]
+        return zip(Self.projectorLayers, zip(widths, widths.dropFirst())).flatMap { layer, sides in
+            LinearLayer.specs(
+                "projectors.\(index).\(layer)", inputs: sides.0, outputs: sides.1, .xavier)
+        }
+    }
+}
+
 extension Family {
     static let dit = Family(
         "DiT", DiT.self, .diffusionTransformer, stream: "dit",
         presets: Presets.diffusion("DiT", returnsSigma: true),
+        // REPA's are SiTs.
+        claims: { $0.source("projectors.0.4.weight") == nil },
         infer: { file, options throws(USPError) in
             try file.diffusionConfiguration(options, .dit)
         })
@@ -189,10 +228,57 @@ extension FileModel {
         sizes.classes = sizes.hasNullClass ? labels[0] - 1 : labels[0]
         sizes.learnsSigma = final[0] == 2 * outputs
         sizes.frequencies = frequencies[1]
-        // A training file of REPA has its projectors.
-        if ignored.contains(where: { $0.reason.hasPrefix("REPA") }) { sizes.noiseAt = 1 }
+        try inferProjectors(&sizes, options)
         try expectFolder(sizes)
         return sizes
+    }
+
+    /// Those of REPA's files.
+    private func inferProjectors(
+        _ sizes: inout DiT.Configuration, _ options: LoadOptions
+    ) throws(USPError) {
+        sizes.projections = []
+        while let shape = sources["projectors.\(sizes.projections.count).4.weight"]?.shape {
+            try require(
+                shape.rank == 2 && shape.count > 0, .format,
+                "\(path): projectors.\(sizes.projections.count).4.weight is \(shape), not [Z, P]")
+            sizes.projections.append(shape[0])
+            sizes.projector = shape[1]
+        }
+        guard !sizes.projections.isEmpty else {
+            try require(
+                options.encoderDepth == nil, .argument,
+                "encoder_depth: \(path) has no projectors, which alone it is for")
+            return
+        }
+        sizes.encoderDepth =
+            options.encoderDepth ?? toldEncoderDepth ?? DiT.Configuration().encoderDepth
+    }
+
+    /// The block that projectors read, as the file says: our own text; the names of REPA's early files,
+    /// which call the blocks behind it decoder blocks; its arguments of training.
+    private var toldEncoderDepth: Int? {
+        if let told = told(as: DiT.Configuration.self), !told.projections.isEmpty {
+            return told.encoderDepth
+        }
+        let isLegacy = { (index: Int) -> Bool in
+            let name = self.sources["blocks.\(index).attn.qkv.weight"]?.names.first
+            return components(name ?? "").contains("decoder_blocks")
+        }
+        return (0..<depth("blocks")).first(where: isLegacy) ?? toldNumber("args.encoder_depth")
+    }
+
+    /// What a load report says of a depth that nothing tells.
+    func assumedEncoderDepth(
+        _ sizes: DiT.Configuration, _ options: LoadOptions
+    ) -> [SkippedItem] {
+        guard !sizes.projections.isEmpty, options.encoderDepth == nil, toldEncoderDepth == nil
+        else { return [] }
+        return [
+            SkippedItem(
+                name: "encoder_depth \(sizes.encoderDepth)",
+                reason: "the projectors' block, which nothing tells; REPA's SiT-B has 4")
+        ]
     }
 
     /// From the rows of the first block's modulation.

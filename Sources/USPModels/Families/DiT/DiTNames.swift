@@ -13,7 +13,7 @@ extension ModelKind {
 extension Dialect {
     private static let ours = [
         "pos_embed", "x_embedder", "t_embedder", "y_embedder", "blocks", "final_layer", "feat_rope",
-        "register_tokens",
+        "register_tokens", "projectors",
     ]
 
     static let dit = Dialect(
@@ -28,9 +28,6 @@ extension Dialect {
                 let first = countBlocks("blocks", table)
                 return .parameter(
                     (["blocks", String(index + first)] + parts[2...]).joined(separator: "."))
-            }
-            if parts[0] == "projectors" {
-                return .ignored("REPA's projectors: used in training only")
             }
             return ours.contains(parts[0]) ? .parameter(name) : .unknown
         })

@@ -10,7 +10,22 @@ extension ViT {
     /// Classes of the head; 0 without one.
     public var classes: Int { configuration.classes }
 
-    /// Pooled and normed features of `[B, C, H, W]`: `[B, D]`.
+    /// Tokens in front of the patches': of the class, then registers.
+    public var leading: Int { configuration.leading }
+
+    /// The patches' tokens of `[B, C, H, W]`, row by row: `[B, T, D]`.
+    ///
+    /// - images: of any sides that are multiples of the patch; where they are not the model's own, the
+    ///   position table is resampled as `configuration.positions` says
+    /// - norm: after the last norm, else before it
+    /// - leading: class token and registers stand in front of them
+    public func tokens(
+        _ images: Tensor, norm: Bool = true, leading: Bool = false
+    ) throws(USPError) -> Tensor {
+        try tokens(images, normed: norm, leading: leading, in: Context(arithmetic))
+    }
+
+    /// Pooled and normed features of `[B, C, H, W]`: `[B, D]`; images as for `tokens`.
     public func features(_ images: Tensor) throws(USPError) -> Tensor {
         try features(images, in: Context(arithmetic))
     }

@@ -27,7 +27,8 @@ public final class ViT: Model, @unchecked Sendable {
         (self.configuration, self.weights, self.arithmetic) = (own, weights, arithmetic)
         let parameters = weights.parameters
         encoder = try ViTEncoder(
-            configuration.transformer, parameters, dropPath: configuration.dropPath)
+            configuration.transformer, parameters, resampling: configuration.positions,
+            dropPath: configuration.dropPath)
         norm = try NormLayer(
             parameters, configuration.norm, configuration.transformer.norm,
             epsilon: configuration.epsilon)
@@ -46,11 +47,29 @@ public final class ViT: Model, @unchecked Sendable {
     /// Tokens after the first `depth` blocks (all by default), before any norm:
     /// `[B, leading + T, D]`.
     ///
-    /// - images: `[B, C, H, W]`, f32
+    /// - images: `[B, C, H, W]`, f32; of another size than the model's the position table is
+    ///   resampled
     package func tokens(
         _ images: Tensor, depth: Int? = nil, in context: Context
     ) throws(USPError) -> Tensor {
         try encoder.forward(images, depth: depth, recomputes: recomputes, in: context)
+    }
+
+    /// Tokens after the last norm, or before it: `[B, T, D]`, or `[B, leading + T, D]`.
+    ///
+    /// - Throws: `.unsupported` for normed tokens of a model that norms averages alone
+    package func tokens(
+        _ images: Tensor, normed: Bool, leading: Bool, in context: Context
+    ) throws(USPError) -> Tensor {
+        try require(
+            !normed || !configuration.normsPooled, .unsupported,
+            "tokens: this model norms averages (fc_norm), not tokens; ask for them without the norm, "
+                + "or load the file with the pooling \"token\" if it has a norm of its own")
+        var tokens = try tokens(images, in: context)
+        if !leading && configuration.leading > 0 {
+            tokens = try context.sliceTokens(tokens, configuration.leading..<tokens.shape[1])
+        }
+        return normed ? try norm.forward(tokens, in: context) : tokens
     }
 
     /// The pooled and normed feature of each image: `[B, D]`.

@@ -32,6 +32,8 @@ extension ViT {
         public var head: Head
         /// Classes of the head; 0 without one.
         public var classes: Int
+        /// How the position table is resampled for images of another size.
+        public var positions = PositionResampling.bicubic
         /// Rate of the last block's drop path in training; it grows linearly from 0.
         package var dropPath: Float
         /// Deviation of the head's truncated normal start; nil: 2e-5 to fine-tune, 0.01 to probe.
@@ -89,6 +91,11 @@ extension ViT.Configuration: Described {
                 "fc_norm", \.fcNorm,
                 "The last norm follows pooling, and is called fc_norm; off, it is called norm and "
                     + "precedes it. Without it by the pooling, as in timm: averages are normed."),
+            .choice(
+                "positions", named: \.positions,
+                "How the position table is resampled for images of another size: bicubic as MAE and "
+                    + "USP, offset by 0.1 as DINOv2 without registers, antialias as timm, REPA, and "
+                    + "DINOv2 with registers."),
         ]
 }
 
@@ -175,6 +182,9 @@ extension FileModel {
         var sizes = ViT.Configuration(
             encoder, pool: options.pool ?? told?.pool ?? folder?.pool ?? usual, head: .none,
             classes: 0)
+        sizes.positions =
+            options.positions ?? self.told(as: ViT.Configuration.self)?.positions
+            ?? publishedResampling(encoder)
         if isPooled {
             sizes.fcNorm = sizes.pool == .avg ? nil : true
         } else if sizes.pool == .avg && normsBeforeAveraging {
@@ -189,6 +199,12 @@ extension FileModel {
             (sizes.head, sizes.classes) = (.probe, shape[0])
         }
         return sizes
+    }
+
+    /// What the original's code does; DINOv2's files do not say it, but registers tell.
+    private func publishedResampling(_ encoder: TransformerSizes) -> PositionResampling {
+        guard dialect.name == Dialect.dinov2.name else { return .bicubic }
+        return encoder.registers > 0 ? .antialiased : .offset
     }
 
     /// Whether average pooling of this file's tokens comes after its `norm`.

@@ -31,8 +31,13 @@ extension Dialect {
             table.contains("patch_embed.proj.weight") && table["mask_token"]?.shape.rank == 2
         },
         meaning: { name, _ in
-            name == "mask_token"
-                ? .ignored("replaces masked patches in training only") : transformerMeaning(name)
+            if name == "mask_token" {
+                return .ignored("replaces masked patches in training only")
+            }
+            // Training files have the blocks in chunks: blocks.CHUNK.INDEX.
+            var parts = components(name)
+            if parts[0] == "blocks", parts.count > 3, Int(parts[2]) != nil { parts.remove(at: 1) }
+            return transformerMeaning(parts.joined(separator: "."))
         })
 
     private static func transformerMeaning(_ name: String) -> NameMeaning {

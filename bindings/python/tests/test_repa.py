@@ -1,0 +1,116 @@
+"""REPA's models and DINOv2's tokens through Python: the numbers, what is kept, what is said."""
+
+import golden
+import numpy as np
+import pytest
+
+import usp
+from golden import difference as error
+
+FILE = golden.params("models/repa_sit")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return usp.SiT.load(FILE, 3, encoder_depth=2)
+
+
+@pytest.fixture(scope="module")
+def case():
+    return golden.load("models/repa_sit")
+
+
+def test_losses_projections_and_gradients_are_repas(model, case):
+    given = [case[f"in.{name}"] for name in ("data", "noise", "t", "labels")]
+    features = [case["in.features0"], case["in.features1"]]
+    data, noise, t, labels = given
+    assert error(model(noise, t, labels), case["out.velocity"]) < 1e-5
+    for k, projection in enumerate(model.projections(noise, t, labels)):
+        assert error(projection, case[f"out.projection{k}"]) < 1e-5
+    for path_name in ("Linear", "GVP"):
+        losses = usp.Transport(path_name).training_losses(
+            model, data, labels, t, noise, features=features)
+        assert set(losses) == {"loss", "alignment"}
+        assert error(losses["loss"], case[f"out.{path_name}.loss"]) < 1e-5
+        assert error(losses["alignment"].mean(), case[f"out.{path_name}.alignment"]) < 1e-5
+    trainer = usp.Trainer(model, align=0.5)
+    loss, gradients = trainer.gradients(data, labels, times=t, noise=noise, features=features)
+    wanted = case["out.Linear.loss"].mean() + 0.5 * case["out.Linear.alignment"][0]
+    assert abs(loss - wanted) < 1e-5
+    for name in ("projectors.0.0.weight", "projectors.1.4.bias", "blocks.1.mlp.fc1.weight"):
+        assert error(np.asarray(gradients[name]), case[f"grad.{name}"]) < 1e-4
+    assert abs(trainer.step(data, labels, times=t, noise=noise, features=features) - wanted) < 1e-5
+
+
+def test_samplers_go_from_one_to_zero(model):
+    case = golden.load("transport/repa_samplers")
+    z, labels = case["in.z"], case["in.labels"]
+    process = usp.Transport()
+    value = process.sample_ode(
+        model, z, labels, method="heun", steps=7, last_step="Euler", cfg_scale=1.8,
+        cfg_interval=(0.3, 0.7))
+    assert error(value, case["out.guided.heun"]) < 1e-5
+    value = usp.Transport("GVP").sample_sde(
+        model, z, labels, form="linear", steps=6, noise=case["in.noise"])
+    assert error(value, case["out.plain.sde.GVP"]) < 1e-5
+    with pytest.raises(usp.ArgumentError, match="only Euler"):
+        process.sample_ode(model, z, labels, method="heun", last_step="Mean")
+
+
+def test_files_keep_projectors_and_direction(tmp_path, model):
+    assert type(usp.load(FILE, 3, encoder_depth=2)) is usp.SiT
+    made = usp.SiT.create(
+        grid=4, width=24, depth=3, heads=3, classes=10, qk_norm=True, projections=(10, 6),
+        projector=20, encoder_depth=2, learn_sigma=False)
+    assert made.config.projections == (10, 6) and made.config.encoder_depth == 2
+    assert made.out_channels == 4
+    shapes = {name: value.shape for name, value in made.parameters.items()}
+    assert shapes["projectors.0.0.weight"] == (20, 24)
+    assert shapes["projectors.1.4.weight"] == (6, 20)
+    assert shapes["blocks.0.attn.q_norm.weight"] == (8,)
+    # Xavier's bounds and zeros, as the original starts them.
+    start = made.parameters["projectors.0.2.weight"]
+    assert 0.9 < np.abs(start).max() / np.sqrt(6 / 40) <= 1
+    assert not made.parameters["projectors.0.2.bias"].any()
+    for source in (made, model):
+        source.save(tmp_path / "model.safetensors")
+        again = usp.SiT.load(tmp_path / "model.safetensors")
+        assert again.config == source.config
+        assert {*usp.Checkpoint.open(tmp_path / "model.safetensors")} == {*source.parameters}
+    with pytest.raises(usp.ArgumentError, match="encoder_depth: 8, but the model has 3 blocks"):
+        usp.SiT.load(FILE, 3)
+    with pytest.raises(usp.UnsupportedError, match="no projectors"):
+        usp.SiT.create(grid=2, width=16, depth=1, heads=2).projections(
+            np.zeros((1, 4, 4, 4), np.float32), 0.5)
+
+
+def test_features_that_do_not_fit_are_said(model, case):
+    trainer = usp.Trainer(model, align=0.5)
+    data, labels = case["in.data"], case["in.labels"]
+    wide = [np.zeros((3, 16, 12), np.float32), case["in.features1"]]
+    with pytest.raises(usp.ShapeError, match="12 wide, but the projector predicts 10"):
+        trainer.step(data, labels, features=wide)
+    many = [np.zeros((3, 36, 10), np.float32), case["in.features1"]]
+    with pytest.raises(usp.ShapeError, match=r"36 tokens \(6x6\).*56 x 56 pixels"):
+        trainer.step(data, labels, features=many)
+    with pytest.raises(usp.ArgumentError, match="align is 0.5"):
+        trainer.step(data, labels)
+    plain = usp.SiT.create(grid=2, width=16, depth=1, heads=2)
+    with pytest.raises(usp.UnsupportedError, match="no projectors"):
+        usp.Trainer(plain, align=0.5)
+
+
+@pytest.mark.parametrize("name", ["dinov2", "dinov2_reg"])
+def test_tokens_are_dinov2s(name):
+    case = golden.load(f"models/{name}")
+    file = golden.params(f"models/{name}")
+    own = usp.ViT.load(file, num_heads=3)
+    for key in ("own", "wide", "high", "antialias"):
+        model = own
+        if key == "antialias":
+            model = usp.ViT.load(file, num_heads=3, positions="antialias")
+        images = case[f"in.{key}"]
+        assert error(model.tokens(images), case[f"out.{key}.tokens"]) < 1e-5
+        assert error(model.features(images), case[f"out.{key}.class"]) < 1e-5
+        raw = model.tokens(images, norm=False, leading=True)
+        assert error(raw, case[f"out.{key}.prenorm"]) < 1e-5
