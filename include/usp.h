@@ -77,6 +77,7 @@
 #include "usp/trainer.h"
 #include "usp/run.h"
 #include "usp/recipe.h"
+#include "usp/study.h"
 #include "usp/transfer.h"
 #include "usp/inception.h"
 #include "usp/evaluate.h"

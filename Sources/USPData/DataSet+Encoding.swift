@@ -78,7 +78,7 @@ extension DataOptions {
 
 extension LabelledImages {
     /// In words that two equal sets have in common.
-    var fingerprint: String {
+    package var fingerprint: String {
         var print = Fingerprint()
         for index in 0..<count { print.add(label(index)) }
         pixels.withUnsafeBytes { print.add(SampleRecord.checksum([$0])) }
@@ -97,5 +97,25 @@ extension LatentSet {
             print.add(UnsafeBufferPointer(start: moments.floats, count: values))
         }
         return "\(count) latents \(print.text)"
+    }
+}
+
+extension DataSet {
+    /// Latents of these samples of all, of both orientations where they are kept.
+    ///
+    /// - Throws: `.argument` where samples are no latents
+    package func selectedLatents(_ chosen: [Int]) throws(USPError) -> LatentSet {
+        guard case .latents(let set) = source else {
+            throw USPError(.argument, "\(place): no latents")
+        }
+        let numbers = chosen.map { self.chosen?[$0] ?? $0 }
+        let mirrored = try set.mirrored()
+        var result = try LatentSet(
+            moments: set.batch(numbers),
+            mirroredMoments: mirrored.map { other throws(USPError) in try other.batch(numbers) },
+            labels: set.labels(numbers), channels: set.channels)
+        (result.scale, result.classNames) = ([1], set.classNames)
+        result.origin = "\(chosen.count) of \(set.origin)"
+        return result
     }
 }

@@ -6,7 +6,9 @@ import USPTensor
 
 /// A set of images in memory, with a label each. Immutable: any thread.
 public struct ImageSet: Sendable {
-    fileprivate let images: LabelledImages
+    let images: LabelledImages
+
+    init(_ images: LabelledImages) { self.images = images }
 
     /// Fashion-MNIST (Xiao et al. 2017), 28x28 grey in a black frame of 32x32, ten classes.
     ///
@@ -18,13 +20,42 @@ public struct ImageSet: Sendable {
         -> ImageSet
     {
         ImageSet(
-            images: try FashionMNIST.load(
+            try FashionMNIST.load(
                 training ? .training : .test, folder: folder ?? FashionMNIST.debianFolder))
     }
 
     /// The first `count` of them, or all that there are.
     public func first(_ count: Int) throws(USPError) -> ImageSet {
-        ImageSet(images: try images.selecting(Array(0..<max(0, min(count, images.count)))))
+        ImageSet(try images.selecting(Array(0..<max(0, min(count, images.count)))))
+    }
+
+    /// So many of them, evenly over the set, or all that there are.
+    func spread(_ count: Int) throws(USPError) -> ImageSet {
+        guard count < images.count else { return self }
+        return ImageSet(
+            try images.selecting((0..<max(0, count)).map { $0 * images.count / count }))
+    }
+
+    /// In words that two equal sets have in common.
+    var fingerprint: String { images.fingerprint }
+
+    var channels: Int { images.channels }
+
+    /// Posterior means through an autoencoder, of both orientations if wanted.
+    func encoded(
+        _ vae: VAE, mirrored: Bool, progress: (Int) throws(USPError) -> Void
+    ) throws(USPError) -> LatentSet {
+        var result = try LatentSet.encoding(
+            labels: labels, count: count, channels: vae.configuration.latentChannels, batch: 100,
+            mirrored: mirrored,
+            images: { numbers, flips throws(USPError) in
+                try images.batch(numbers, mirrored: numbers.map { _ in flips })
+            },
+            encode: { pixels throws(USPError) in try vae.encode(pixels).mean },
+            progress: { done, _ throws(USPError) in try progress(done) })
+        (result.scale, result.classNames) = ([1], classNames)
+        result.origin = "\(fingerprint), autoencoder \(vae.fingerprint)"
+        return result
     }
 
     public var count: Int { images.count }

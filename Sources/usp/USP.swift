@@ -18,7 +18,7 @@ struct USP: ParsableCommand {
             """,
         version: USPKit.version,
         subcommands: [
-            DemoCommand.self, Inspect.self, Convert.self, Transfer.self,
+            DemoCommand.self, StudyCommand.self, Inspect.self, Convert.self, Transfer.self,
             Autoencoder.self, Pretrain.self, Reconstruct.self, Finetune.self, Predict.self,
             Segment.self, PredictMasks.self,
             Train.self, Encode.self, Decode.self, Sample.self,

@@ -55,6 +55,7 @@ void test_model(void);
 void test_trainer(void);
 void test_augment(void);
 void test_run(void);
+void test_recipe(void);
 void test_story(void);
 
 #endif

@@ -14,6 +14,7 @@ int main(void) {
     test_trainer();
     test_augment();
     test_run();
+    test_recipe();
     test_story();
     printf("C: %d expectations, %d failed\n", checks, failures);
     return failures != 0;

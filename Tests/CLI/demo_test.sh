@@ -8,7 +8,7 @@ for length in --quick --full; do
     "$tool" demo $length --out "$work/demo" >"$work/said" 2>&1 &
     process=$!
     waited=0
-    while ! grep -q '1/8 autoencoder' "$work/said" && [ $waited -lt 600 ] &&
+    while ! grep -q '/[0-9]* autoencoder' "$work/said" && [ $waited -lt 600 ] &&
         kill -0 $process 2>/dev/null; do
         sleep 0.1
         waited=$((waited + 1))

@@ -39,6 +39,7 @@ private let commandOptions: [CommandOptions] = [
     CommandOptions(
         "FittingSettings", "", LoadOptions.self,
         leaving: LoadOptions.fields.map(\.name).filter { !["ignore", "strict"].contains($0) }),
+    CommandOptions("StudySettings", "", StudyOptions.self),
     CommandOptions(
         "TransferSettings", "", TransferOptions.self, also: [("gate_bias", ["gate"])]),
     CommandOptions(

@@ -130,6 +130,9 @@ struct RunArguments: ParsableArguments {
     @Option(help: "Passes of linear warm-up.")
     var warmupEpochs: Double?
 
+    @Option(help: "Steps of linear warm-up, in place of passes.")
+    var warmup: Int?
+
     @Option(help: "Seed of everything random.")
     var seed: UInt64 = 0
 
@@ -161,6 +164,12 @@ struct RunArguments: ParsableArguments {
         if steps != nil && epochs != nil {
             throw ValidationError("--steps and --epochs exclude each other")
         }
+        if warmup != nil && warmupEpochs != nil {
+            throw ValidationError("--warmup and --warmup-epochs exclude each other")
+        }
+        if (warmup ?? 0) < 0 {
+            throw ValidationError("--warmup: \(warmup ?? 0), expected 0 or more")
+        }
         if lr != nil && blr != nil {
             throw ValidationError("--lr and --blr exclude each other")
         }
@@ -173,7 +182,8 @@ struct RunArguments: ParsableArguments {
             ("batch", batch.map(String.init)), ("steps", steps.map(String.init)),
             ("epochs", epochs.map { "\($0)" }), ("rate", lr.map { "\($0)" }),
             ("blr", blr.map { "\($0)" }), ("minimum_rate", minLr.map { "\($0)" }),
-            ("warmup_epochs", warmupEpochs.map { "\($0)" }), ("seed", String(seed)),
+            ("warmup_epochs", warmupEpochs.map { "\($0)" }),
+            ("warmup", warmup.map(String.init)), ("seed", String(seed)),
         ]
         return all.compactMap { name, value in value.map { (name, $0) } }
     }

@@ -43,6 +43,7 @@ from .run import Run, RunProgress
 from .sampling import sample
 from .segmenter import Segmenter
 from .stage import Stage
+from ._study import Study, study, study_settings
 from .trainer import Trainer
 from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan
 from .transport import Transport
@@ -82,8 +83,8 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
-    "Data", "Images", "LoadReport", "MAR", "MAROutput", "Model", "Ranks", "Run", "RunProgress", "Stage", "Training",
-    "autoencoder", "finetune", "images", "pretrain", "recipe", "sample", "train",
+    "Data", "Images", "LoadReport", "MAR", "MAROutput", "Model", "Ranks", "Run", "RunProgress", "Stage", "Study", "Training",
+    "autoencoder", "finetune", "images", "pretrain", "recipe", "sample", "study", "study_settings", "train",
     "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion",
     "FileError", "FormatError", "Inception", "LightningDiT", "Trainer", "Transport",
     "InternalError", "MissingFileError", "MissingWeightError", "NotFiniteError", "OutOfMemory",

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "c2a5593cbda25d8759ca2e51e853e2a925084eba80b529ac1ea397787bb77bd8"
+HEADER_SHA256 = "df648a1aa69fb3c7a6975fde54adee6a29e6946828f842198f34dbcd501a978f"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -1243,6 +1243,14 @@ PROTOTYPES = {
     "usp_stage_metrics": (
         c_int,
         [POINTER(usp_stage), c_char_p, c_size_t, POINTER(c_size_t)],
+    ),
+    "usp_study_run": (
+        c_int,
+        [c_char_p, c_char_p, c_char_p, c_char_p, usp_progress_fn, c_void_p],
+    ),
+    "usp_study_text": (
+        c_int,
+        [c_char_p, c_char_p, c_char_p, c_char_p, c_size_t, POINTER(c_size_t)],
     ),
     "usp_transfer_plan_open": (
         c_int,

@@ -1,11 +1,11 @@
-// What the demo measured: kept after every stage, so that an interrupted run goes on, and written
+// What a study measured: kept after every stage, so that an interrupted run goes on, and written
 // as metrics.json.
 
 import USPBase
 import USPFiles
 
 /// A curve over training steps.
-struct Curve: Sendable, Equatable {
+struct Curve: Equatable {
     var steps: [Int] = []
     var values: [Double] = []
 
@@ -18,32 +18,36 @@ struct Curve: Sendable, Equatable {
 }
 
 /// Numbers and curves by dotted name, in the order in which they were measured.
-struct DemoResults: Sendable {
+struct StudyResults {
     private(set) var numbers: [(name: String, value: Double)] = []
-    private(set) var curves: [(name: String, curve: Curve)] = []
+    private(set) var curves: [(name: String, value: Curve)] = []
     private(set) var texts: [(name: String, value: String)] = []
 
     subscript(number name: String) -> Double? {
         get { numbers.first { $0.name == name }?.value }
-        set {
-            numbers.removeAll { $0.name == name }
-            if let newValue { numbers.append((name, newValue)) }
-        }
+        set { Self.put(newValue, name, in: &numbers) }
     }
 
     subscript(curve name: String) -> Curve? {
-        get { curves.first { $0.name == name }?.curve }
-        set {
-            curves.removeAll { $0.name == name }
-            if let newValue { curves.append((name, newValue)) }
-        }
+        get { curves.first { $0.name == name }?.value }
+        set { Self.put(newValue, name, in: &curves) }
     }
 
     subscript(text name: String) -> String? {
         get { texts.first { $0.name == name }?.value }
-        set {
-            texts.removeAll { $0.name == name }
-            if let newValue { texts.append((name, newValue)) }
+        set { Self.put(newValue, name, in: &texts) }
+    }
+
+    /// In the place that the name has already, else at the end.
+    private static func put<Value>(
+        _ value: Value?, _ name: String, in list: inout [(name: String, value: Value)]
+    ) {
+        let place = list.firstIndex { $0.name == name }
+        switch (place, value) {
+        case (let place?, let value?): list[place].value = value
+        case (let place?, nil): list.remove(at: place)
+        case (nil, let value?): list.append((name, value))
+        case (nil, nil): break
         }
     }
 
@@ -60,9 +64,9 @@ struct DemoResults: Sendable {
                             named.name,
                             .object([
                                 JSON.Member(
-                                    "steps", .array(named.curve.steps.map { .integer($0) })),
+                                    "steps", .array(named.value.steps.map { .integer($0) })),
                                 JSON.Member(
-                                    "values", .array(named.curve.values.map { .number($0) })),
+                                    "values", .array(named.value.values.map { .number($0) })),
                             ]))
                     })),
             JSON.Member("texts", .object(texts.map { JSON.Member($0.name, .string($0.value)) })),
@@ -87,7 +91,8 @@ struct DemoResults: Sendable {
     /// metrics.json: dotted names become nested objects; the generation curves become lists.
     var metrics: JSON {
         var tree = MetricsTree()
-        for (name, value) in texts where !name.hasPrefix("done.") {
+        for (name, value) in texts
+        where !name.hasPrefix("done.") && !name.hasPrefix("begun.") {
             tree.insert(name, .string(value))
         }
         for (name, value) in numbers { tree.insert(name, .number(value)) }
@@ -135,7 +140,55 @@ extension JSON {
     }
 }
 
+extension StudyResults {
+    /// The curves `PREFIX.0`, `PREFIX.1`, … that there are.
+    func repetitions(_ prefix: String, _ count: Int) -> [Curve] {
+        (0..<count).compactMap { self[curve: "\(prefix).\($0)"] }
+    }
+
+    /// The result in a few lines.
+    var headline: String {
+        let number = { (name: String) in self[number: name].map { decimal($0, 3) } ?? "–" }
+        var lines: [String] = []
+        if self[curve: "generation.usp_frechet"] != nil {
+            let range = self[number: "generation.speedup_low"].map {
+                " (\(decimal($0, 2)) to \(number("generation.speedup_high")) over seeds)"
+            }
+            lines.append(
+                "generation speed-up   \(number("generation.speedup"))\(range ?? "")")
+        }
+        for (title, usp, other) in [
+            ("linear probe          ", "probe.usp_top1", "probe.random_top1"),
+            ("few labels            ", "few_labels.usp_top1", "few_labels.scratch_top1"),
+        ] where self[number: usp] != nil {
+            lines.append("\(title)\(number(usp)) pretrained, \(number(other)) fresh")
+        }
+        return lines.joined(separator: "\n")
+    }
+}
+
 extension Curve {
+    /// At the steps of the first; those that others do not have are left out.
+    static func mean(_ curves: [Curve]) -> Curve {
+        var result = Curve()
+        for step in curves.first?.steps ?? [] {
+            let values = curves.compactMap { $0.value(at: step) }
+            if values.count == curves.count {
+                result.append(step, values.reduce(0, +) / Double(values.count))
+            }
+        }
+        return result
+    }
+
+    func value(at step: Int) -> Double? { steps.firstIndex(of: step).map { values[$0] } }
+
+    /// The part that a run restored at this step has seen.
+    func upTo(_ step: Int) -> Curve {
+        var result = Curve()
+        for (at, value) in zip(steps, values) where at <= step { result.append(at, value) }
+        return result
+    }
+
     /// The step at which the curve first comes down to the value, interpolated between its points;
     /// nil if it never does.
     func step(reaching value: Double) -> Double? {

@@ -1,7 +1,8 @@
-// Stage 8: what each solver makes of the same noise at equal numbers of model evaluations.
+// What each solver makes of the same noise at equal numbers of model evaluations.
 
 import USPBase
-import USPKit
+import USPDiffusion
+import USPModels
 import USPTensor
 
 /// A solver in the numbers and on the page.
@@ -44,69 +45,94 @@ struct SolverName {
     }
 }
 
-extension Demo {
+/// Throws if a solver cannot take as many evaluations as the options say: before the work.
+func checkSolvers(_ options: StudyOptions) throws(USPError) {
+    for name in SolverName.denoisers {
+        for evaluations in options.solverEvaluations { _ = try process(name, evaluations) }
+    }
+}
+
+private func process(_ name: SolverName, _ evaluations: Int) throws(USPError) -> Diffusion {
+    var options = Diffusion.Options()
+    options.variance = .fixedSmall
+    options.respacing = name.method == "ddim" ? "ddim\(evaluations)" : "\(evaluations)"
+    return try Diffusion(options)
+}
+
+extension Study {
     /// Judges samples of the SiT that started from USP weights by every solver, those of DiT's
     /// process as well.
-    func compareSolvers(_ judging: SampleJudging) throws(USPError) {
-        guard !folder.isDone("solvers") else { return }
-        try stage("solvers") { () throws(USPError) in
-            let model = try DiT.load(folder.file("sit_usp.safetensors"), loading("SiT"))
-            var rows = Rows(total: rowCount)
-            try compareFlows(model, judging, &rows)
-            try compareAdaptive(model, judging, &rows)
-            try compareStochastic(model, judging, &rows)
-            try compareDenoisers(model, judging, &rows)
+    func compareSolvers(_ judging: Judging, _ coded: StudyLatents) throws(USPError) {
+        let made = folder.results[text: "done.generation_usp"] ?? ""
+        try stage(
+            "solvers", of: [made, judging.key] + said("solver_samples", "solver_evaluations")
+        ) { () throws(USPError) in
+            var loading = LoadOptions()
+            (loading.family, loading.compute) = ("SiT", options.dtype)
+            let model = try DiT.load(folder.file("sit_usp.safetensors"), loading)
+            let table = SolverTable(study: self, judging: judging, coded: coded, model: model)
+            try table.compareFlows()
+            try table.compareAdaptive()
+            try table.compareStochastic()
+            try table.compareDenoisers()
         }
-        try folder.finish("solvers")
+    }
+}
+
+/// The rows of a comparison.
+private final class SolverTable {
+    let study: Study
+    let judging: Judging
+    let coded: StudyLatents
+    let model: DiT
+    private var done = 0
+
+    init(study: Study, judging: Judging, coded: StudyLatents, model: DiT) {
+        (self.study, self.judging, self.coded, self.model) = (study, judging, coded, model)
     }
 
-    private var rowCount: Int {
+    private var options: StudyOptions { study.options }
+
+    private var total: Int {
         let solvers = SolverName.flows.count + 1 + SolverName.denoisers.count
-        return solvers * plan.evaluations.count + 1
+        return solvers * options.solverEvaluations.count + 1
     }
 
-    private func compareFlows(
-        _ model: DiT, _ judging: SampleJudging, _ rows: inout Rows
-    ) throws(USPError) {
+    func compareFlows() throws(USPError) {
         for name in SolverName.flows {
-            for evaluations in plan.evaluations {
+            for evaluations in options.solverEvaluations {
                 let sampler = try Sampler(.flow(Transport()), name.options(evaluations))
-                try row("flow.\(name.key).\(evaluations)", judging, &rows) {
+                try row("flow.\(name.key).\(evaluations)") {
                     (noise, labels, _) throws(USPError) in
-                    try sampler.run(model.denoiser, from: noise, labels: labels, interruptible)
+                    try sampler.run(
+                        model.denoiser, from: noise, labels: labels, study.interruptible)
                 }
             }
         }
     }
 
-    private func compareStochastic(
-        _ model: DiT, _ judging: SampleJudging, _ rows: inout Rows
-    ) throws(USPError) {
-        for evaluations in plan.evaluations {
+    func compareStochastic() throws(USPError) {
+        for evaluations in options.solverEvaluations {
             let name = SolverName.stochastic
-            try row("flow.\(name.key).\(evaluations)", judging, &rows) {
+            try row("flow.\(name.key).\(evaluations)") {
                 (noise, labels, first) throws(USPError) in
                 let options = drawing(name.options(evaluations), first)
                 return try Sampler(.stochastic(Transport()), options).run(
-                    model.denoiser, from: noise, labels: labels, interruptible)
+                    model.denoiser, from: noise, labels: labels, study.interruptible)
             }
         }
     }
 
     /// dopri5 at its usual tolerances, which chooses how often it evaluates.
-    private func compareAdaptive(
-        _ model: DiT, _ judging: SampleJudging, _ rows: inout Rows
-    ) throws(USPError) {
+    func compareAdaptive() throws(USPError) {
         let prefix = "solvers.flow.\(SolverName.adaptive.key)."
-        let isDone = folder.results.numbers.contains { $0.name.hasPrefix(prefix) }
-        guard !isDone else { return rows.skip() }
         var (calls, batches) = (0, 0)
-        let value = try distance(judging, samples: plan.solverSamples) {
+        let value = try study.distance(judging, coded, samples: options.solverSamples) {
             (noise, labels, _) throws(USPError) in
             batches += 1
             var evaluations = 0
-            let monitor = SamplingMonitor { (state) throws(USPError) in
-                try Interrupt.check()
+            let monitor = SamplingMonitor { [study] (state) throws(USPError) in
+                try study.report("", 0, 0)
                 evaluations = state.evaluations
             }
             let result = try Sampler(.flow(Transport())).run(
@@ -114,60 +140,45 @@ extension Demo {
             calls += evaluations
             return result
         }
-        folder.results[number: "\(prefix)\(calls / max(batches, 1))"] = value
-        try folder.saveResults()
-        rows.add("flow.dopri5", value)
+        try add("\(prefix)\(calls / max(batches, 1))", value)
     }
 
-    private func compareDenoisers(
-        _ model: DiT, _ judging: SampleJudging, _ rows: inout Rows
-    ) throws(USPError) {
+    func compareDenoisers() throws(USPError) {
         for name in SolverName.denoisers {
-            for evaluations in plan.evaluations {
+            for evaluations in options.solverEvaluations {
                 let process = try process(name, evaluations)
                 var options = SampleOptions()
                 options.method = name.method
                 let predict = try noise(model, process)
-                try row("diffusion.\(name.key).\(evaluations)", judging, &rows) {
+                try row("diffusion.\(name.key).\(evaluations)") {
                     (start, labels, first) throws(USPError) in
                     try Sampler(.diffusion(process), drawing(options, first)).run(
-                        predict, from: start, labels: labels, interruptible)
+                        predict, from: start, labels: labels, study.interruptible)
                 }
             }
         }
     }
 
-    private func process(_ name: SolverName, _ evaluations: Int) throws(USPError) -> Diffusion {
-        var options = Diffusion.Options()
-        options.variance = .fixedSmall
-        options.respacing = name.method == "ddim" ? "ddim\(evaluations)" : "\(evaluations)"
-        return try Diffusion(options)
-    }
-
-    /// Throws if a solver cannot take as many evaluations as the plan says: before the work.
-    func checkSolvers() throws(USPError) {
-        for name in SolverName.denoisers {
-            for evaluations in plan.evaluations { _ = try process(name, evaluations) }
-        }
-    }
-
-    /// One number of the table, unless an earlier run has it.
+    /// One number of the table.
     private func row(
-        _ name: String, _ judging: SampleJudging, _ rows: inout Rows,
-        _ draw: (Tensor, [Int], Int) throws(USPError) -> Tensor
+        _ name: String, _ draw: (Tensor, [Int], Int) throws(USPError) -> Tensor
     ) throws(USPError) {
-        let number = "solvers.\(name)"
-        guard folder.results[number: number] == nil else { return rows.skip() }
-        let value = try distance(judging, samples: plan.solverSamples, draw)
-        folder.results[number: number] = value
-        try folder.saveResults()
-        rows.add(name, value)
+        try add(
+            "solvers.\(name)",
+            study.distance(judging, coded, samples: options.solverSamples, draw))
+    }
+
+    private func add(_ name: String, _ value: Double) throws(USPError) {
+        study.folder.results[number: name] = value
+        done += 1
+        try study.report(
+            study.title("solvers"), done, total, "settings", "\(name) \(decimal(value, 2))")
     }
 
     /// The same noise for every stochastic solver.
     private func drawing(_ options: SampleOptions, _ first: Int) -> SampleOptions {
         var options = options
-        (options.seed, options.firstSample) = (seed("solver noise"), first)
+        (options.seed, options.firstSample) = (study.seed("solver noise"), first)
         return options
     }
 
@@ -192,20 +203,5 @@ extension Demo {
             for i in 0..<point.count { point.floats[i] -= t * v.floats[i] }
             return point
         }
-    }
-}
-
-/// Rows of the table that are done.
-private struct Rows {
-    private var progress: Progress
-    private var done = 0
-
-    init(total: Int) { progress = Progress("8/8 solvers", total: total, unit: "settings") }
-
-    mutating func skip() { done += 1 }
-
-    mutating func add(_ name: String, _ value: Double) {
-        done += 1
-        progress.update(done, "\(name) \(decimal(value, 2))")
     }
 }

@@ -1,13 +1,16 @@
 // Line charts as inline SVG that follow the page's colours.
 
 import Glibc
+import USPBase
 
 /// One line of a chart.
 struct ChartLine {
     let title: String
-    /// A CSS class that gives the colour: `usp` or `scratch`.
+    /// A CSS class that gives the colour: `usp`, `scratch` or `supervised`.
     let style: String
     let points: [(x: Double, y: Double)]
+    /// Lowest and highest over repetitions, where there are several.
+    var band: [(x: Double, low: Double, high: Double)] = []
 }
 
 /// A chart with linear x and linear or logarithmic y.
@@ -37,7 +40,10 @@ struct Chart {
 
     /// The chart as one `<figure>` element.
     var svg: String {
-        let points = lines.flatMap(\.points).filter { $0.y.isFinite && (!logarithmic || $0.y > 0) }
+        let edges = lines.flatMap(\.band).flatMap { [($0.x, $0.low), ($0.x, $0.high)] }
+        let points = (lines.flatMap(\.points) + edges.map { (x: $0.0, y: $0.1) }).filter {
+            $0.y.isFinite && (!logarithmic || $0.y > 0)
+        }
         guard let firstX = points.map(\.x).min(), let lastX = points.map(\.x).max(),
             let low = (points.map(\.y) + (floor.map { [$0.value] } ?? [])).min(),
             let high = points.map(\.y).max()
@@ -73,7 +79,12 @@ struct Chart {
         let points = line.points.filter { $0.y.isFinite && (!logarithmic || $0.y > 0) }
         let path = points.map { "\(decimal(x($0.x), 1)),\(decimal(y($0.y), 1))" }.joined(
             separator: " ")
-        var text = "<polyline class='line \(line.style)' points='\(path)'/>"
+        let edges = line.band.map { ($0.x, $0.high) } + line.band.reversed().map { ($0.x, $0.low) }
+        let area = edges.filter { $0.1.isFinite && (!logarithmic || $0.1 > 0) }.map {
+            "\(decimal(x($0.0), 1)),\(decimal(y($0.1), 1))"
+        }.joined(separator: " ")
+        var text = area.isEmpty ? "" : "<polygon class='band \(line.style)' points='\(area)'/>"
+        text += "<polyline class='line \(line.style)' points='\(path)'/>"
         if points.count <= 40 {
             for point in points {
                 text +=

@@ -1,0 +1,153 @@
+// The diffusion transformer, from each encoder.
+
+import USPBase
+import USPData
+import USPDiffusion
+import USPModels
+import USPTensor
+import USPTraining
+
+extension Study {
+    /// Trains the transformers of each repetition with the same seeds, data order and noise, and
+    /// compares them.
+    func generate(
+        _ encoders: [Encoder], _ judging: Judging, _ coded: StudyLatents
+    ) throws(USPError) {
+        for number in 0..<options.seeds {
+            for encoder in encoders {
+                try generate(encoder, number, judging, coded)
+                compare(encoders)
+            }
+        }
+    }
+
+    /// `generation_usp`, `generation_usp_1`, …
+    func name(_ part: String, _ encoder: Encoder, _ number: Int) -> String {
+        "\(part)_\(encoder.name)" + (number == 0 ? "" : "_\(number)")
+    }
+
+    @discardableResult
+    func generate(
+        _ encoder: Encoder, _ number: Int, _ judging: Judging, _ coded: StudyLatents
+    ) throws(USPError) -> String {
+        let name = name("generation", encoder, number)
+        let file = "sit_\(encoder.name)\(number == 0 ? "" : "_\(number)").safetensors"
+        return try stage(
+            name,
+            of: [encoder.key, judging.key, coded.key, "\(number)"]
+                + said(
+                    "train_steps", "train_batch", "train_rate", "layers", "gate_bias",
+                    "average_decay", "evaluate_every", "samples", "evaluations", "dtype"),
+            leaving: [file]
+        ) { () throws(USPError) in
+            let start = try transfer(
+                encoder.files[number], to: "SiT", as: name, seed: seed("transfer", number),
+                classes: coded.classes
+            ) { ($0.gateBias, $0.layers) = (options.gateBias, options.layers) }
+            let curve = "generation.runs.\(encoder.name).\(number)"
+            let said: [(name: String, value: String)] = [
+                ("family", "SiT"), ("batch", "\(min(options.trainBatch, coded.training.count))"),
+                ("steps", "\(options.trainSteps)"), ("rate", "\(options.trainRate)"),
+                ("warmup", "0"), ("average_decay", "\(options.averageDecay)"),
+                ("dtype", options.dtype.name), ("seed", "\(seed("generation", number))"),
+            ]
+            let stage = try train(
+                name, title("generation", "SiT from \(encoder.title)" + repetition(number)), .train,
+                on: coded.training, called: folder.file(StudyLatents.trainingFile), said,
+                from: start,
+                curve: "generation.\(encoder.name)_loss\(number == 0 ? "" : "_\(number)")"
+            ) { step, stage throws(USPError) in
+                guard step > 0 else {
+                    folder.results[curve: curve] = nil
+                    return
+                }
+                guard options.evaluates(at: step),
+                    folder.results[curve: curve]?.steps.last != step
+                else { return }
+                let distance = try distance(
+                    judging, coded, samples: options.samples,
+                    picture: number == 0 ? "samples_\(encoder.name)_\(step).png" : nil
+                ) { noise, labels, _ throws(USPError) in
+                    try flow(diffusion(stage.model()), noise, labels)
+                }
+                var distances = (folder.results[curve: curve] ?? Curve()).upTo(step - 1)
+                distances.append(step, distance)
+                folder.results[curve: curve] = distances
+                try folder.saveResults()
+            }
+            try stage.model().save(folder.file(file))
+        }
+    }
+
+    func repetition(_ number: Int) -> String {
+        options.seeds > 1 ? ", run \(number + 1) of \(options.seeds)" : ""
+    }
+
+    func diffusion(_ model: any Model) throws(USPError) -> DiT {
+        guard let model = model as? DiT else {
+            throw USPError(.internal, "\(model.family): expected a diffusion transformer")
+        }
+        return model
+    }
+
+    /// The means over the repetitions, and how much sooner USP's came to what the others reached.
+    private func compare(_ encoders: [Encoder]) {
+        var means: [String: Curve] = [:]
+        for encoder in encoders {
+            let runs = folder.results.repetitions("generation.runs.\(encoder.name)", options.seeds)
+            if !runs.isEmpty { means[encoder.name] = Curve.mean(runs) }
+            folder.results[curve: "generation.\(encoder.name)_frechet"] = means[encoder.name]
+        }
+        guard let usp = means["usp"] else { return }
+        for control in encoders.dropFirst() {
+            guard let slow = means[control.name] else { continue }
+            let name = "generation.speedup" + (control.name == "scratch" ? "" : "_" + control.name)
+            folder.results[number: name] = speedup(fast: usp, slow: slow)
+            let pairs = zip(
+                folder.results.repetitions("generation.runs.usp", options.seeds),
+                folder.results.repetitions("generation.runs." + control.name, options.seeds))
+            let all = pairs.compactMap { speedup(fast: $0, slow: $1) }
+            folder.results[number: name + "_low"] = all.min()
+            folder.results[number: name + "_high"] = all.max()
+        }
+    }
+
+    /// Fréchet distance of decoded samples to real images; the first 40 become a picture.
+    ///
+    /// - draw: latents from noise and labels, with the number of the first sample
+    func distance(
+        _ judging: Judging, _ coded: StudyLatents, samples: Int, picture: String? = nil,
+        _ draw: (Tensor, [Int], Int) throws(USPError) -> Tensor
+    ) throws(USPError) -> Double {
+        let features = try Tensor([samples, judging.width])
+        let labels = judging.labels.first(samples)
+        try inBatches(samples, 250) { (range) throws(USPError) in
+            let noise = try Tensor.normal(
+                Shape([range.count] + coded.shape.extents), seed: seed("sampling noise"),
+                firstSample: range.lowerBound)
+            let latents = try draw(noise, Array(labels[range]), range.lowerBound)
+            let images = try coded.autoencoder.decode(latents)
+            try features.detachedRows(range).copy(from: judging.judge.features(images))
+            if let picture, range.lowerBound == 0 {
+                try folder.savePicture(
+                    picture, ImageGrid(columns: 10),
+                    images.detachedRows(0..<min(40, range.count)))
+            }
+        }
+        return try Evaluate.frechetDistance(features, judging.real)
+    }
+
+    /// Latents from noise along the learned velocity, t from 0 to 1, by the solver that comes
+    /// nearest to the flow's end with few evaluations. Its first step takes two.
+    private func flow(_ model: DiT, _ noise: Tensor, _ labels: [Int]) throws(USPError) -> Tensor {
+        var sampling = SampleOptions()
+        (sampling.method, sampling.steps) = ("adams-bashforth", options.evaluations)
+        return try Sampler(.flow(Transport()), sampling).run(
+            model.denoiser, from: noise, labels: labels, interruptible)
+    }
+
+    /// Ends a sampler when the study is interrupted.
+    var interruptible: SamplingMonitor {
+        SamplingMonitor { [self] _ throws(USPError) in try report("", 0, 0) }
+    }
+}

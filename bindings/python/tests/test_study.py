@@ -1,0 +1,70 @@
+"""Studies: settings by name, one that is stopped, goes on, and is read; what is refused."""
+
+import os
+
+import numpy as np
+import pytest
+
+import usp
+
+SMALL = dict(
+    seeds=1, size=16, held_out=0.25, base_width=8, autoencoder_steps=2, autoencoder_batch=4,
+    judge_steps=2, judge_batch=4, patch=1, width=16, depth=1, heads=2, decoder_width=16,
+    decoder_depth=1, decoder_heads=2, dtype="f32", pretrain_steps=2, pretrain_batch=8,
+    supervised_steps=0, train_steps=2, train_batch=8, evaluate_every=2, samples=66, evaluations=2,
+    probe_steps=2, probe_batch=8, finetune_steps=2, finetune_batch=8, few_labels=2,
+    few_labels_steps=2)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    draw, folder = np.random.default_rng(1), tmp_path_factory.mktemp("study") / "photos"
+    for label, name in enumerate(["sky", "water"]):
+        (folder / name).mkdir(parents=True)
+        for index in range(10):
+            image = draw.integers(0, 80, (18, 20, 3), np.uint8)
+            image[..., label] += 150
+            usp.images.save(folder / name / f"{index}.png", image)
+    return folder
+
+
+def test_settings_are_those_of_the_source(photos):
+    settings = usp.study_settings("fashion-mnist", seeds=2)
+    assert settings["channels"] == 1 and settings["size"] == 32 and settings["seeds"] == 2
+    assert usp.study_settings(photos)["crops"] == 1
+    assert usp.study_settings("colour", length="quick")["crops"] > 1
+    with pytest.raises(usp.ArgumentError, match="pretrain_steps"):
+        usp.study_settings(photos, pretrain_step=3)
+    with pytest.raises(usp.ArgumentError, match="quick"):
+        usp.study_settings(photos, length="quik")
+
+
+def test_a_study_that_is_stopped_goes_on(photos, tmp_path):
+    stages = []
+
+    def stop(progress):
+        stages.append(progress.stage)
+        return not progress.stage.endswith("masked pretraining")
+
+    with pytest.raises(usp.Cancelled):
+        usp.study(photos, tmp_path / "out", progress=stop, **SMALL)
+    assert any("autoencoder" in stage for stage in stages)
+    del stages[:]
+    result = usp.study(
+        photos, tmp_path / "out", progress=lambda told: stages.append(told.stage), **SMALL)
+    assert not any(stage.endswith(" autoencoder") for stage in stages)
+    assert os.path.exists(result.page) and "index.html" in repr(result)
+    generation = result.metrics["generation"]
+    assert generation["steps"] == [2] and np.isfinite(generation["usp_frechet"]).all()
+    assert 0 <= result.metrics["probe"]["usp_top1"] <= 1
+    model = usp.load(tmp_path / "out" / "sit_usp.safetensors")
+    assert model.config.classes == 2 and model.class_names == ["sky", "water"]
+
+
+def test_ablations_that_are_none_are_refused(photos, tmp_path):
+    with pytest.raises(usp.ArgumentError, match="mask-ratio"):
+        usp.study(photos, tmp_path / "out", ablate="mask-ration")
+    with pytest.raises(usp.UnsupportedError, match="resolution"):
+        usp.study(photos, tmp_path / "out", ablate="resolution")
+    with pytest.raises(usp.ArgumentError, match="nothing"):
+        usp.study(tmp_path / "nothing", tmp_path / "out")
