@@ -82,6 +82,7 @@
 #include "usp/inception.h"
 #include "usp/evaluate.h"
 #include "usp/augment.h"
+#include "usp/alignment.h"
 #include "usp/segmentation.h"
 #include "usp/segmenter.h"
 

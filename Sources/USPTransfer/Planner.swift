@@ -340,7 +340,10 @@ struct Planner {
         case "t_embedder", "y_embedder":
             return target.isModulated
                 ? "for other classes" : "time and label are folded into the blocks"
-        case "final_layer": return "predicts noise, not features"
+        case "projectors": return "the target has no such projectors"
+        case "final_layer":
+            return target.isModulated
+                ? "for other channels" : "predicts noise, not features"
         default: return "the target has no place for it"
         }
     }

@@ -130,6 +130,10 @@ extension TransferOptions {
             own.headDepth = headDepth ?? own.headDepth
             target = own
         }
+        if var network = target as? DiT.Configuration {
+            changeOutputs(&network, source)
+            target = network
+        }
         guard var classifier = target as? ViT.Configuration else { return }
         try require(
             head == .fineTune || head == .probe, .argument,
@@ -141,6 +145,18 @@ extension TransferOptions {
             classifier.head = head == .probe ? .probe : .linear
         }
         target = classifier
+    }
+
+    private func changeOutputs(_ target: inout DiT.Configuration, _ source: TransferSource) {
+        target.learnsSigma = learnsSigma ?? target.learnsSigma
+        if !projections.isEmpty { target.projections = projections }
+        target.projector = projector ?? target.projector
+        target.encoderDepth = encoderDepth ?? target.encoderDepth
+        guard let given = source.configuration as? DiT.Configuration, given.isFlow, target.isFlow
+        else { return }
+        // What was trained in one direction goes on in it.
+        target.noiseAt = nil
+        if target.noiseTime != given.noiseTime { target.noiseAt = given.noiseTime }
     }
 
     /// - Throws: `.unsupported` for a source whose blocks are not the target's

@@ -105,6 +105,15 @@ public struct TransferOptions: Sendable {
     public var headDepth: Int?
     /// `continue` or `fresh`; nil takes the source's decoder where it fits.
     public var decoderRule: String?
+    /// A diffusion transformer's last layer predicts a second set of channels; nil: as the preset's,
+    /// or the source's.
+    public var learnsSigma: Bool?
+    /// Widths of the teachers' tokens that fresh projectors of the target predict (REPA); empty: the
+    /// preset's, or the source's. Their hidden width, and the block that they read behind; nil
+    /// likewise.
+    public var projections: [Int] = []
+    public var projector: Int?
+    public var encoderDepth: Int?
 
     package var target = TransferTarget.named("")
     package var resampling = PositionResampling.bicubic
@@ -224,5 +233,23 @@ extension TransferOptions: Described {
             "fold_norms", \.foldNorms,
             "Where the target's norms have no gamma and beta: put the source's into the layers behind "
                 + "them, exactly.", in: modulated),
+        .flag(
+            "learn_sigma", \.learnsSigma,
+            "The target's last layer predicts a second set of channels, which REPA's has not; without "
+                + "it as the preset's, or the source's.", in: Family.having("learn_sigma")),
+        .integers(
+            "projections", \.projections, .size,
+            "Widths of teachers' tokens, such as 768: a projector for each (REPA), whose model's noise "
+                + "is at time 1 unless it is a trained flow's; without it the source's.",
+            in: Family.having("projections")),
+        .integer(
+            "projector", \.projector, .size,
+            "Width of a projector's hidden layers; without it 2048, or the source's.",
+            in: Family.having("projector")),
+        .integer(
+            "encoder_depth", \.encoderDepth, FieldRange(1, 4096),
+            "Projectors read the tokens behind this block, counted from 1; without it 8, or the "
+                + "source's. REPA has 8 in its SiT-L and SiT-XL, 4 in its SiT-B.",
+            in: Family.having("encoder_depth")),
     ]
 }

@@ -53,6 +53,7 @@ void test_diffusion(void);
 void test_transport(void);
 void test_model(void);
 void test_trainer(void);
+void test_alignment(void);
 void test_augment(void);
 void test_run(void);
 void test_recipe(void);

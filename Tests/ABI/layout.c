@@ -313,7 +313,7 @@ AT(usp_trainer_options, copies, 280);
 AT(usp_trainer_options, attention_dropout, 288);
 AT(usp_trainer_options, align, 296);
 
-SIZE(usp_transfer_options, 280);
+SIZE(usp_transfer_options, 312);
 AT(usp_transfer_options, struct_size, 0);
 AT(usp_transfer_options, reserved, 4);
 AT(usp_transfer_options, grid_height, 8);
@@ -350,6 +350,10 @@ AT(usp_transfer_options, qk_norm, 248);
 AT(usp_transfer_options, shift, 256);
 AT(usp_transfer_options, norm_rule, 264);
 AT(usp_transfer_options, fold_norms, 272);
+AT(usp_transfer_options, learn_sigma, 280);
+AT(usp_transfer_options, projections, 288);
+AT(usp_transfer_options, projector, 296);
+AT(usp_transfer_options, encoder_depth, 304);
 
 SIZE(usp_transport_options, 72);
 AT(usp_transport_options, struct_size, 0);

@@ -4,6 +4,8 @@ from functools import partial
 
 import timm.layers.pos_embed
 import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torchvision.transforms import Normalize
 
 from common import Case, normal, randomise, save_params
 from originals import injected, load
@@ -122,7 +124,39 @@ def make_samplers(originals):
     case.save()
 
 
+def preprocessing(originals):
+    """REPA's preprocess_raw_image alone: its module imports what a training needs."""
+    source = (originals / "REPA" / "train.py").read_text()
+    start = source.index("CLIP_DEFAULT_MEAN")
+    text = source[start:source.index("def array2grid")]
+    names = {"torch": torch, "Normalize": Normalize,
+             "IMAGENET_DEFAULT_MEAN": IMAGENET_DEFAULT_MEAN,
+             "IMAGENET_DEFAULT_STD": IMAGENET_DEFAULT_STD}
+    exec(compile(text, "train.py", "exec"), names)
+    return names["preprocess_raw_image"]
+
+
+def hashed_pixels(side):
+    """Two images that any language can make again."""
+    b, c, y, x = torch.meshgrid(*(torch.arange(n) for n in (2, 3, side, side)), indexing="ij")
+    return ((7 * x + 3 * y * y + x * y + 85 * c + 31 * b) % 256).float()
+
+
+def make_images(originals):
+    """What each teacher is shown, every 61st value."""
+    preprocess = preprocessing(originals)
+    images = hashed_pixels(256)
+    case = Case("images/teachers", "REPA train.py preprocess_raw_image (MIT)",
+                {"pixels": "(7 x + 3 y y + x y + 85 c + 31 b) mod 256"}, 1e-5)
+    for encoder in ("dinov2", "jepa", "clip", "mae", "mocov3", "dinov1"):
+        value = preprocess(images, f"{encoder}-vit-b")
+        case.put_sampled("out", encoder, value, 0, 61)
+    case.put_sampled("out", "large", preprocess(hashed_pixels(512)[:1], "dinov2-vit-b"), 0, 61)
+    case.save()
+
+
 def make(originals):
     make_dinov2(originals)
+    make_images(originals)
     make_alignment(originals)
     make_samplers(originals)

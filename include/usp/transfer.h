@@ -107,12 +107,26 @@ typedef struct usp_transfer_options {
     /* Where the target's norms have no gamma and beta: put the source's into the layers behind
      * them, exactly. Default: no. Part in: LightningDiT, DiT, SiT. */
     int64_t fold_norms;
+    /* The target's last layer predicts a second set of channels, which REPA's has not; without
+     * it as the preset's, or the source's. Part in: LightningDiT, DiT, SiT. -1: absent. */
+    int64_t learn_sigma;
+    /* Widths of teachers' tokens, such as 768: a projector for each (REPA), whose model's noise
+     * is at time 1 unless it is a trained flow's; without it the source's. 1 to 65536. Default:
+     * none. Part in: LightningDiT, DiT, SiT. */
+    const char *projections;
+    /* Width of a projector's hidden layers; without it 2048, or the source's. 1 to 65536. Part
+     * in: LightningDiT, DiT, SiT. -1: absent. */
+    int64_t projector;
+    /* Projectors read the tokens behind this block, counted from 1; without it 8, or the
+     * source's. REPA has 8 in its SiT-L and SiT-XL, 4 in its SiT-B. 1 to 4096. Part in:
+     * LightningDiT, DiT, SiT. -1: absent. */
+    int64_t encoder_depth;
 } usp_transfer_options;
 
 #define USP_TRANSFER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_transfer_options), 0, 0, 0, -1, -1, -1, -1, 0, 1, 0, "fresh", "prefix", \
      NULL, "fine-tune", 0, -1, 0, -1, NULL, -1, -1, NULL, -1, 0, -1, -1, -1, NULL, -1, -1, -1, \
-     -1, -1, "copy", 0}
+     -1, -1, "copy", 0, -1, NULL, -1, -1}
 /* end of usp_transfer_options */
 
 /* Plan a transfer from a file, or from a checkpoint.

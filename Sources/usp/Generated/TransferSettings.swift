@@ -172,6 +172,26 @@ struct TransferSettings: ParsableArguments {
         help: "Where the target's norms have no gamma and beta: put the source's into the layers behind them, exactly. Default: no. Part in: LightningDiT, DiT, SiT.")
     var foldNorms: Bool?
 
+    @Flag(
+        name: .customLong("learn-sigma"), inversion: .prefixedNo,
+        help: "The target's last layer predicts a second set of channels, which REPA's has not; without it as the preset's, or the source's. Part in: LightningDiT, DiT, SiT.")
+    var learnSigma: Bool?
+
+    @Option(
+        name: .customLong("projections"),
+        help: "Widths of teachers' tokens, such as 768: a projector for each (REPA), whose model's noise is at time 1 unless it is a trained flow's; without it the source's. 1 to 65536. Default: none. Part in: LightningDiT, DiT, SiT.")
+    var projections: String?
+
+    @Option(
+        name: .customLong("projector"),
+        help: "Width of a projector's hidden layers; without it 2048, or the source's. 1 to 65536. Part in: LightningDiT, DiT, SiT.")
+    var projector: String?
+
+    @Option(
+        name: .customLong("encoder-depth"),
+        help: "Projectors read the tokens behind this block, counted from 1; without it 8, or the source's. REPA has 8 in its SiT-L and SiT-XL, 4 in its SiT-B. 1 to 4096. Part in: LightningDiT, DiT, SiT.")
+    var encoderDepth: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -208,6 +228,10 @@ struct TransferSettings: ParsableArguments {
             shift == nil ? nil : "shift",
             normRule == nil ? nil : "norm_rule",
             foldNorms == nil ? nil : "fold_norms",
+            learnSigma == nil ? nil : "learn_sigma",
+            projections == nil ? nil : "projections",
+            projector == nil ? nil : "projector",
+            encoderDepth == nil ? nil : "encoder_depth",
         ].compactMap(\.self)
     }
 
@@ -246,5 +270,9 @@ struct TransferSettings: ParsableArguments {
         if let shift { try options.set("shift", shift ? "yes" : "no") }
         if let normRule { try options.set("norm_rule", normRule) }
         if let foldNorms { try options.set("fold_norms", foldNorms ? "yes" : "no") }
+        if let learnSigma { try options.set("learn_sigma", learnSigma ? "yes" : "no") }
+        if let projections { try options.set("projections", projections) }
+        if let projector { try options.set("projector", projector) }
+        if let encoderDepth { try options.set("encoder_depth", encoderDepth) }
     }
 }

@@ -114,3 +114,56 @@ def test_tokens_are_dinov2s(name):
         assert error(model.features(images), case[f"out.{key}.class"]) < 1e-5
         raw = model.tokens(images, norm=False, leading=True)
         assert error(raw, case[f"out.{key}.prenorm"]) < 1e-5
+
+
+def test_pretrained_blocks_start_repas_network():
+    source = usp.create("MAE", grid=4, width=24, depth=3, heads=3, decoder_width=16, decoder_depth=1,
+                        decoder_heads=2, seed=1)
+    weights, report = usp.transfer(
+        source.checkpoint, to="SiT", classes=10, fold_norms=True, learn_sigma=False,
+        projections=(10, 6), projector=20, encoder_depth=2)
+    model = usp.load(weights)
+    assert type(model) is usp.SiT and model.config.noise_at is None
+    assert (model.config.projections, model.config.projector) == ((10, 6), 20)
+    assert model.config.encoder_depth == 2 and model.out_channels == 4
+    # the names of a file of REPA's code, no more and no less
+    wanted = set(usp.Checkpoint.open(FILE))
+    assert set(model.parameters) == wanted
+    fresh = {entry.name.split(".")[0] for entry in report.entries if not entry.transferred}
+    assert "projectors" in fresh
+    assert len(model.projections(np.zeros((1, 4, 8, 8), np.float32), 0.5)) == 2
+    # a trained flow keeps its direction; a file's projectors move
+    plain = usp.SiT.create(grid=4, width=24, depth=3, heads=3, classes=10, learn_sigma=False)
+    turned, _ = usp.transfer(
+        plain.checkpoint, to="SiT", projections=[10], encoder_depth=1, affine=False)
+    assert usp.load(turned).config.noise_at == 0
+    again, report = usp.transfer(model.checkpoint, to="SiT", affine=False)
+    assert usp.load(again).config == model.config
+    assert all(entry.transferred for entry in report.entries)
+    with pytest.raises(usp.ArgumentError, match="projections: has no part in a ViT"):
+        usp.transfer(source.checkpoint, to="ViT", projections=(10,))
+
+
+def test_images_are_what_repa_shows_its_teachers():
+    case = golden.load("images/teachers")
+
+    def pixels(side):
+        b, c, y, x = np.ogrid[:2, :3, :side, :side]
+        return ((7 * x + 3 * y * y + x * y + 85 * c + 31 * b) % 256).astype(np.uint8)
+
+    images = pixels(256)
+    for encoder in ("dinov2", "jepa", "clip", "mae", "mocov3", "dinov1"):
+        value = usp.alignment.prepare(images, encoder)
+        side = 224 if encoder in ("dinov2", "jepa", "clip") else 256
+        assert value.shape == (2, 3, side, side)
+        assert error(value.reshape(-1)[::61], case[f"out_every61.{encoder}"]) < 1e-5, encoder
+    large = usp.alignment.prepare(pixels(512)[:1])
+    assert large.shape == (1, 3, 448, 448)
+    assert error(large.reshape(-1)[::61], case["out_every61.large"]) < 1e-5
+    assert usp.alignment.prepare(images[..., :100], "mae", size=32).shape == (2, 3, 32, 32)
+    with pytest.raises(usp.ArgumentError, match="expected 256 to 16384 columns"):
+        usp.alignment.prepare(images[..., :100])
+    with pytest.raises(usp.ArgumentError, match='unknown encoder "dino", known are dinov2'):
+        usp.alignment.prepare(images, "dino")
+    with pytest.raises(usp.DTypeError, match="uint8"):
+        usp.alignment.prepare(images.astype(np.float32))

@@ -8,7 +8,7 @@ D width of a token, E values of a patch, K classes.
 from importlib import import_module
 from typing import Any
 
-from . import augment, evaluate, images, position_embedding, random, segmentation
+from . import alignment, augment, evaluate, images, position_embedding, random, segmentation
 from ._call import call as _call
 from ._errors import (
     ArgumentError,
@@ -91,6 +91,7 @@ __all__ = [
     "ShapeError",
     "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
-    "UnsupportedError", "augment", "build_info", "create", "evaluate", "load", "presets", "random",
+    "UnsupportedError", "alignment", "augment", "build_info", "create", "evaluate", "load", "presets",
+    "random",
     "segmentation", "set_threads", "threads", "transfer", "transfer_plan", "trim",
 ]

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "df648a1aa69fb3c7a6975fde54adee6a29e6946828f842198f34dbcd501a978f"
+HEADER_SHA256 = "d24c8f6dfd12c473f6b064d4e8fc2a73cdf9c8856736afaeb85ee8d03487cedf"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -517,6 +517,10 @@ usp_transfer_options._fields_ = [
     ("shift", c_int64),
     ("norm_rule", c_char_p),
     ("fold_norms", c_int64),
+    ("learn_sigma", c_int64),
+    ("projections", c_char_p),
+    ("projector", c_int64),
+    ("encoder_depth", c_int64),
 ]
 
 
@@ -1387,6 +1391,14 @@ PROTOTYPES = {
     "usp_augment_mix": (
         c_int,
         [POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_mixing_options), c_uint64, POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_alignment_size": (
+        c_int,
+        [c_char_p, c_int64, c_int64, c_int64, POINTER(c_int64), POINTER(c_int64)],
+    ),
+    "usp_alignment_prepare": (
+        c_int,
+        [POINTER(usp_tensor), c_char_p, c_int64, POINTER(usp_tensor)],
     ),
     "usp_segmentation_rescaled_size": (
         c_int,

@@ -198,6 +198,10 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "shift": -1,
         "norm_rule": "copy",
         "fold_norms": 0,
+        "learn_sigma": -1,
+        "projections": None,
+        "projector": -1,
+        "encoder_depth": -1,
     },
     "usp_inception_options": {
         "preprocessing": "tensorflow",

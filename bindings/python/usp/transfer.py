@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 from . import _abi
 from ._arrays import dtype_name
 from ._call import call, composed, encoded, options, view_text
+from ._config import value_text
 from ._handles import Handle
 from ._library import lib
 from ._model import Grid, Names, grid_sides, joined
@@ -115,6 +116,8 @@ def transfer_plan(
     rms_norm: Optional[bool] = None, swiglu: Optional[bool] = None, rope: Optional[bool] = None,
     qk_norm: Optional[bool] = None, shift: Optional[bool] = None,
     norm_rule: Optional[str] = None, fold_norms: bool = False,
+    learn_sigma: Optional[bool] = None, projections: Sequence[int] = (),
+    projector: Optional[int] = None, encoder_depth: Optional[int] = None,
 ) -> TransferPlan:
     """Plans a transfer from a file or a checkpoint.
 
@@ -133,6 +136,12 @@ def transfer_plan(
     the published name's, LightningDiT's own, or the source's. Where layer norms become RMS norms,
     `norm_rule` "exact" keeps the function, "copy" moves gamma alone; `fold_norms` puts gamma and
     beta into the layers behind norms that have none in the target, exactly.
+
+    `learn_sigma` says whether a diffusion transformer's last layer has a second set of channels (None:
+    the published name's, or the source's; REPA's has not). `projections` are the widths of teachers'
+    tokens: a fresh projector for each, of hidden layers `projector` wide, reads the tokens behind block
+    `encoder_depth`; that is REPA's network, whose t = 1 is noise, and with `fold_norms` and
+    learn_sigma=False one that REPA's own code loads.
     """
     height, width = grid_sides(grid)
     given = options(
@@ -145,7 +154,9 @@ def transfer_plan(
         relative_positions=int(relative_positions), buffer=buffer, head_width=head_width,
         head_depth=head_depth, decoder_rule=decoder_rule, rms_norm=chosen(rms_norm),
         swiglu=chosen(swiglu), rope=chosen(rope), qk_norm=chosen(qk_norm), shift=chosen(shift),
-        norm_rule=norm_rule, fold_norms=int(fold_norms))
+        norm_rule=norm_rule, fold_norms=int(fold_norms), learn_sigma=chosen(learn_sigma),
+        projections=value_text("projections", tuple(projections)) if len(projections) else None,
+        projector=projector, encoder_depth=encoder_depth)
     if isinstance(source, Checkpoint) or isinstance(source, Mapping):
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         return TransferPlan._made(
