@@ -79,3 +79,28 @@ expect 1 'latents of scale 0.18215, the autoencoder .* has 0.5; give --vae-scale
     decode "$work/e.safetensors" --vae "$vae" --vae-scale 0.5 -o "$work/e.png"
 expect 0 'assumes latent scale' convert "$vae" --dialect diffusers -o "$work/c.safetensors"
 expect 0 'scale=0.18215' inspect "$work/c.safetensors"
+
+# The same of what a run starts from, of autoencoders, and of networks for masks.
+named starts a.,b. a.extra.weight
+begun="train $photos --vae $vae --size 56 --batch 2 --steps 1 --heads 2 -o $work/begun.safetensors"
+begun="$begun --from $work/starts.safetensors --restart"
+expect 1 '^  --table b (diffusion transformer, ' $begun
+expect 1 'unexpected 1: extra.weight' $begun --table a
+expect 0 '1 steps' $begun --table a --ignore extra
+expect 0 'was loaded all the same: unexpected 1: extra.weight' $begun --table a --no-strict
+expect 2 'have a part beside --from only' $pretrain --ignore head -o "$work/begun.safetensors"
+cp "$vae" "$work/w.safetensors"
+named vaes a.,b. a.extra
+seen="encode $photo --vae $work/vaes.safetensors -o $work/e.npz"
+expect 1 'beside a model --vae-table' $seen
+expect 1 'unexpected 1: extra' $seen --vae-table a
+expect 0 'e.npz: latents' $seen --vae-table a --vae-ignore extra
+expect 0 'was loaded all the same: unexpected 1: extra' $seen --vae-table a --no-vae-strict
+"$tool" transfer "$golden/transfer/checkpoint-3.pth" --to Segmenter --head linear --heads 2 \
+    --classes 3 -o "$work/w.safetensors" >"$work/said" 2>&1
+named masks a.,b. a.extra
+masks="predict-masks $work/masks.safetensors $photo --heads 2 --vae $vae -o $work/masks --no-overlay"
+expect 1 '^  --table b (segmentation network, ' $masks
+expect 1 'unexpected 1: extra' $masks --table a
+expect 0 'assumes latent scale 0.18215' $masks --table a --ignore extra
+expect 0 'was loaded all the same: unexpected 1: extra' $masks --table a --no-strict

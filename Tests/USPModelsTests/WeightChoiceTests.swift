@@ -196,6 +196,38 @@ private func value(_ archive: Archive, _ options: LoadOptions = two) throws -> F
         #expect(summary.text.contains("say which by table"))
     }
 
+    /// Latent diffusion's averages have names without dots, and only of what is trained.
+    @Test(arguments: [
+        ("", "model_ema"), ("model.", "model_ema"), ("model.diffusion_model.", "model_ema"),
+        ("net.dit.", "net.ema"),
+    ]) func namesWithoutDotsGetThemBack(_ module: String, _ ema: String) throws {
+        let raw = try arrays(diffusion, 1)
+        let parent = ema.split(separator: ".").dropLast().map { $0 + "." }.joined()
+        // The module that was averaged is one beside the average.
+        let top = module.dropFirst(parent.count).prefix { $0 != "." }
+        let inner = module.dropFirst(parent.count + top.count).drop { $0 == "." }
+        let flat = try arrays(diffusion, 2).filter { $0.name != "pos_embed" }.map {
+            $0.renamed(ema + "." + (inner + $0.name).filter { $0 != "." })
+        }
+        let count = ArchiveEntry(
+            "\(ema).num_updates", .int64, [],
+            bytes: try ByteBuffer([UInt8](repeating: 0, count: 8)).view)
+        for entries in [
+            raw.map { $0.renamed(module + $0.name) } + flat + [count],
+            flat + [count] + raw.map { $0.renamed(module + $0.name) },
+        ] {
+            let (model, report) = try DiT.load(file([("", entries)]), two)
+            #expect(try model.parameters.tensor("blocks.1.mlp.fc1.bias").values.first == 2)
+            #expect(report.table.hasPrefix(ema) && report.unexpected.isEmpty)
+            #expect(report.choice?.contains("also there") == true)
+            var options = two
+            options.table = module.isEmpty ? nil : String(module.dropLast())
+            if !module.isEmpty { #expect(try value(file([("", entries)]), options) == 1) }
+            options.table = report.table
+            #expect(try value(file([("", entries)]), options) == 2)
+        }
+    }
+
     /// A teacher of another size is no average.
     @Test func averagesHaveTheSameSizes() throws {
         var larger = diffusion

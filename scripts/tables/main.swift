@@ -38,7 +38,9 @@ private let commandOptions: [CommandOptions] = [
         also: [("timestep_shift", ["shift"])]),
     CommandOptions(
         "FittingSettings", "", LoadOptions.self,
-        leaving: LoadOptions.fields.map(\.name).filter { !["ignore", "strict"].contains($0) }),
+        leaving: LoadOptions.fields.map(\.name).filter {
+            !["table", "ignore", "strict"].contains($0)
+        }),
     CommandOptions("StudySettings", "", StudyOptions.self),
     CommandOptions(
         "TransferSettings", "", TransferOptions.self, also: [("gate_bias", ["gate"])]),

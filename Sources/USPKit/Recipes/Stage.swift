@@ -19,14 +19,16 @@ public enum StageStart: Sendable {
 extension StageStart {
     /// The side of the latents that its model takes; nil for fresh weights.
     ///
-    public func side() throws(USPError) -> Int? {
+    public func side(_ stage: StageOptions = StageOptions()) throws(USPError) -> Int? {
         switch self {
         case .fresh: return nil
         case .model(let model): return model.inputShape(batch: 1)[2]
         case .file(let path):
             var options = LoadOptions()
             options.needsHeads = false
-            let sizes = try FileModel(Archive.open(path)).sizes(options)
+            let file = try FileModel(
+                Archive.open(path), table: stage.table, ignoring: stage.ignore)
+            let sizes = try file.sizes(options)
             guard let encoder = (sizes as? any TransformerConfiguration)?.transformer else {
                 return nil
             }

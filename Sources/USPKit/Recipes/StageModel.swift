@@ -117,7 +117,8 @@ private struct StageMaker {
     private var loading: LoadOptions {
         var result = LoadOptions()
         (result.heads, result.decoderHeads) = (options.heads, options.decoderHeads)
-        result.ignore = options.ignore
+        (result.table, result.ignore) = (options.table, options.ignore)
+        result.isStrict = options.strict
         return result
     }
 
@@ -199,7 +200,8 @@ private struct StageMaker {
                 return (own, [])
             }
         case .file(let path):
-            let file = try FileModel(Archive.open(path), ignoring: options.ignore)
+            let file = try FileModel(
+                Archive.open(path), table: options.table, ignoring: options.ignore)
             if file.kind == .diffusionTransformer {
                 var loading = loading
                 loading.family = options.family
@@ -222,7 +224,8 @@ private struct StageMaker {
         case .model(let model):
             if let own = model as? MAR { return (own, []) }
         case .file(let path):
-            let file = try FileModel(Archive.open(path), ignoring: options.ignore)
+            let file = try FileModel(
+                Archive.open(path), table: options.table, ignoring: options.ignore)
             if file.kind == .maskedAutoregressive {
                 let model = try MAR.load(path, loading)
                 return (model, model.weights.notes)
@@ -238,7 +241,7 @@ private struct StageMaker {
         var wanted = TransferOptions()
         (wanted.classes, wanted.seed) = (data.classes, options.seed)
         (wanted.heads, wanted.decoderHeads) = (options.heads, options.decoderHeads)
-        wanted.ignore = options.ignore
+        (wanted.table, wanted.ignore) = (options.table, options.ignore)
         change(&wanted)
         let patch = try plan(family, wanted).configuration.patch
         wanted.grid = try tokenGrid(data.sampleShape, patch: patch)

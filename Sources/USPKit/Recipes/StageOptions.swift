@@ -40,6 +40,8 @@ public struct StageOptions: Sendable {
     public var baseWidth = 32
     public var heldOut = 0.05
     public var ignore: [String] = []
+    public var table: String?
+    public var strict = true
     public var classes: Int?
     public var headChannels: Int?
     public var relativePositions = false
@@ -136,6 +138,14 @@ extension StageOptions: Described {
             "ignore", \.ignore,
             "Arrays of a file to start from, by their names or the start of these, with commas "
                 + "between, that are left aside.", in: transformers),
+        .text(
+            "table", \.table,
+            "Nested table of a file to start from; absent: what the family's readers take.",
+            in: transformers),
+        .flag(
+            "strict", \.strict,
+            "Anything else of that file that does not fit is an error; off, it is told, and missing "
+                + "parameters start by their rule.", in: transformers),
         .integer(
             "classes", \.classes, FieldRange(1, 255), "Classes of the masks: labels 0 to one less.",
             in: segmenters),

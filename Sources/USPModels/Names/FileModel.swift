@@ -44,7 +44,9 @@ package struct FileModel: Sendable {
     package init(
         _ archive: Archive, _ kind: ModelKind? = nil, table: String? = nil, ignoring: [String] = []
     ) throws(USPError) {
-        let (place, choice) = try ModelPlaces(archive, kind, table: table).choose()
+        let places = try ModelPlaces(archive, kind, table: table)
+        let archive = places.archive
+        let (place, choice) = try places.choose()
         path = archive.path
         metadata = archive.metadata
         configuration = try FileModel.configuration(archive)

@@ -81,13 +81,15 @@ extension Substring {
 /// The models of a file, of one kind or of all.
 struct ModelPlaces {
     let all: [ModelPlace]
-    private let archive: Archive
+    /// With the dots that its names may have lost.
+    let archive: Archive
     private let wanted: ModelKind?
     /// The table that was asked for.
     private let table: ArchiveTable?
 
     /// - table: a nested table or prefix, in which the model lies
     init(_ archive: Archive, _ wanted: ModelKind?, table: String?) throws(USPError) {
+        let archive = try archive.restoringDots()
         (self.archive, self.wanted) = (archive, wanted)
         self.table = try table.map { name throws(USPError) in try archive.table(name) }
         var found: [ModelPlace] = []
@@ -182,7 +184,8 @@ struct ModelPlaces {
         return USPError(
             .argument,
             "\(archive.path): \(places.count) models in it, and nothing tells which is meant; "
-                + "say which by table:" + ways.joined())
+                + "say which by table (of an autoencoder beside a model --vae-table):"
+                + ways.joined())
     }
 
     /// Said where no place fits: what there is instead.

@@ -119,6 +119,7 @@ struct Evaluate: ParsableCommand {
         var options = DataOptions()
         (options.augmentation, options.batch) = (.evaluation, 1)
         options.size = model.inputShape(batch: 1)[2] * (encoder?.factor ?? 1)
+        options.skipUnreadable = skipUnreadable
         let images = try DataSet(samples, encoder, options)
         for note in images.leftOut { complain("note: \(samples): \(note)") }
         let names = model.notes.classNames

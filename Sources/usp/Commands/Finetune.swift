@@ -60,7 +60,7 @@ struct Finetune: ParsableCommand {
         let options = try StageOptions(recipe, training, start, settings, [("pool", pool)])
         let source = try self.data.source(settings.dtype())
         let side = try start.from.map { path throws(USPError) in
-            try StageStart.file(path).side()
+            try StageStart.file(path).side(options)
         }
         let size = { (factor: Int) in ((side ?? nil) ?? 28) * factor }
         let data = try source.open(options.reading, training, size: size)

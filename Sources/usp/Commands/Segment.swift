@@ -36,6 +36,8 @@ struct Segment: ParsableCommand {
     @Option(help: "The autoencoder that images go through; none for a network of pixels.")
     var vae: String?
 
+    @OptionGroup var autoencoder: AutoencoderArguments
+
     @Option(help: "Side of the square samples; by default what the start was trained on, else 512.")
     var size: Int?
 
@@ -88,7 +90,7 @@ struct Segment: ParsableCommand {
                 ("classes", String(classes)), ("head_channels", headChannels.map(String.init)),
                 ("relative_positions", relativePositions ? "yes" : nil),
             ])
-        let encoder = try vae.map { path throws(USPError) in try VAE.load(path) }
+        let encoder = try autoencoder.load(ifAny: vae)
         let data = try pairs(images, masks, encoder, options)
         var val: DataSet?
         if let valImages, let valMasks { val = try pairs(valImages, valMasks, encoder, options) }
@@ -110,7 +112,7 @@ struct Segment: ParsableCommand {
         var reading = options.reading
         (reading.masks, reading.reducesZeroLabel) = (masks, reduceZeroLabel)
         let side = try start.from.map { path throws(USPError) in
-            try StageStart.file(path).side()
+            try StageStart.file(path).side(options)
         }
         reading.size = size ?? (side ?? nil).map { $0 * (encoder?.factor ?? 1) } ?? 512
         let data = try DataSet(images, encoder, reading)
@@ -137,6 +139,9 @@ struct PredictMasks: ParsableCommand {
     @Option(help: "The autoencoder whose latents the network reads; none for pixels.")
     var vae: String?
 
+    @OptionGroup var autoencoder: AutoencoderArguments
+    @OptionGroup var fitting: FittingSettings
+
     @Option(name: [.short, .long], help: "The folder to write into; it is made.")
     var output: String
 
@@ -153,8 +158,9 @@ struct PredictMasks: ParsableCommand {
         Interrupt.listen()
         var loading = LoadOptions()
         loading.heads = heads
-        let network = try Segmenter.load(model, loading)
-        let encoder = try vae.map { path throws(USPError) in try VAE.load(path) }
+        try fitting.apply(to: &loading)
+        let network = try Segmenter.load(model, loading).told()
+        let encoder = try autoencoder.load(ifAny: vae)
         let side = size ?? network.inputShape(batch: 1)[2] * (encoder?.factor ?? 1)
         let paths = try Images.paths(images)
         guard mkdir(output, 0o755) == 0 || errno == EEXIST && FolderListing.isFolder(output) else {

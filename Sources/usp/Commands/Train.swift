@@ -65,7 +65,7 @@ struct Train: ParsableCommand {
                 ("prediction", prediction), ("loss_weight", lossWeight),
             ])
         let side = try start.from.map { path throws(USPError) in
-            try StageStart.file(path).side()
+            try StageStart.file(path).side(options)
         }
         let source = try data.source(settings.dtype())
         let images = try source.open(options.reading, training) { factor in

@@ -29,11 +29,19 @@ struct AutoencoderArguments: ParsableArguments {
     @Option(help: "Names of arrays of the autoencoder's file that are left aside, with commas.")
     var vaeIgnore: String?
 
+    @Option(help: "Nested table of that file; without it what readers of autoencoders take.")
+    var vaeTable: String?
+
+    @Flag(
+        inversion: .prefixedNo, help: "Anything else of that file that does not fit is an error.")
+    var vaeStrict: Bool?
+
     func load(
         _ path: String, _ change: (inout LoadOptions) -> Void = { _ in }
     ) throws(USPError) -> VAE {
         var options = LoadOptions()
         (options.scale, options.shift) = (vaeScale, vaeShift)
+        (options.table, options.isStrict) = (vaeTable, vaeStrict ?? true)
         if let vaeIgnore { try options.set("ignore", vaeIgnore) }
         change(&options)
         return try VAE.load(path, options).told()
@@ -45,8 +53,10 @@ struct AutoencoderArguments: ParsableArguments {
     ) throws(USPError) -> VAE? {
         if let path { return try load(path, change) }
         try require(
-            vaeScale == nil && vaeShift == nil && vaeIgnore == nil, .argument,
-            "--vae-scale, --vae-shift, --vae-ignore: have a part beside --vae only")
+            vaeScale == nil && vaeShift == nil && vaeIgnore == nil && vaeTable == nil
+                && vaeStrict == nil, .argument,
+            "--vae-scale, --vae-shift, --vae-ignore, --vae-table, --vae-strict: have a part beside "
+                + "--vae only")
         return nil
     }
 }

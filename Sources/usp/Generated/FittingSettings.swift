@@ -8,6 +8,11 @@ import USPKit
 /// Options of LoadOptions that have a part in some run.
 struct FittingSettings: ParsableArguments {
     @Option(
+        name: .customLong("table"),
+        help: "Nested table of the file; without it what the family's readers take.")
+    var table: String?
+
+    @Option(
         name: .customLong("ignore"),
         help: "Arrays of the file and parameters of the model, by their names or the start of these, with commas between, that need not fit: the former are left aside, the latter start by their rule. Default: none.")
     var ignore: String?
@@ -20,6 +25,7 @@ struct FittingSettings: ParsableArguments {
     /// Names of what was said.
     var said: [String] {
         [
+            table == nil ? nil : "table",
             ignore == nil ? nil : "ignore",
             strict == nil ? nil : "strict",
         ].compactMap(\.self)
@@ -27,6 +33,7 @@ struct FittingSettings: ParsableArguments {
 
     /// Changes what was said.
     func apply(to options: inout LoadOptions) throws(USPError) {
+        if let table { try options.set("table", table) }
         if let ignore { try options.set("ignore", ignore) }
         if let strict { try options.set("strict", strict ? "yes" : "no") }
     }

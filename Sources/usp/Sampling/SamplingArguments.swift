@@ -12,9 +12,6 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "DiT or SiT, where the file does not tell.")
     var family: String?
 
-    @Option(help: "The model's table, such as ema.")
-    var table: String?
-
     @Option(help: "The model's attention heads, where its width is not a published one.")
     var heads: Int?
 
@@ -40,7 +37,6 @@ struct ModelArguments: ParsableArguments {
         default: throw unknownName(dtype, what: "dtype", known: ["f32", "bf16"])
         }
         options.family = family
-        options.table = table
         options.heads = heads
         options.nullClass = nullClass
         try fitting.apply(to: &options)

@@ -244,7 +244,18 @@ struct StartArguments: ParsableArguments {
     @Option(help: "Names of arrays of the file of --from that are left aside, with commas.")
     var ignore: String?
 
+    @Option(help: "Nested table of the file of --from; without it what the family's readers take.")
+    var table: String?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Anything else of the file of --from that does not fit is an error.")
+    var strict: Bool?
+
     func validate() throws {
+        if from == nil && (ignore != nil || table != nil || strict != nil) {
+            throw ValidationError("--ignore, --table, --strict: have a part beside --from only")
+        }
         if from != nil && (model ?? "") != "" {
             throw ValidationError("--from and --model exclude each other")
         }
@@ -269,7 +280,8 @@ struct StartArguments: ParsableArguments {
         let all: [(String, String?)] = [
             ("from", from), ("model", model), ("patch", patch.map(String.init)),
             ("width", width.map(String.init)), ("depth", depth.map(String.init)),
-            ("heads", heads.map(String.init)), ("ignore", ignore),
+            ("heads", heads.map(String.init)), ("ignore", ignore), ("table", table),
+            ("strict", strict.map { $0 ? "yes" : "no" }),
         ]
         return all.compactMap { name, value in value.map { (name, $0) } }
     }

@@ -1,5 +1,6 @@
 """All models through ctypes: created, saved and loaded again; errors, samplers, threads."""
 
+import inspect
 import os
 import threading
 
@@ -34,6 +35,45 @@ def test_made_saved_and_loaded_again(make, ending, tmp_path):
     assert "loaded" in again.report and again.report.data["missing"] == []
     if isinstance(model, usp.VAE):
         assert (again.scale, again.config.groups) == (model.scale, 4)
+
+
+@pytest.mark.parametrize("make, given", [
+    (lambda: usp.VAE.create(base_width=32, multipliers=(1, 1), seed=1), {}),
+    (lambda: usp.MaskedAutoencoder.create(
+        **TINY, decoder_width=16, decoder_depth=1, decoder_heads=2, seed=1),
+     {"num_heads": 2, "decoder_num_heads": 2}),
+    (lambda: usp.ViT.create(**TINY, classes=5, pool="avg", seed=1), {"num_heads": 2}),
+    (lambda: usp.DiT.create(**TINY, classes=5, seed=1), {"num_heads": 2}),
+    (lambda: usp.SiT.create(**TINY, classes=5, seed=1), {"num_heads": 2}),
+    (lambda: usp.LightningDiT.create(grid=4, width=32, depth=1, heads=2, classes=5, seed=1), {}),
+    (lambda: usp.MAR.create(**TINY, buffer=2, classes=5, head_width=8, head_depth=1, seed=1),
+     {"num_heads": 2}),
+    (lambda: usp.Segmenter.create(**TINY, classes=5, head="linear", seed=1), {"num_heads": 2}),
+])
+def test_what_does_not_fit_may_be_left_aside(make, given):
+    model = make()
+    # Not one that tells which model it is.
+    gone = [name for name in model.parameters if "mlp.fc2.bias" in name or "norm2.bias" in name
+            or "mlp.w3.bias" in name][0]
+    weights = {name: value for name, value in model.parameters.items() if name != gone}
+    weights["more.weight"] = np.zeros(3, np.float32)
+    with pytest.raises(usp.USPError) as told:
+        type(model).load(weights, **given)
+    assert gone in str(told.value) and "more.weight" in str(told.value)
+    with pytest.raises(usp.USPError):
+        type(model).load(weights, ignore="more", **given)
+    for settings in (dict(ignore=["more", gone]), dict(strict=False)):
+        again = type(model).load(weights, **given, **settings)
+        assert again.size == model.size and gone in again.report
+
+
+def test_every_class_can_be_told_what_does_not_have_to_fit():
+    classes = [value for value in vars(usp).values() if isinstance(value, type)
+               and issubclass(value, usp.Model)]
+    assert len(classes) > 8
+    for kind in classes:
+        if "load" in vars(kind):
+            assert {"ignore", "strict"} <= set(inspect.signature(kind.load).parameters), kind
 
 
 def test_inception_features():

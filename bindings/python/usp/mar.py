@@ -13,7 +13,7 @@ from ._call import call, options
 from ._callbacks import Progress
 from ._errors import ArgumentError, DTypeError
 from ._library import lib
-from ._model import Grid, Model, Source
+from ._model import Grid, Model, Names, Source
 from ._sampling import Run, previewer
 from .checkpoint import Checkpoint
 
@@ -47,17 +47,18 @@ class MAR(Model):
     def load(
         cls, source: Source, num_heads: Optional[int] = None,
         decoder_num_heads: Optional[int] = None, *, dtype: Any = None, exact: bool = False,
-        table: Optional[str] = None, grid: Grid = None,
+        table: Optional[str] = None, grid: Grid = None, ignore: Names = None, strict: bool = True,
     ) -> "MAR":
         """Loads the original's training files (averaged weights first), flat ones, or our own.
 
         Heads not given are the published ones of the width, or what the file says; the decoder's
         are as the encoder's. `exact` sums every product plainly (see `Model`). `grid`, as for
-        `create`, is needed where patches are no square.
+        `create`, is needed where patches are no square. `ignore`, `strict`: see `Model`.
         """
         return cls._load(
             source, grid, heads=num_heads, decoder_heads=decoder_num_heads,
-            compute=dtype_name(dtype), exact=int(exact), table=table)
+            compute=dtype_name(dtype), exact=int(exact), table=table, ignore=ignore,
+            strict=strict)
 
     @classmethod
     def create(

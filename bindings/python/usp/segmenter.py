@@ -13,7 +13,7 @@ from ._call import call, options
 from ._config import value_text, worded
 from ._errors import ArgumentError
 from ._library import lib
-from ._model import Grid, Model, Source, grid_sides
+from ._model import Grid, Model, Names, Source, grid_sides
 from .checkpoint import Checkpoint
 from .vae import VAE
 
@@ -38,17 +38,18 @@ class Segmenter(Model):
     def load(
         cls, source: Source, num_heads: Optional[int] = None,
         out_indices: Optional[Sequence[int]] = None, *, dtype: Any = None, exact: bool = False,
-        table: Optional[str] = None, grid: Grid = None,
+        table: Optional[str] = None, grid: Grid = None, ignore: Names = None, strict: bool = True,
     ) -> "Segmenter":
         """Loads a file or checkpoint, in mmsegmentation's names, BEiT's (implus') or our own.
 
         `out_indices`, the blocks (from 0) that the head reads, and `grid` go by the file where it
         tells them, else the blocks are d//3-1, d//2-1, 2d//3-1, d-1 (a linear head's the last), and
         patches a square. The head goes by its names: decode_head.bn is a linear one. `exact` sums
-        every product plainly (see `Model`).
+        every product plainly; `ignore`, `strict`: see `Model`.
         """
         return cls._load(
             source, grid, heads=num_heads, compute=dtype_name(dtype), exact=int(exact), table=table,
+            ignore=ignore, strict=strict,
             out_indices=None if out_indices is None else value_text("out_indices", out_indices))
 
     @classmethod
