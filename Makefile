@@ -14,6 +14,9 @@ build: setup ## build library and command line tool (release)
 	@scripts/argument-parser.sh
 	swift build -c release
 
+mpi: ## the plug-in for MPI, .build/release/libusp-mpi.so (MPICC=mpicc)
+	@scripts/mpi.sh $(FOLDER)
+
 demo: build ## the whole idea on real pictures, in ten minutes: out/demo/index.html
 	$(TOOL) demo --out out/demo $(DEMO)
 
@@ -91,5 +94,5 @@ abi-dump: ## keep the header's ABI, at the release of a new number
 clean: ## remove what was built
 	rm -rf .build out
 
-.PHONY: help setup build demo test format quick fuzz golden abi bench clean \
+.PHONY: help setup build mpi demo test format quick fuzz golden abi bench clean \
 	sanitize stage install install-debug uninstall test-install dist docs wheel deb test-bare reproduce abi-check abi-dump

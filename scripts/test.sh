@@ -15,7 +15,7 @@ python_tests() {
     environment=.build/python-environment
     [ -x "$environment/bin/python" ] || python3 -m venv "$environment"
     "$environment/bin/python" -m pip install -q --disable-pip-version-check numpy pytest mypy \
-        basedpyright
+        basedpyright mpi4py
     "$environment/bin/python" -m mypy --config-file bindings/python/pyproject.toml \
         --cache-dir .build/mypy bindings/python/usp
     "$environment/bin/basedpyright" --project bindings/python/pyproject.toml
@@ -73,6 +73,7 @@ scripts/argument-parser.sh
 stage "walls" walls
 stage "build" swift build -c release --build-tests
 stage "build the library and the tool" swift build -c release
+! command -v mpicc >/dev/null 2>&1 || stage "the plug-in for MPI" scripts/mpi.sh
 stage "damaged files" .build/release/usp-fuzz --runs 20000
 stage "Swift tests" swift test -c release --skip-build --no-parallel
 [ ! -x Tests/ABI/run.sh ] || stage "header, symbols and a C program" Tests/ABI/run.sh

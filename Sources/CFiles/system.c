@@ -1,5 +1,6 @@
 // System calls that Swift's Glibc module does not show.
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -31,4 +32,9 @@ int uspi_open_unnamed(const char *folder) {
 int uspi_give_name(int descriptor, const char *path) {
     char text[32];
     return linkat(AT_FDCWD, descriptor_path(descriptor, text), AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+const char *uspi_own_file(void) {
+    Dl_info information;
+    return dladdr((void *)uspi_own_file, &information) ? information.dli_fname : NULL;
 }

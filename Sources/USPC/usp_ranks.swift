@@ -1,7 +1,7 @@
 // Header section "ranks".
 
 import CUSP
-import USPBase
+import USPKit
 
 extension Ranks: Handled {
     static let handleName = "usp_ranks"
@@ -25,6 +25,71 @@ private struct HostPointer: @unchecked Sendable { let user: UnsafeMutableRawPoin
             }
         }
         try store(ranks, in: out)
+    }
+}
+
+@_cdecl("usp_ranks_from_mpi") @implementation public func usp_ranks_from_mpi(
+    _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> usp_status {
+    guarded("usp_ranks_from_mpi") { () throws(USPError) in
+        try checkOut(out)
+        try store(Ranks.mpi(), in: out)
+    }
+}
+
+@_cdecl("usp_ranks_from_functions") @implementation public func usp_ranks_from_functions(
+    _ rank: Int32, _ count: Int32, _ reduceScatter: usp_reduce_scatter_fn?,
+    _ allGather: usp_all_gather_fn?, _ broadcast: usp_broadcast_fn?, _ barrier: usp_barrier_fn?,
+    _ user: UnsafeMutableRawPointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> usp_status {
+    guarded("usp_ranks_from_functions") { () throws(USPError) in
+        try checkOut(out)
+        let reduceScatter = try given(reduceScatter, "reduce_scatter")
+        let allGather = try given(allGather, "all_gather")
+        let broadcast = try given(broadcast, "broadcast")
+        let barrier = try given(barrier, "barrier")
+        let host = HostPointer(user: user)
+        @Sendable func check(_ status: Int32, _ name: String) throws(USPError) {
+            guard status == 0 else {
+                throw USPError(.callback, "\(name): the function returned \(status)")
+            }
+        }
+        let ranks = try Ranks(
+            rank: Int(rank), count: Int(count),
+            Ranks.Collectives(
+                reduceScatter: { data, sums, size throws(USPError) in
+                    try check(reduceScatter(data, sums, size, host.user), "reduce_scatter")
+                },
+                allGather: { data, all, size throws(USPError) in
+                    try check(allGather(data, all, size, host.user), "all_gather")
+                },
+                broadcast: { data, size, root throws(USPError) in
+                    try check(broadcast(data, size, Int32(root), host.user), "broadcast")
+                },
+                barrier: { () throws(USPError) in try check(barrier(host.user), "barrier") }))
+        try ranks.agreeOnVersion()
+        try store(ranks, in: out)
+    }
+}
+
+private func given<Function>(_ function: Function?, _ name: String) throws(USPError) -> Function {
+    guard let function else { throw USPError(.argument, "\(name): is NULL") }
+    return function
+}
+
+@_cdecl("usp_ranks_rank") @implementation public func usp_ranks_rank(
+    _ ranks: OpaquePointer?
+) -> Int32 {
+    guarded("usp_ranks_rank", else: 0) { () throws(USPError) in
+        Int32(clamping: try handle(ranks, Ranks.self, "ranks").rank)
+    }
+}
+
+@_cdecl("usp_ranks_count") @implementation public func usp_ranks_count(
+    _ ranks: OpaquePointer?
+) -> Int32 {
+    guarded("usp_ranks_count", else: 0) { () throws(USPError) in
+        Int32(clamping: try handle(ranks, Ranks.self, "ranks").count)
     }
 }
 

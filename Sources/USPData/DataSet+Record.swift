@@ -108,6 +108,29 @@ extension DataSet {
         }
     }
 
+    /// What any rank has read is known to all.
+    ///
+    /// - known: what was known to all before
+    package func shareRecord(over ranks: Ranks, known: inout [Int]) throws(USPError) {
+        let checksums: SampleChecksums
+        switch source {
+        case .images(let images): checksums = images.folder.checksums
+        case .latents(let set), .features(let set): checksums = set.checksums
+        case .memory, .scenes, .maps: return
+        }
+        guard ranks.count > 1 else { return }
+        let all = checksums.all
+        if known.count != all.count { known = [Int](repeating: 0, count: all.count) }
+        let fresh = all.indices.filter { all[$0] != known[$0] }.flatMap { [$0, all[$0]] }
+        for told in try ranks.gather(fresh.withUnsafeBytes { Array($0) }) {
+            let numbers = told.withUnsafeBytes { Array($0.bindMemory(to: Int.self)) }
+            for place in stride(from: 0, to: numbers.count - 1, by: 2) {
+                checksums.note(numbers[place]) { numbers[place + 1] }
+                known[numbers[place]] = numbers[place + 1]
+            }
+        }
+    }
+
     private var record: SampleRecord {
         switch source {
         case .images(let images): images.folder.record

@@ -148,20 +148,31 @@ package final class Parameters: @unchecked Sendable {
     /// where gradients add up. Without it each backward pass hands out its gradients and forgets
     /// them.
     package func keepGradients() throws(USPError) {
-        guard let slab else { return }
-        let gradients: Tensor
-        if let present = self.gradients {
-            gradients = present
-        } else {
-            gradients = try Tensor.zeros(slab.shape)
+        guard slab != nil else { return }
+        let gradients = try slabOfGradients()
+        for position in specs.indices where isTrained(position) {
+            tensors[position].node.setLeaf(gradient: view(of: gradients, at: position))
         }
-        self.gradients = gradients
-        for (position, spec) in specs.enumerated() where isTrained(position) {
-            let view = Tensor(
-                spec.shape, .float32, storage: gradients.storage,
-                byteOffset: gradients.byteOffset + offsets[position] * 4)
-            tensors[position].node.setLeaf(gradient: view)
+    }
+
+    /// The slab of gradients, zeroed when it is made; backward passes do not know it.
+    ///
+    /// - Throws: `.unsupported` for parameters in a mapped file
+    package func slabOfGradients() throws(USPError) -> Tensor {
+        if let gradients { return gradients }
+        guard let slab else {
+            throw USPError(.unsupported, "parameters in a mapped file have no gradients")
         }
+        let fresh = try Tensor.zeros(slab.shape)
+        gradients = fresh
+        return fresh
+    }
+
+    /// The place of a parameter in a tensor of the slab's layout.
+    package func view(of slab: Tensor, at position: Int) -> Tensor {
+        Tensor(
+            specs[position].shape, .float32, storage: slab.storage,
+            byteOffset: slab.byteOffset + offsets[position] * 4)
     }
 
     package func zeroGradients() { gradients?.fillWithZeros() }

@@ -63,7 +63,7 @@ package final class ParameterTrainer {
 
     /// One update from `accumulation` micro-batches.
     ///
-    /// Where nothing needs all gradients at once (one micro-batch, no clipping, one rank, AdamW),
+    /// Where nothing needs all gradients at once (one micro-batch, no clipping, one rank, no parts, AdamW),
     /// each parameter is updated as soon as its gradient is complete, and the gradient is
     /// forgotten: the same bits, and no slab of gradients in memory.
     ///
@@ -71,10 +71,14 @@ package final class ParameterTrainer {
     /// - Throws: what `loss` throws; `.cancelled`; `.notFinite` naming the step if the loss or what
     ///   ranks have summed is. Parameters are then as before the step; not so if memory runs out
     ///   (`.memory`) amid a backward pass that updates.
+    ///
+    /// - parts: what the batch of all ranks is cut into, for bits that do not depend on their number;
+    ///   nil: `accumulation`
     @discardableResult
     package func train(
-        _ loss: (Context, Int) throws(USPError) -> Loss
+        parts: Int? = nil, _ loss: (Context, Int) throws(USPError) -> Loss
     ) throws(USPError) -> StepReport {
+        if let parts { return try trainInPairs(parts, loss) }
         try checkCancellation()
         if options.accumulation == 1 && options.clipNorm == 0 && ranks.reduce == nil
             && optimizer.updatesOneByOne
@@ -87,18 +91,50 @@ package final class ParameterTrainer {
         for part in 0..<options.accumulation {
             let tape = Tape()
             defer { tape.forget() }
-            let result = try forward(part, tape, loss)
+            let result = try forward(
+                part, tape, randomKey(part: ranks.rank * options.accumulation + part), loss)
             try result.backward(tape)
             total += result.value
         }
-        if let reduce = ranks.reduce, let gradients = parameters.gradients {
-            try reduce(gradients.floats, gradients.count)
-            try require(
-                gradients.isFinite, .notFinite,
-                "training step \(step + 1): the gradients after the all-reduce are not finite")
-        }
+        try sumOverRanks()
         try checkCancellation()
-        return try update(loss: total / Float(options.accumulation))
+        return try update(
+            loss: total / Float(options.accumulation), parts: options.accumulation * ranks.count)
+    }
+
+    private func sumOverRanks() throws(USPError) {
+        guard ranks.count > 1 || ranks.reduce != nil, let gradients = parameters.gradients else {
+            return
+        }
+        try ranks.sum(gradients.floats, gradients.count)
+        try require(
+            gradients.isFinite, .notFinite,
+            "training step \(step + 1): the gradients after the all-reduce are not finite")
+    }
+
+    /// The batch of all ranks in parts, whose gradients are summed in pairs, (0 + 1) + (2 + 3), ...,
+    /// within a rank and across ranks: the same bits on any number of them.
+    private func trainInPairs(
+        _ parts: Int, _ loss: (Context, Int) throws(USPError) -> Loss
+    ) throws(USPError) -> StepReport {
+        let own = parts / ranks.count
+        let (_, losses) = try ranks.together(telling: { $0 }) { () throws(USPError) -> [Float] in
+            try checkCancellation()
+            let sums = try PairwiseGradients(parameters, parts: own)
+            return try sums.collect { part, consume throws(USPError) in
+                let tape = Tape(consume: consume)
+                defer { tape.forget() }
+                let key = randomKey(part: ranks.rank * own + part)
+                let result = try forward(part, tape, key, loss)
+                try result.backward(tape)
+                return result.value
+            }
+        }
+        try sumOverRanks()
+        try ranks.together { () throws(USPError) in try checkCancellation() }
+        try parameters.averageStatistics(parts)
+        return try update(
+            loss: Ranks.pairwiseSum(losses.flatMap { $0 }) / Float(parts), parts: parts)
     }
 
     private func trainOneByOne(
@@ -109,7 +145,8 @@ package final class ParameterTrainer {
         try optimizer.stepOneByOne(step) { update throws(USPError) in
             let tape = Tape(consume: update)
             defer { tape.forget() }
-            let result = try forward(0, tape, loss)
+            let result = try forward(
+                0, tape, randomKey(part: ranks.rank * options.accumulation), loss)
             value = result.value
             try result.backward(tape)
         }
@@ -119,9 +156,10 @@ package final class ParameterTrainer {
 
     /// The loss of one micro-batch, finite.
     private func forward(
-        _ part: Int, _ tape: Tape, _ loss: (Context, Int) throws(USPError) -> Loss
+        _ part: Int, _ tape: Tape, _ key: RandomKey,
+        _ loss: (Context, Int) throws(USPError) -> Loss
     ) throws(USPError) -> Loss {
-        let context = Context(options.arithmetic, tape: tape).with(random: randomKey(part: part))
+        let context = Context(options.arithmetic, tape: tape).with(random: key)
         let result = try loss(context, part)
         guard result.value.isFinite else {
             throw USPError(.notFinite, "training step \(step + 1): the loss is \(result.value)")
@@ -135,10 +173,11 @@ package final class ParameterTrainer {
         try cancellation.check("training step \(step + 1)")
     }
 
-    /// Of dropout and drop path in a micro-batch of the next step, over all ranks.
+    /// Of dropout and drop path in a micro-batch of the next step.
+    ///
+    /// - part: its number among those of all ranks
     package func randomKey(part: Int) -> RandomKey {
-        RandomKey(seed: options.seed).stream("training").stream(step).stream(
-            ranks.rank * options.accumulation + part)
+        RandomKey(seed: options.seed).stream("training").stream(step).stream(part)
     }
 
     private func optimizerStep(gradientScale: Float) -> OptimizerStep {
@@ -148,8 +187,9 @@ package final class ParameterTrainer {
             averageDecay: options.averageDecay(at: step))
     }
 
-    private func update(loss: Float) throws(USPError) -> StepReport {
-        var scale = 1 / Float(options.accumulation * ranks.count)
+    /// - parts: whose gradients are summed up, over all ranks
+    private func update(loss: Float, parts: Int) throws(USPError) -> StepReport {
+        var scale = 1 / Float(parts)
         var norm: Float = 0
         if options.clipNorm > 0 {
             norm = optimizer.gradientNorm() * scale
@@ -170,11 +210,8 @@ package final class ParameterTrainer {
     package func averaged() throws(USPError) -> Parameters {
         let result = try parameters.copied()
         guard let average else { return result }
-        for (position, spec) in result.specs.enumerated() where parameters.isTrained(position) {
-            let view = Tensor(
-                spec.shape, .float32, storage: average.storage,
-                byteOffset: average.byteOffset + result.offsets[position] * 4)
-            try result[position].copy(from: view)
+        for position in result.specs.indices where parameters.isTrained(position) {
+            try result[position].copy(from: result.view(of: average, at: position))
         }
         return result
     }

@@ -45,8 +45,10 @@ public final class Run {
     /// All that the bits of the result depend on.
     private let record: [(name: String, value: String)]
     private let heading: JSON
-    private let writes: Bool
+    private let ranks: Ranks
     private var window: LossWindow
+    /// What all ranks know of the samples that any of them has read.
+    private var knownSamples: [Int] = []
     /// Held from the beginning to the end of `train`.
     private var lock: FileLock?
     private let cancelled = Atomic<Bool>(false)
@@ -72,23 +74,33 @@ public final class Run {
             data.stepsPerEpoch > 0, .argument,
             "batch \(data.options.batch): there are \(data.count) samples")
         (self.trainer, self.options) = (trainer, options)
-        writes = trainer.options.ranks?.writes ?? true
-        files = try RunFiles(output, writes: writes)
-        lock = writes ? try files.lock() : nil
-        let data = options.restart ? data : try Run.data(data, continuing: output)
-        self.data = data
-        try trainer.describe(data)
-        steps = try options.length(stepsPerEpoch: data.stepsPerEpoch)
-        self.record = trainer.record(on: data) + record
+        let ranks = trainer.options.ranks ?? .alone
+        let (files, lock, found) = try ranks.together { () throws(USPError) in
+            let files = try RunFiles(output, writes: ranks.writes)
+            let lock = ranks.writes ? try files.lock() : nil
+            let found = options.restart ? data : try Run.data(data, continuing: output)
+            return (files, lock, found)
+        }
+        (self.ranks, self.files, self.lock, self.data) = (ranks, files, lock, found)
+        try trainer.describe(found)
+        steps = try options.length(stepsPerEpoch: found.stepsPerEpoch)
+        let all = try trainer.record(on: found) + record
+        self.record = all
+        let told = [(name: "command", value: options.command)] + heading + all
         self.heading = .object(
-            ([("command", options.command)] + heading + self.record).map {
-                .init($0.0, JSON(logged: $0.1))
-            } + [.init("total_steps", .integer(steps))])
-        window = LossWindow()
-        if !options.restart, FolderListing.isFile(files.state) {
-            window = try files.resume(trainer, self.record)
+            told.map { JSON.Member($0.name, JSON(logged: $0.value)) }
+                + [.init("total_steps", .integer(steps))])
+        // Last what follows from the others: weights that another seed has drawn.
+        try ranks.agree(
+            all.filter { $0.name != "model" } + [("steps", "\(steps)")]
+                + all.filter { $0.name == "model" })
+        window = try ranks.together { () throws(USPError) in
+            guard !options.restart, FolderListing.isFile(files.state) else { return LossWindow() }
+            return try files.resume(trainer, all)
         }
         resumed = trainer.steps
+        // Nor does any of them go on, and save, before all have read what an earlier run has left.
+        try ranks.agree([("steps done", "\(resumed)")])
     }
 
     /// The data set as the earlier run saw it that would be gone on with: images that are gone since
@@ -135,14 +147,20 @@ public final class Run {
         guard busy.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
         else { throw USPError(.argument, "run: is in use") }
         defer { busy.store(false, ordering: .releasing) }
-        if writes && lock == nil { lock = try files.lock() }
         defer { lock = nil }
         let first = trainer.steps
-        let log = writes ? try RunLog(files.log, upTo: first, heading: heading) : nil
+        let log = try ranks.together { () throws(USPError) -> RunLog? in
+            guard ranks.writes else { return nil }
+            if lock == nil { lock = try files.lock() }
+            return try RunLog(files.log, upTo: first, heading: heading)
+        }
         var last: [Metric] = []
         if window.owesEvaluation || first >= steps {
-            last = try evaluate(trainer)
-            if window.owesEvaluation { try log?.add(place, last) }
+            last = try ranks.together { () throws(USPError) in
+                let last = try evaluate(trainer)
+                if window.owesEvaluation { try log?.add(place, last) }
+                return last
+            }
             window.owesEvaluation = false
         }
         if first >= steps {
@@ -156,39 +174,52 @@ public final class Run {
             window.add(Double(report.loss))
             let took = max(clock.seconds, 1e-9)
             let rate = Double((report.step - first) * data.options.batch) / took
-            if report.step % options.logEvery == 0 || report.step == steps {
-                try log?.add(
-                    place + [
-                        .init("loss", .number(window.mean)),
-                        .init("rate", .number(Double(report.rate))),
-                        .init("images_per_second", .number(rate)),
-                        .init("seconds", .number(took)),
-                    ])
-                window.clear()
-            }
             let ends = report.step % data.stepsPerEpoch == 0 || report.step == steps
-            if ends {
-                last = try evaluate(trainer)
-                window.owesEvaluation = last.isEmpty && isStopped
-                try log?.add(place, last)
+            let failure = try together { () throws(USPError) in
+                if report.step % options.logEvery == 0 || report.step == steps {
+                    try log?.add(
+                        place + [
+                            .init("loss", .number(window.mean)),
+                            .init("rate", .number(Double(report.rate))),
+                            .init("images_per_second", .number(rate)),
+                            .init("seconds", .number(took)),
+                        ])
+                    window.clear()
+                }
+                if ends {
+                    last = try evaluate(trainer)
+                    window.owesEvaluation = last.isEmpty && isStopped
+                    try log?.add(place, last)
+                }
+                try progress(
+                    Progress(
+                        report: report, steps: steps, epoch: epoch, imagesPerSecond: rate,
+                        seconds: took, metrics: ends ? last : []))
             }
-            let told = Progress(
-                report: report, steps: steps, epoch: epoch, imagesPerSecond: rate, seconds: took,
-                metrics: ends ? last : [])
-            try tell(told, progress)
-            let stops = cancelled.exchange(false, ordering: .acquiringAndReleasing)
-            let asked = wantsSave.exchange(false, ordering: .acquiringAndReleasing)
-            let isDue =
-                asked || report.step % options.saveEvery == 0 || clock.seconds - savedAt > 600
+            if let failure {
+                if failure.kind == .cancelled { try save() }
+                throw failure
+            }
+            // What any rank was asked for, all do.
+            let asked = try ranks.any([
+                cancelled.exchange(false, ordering: .acquiringAndReleasing),
+                wantsSave.exchange(false, ordering: .acquiringAndReleasing),
+                clock.seconds - savedAt > 600, window.owesEvaluation,
+            ])
+            window.owesEvaluation = asked[3]
+            let stops = asked[0]
+            let isDue = asked[1] || report.step % options.saveEvery == 0 || asked[2]
             if stops || isDue || report.step == steps {
                 try save()
                 savedAt = clock.seconds
             }
             if stops && report.step < steps {
-                throw USPError(
-                    .cancelled,
-                    "\(options.command): interrupted at step \(report.step); the same command goes "
-                        + "on from there")
+                try ranks.together { () throws(USPError) in
+                    throw USPError(
+                        .cancelled,
+                        "\(options.command): interrupted at step \(report.step); the same command "
+                            + "goes on from there")
+                }
             }
         }
         return last
@@ -203,24 +234,21 @@ public final class Run {
     /// Whether `cancel` was called: evaluations may end early, and are made when the run goes on.
     public var isStopped: Bool { cancelled.load(ordering: .acquiring) }
 
-    /// A progress function that says it is cancelled stops as `cancel` does.
-    private func tell(
-        _ progress: Progress, _ function: (Progress) throws(USPError) -> Void
-    ) throws(USPError) {
+    /// The error of a step's log, evaluation and progress, which all ranks then have.
+    private func together(_ body: () throws(USPError) -> Void) throws(USPError) -> USPError? {
         do throws(USPError) {
-            try function(progress)
-        } catch {
-            guard error.kind == .cancelled else { throw error }
-            try save()
-            throw error
-        }
+            try ranks.together(body)
+            return nil
+        } catch { return error }
     }
 
     /// One step. If its images cannot be read, the steps before are saved.
     private func step() throws(USPError) -> StepReport {
         let batch: Batch
         do throws(USPError) {
-            batch = try data.batch(atStep: trainer.steps)
+            batch = try ranks.together { () throws(USPError) in
+                try data.batch(atStep: trainer.steps)
+            }
         } catch {
             if trainer.steps > 0 { try save() }
             throw error
@@ -236,10 +264,13 @@ public final class Run {
     }
 
     private func save() throws(USPError) {
-        guard writes else { return }
-        try trainer.save(
-            files.state, metadata: files.metadata(record, window), beside: data.arrays)
-        try trainer.model(averaged: options.averaged).save(files.model)
+        try data.shareRecord(over: ranks, known: &knownSamples)
+        try ranks.together { () throws(USPError) in
+            guard ranks.writes else { return }
+            try trainer.save(
+                files.state, metadata: files.metadata(record, window), beside: data.arrays)
+            try trainer.model(averaged: options.averaged).save(files.model)
+        }
     }
 
     private var epoch: Double { Double(trainer.steps) / Double(data.stepsPerEpoch) }
@@ -251,10 +282,15 @@ public final class Run {
 
 extension Trainer {
     /// All that the bits of a run depend on, by the names of the options.
-    fileprivate func record(on data: DataSet) -> [(name: String, value: String)] {
+    fileprivate func record(
+        on data: DataSet
+    ) throws(USPError) -> [(name: String, value: String)] {
+        var options = options
+        options.parts = try parts(of: data.options.batch)
         let mine = TrainerOptions.fields.filter { $0.parts.isEmpty || $0.parts.contains(family) }
         // Recomputing does not change a bit.
-        let names = Set(mine.map(\.name)).subtracting(["recompute"])
+        var names = Set(mine.map(\.name)).subtracting(["recompute"])
+        if options.parts == nil { names.remove("parts") }
         return [
             ("data", data.summary), ("model", "\(family) \(fingerprint)"),
             ("batch", "\(data.options.batch)"), ("data_seed", "\(data.options.seed)"),

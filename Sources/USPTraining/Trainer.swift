@@ -23,6 +23,8 @@ public final class Trainer: @unchecked Sendable {
     private let ranks: Ranks
     /// Whether nothing has trained the null class that the model may have.
     private let isNullFresh: Bool
+    /// Whether ranks train the same.
+    private var hasAgreed = false
     /// Whether a step has seen samples without labels.
     private var sawNull = false
     private let busy = Atomic<Bool>(false)
@@ -39,6 +41,7 @@ public final class Trainer: @unchecked Sendable {
         }
         try options.checkFields()
         try options.checkParts(in: network.family)
+        try options.checkRanks()
         let source = network.parameters
         isNullFresh = network.weights.loading == nil || network.notes.null != nil
         try require(
@@ -78,8 +81,10 @@ public final class Trainer: @unchecked Sendable {
         try alone { () throws(USPError) in
             try check(batch)
             sawNull = sawNull || batch.labels == nil
-            let size = batch.count / options.accumulation
-            return try updates.train { context, part throws(USPError) in
+            let parts = try parts(of: CheckedMath.multiply(batch.count, ranks.count, "batch"))
+            try agree(parts)
+            let size = batch.count / (parts.map { $0 / ranks.count } ?? options.accumulation)
+            return try updates.train(parts: parts) { context, part throws(USPError) in
                 try network.loss(
                     of: piece(batch, part * size..<(part + 1) * size), options, in: context)
             }
@@ -100,7 +105,8 @@ public final class Trainer: @unchecked Sendable {
             ) { parameters, context throws(USPError) in
                 try network.training(over: parameters, options).loss(
                     of: piece(batch, 0..<batch.count), options,
-                    in: context.with(random: updates.randomKey(part: 0)))
+                    in: context.with(
+                        random: updates.randomKey(part: ranks.rank * options.accumulation)))
             }
         }
     }
@@ -111,6 +117,29 @@ public final class Trainer: @unchecked Sendable {
             batch: try batch.samples(range),
             key: RandomKey(seed: options.seed).stream("batch").stream(updates.step),
             first: ranks.rank * batch.count + range.lowerBound)
+    }
+
+    /// What a batch of all ranks is cut into, for bits that do not depend on their number; nil: the
+    /// option is absent, and so are ranks that need it.
+    ///
+    /// - Throws: `.argument` unless it is a power of two that divides the batch, and each rank gets
+    ///   as many
+    func parts(of batch: Int) throws(USPError) -> Int? {
+        guard options.parts != nil || ranks.collectives != nil else { return nil }
+        return try options.parts(of: batch, least: updates.parameters.hasStatistics ? 16 : 1)
+    }
+
+    /// Before the first step: ranks train the same model in the same way.
+    ///
+    /// - Throws: `.argument` naming the first rank and option that differs
+    private func agree(_ parts: Int?) throws(USPError) {
+        guard !hasAgreed else { return }
+        try ranks.agree(
+            options.described + [
+                ("parts", parts.map { "\($0)" } ?? "none"), ("steps done", "\(steps)"),
+                ("model", "\(family) \(fingerprint)"),
+            ])
+        hasAgreed = true
     }
 
     /// Nothing is given in vain, and the samples can be cut into parts; labels come with images,

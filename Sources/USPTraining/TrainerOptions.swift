@@ -44,6 +44,7 @@ public struct TrainerOptions: Sendable {
     public var copies = 4
     public var attentionDropout: Float = 0
     public var align: Float = 0
+    public var parts: Int?
 
     public init() {}
 }
@@ -166,6 +167,12 @@ extension TrainerOptions: Described {
             "align", \.align, .notNegative,
             "Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean "
                 + "cosine of a model's projected tokens with them.", in: Family.flows),
+        .integer(
+            "parts", \.parts, FieldRange(1, 1024),
+            "What a batch of all ranks is cut into, a power of two that divides it: gradients are "
+                + "summed over parts in pairs, so the number of ranks changes no bit. Absent: with "
+                + "ranks that have collectives the largest one up to 64, else the batch is not cut."
+        ),
     ]
 
     package var arithmetic: Arithmetic { Arithmetic(compute: dtype, exact: exact) }

@@ -15,6 +15,9 @@ struct USP: ParsableCommand {
             Ends with 0, or 1 after an error, 2 after a call that cannot be understood, 130, 143 or \
             129 when interrupted (Ctrl-C, SIGTERM, SIGHUP): what was done has been saved then. A second \
             signal after a second, or a third, ends at once. SIGUSR1 saves and goes on.
+
+            Under mpirun or srun, processes share the work of pretrain, finetune, segment, train and \
+            autoencoder, to the same bytes for 1, 2, 4, 8, ... of them: docs/scale.md.
             """,
         version: USPKit.version,
         subcommands: [
@@ -42,8 +45,8 @@ enum Tool {
                 exit(1)
             }
         } catch let error as USPError {
-            complain("usp: \(error.message)")
-            exit(error.kind == .cancelled ? Interrupt.exitCode : 1)
+            Job.complain(of: error)
+            Job.end(error.kind == .cancelled ? Interrupt.exitCode : 1)
         } catch {
             end(error)
         }
@@ -63,7 +66,7 @@ enum Tool {
         let code = USP.exitCode(for: error)
         let message = USP.fullMessage(for: error)
         if code.isSuccess {
-            print(message)
+            say(message)
             exit(0)
         }
         complain(message)
@@ -72,7 +75,10 @@ enum Tool {
 }
 
 /// One line on standard error, in place of a bar that stands there.
-func complain(_ message: String) {
+///
+/// - onEvery: of what only one rank of a job knows; else rank 0 says it
+func complain(_ message: String, onEvery: Bool = false) {
+    guard Job.speaks || onEvery else { return }
     let bytes = Array(((isatty(2) == 1 ? "\r\u{1B}[K" : "") + message + "\n").utf8)
     _ = write(2, bytes, bytes.count)
 }

@@ -272,7 +272,7 @@ AT(usp_tensor, strides, 72);
 AT(usp_tensor, rank, 136);
 AT(usp_tensor, dtype, 140);
 
-SIZE(usp_trainer_options, 304);
+SIZE(usp_trainer_options, 312);
 AT(usp_trainer_options, struct_size, 0);
 AT(usp_trainer_options, reserved, 4);
 AT(usp_trainer_options, optimizer, 8);
@@ -312,6 +312,7 @@ AT(usp_trainer_options, ignored, 272);
 AT(usp_trainer_options, copies, 280);
 AT(usp_trainer_options, attention_dropout, 288);
 AT(usp_trainer_options, align, 296);
+AT(usp_trainer_options, parts, 304);
 
 SIZE(usp_transfer_options, 312);
 AT(usp_transfer_options, struct_size, 0);

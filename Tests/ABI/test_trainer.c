@@ -46,6 +46,55 @@ static int32_t cancelling(float *data, size_t count, void *user) {
     return 0;
 }
 
+/* Collectives of a host with one rank; user counts the calls, and fails them from -1 on. */
+static int32_t scatter(const float *data, float *sums, size_t count, void *user) {
+    memcpy(sums, data, count * sizeof *sums);
+    return ++*(int *)user <= 0;
+}
+static int32_t gather(const void *data, void *all, size_t size, void *user) {
+    memcpy(all, data, size);
+    return ++*(int *)user <= 0;
+}
+static int32_t broadcast(void *data, size_t size, int32_t root, void *user) {
+    (void)data, (void)size, (void)root;
+    return ++*(int *)user <= 0;
+}
+static int32_t barrier(void *user) { return ++*(int *)user <= 0; }
+
+/* One rank with functions cuts its batch as one process that is told how often. */
+static void functions_of_the_host(const usp_model *vit, const usp_batch *batch) {
+    int calls = 0;
+    usp_ranks *ranks = NULL;
+    usp_trainer *alone = NULL, *ranked = NULL;
+    float first = 0, second = 1;
+    usp_trainer_options options = USP_TRAINER_OPTIONS_INIT;
+    EXPECT_STATUS(
+        usp_ranks_from_functions(0, 1, scatter, NULL, broadcast, barrier, &calls, &ranks),
+        USP_ERROR_ARGUMENT, "all_gather: is NULL");
+    EXPECT_STATUS(
+        usp_ranks_from_functions(1, 1, scatter, gather, broadcast, barrier, &calls, &ranks),
+        USP_ERROR_ARGUMENT, "expected 0 to 0");
+    EXPECT_OK(usp_ranks_from_functions(0, 1, scatter, gather, broadcast, barrier, &calls, &ranks));
+    EXPECT(usp_ranks_rank(ranks) == 0 && usp_ranks_count(ranks) == 1 && usp_ranks_count(NULL) == 0);
+    options.parts = 1;
+    EXPECT_OK(usp_trainer_create(vit, &options, &alone));
+    options.ranks = ranks;
+    EXPECT_OK(usp_trainer_create(vit, &options, &ranked));
+    EXPECT_OK(usp_trainer_step(alone, batch, &first));
+    EXPECT_OK(usp_trainer_step(ranked, batch, &second));
+    EXPECT(calls > 0 && first == second);
+    calls = -100;
+    EXPECT_STATUS(usp_trainer_step(ranked, batch, NULL), USP_ERROR_CALLBACK, "all_gather");
+    EXPECT(usp_trainer_steps(ranked) == 1);
+    usp_trainer_free(ranked);
+    options.parts = 2;
+    EXPECT_OK(usp_trainer_create(vit, &options, &ranked));
+    EXPECT_STATUS(usp_trainer_step(ranked, batch, NULL), USP_ERROR_ARGUMENT, "a power of two");
+    usp_trainer_free(ranked);
+    usp_trainer_free(alone);
+    usp_ranks_free(ranks);
+}
+
 /* What a classifier has no use for, and what is not as it says. */
 static void check_parts(usp_trainer *trainer, usp_batch given) {
     float values[3 * 2 * 2] = {0};
@@ -173,6 +222,7 @@ void test_trainer(void) {
 
     size_t count = 0;
     usp_ranks *ranks = NULL;
+    functions_of_the_host(vit, &batch);
     EXPECT_STATUS(usp_ranks_create(0, 2, NULL, NULL, &ranks), USP_ERROR_ARGUMENT, "allreduce");
     EXPECT_STATUS(usp_ranks_create(0, 0, failing, NULL, &ranks), USP_ERROR_ARGUMENT, "ranks: 0");
     EXPECT_STATUS(usp_ranks_create(2, 2, failing, NULL, &ranks), USP_ERROR_ARGUMENT, "0 to 1");

@@ -16,23 +16,27 @@ enum SmallRun: String, Sendable, CaseIterable {
     /// - clipNorm: 0 updates each parameter as soon as its gradient is there
     /// - compute: type of the products' inputs
     /// - recomputes: of the transformers, instead of keeping it for the gradients
+    /// - batch: of all ranks
     func start(
         accumulation: Int = 1, clipNorm: Float = 2, compute: DType = .float32,
-        recomputes: Recomputation = .nothing
+        recomputes: Recomputation = .nothing, batch: Int = 4, parts: Int? = nil,
+        ranks: Ranks? = nil
     ) throws -> SmallTraining {
         var options = TrainerOptions()
         (options.accumulation, options.clipNorm, options.dtype) = (accumulation, clipNorm, compute)
         options.recompute = self == .autoencoding ? .nothing : recomputes
         (options.weightDecay, options.averageDecay) = (0.05, 0.9)
         (options.rate, options.warmup, options.steps, options.beta2) = (1e-3, 2, 8, 0.95)
-        options.seed = 5
+        (options.seed, options.parts, options.ranks) = (5, parts, ranks)
         if self == .probing { (options.optimizer, options.headOnly) = (.lars, true) }
         if self == .fineTuning { options.dropPath = 0.2 }
         if self == .flowing { options.labelDropout = 0.1 }
         return SmallTraining(
             trainer: try Trainer(try network(RandomKey(seed: 3)), options),
             samples: try Tensor.normal([32, 4, 8, 8], RandomKey(seed: 4)),
-            order: try EpochOrder(count: 32, batch: 4, key: RandomKey(seed: 5)))
+            order: try EpochOrder(
+                count: 32, batch: batch, key: RandomKey(seed: 5), rank: ranks?.rank ?? 0,
+                ranks: ranks?.count ?? 1))
     }
 
     private func network(_ key: RandomKey) throws -> any Trainable {

@@ -10,7 +10,7 @@ import USPTensor
 import USPTraining
 
 /// A matrix `w` and a vector `b` of two ones each.
-private func smallParameters() throws -> Parameters {
+func smallParameters() throws -> Parameters {
     let parameters = try Parameters([
         ParameterSpec("w", [1, 2], .ones), ParameterSpec("b", [2], .ones),
     ])
@@ -19,7 +19,7 @@ private func smallParameters() throws -> Parameters {
 }
 
 /// A loss whose gradient with respect to `b` is this, and which leaves `w` out.
-private func lossOfVector(
+func lossOfVector(
     _ parameters: Parameters, _ gradient: [Float]
 ) -> (Context, Int) throws(USPError) -> Loss {
     { (context, _) throws(USPError) in

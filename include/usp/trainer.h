@@ -117,12 +117,17 @@ typedef struct usp_trainer_options {
      * of a model's projected tokens with them. 0 or more. Default: 0. Part in: LightningDiT,
      * SiT. */
     double align;
+    /* What a batch of all ranks is cut into, a power of two that divides it: gradients are
+     * summed over parts in pairs, so the number of ranks changes no bit. Absent: with ranks that
+     * have collectives the largest one up to 64, else the batch is not cut. 1 to 1024. -1:
+     * absent. */
+    int64_t parts;
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, "adamw", 0.0001, 0, 0, 0, 0, 0.9, 0.999, 0, 0, 0, \
      1, 1, "f32", 0, 0, "nothing", 0.75, 1, 0, 0, 1e-06, "squared", 0, 0, 0, 0, NULL, NULL, NULL, \
-     "cosine", 0, "all", 255, 4, 0, 0}
+     "cosine", 0, "all", 255, 4, 0, 0, -1}
 /* end of usp_trainer_options */
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. Errors: ARGUMENT for numbers

@@ -19,6 +19,9 @@ int uspi_open_unnamed(const char *folder);
 /* Names such a file: 0, or -1 with errno, EEXIST if the name is taken. */
 int uspi_give_name(int descriptor, const char *path);
 
+/* The file that this code was loaded from, the library or the program; NULL if it is not known. */
+const char *uspi_own_file(void);
+
 /* Guards a mapped file: where its pages are gone (it was cut short, or its disk fails), reading
  * gives zeros from there on and is noted, in place of SIGBUS. Takes the process's handler of
  * SIGBUS, which passes on what happens elsewhere to the one that was there. Returns a slot, -1 if

@@ -58,18 +58,19 @@ struct Autoencoder: ParsableCommand {
     var asStored = false
 
     func run() throws {
-        ThreadPool.shared.threads = training.threads
+        try Job.begin(threads: training.threads)
         Interrupt.listen()
         try Run.checkOutput(training.output)
         let stage = try stage()
         let numbers = try CommandRun(stage, training).train(evaluate: { _ throws(USPError) in
             try stage.measure(isStopped: { Interrupt.isRaised })
         })
+        guard Job.writes else { return }
         let model = try stage.model()
         try model.save(training.output)
         guard let vae = model as? VAE else { return }
         if let images = stage.validation { try drawReconstructions(vae, images) }
-        print(
+        say(
             "\(training.output): \(grouped(stage.parameters)) parameters, \(grouped(stage.steps)) "
                 + "steps, scale \(decimal(Double(vae.scales.first ?? 1), 4))"
                 + numbers.map { ", \($0.phrase)" }.joined())
@@ -83,7 +84,8 @@ struct Autoencoder: ParsableCommand {
             ("reconstruction", reconstruction), ("held_out", heldOut.map { "\($0)" }),
         ]
         let said = own.compactMap { name, value in value.map { (name: name, value: $0) } }
-        let options = try Recipe.autoencoder.with(training.said + said)
+        var options = try Recipe.autoencoder.with(training.said + said)
+        options.join(Job.ranks)
         let images = try open(data, options)
         return try Stage(
             .autoencoder, on: images, through: nil, options,

@@ -53,7 +53,7 @@ struct Finetune: ParsableCommand {
     }
 
     func run() throws {
-        ThreadPool.shared.threads = training.threads
+        try Job.begin(threads: training.threads)
         Interrupt.listen()
         try Run.checkOutput(training.output, from: start.from)
         let recipe = probe ? Recipe.probe : .finetune
@@ -75,7 +75,7 @@ struct Finetune: ParsableCommand {
         let shares = try run.train(evaluate: { _ throws(USPError) in
             try stage.measure(isStopped: { Interrupt.isRaised })
         })
-        print(
+        say(
             "\(training.output): \(grouped(stage.steps)) steps"
                 + shares.map { ", \($0.phrase)" }.joined())
     }

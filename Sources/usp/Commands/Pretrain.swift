@@ -39,7 +39,7 @@ struct Pretrain: ParsableCommand {
     @OptionGroup(title: "Training") var settings: PretrainingSettings
 
     func run() throws {
-        ThreadPool.shared.threads = training.threads
+        try Job.begin(threads: training.threads)
         Interrupt.listen()
         try Run.checkOutput(training.output, from: start.from)
         let options = try StageOptions(
@@ -53,7 +53,7 @@ struct Pretrain: ParsableCommand {
         let images = try source.open(options.reading, training) { _ in 224 }
         let stage = try Stage(.pretrain, on: images, through: source.vae, options)
         try CommandRun(stage, training).train()
-        print(
+        say(
             "\(training.output): \(grouped(stage.parameters)) parameters, \(stage.steps) steps")
     }
 }

@@ -80,7 +80,7 @@ struct Segment: ParsableCommand {
     }
 
     func run() throws {
-        ThreadPool.shared.threads = training.threads
+        try Job.begin(threads: training.threads)
         Interrupt.listen()
         try Run.checkOutput(training.output, from: start.from)
         let recipe = head == "linear" ? Recipe.segmentLinear : .segment
@@ -101,7 +101,7 @@ struct Segment: ParsableCommand {
         let scores = try run.train(evaluate: { _ throws(USPError) in
             try stage.measure(isStopped: { Interrupt.isRaised })
         })
-        print(
+        say(
             "\(training.output): \(grouped(stage.steps)) steps"
                 + scores.map { ", \($0.phrase)" }.joined())
     }

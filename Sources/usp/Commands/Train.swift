@@ -53,7 +53,7 @@ struct Train: ParsableCommand {
     func validate() throws { try start.requireOne() }
 
     func run() throws {
-        ThreadPool.shared.threads = training.threads
+        try Job.begin(threads: training.threads)
         Interrupt.listen()
         try Run.checkOutput(training.output, from: start.from)
         let recipe = family == "MAR" ? Recipe.autoregress : .train
@@ -73,7 +73,7 @@ struct Train: ParsableCommand {
         }
         let stage = try Stage(recipe, on: images, through: source.vae, options)
         try CommandRun(stage, training).train()
-        print(
+        say(
             "\(training.output): \(stage.trainer.family), \(grouped(stage.parameters)) "
                 + "parameters, \(grouped(stage.steps)) steps")
     }

@@ -66,6 +66,7 @@ struct Progress {
     }
 
     private func write(_ text: String) {
+        guard Job.speaks else { return }
         let bytes = Array(text.utf8)
         _ = Glibc.write(2, bytes, bytes.count)
     }

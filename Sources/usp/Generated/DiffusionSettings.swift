@@ -82,6 +82,11 @@ struct DiffusionSettings: ParsableArguments {
         help: "Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine of a model's projected tokens with them. 0 or more. Default: 0.")
     var align: String?
 
+    @Option(
+        name: .customLong("parts"),
+        help: "What a batch of all ranks is cut into, a power of two that divides it: gradients are summed over parts in pairs, so the number of ranks changes no bit. Absent: with ranks that have collectives the largest one up to 64, else the batch is not cut. 1 to 1024.")
+    var parts: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -100,6 +105,7 @@ struct DiffusionSettings: ParsableArguments {
             labelDropout == nil ? nil : "label_dropout",
             schedule == nil ? nil : "schedule",
             align == nil ? nil : "align",
+            parts == nil ? nil : "parts",
         ].compactMap(\.self)
     }
 
@@ -120,5 +126,6 @@ struct DiffusionSettings: ParsableArguments {
         if let labelDropout { try options.set("label_dropout", labelDropout) }
         if let schedule { try options.set("schedule", schedule) }
         if let align { try options.set("align", align) }
+        if let parts { try options.set("parts", parts) }
     }
 }

@@ -82,6 +82,11 @@ struct FinetuningSettings: ParsableArguments {
         help: "How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.")
     var schedule: String?
 
+    @Option(
+        name: .customLong("parts"),
+        help: "What a batch of all ranks is cut into, a power of two that divides it: gradients are summed over parts in pairs, so the number of ranks changes no bit. Absent: with ranks that have collectives the largest one up to 64, else the batch is not cut. 1 to 1024.")
+    var parts: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -100,6 +105,7 @@ struct FinetuningSettings: ParsableArguments {
             labelSmoothing == nil ? nil : "label_smoothing",
             dropPath == nil ? nil : "drop_path",
             schedule == nil ? nil : "schedule",
+            parts == nil ? nil : "parts",
         ].compactMap(\.self)
     }
 
@@ -120,5 +126,6 @@ struct FinetuningSettings: ParsableArguments {
         if let labelSmoothing { try options.set("label_smoothing", labelSmoothing) }
         if let dropPath { try options.set("drop_path", dropPath) }
         if let schedule { try options.set("schedule", schedule) }
+        if let parts { try options.set("parts", parts) }
     }
 }

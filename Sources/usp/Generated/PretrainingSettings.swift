@@ -92,6 +92,11 @@ struct PretrainingSettings: ParsableArguments {
         help: "How the rate falls behind the warm-up: half a cosine, or a line as mmengine's PolyLR of power 1, whose warm-up starts at 1e-6 of the rate. One of cosine, poly. Default: cosine.")
     var schedule: String?
 
+    @Option(
+        name: .customLong("parts"),
+        help: "What a batch of all ranks is cut into, a power of two that divides it: gradients are summed over parts in pairs, so the number of ranks changes no bit. Absent: with ranks that have collectives the largest one up to 64, else the batch is not cut. 1 to 1024.")
+    var parts: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -112,6 +117,7 @@ struct PretrainingSettings: ParsableArguments {
             normImage == nil ? nil : "norm_image",
             addNoise == nil ? nil : "add_noise",
             schedule == nil ? nil : "schedule",
+            parts == nil ? nil : "parts",
         ].compactMap(\.self)
     }
 
@@ -134,5 +140,6 @@ struct PretrainingSettings: ParsableArguments {
         if let normImage { try options.set("norm_image", normImage ? "yes" : "no") }
         if let addNoise { try options.set("add_noise", addNoise ? "yes" : "no") }
         if let schedule { try options.set("schedule", schedule) }
+        if let parts { try options.set("parts", parts) }
     }
 }

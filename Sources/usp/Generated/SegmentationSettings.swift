@@ -92,6 +92,11 @@ struct SegmentationSettings: ParsableArguments {
         help: "The label that is no class. -32768 to 65535. Default: 255.")
     var ignored: String?
 
+    @Option(
+        name: .customLong("parts"),
+        help: "What a batch of all ranks is cut into, a power of two that divides it: gradients are summed over parts in pairs, so the number of ranks changes no bit. Absent: with ranks that have collectives the largest one up to 64, else the batch is not cut. 1 to 1024.")
+    var parts: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -112,6 +117,7 @@ struct SegmentationSettings: ParsableArguments {
             dropout == nil ? nil : "dropout",
             average == nil ? nil : "average",
             ignored == nil ? nil : "ignored",
+            parts == nil ? nil : "parts",
         ].compactMap(\.self)
     }
 
@@ -134,5 +140,6 @@ struct SegmentationSettings: ParsableArguments {
         if let dropout { try options.set("dropout", dropout) }
         if let average { try options.set("average", average) }
         if let ignored { try options.set("ignored", ignored) }
+        if let parts { try options.set("parts", parts) }
     }
 }

@@ -87,7 +87,8 @@ struct UnreadableNotes {
 
     mutating func tell(_ data: DataSet) {
         for image in data.unreadable where told.insert(image.path).inserted {
-            complain("note: \(image.reason); another image of its class is in its place")
+            complain(
+                "note: \(image.reason); another image of its class is in its place", onEvery: true)
         }
     }
 }

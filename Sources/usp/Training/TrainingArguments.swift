@@ -199,7 +199,11 @@ extension StageOptions {
         let own = more.compactMap { name, value in value.map { (name: name, value: $0) } }
         try change(training.said + start.said + own, in: recipe.name)
         try settings.apply(to: &trainer)
+        join(Job.ranks)
     }
+
+    /// The ranks that train together.
+    mutating func join(_ ranks: Ranks?) { (trainer.ranks, data.ranks) = (ranks, ranks) }
 }
 
 /// What a command was told of its trainer.

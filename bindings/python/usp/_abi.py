@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "d24c8f6dfd12c473f6b064d4e8fc2a73cdf9c8856736afaeb85ee8d03487cedf"
+HEADER_SHA256 = "c4fcfc7e09e24852fcdaee535ef648697d7e6015ccb0612131133106691f6a59"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -320,6 +320,18 @@ class usp_ranks(Structure):
     """Opaque."""
 
 
+usp_reduce_scatter_fn = CFUNCTYPE(c_int32, POINTER(c_float), POINTER(c_float), c_size_t, c_void_p)
+
+
+usp_all_gather_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t, c_void_p)
+
+
+usp_broadcast_fn = CFUNCTYPE(c_int32, c_void_p, c_size_t, c_int32, c_void_p)
+
+
+usp_barrier_fn = CFUNCTYPE(c_int32, c_void_p)
+
+
 usp_allreduce_fn = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_void_p)
 
 
@@ -402,6 +414,7 @@ usp_trainer_options._fields_ = [
     ("copies", c_int64),
     ("attention_dropout", c_double),
     ("align", c_double),
+    ("parts", c_int64),
 ]
 
 
@@ -1060,9 +1073,25 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_transport), POINTER(usp_denoiser), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_sample_options), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
+    "usp_ranks_from_mpi": (
+        c_int,
+        [POINTER(POINTER(usp_ranks))],
+    ),
+    "usp_ranks_from_functions": (
+        c_int,
+        [c_int32, c_int32, usp_reduce_scatter_fn, usp_all_gather_fn, usp_broadcast_fn, usp_barrier_fn, c_void_p, POINTER(POINTER(usp_ranks))],
+    ),
     "usp_ranks_create": (
         c_int,
         [c_int32, c_int32, usp_allreduce_fn, c_void_p, POINTER(POINTER(usp_ranks))],
+    ),
+    "usp_ranks_rank": (
+        c_int32,
+        [POINTER(usp_ranks)],
+    ),
+    "usp_ranks_count": (
+        c_int32,
+        [POINTER(usp_ranks)],
     ),
     "usp_ranks_free": (
         None,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Optional, TypeVar
 
 from . import _abi
 from ._call import call
+from ._callbacks import Callbacks
 from ._errors import ArgumentError
 from ._library import lib
 
@@ -39,9 +40,10 @@ class Handle:
         self._adopt(function, *arguments)
         return self
 
-    def _adopt(self, function: Any, *arguments: Any) -> None:
+    def _adopt(self, function: Any, *arguments: Any, through: Optional[Callbacks] = None) -> None:
+        """Takes what a function stores; `through`: callbacks that it may call."""
         pointer = ctypes.POINTER(getattr(_abi, self.kind))()
-        call(function, *arguments, ctypes.byref(pointer))
+        (call if through is None else through.call)(function, *arguments, ctypes.byref(pointer))
         self._attach(pointer, getattr(lib, f"{self.kind}_free"))
 
     def _attach(self, pointer: Any, free: Any = None) -> None:

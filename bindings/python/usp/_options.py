@@ -244,6 +244,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "copies": 4,
         "attention_dropout": 0,
         "align": 0,
+        "parts": -1,
     },
     "usp_data_options": {
         "batch": 64,

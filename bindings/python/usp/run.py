@@ -94,7 +94,8 @@ class Run(Handle):
             log_every=log_every, restart=restart, averaged=averaged, command=command)
         given.evaluate = self._callbacks.wrap(_abi.usp_run_evaluate_fn, self._measure)
         self._adopt(
-            lib.usp_run_create, trainer.handle, data.handle, encoded(output), ctypes.byref(given))
+            lib.usp_run_create, trainer.handle, data.handle, encoded(output), ctypes.byref(given),
+            through=self._callbacks)
 
     def _prepare(
         self, trainer: Trainer, data: Data, output: "Union[str, os.PathLike[str]]", **given: Any
@@ -115,7 +116,9 @@ class Run(Handle):
         """The run of a stage of the pipeline, which measures by itself."""
         self = cls.__new__(cls)
         struct = self._prepare(stage.trainer, stage.data, output, **given)
-        self._adopt(lib.usp_stage_run, stage.handle, encoded(output), ctypes.byref(struct))
+        self._adopt(
+            lib.usp_stage_run, stage.handle, encoded(output), ctypes.byref(struct),
+            through=self._callbacks)
         return self
 
     def train(

@@ -135,6 +135,10 @@ class Trainer(Handle):
     align : float, default 0.0
         Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine
         of a model's projected tokens with them. 0 or more. Default: 0. Part in: LightningDiT, SiT.
+    parts : Optional[int], optional
+        What a batch of all ranks is cut into, a power of two that divides it: gradients are summed
+        over parts in pairs, so the number of ranks changes no bit. Absent: with ranks that have
+        collectives the largest one up to 64, else the batch is not cut. 1 to 1024.
 
     Examples
     --------
@@ -164,6 +168,7 @@ class Trainer(Handle):
         transport: Optional[Transport] = None, ranks: Optional[Ranks] = None,
         schedule: str = "cosine", dropout: float = 0.0, average: str = "all", ignored: int = 255,
         copies: int = 4, attention_dropout: float = 0.0, align: float = 0.0,
+        parts: Optional[int] = None,
         # end of options
     ):
         self._head_only = head_only
@@ -182,7 +187,8 @@ class Trainer(Handle):
             kl_weight=kl_weight, reconstruction=reconstruction, label_smoothing=label_smoothing,
             drop_path=drop_path, head_only=head_only, label_dropout=label_dropout,
             schedule=schedule, dropout=dropout, average=average, ignored=ignored,
-            copies=copies, attention_dropout=attention_dropout, align=align)
+            copies=copies, attention_dropout=attention_dropout, align=align,
+            parts=parts)
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:
