@@ -298,6 +298,18 @@ public final class DataSet: Sendable {
         }
     }
 
+    /// The label of every sample; nil without labels.
+    package var labels: [Int]? {
+        let all: [Int]? =
+            switch source {
+            case .images(let images): images.folder.labels
+            case .memory(let images): (0..<images.count).map { images.label($0) }
+            case .latents(let set), .features(let set): set.labels
+            case .scenes, .maps: nil
+            }
+        return all.map { all in chosen?.map { all[$0] } ?? all }
+    }
+
     /// Whether nothing is decoded or encoded any more.
     public var isEncoded: Bool {
         switch source {

@@ -135,7 +135,7 @@ public final class Run {
     ///
     /// - progress: told after every step, on the caller's thread; its error ends the run, which is
     ///   saved before if it is `.cancelled`
-    /// - evaluate: called at the end of each epoch and of the run; the numbers that it gives are
+    /// - evaluate: called at the end of each epoch and of the run, and as `evaluate_every` says; the numbers that it gives are
     ///   logged
     /// - Returns: those of the model at the end
     /// - Throws: `.cancelled` when stopped, and everything is saved then; `.notFinite`
@@ -174,7 +174,9 @@ public final class Run {
             window.add(Double(report.loss))
             let took = max(clock.seconds, 1e-9)
             let rate = Double((report.step - first) * data.options.batch) / took
-            let ends = report.step % data.stepsPerEpoch == 0 || report.step == steps
+            let ends =
+                report.step % data.stepsPerEpoch == 0 || report.step == steps
+                || options.evaluateEvery.map { report.step % $0 == 0 } ?? false
             let failure = try together { () throws(USPError) in
                 if report.step % options.logEvery == 0 || report.step == steps {
                     try log?.add(

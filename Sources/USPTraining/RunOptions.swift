@@ -11,6 +11,7 @@ public struct RunOptions: Sendable {
     public var restart = false
     public var averaged = false
     public var command = "run"
+    public var evaluateEvery: Int?
 
     public init() {}
 }
@@ -40,6 +41,9 @@ extension RunOptions: Described {
         .flag("restart", \.restart, "Start anew, whatever an earlier run has left."),
         .flag("averaged", \.averaged, "Write the model with the moving average's values."),
         .text("command", \.command, "What the log and messages call the run."),
+        .integer(
+            "evaluate_every", \.evaluateEvery, .from(1),
+            "Measure every so many steps, beside the end of each epoch; absent: then alone."),
     ]
 
     /// Steps in all.

@@ -64,11 +64,14 @@ typedef struct usp_run_options {
     int64_t averaged;
     /* What the log and messages call the run. Default: run. */
     const char *command;
+    /* Measure every so many steps, beside the end of each epoch; absent: then alone. 1 or more.
+     * -1: absent. */
+    int64_t evaluate_every;
 } usp_run_options;
 
 #define USP_RUN_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_run_options), 0, NULL, NULL, NULL, NULL, -1, USP_ABSENT, 1000, 10, 0, \
-     0, "run"}
+     0, "run", -1}
 /* end of usp_run_options */
 
 /* Go on from the state of an earlier run with the same options, if there is one beside `output`.

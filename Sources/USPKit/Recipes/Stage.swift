@@ -50,6 +50,7 @@ public final class Stage: Sendable {
     /// What was moved, left out or made smaller, one line each.
     public let notes: [String]
     private let encoder: LatentEncoder?
+    private let watch: StageWatch?
 
     /// - data: a folder of images, which is read as the recipe says, or latents
     /// - vae: what images go through; nil: what `data` has
@@ -86,6 +87,7 @@ public final class Stage: Sendable {
         try trainer.describe(self.data)
         (self.recipe, self.options) = (recipe, options)
         encoder = vae?.latentEncoder ?? prepared.data.latentEncoder
+        watch = model.model is DiT ? try StageWatch(options, self.data, through: vae) : nil
         if let network = model.model as? Segmenter {
             notes += try Self.checkLabels(prepared.data, network.classes)
         }
@@ -153,6 +155,8 @@ public final class Stage: Sendable {
         var options = options
         (options.steps, options.epochs) = (steps, nil)
         (options.averaged, options.command) = (isAveraged, recipe.name)
+        options.evaluateEvery = watch?.interval
+        watch?.write(beside: output)
         return try Run(
             trainer, on: data, to: output, options, record: record, heading: heading)
     }
@@ -172,12 +176,21 @@ public final class Stage: Sendable {
     }
 
     /// What the model does on the validation data: `top1`, `top5` of a classifier, `psnr` of an
-    /// autoencoder's reconstructions; nothing where there is no such data, or if it is stopped.
+    /// autoencoder's reconstructions, `val_loss` of a diffusion transformer; nothing where there is no
+    /// such data, or if it is stopped. A diffusion transformer also draws the samples that its options
+    /// ask for at this step: pictures, `frechet`.
     ///
     /// - isStopped: asked between batches
     public func measure(
         isStopped: () -> Bool = { false }
     ) throws(USPError) -> [Run.Metric] {
+        if let watch {
+            guard let model = try trainer.model(averaged: isAveraged) as? DiT else { return [] }
+            return try watch.measure(
+                model, trainer.options, at: trainer.steps, of: steps,
+                epochSteps: data.stepsPerEpoch, data: data, validation: validation,
+                isStopped: isStopped)
+        }
         guard let validation else { return [] }
         switch try trainer.model(averaged: isAveraged) {
         case let model as ViT:

@@ -55,7 +55,9 @@ struct StageData {
             }
         case "train", "autoregress":
             try source.requireLabels()
-            self.validation = validation
+            self.validation = try validation.map { given throws(USPError) in
+                try Self.measured(given, like: source, vae, reading, progress, .middle)
+            }
         default: self.validation = validation
         }
     }
@@ -86,10 +88,10 @@ struct StageData {
     /// Encoded once, with the same classes.
     private static func measured(
         _ given: DataSet, like data: DataSet, _ vae: VAE?, _ reading: DataOptions,
-        _ progress: DataSet.EncodingProgress
+        _ progress: DataSet.EncodingProgress, _ crop: Augmentation = .evaluation
     ) throws(USPError) -> DataSet {
         var still = reading
-        (still.augmentation, still.batch) = (data.isEncoded ? .middle : .evaluation, 1)
+        (still.augmentation, still.batch) = (data.isEncoded ? .middle : crop, 1)
         (still.mirror, still.cropArea, still.cache) = (nil, [], given.options.cache)
         let result = try given.reading(vae?.latentEncoder, still)
         try result.requireLabels()

@@ -45,6 +45,11 @@ public struct StageOptions: Sendable {
     public var classes: Int?
     public var headChannels: Int?
     public var relativePositions = false
+    public var sampleEvery: Int?
+    public var frechetEvery: Int?
+    public var frechetSamples = 2_000
+    public var sampleSteps = 20
+    public var judge: String?
     public var trainer = TrainerOptions()
     public var data = DataOptions()
 
@@ -155,6 +160,25 @@ extension StageOptions: Described {
         .flag(
             "relative_positions", \.relativePositions,
             "Blocks get biases by how far tokens are apart, zero at first.", in: segmenters),
+        .integer(
+            "sample_every", \.sampleEvery, .from(1),
+            "A picture of 32 samples every so many steps, beside the model; absent: none.",
+            in: ["train"]),
+        .integer(
+            "frechet_every", \.frechetEvery, .from(1),
+            "Every so many steps the Frechet distance of samples in the judge's features, to the data to "
+                + "measure on or else to what is trained on, through the same autoencoder; absent: never.",
+            in: ["train"]),
+        .integer(
+            "frechet_samples", \.frechetSamples, FieldRange(2, 1e7), "How many.", in: ["train"]),
+        .integer(
+            "sample_steps", \.sampleSteps, FieldRange(2, 1_000),
+            "Points of time of the samples' solver (Adams-Bashforth for a flow, else DPM-Solver++).",
+            in: ["train"]),
+        .text(
+            "judge", \.judge,
+            "Whose features are compared: the file of a classifier of latents or of images, or "
+                + "Inception's weights.", in: ["train"]),
     ]
 
     public static let fields: [Field<StageOptions>] = {

@@ -10,6 +10,8 @@ enum Judge {
     /// A small vision transformer on pixels.
     case network(ViT)
     case inception(Inception)
+    /// A vision transformer on latents.
+    case latents(ViT)
 
     /// Sizes of the small one: 8x8 tokens.
     static func sizes(_ options: StudyOptions) -> TransformerSizes {
@@ -20,7 +22,7 @@ enum Judge {
 
     var width: Int {
         switch self {
-        case .network(let model): model.width
+        case .network(let model), .latents(let model): model.width
         case .inception: Inception.widths.pool
         }
     }
@@ -34,6 +36,7 @@ enum Judge {
                 limited.floats[index] = min(max(limited.floats[index], -1), 1)
             }
             return try model.features(limited)
+        case .latents: throw USPError(.internal, "a judge of latents is shown images")
         case .inception(let network):
             let shape = images.shape
             let (pixels, channels) = (try images.pixels(), shape[1])

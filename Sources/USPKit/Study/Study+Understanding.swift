@@ -46,13 +46,11 @@ extension Study {
             () throws(USPError) in
             var counts = [Int](repeating: 0, count: coded.classes)
             var chosen: [Int] = []
-            for index in 0..<coded.training.count {
-                guard let label = try coded.training.samples(index..<index + 1).classes?.first
-                else { continue }
+            for (index, label) in (coded.training.labels ?? []).enumerated() {
                 counts[label] += 1
                 if counts[label] <= options.fewLabels { chosen.append(index) }
             }
-            try coded.training.saveLatents(chosen, folder.file(file))
+            try coded.training.selectedLatents(chosen).save(folder.file(file))
         }
         return try DataSet(folder.file(file))
     }
@@ -309,12 +307,5 @@ extension Study {
         for step in 0..<settings.steps { _ = try trainer.step(data.batch(atStep: step)) }
         guard let model = try trainer.model(averaged: false) as? ViT else { return 0 }
         return try Evaluate.accuracy(model.logits(features: test), labels: testLabels)
-    }
-}
-
-extension DataSet {
-    /// Some of its latents, as a file of both orientations where they are kept.
-    func saveLatents(_ chosen: [Int], _ path: String) throws(USPError) {
-        try selectedLatents(chosen).save(path)
     }
 }

@@ -50,7 +50,39 @@ struct Train: ParsableCommand {
     @Option(help: "Weight of SiT's loss over time: none (default), velocity, likelihood.")
     var lossWeight: String?
 
-    func validate() throws { try start.requireOne() }
+    @Option(help: "Images (or latents) of the same classes: the loss on them is logged each epoch.")
+    var val: String?
+
+    @Option(
+        help: """
+            A picture of 32 samples every so many steps, OUT-samples-STEP.png; from the averaged weights, \
+            of the same noise and labels each time.
+            """)
+    var sampleEvery: Int?
+
+    @Option(
+        help: """
+            Log the Frechet distance of samples every so many steps, in the features of --judge, to \
+            --val or else to what is trained on, through the same autoencoder.
+            """)
+    var frechetEvery: Int?
+
+    @Option(help: "Samples of a distance; 2,000 by default.")
+    var frechetSamples: Int?
+
+    @Option(help: "Points of time of the samples' solver; 20 by default.")
+    var sampleSteps: Int?
+
+    @Option(
+        help: "A classifier of latents or of images, as finetune makes, or Inception's weights.")
+    var judge: String?
+
+    func validate() throws {
+        try start.requireOne()
+        if family == "MAR" && [sampleEvery, frechetEvery].contains(where: { $0 != nil }) {
+            throw ValidationError("--sample-every, --frechet-every: have no part in a MAR")
+        }
+    }
 
     func run() throws {
         try Job.begin(threads: training.threads)
@@ -63,18 +95,29 @@ struct Train: ParsableCommand {
                 ("family", family == "MAR" ? nil : family), ("noise_schedule", noiseSchedule),
                 ("path", path),
                 ("prediction", prediction), ("loss_weight", lossWeight),
+                ("sample_every", sampleEvery.map(String.init)),
+                ("frechet_every", frechetEvery.map(String.init)),
+                ("frechet_samples", frechetSamples.map(String.init)),
+                ("sample_steps", sampleSteps.map(String.init)), ("judge", judge),
             ])
         let side = try start.from.map { path throws(USPError) in
             try StageStart.file(path).side(options)
         }
         let source = try data.source(settings.dtype())
-        let images = try source.open(options.reading, training) { factor in
-            (side ?? nil).map { $0 * factor } ?? 256
+        let size = { (factor: Int) in (side ?? nil).map { $0 * factor } ?? 256 }
+        let images = try source.open(options.reading, training, size: size)
+        let other = try val.map { path throws(USPError) in
+            try source.open(path, options.reading, cache: data.validationCache, size: size)
         }
-        let stage = try Stage(recipe, on: images, through: source.vae, options)
-        try CommandRun(stage, training).train()
+        let stage = try Stage(
+            recipe, on: images, through: source.vae, options, validation: other,
+            progress: encodingProgress("encode"))
+        let numbers = try CommandRun(stage, training).train(evaluate: { _ throws(USPError) in
+            try stage.measure(isStopped: { Interrupt.isRaised })
+        })
         say(
             "\(training.output): \(stage.trainer.family), \(grouped(stage.parameters)) "
-                + "parameters, \(grouped(stage.steps)) steps")
+                + "parameters, \(grouped(stage.steps)) steps"
+                + numbers.map { ", \($0.phrase)" }.joined())
     }
 }

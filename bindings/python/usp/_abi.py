@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "c4fcfc7e09e24852fcdaee535ef648697d7e6015ccb0612131133106691f6a59"
+HEADER_SHA256 = "c3bcf820c4008ff9de3d5b11c6c05e5cc81df56fea1070955c9957cf8725172e"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -478,6 +478,7 @@ usp_run_options._fields_ = [
     ("restart", c_int64),
     ("averaged", c_int64),
     ("command", c_char_p),
+    ("evaluate_every", c_int64),
 ]
 
 

@@ -271,5 +271,6 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "restart": 0,
         "averaged": 0,
         "command": "run",
+        "evaluate_every": -1,
     },
 }

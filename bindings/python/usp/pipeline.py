@@ -144,8 +144,8 @@ def finetune(
 
 
 def train(
-    data: Data, vae: Optional[VAE] = None, *, start: Start = None, steps: Optional[int] = None,
-    epochs: Optional[float] = None, log_dir: Optional[Path] = None, seed: Optional[int] = 0,
+    data: Data, vae: Optional[VAE] = None, *, start: Start = None, val: Optional[Data] = None,
+    steps: Optional[int] = None, epochs: Optional[float] = None, log_dir: Optional[Path] = None, seed: Optional[int] = 0,
     callbacks: "Union[Callback, Sequence[Callback], None]" = None, progress: Any = None,
     **settings: Any,
 ) -> SiT:
@@ -153,11 +153,15 @@ def train(
 
     `start` is a DiT or SiT to go on with; or another transformer, such as a masked autoencoder,
     whose weights are transferred (to a SiT, or to `family="DiT"`), which the log of Python's
-    logging "usp" tells; or None: a fresh SiT-B/2, or of other sizes. Other parameters as for
-    `pretrain`; see `recipe("train")`.
+    logging "usp" tells; or None: a fresh SiT-B/2, or of other sizes. The loss on `val` is logged
+    each epoch; `sample_every=N` writes a picture of 32 samples into log_dir every N steps,
+    `frechet_every=N` with `judge` (the file of a classifier, or Inception's weights) logs their
+    distance. Other parameters as for `pretrain`; see `recipe("train")`.
     """
+    if settings.get("sample_every") is not None and log_dir is None:
+        raise ArgumentError("sample_every: needs log_dir, where the pictures are written")
     done = _run(
-        "train", data, vae, start, None, log_dir, callbacks, progress,
+        "train", data, vae, start, val, log_dir, callbacks, progress,
         dict(settings, epochs=epochs, steps=steps, seed=drawn(seed)))
     model: SiT = done.model
     return model

@@ -66,6 +66,8 @@ class Run(Handle):
         Write the model with the moving average's values. Default: no.
     command : str, default "run"
         What the log and messages call the run. Default: run.
+    evaluate_every : Optional[int], optional
+        Measure every so many steps, beside the end of each epoch; absent: then alone. 1 or more.
 
     Examples
     --------
@@ -87,6 +89,7 @@ class Run(Handle):
         # options: usp_run_options
         steps: Optional[int] = None, epochs: Optional[float] = None, save_every: int = 1000,
         log_every: int = 10, restart: bool = False, averaged: bool = False, command: str = "run",
+        evaluate_every: Optional[int] = None,
         # end of options
     ):
         given = self._prepare(
