@@ -6,6 +6,7 @@
 
 import CUSP
 import USPBase
+import USPKit
 
 /// The caller's options as the table's struct, and its C struct for the members beside them; the
 /// defaults for NULL and for fields that the caller was compiled without.
@@ -77,6 +78,10 @@ extension Field {
         case .object(let type):
             guard let handle = bytes.load(fromByteOffset: offset, as: OpaquePointer?.self) else {
                 return nil
+            }
+            // A model that options keep is a teacher.
+            if type == ModelHandle.handleName {
+                return .object(try model(handle, as: ViT.self, name).featureTeacher)
             }
             return .object(try liveObject(handle, type, name))
         }

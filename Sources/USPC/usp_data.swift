@@ -187,3 +187,28 @@ private struct BatchOutput {
         try labels.write(words)
     }
 }
+
+@_cdecl("usp_data_feature") @implementation public func usp_data_feature(
+    _ data: OpaquePointer?, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_data_feature") { () throws(USPError) in
+        let shape = try USPC.data(data).featureShape
+        describe(nil, shape ?? [], .float32, in: try result(out, "out"))
+    }
+}
+
+@_cdecl("usp_data_features") @implementation public func usp_data_features(
+    _ data: OpaquePointer?, _ step: Int64, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_data_features") { () throws(USPError) in
+        let data = try USPC.data(data)
+        guard let shape = data.featureShape else {
+            throw USPError(.argument, "data: has no features of a teacher")
+        }
+        try require(step >= 0, .argument, "step: \(step), expected 0 or more")
+        let target = try output(out, "out", [.extent(data.batchSize)] + axes(shape))
+        if let features = try data.batch(atStep: Int(step)).features.first {
+            try target.write(features)
+        }
+    }
+}

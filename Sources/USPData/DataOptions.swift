@@ -20,6 +20,10 @@ public struct DataOptions: Sendable {
 
     public var masks: String?
     public var reducesZeroLabel = false
+    public var teacher: FeatureTeacher?
+    public var teacherEncoder: TeacherEncoder?
+    public var teacherSize: Int?
+    public var featureType = DType.float16
 
     public init() {}
 }
@@ -92,6 +96,22 @@ extension DataOptions: Described {
         .flag(
             "reduce_zero_label", \.reducesZeroLabel,
             "Label 0 is no class and the others move down by one, as in ADE20K.", in: [images]),
+        .object(
+            "teacher", \.teacher, "usp_model",
+            "A frozen ViT, kept, whose tokens of each image are the features that training with align "
+                + "compares with (REPA); a cache keeps them beside the latents, of one orientation.",
+            in: [images]),
+        .choice(
+            "teacher_encoder", named: \.teacherEncoder,
+            "How the teacher's images are prepared; absent: as its file tells (DINOv2's does).",
+            in: [images]),
+        .integer(
+            "teacher_size", \.teacherSize, FieldRange(1, 16384),
+            "Side of the square that the teacher is shown; absent: of its patches as many as the image "
+                + "has pixels over 16, 224 for patches of 14 and images of 256.", in: [images]),
+        .dtype(
+            "feature_type", \.featureType, [.float32, .float16, .bfloat16],
+            "Type of features in a cache.", in: [images]),
     ]
 
     /// - part: what is read

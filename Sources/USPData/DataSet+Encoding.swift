@@ -66,6 +66,14 @@ extension DataOptions {
         (result.size, result.channels, result.cache) = (plain.size, nil, nil)
         (result.mirror, result.cropArea) = (nil, [])
         (result.asStored, result.skipUnreadable) = (plain.asStored, plain.skipUnreadable)
+        return result.untaught
+    }
+
+    /// Without a teacher.
+    package var untaught: DataOptions {
+        var result = self
+        (result.teacher, result.teacherEncoder, result.teacherSize) = (nil, nil, nil)
+        result.featureType = DataOptions().featureType
         return result
     }
 

@@ -60,13 +60,26 @@ public final class DataSet: Sendable {
         progress: (_ done: Int, _ all: Int) throws(USPError) -> Void = { _, _ in }
     ) throws(USPError) {
         if let masks = options.masks {
+            try require(
+                options.teacher == nil, .argument, "teacher: has no part in images with masks")
             let folder = try SceneFolder(
                 path, masks: masks, reducesZeroLabel: options.reducesZeroLabel)
             try self.init(.scenes(EncodedScenes(folder, encoder, options)), options)
             return
         }
         if try DataSet.holdsLatents(path) {
-            try self.init(.latents(DataSet.latents(path, encoder)), options)
+            let set = try DataSet.latents(path, encoder)
+            if let teacher = try TeacherFeatures(options) {
+                try require(
+                    set.features != nil, .argument,
+                    "\(path): has no features of a teacher beside its latents; encode the images with "
+                        + "it")
+                try require(
+                    set.teacher.map(teacher.made) ?? true, .argument,
+                    "\(path): has features of the \(set.teacher ?? ""), expected of the "
+                        + "\(teacher.words)")
+            }
+            try self.init(.latents(set), options.untaught)
             return
         }
         try options.check(for: DataOptions.images)
@@ -340,6 +353,15 @@ public final class DataSet: Sendable {
         }
     }
 
+    /// `[T, Z]` of a teacher's features of a sample; nil without.
+    public var featureShape: Shape? {
+        switch source {
+        case .images(let images): images.teacher?.shape
+        case .latents(let set): set.features?.shape
+        default: nil
+        }
+    }
+
     /// Which samples these are, in words that two equal sets have in common.
     public var summary: String {
         var text =
@@ -400,14 +422,19 @@ public final class DataSet: Sendable {
         switch source {
         case .images(let images):
             let labels = images.folder.labels.map { _ in indices.map { images.folder.label($0) } }
-            return Batch(try images.batch(indices, key), labels: labels)
+            let (inputs, features) = try images.batch(indices, key)
+            var batch = Batch(inputs, labels: labels)
+            batch.features = features
+            return batch
         case .memory(let images):
             return Batch(try images.batch(indices), labels: try images.labels(indices))
         case .latents(let set):
             let latents = try set.batch(
                 indices, samples: options.samplePosterior && set.hasVariance && key != nil,
                 key: options.isStill ? nil : key)
-            return Batch(latents, labels: set.labels(indices))
+            var batch = Batch(latents, labels: set.labels(indices))
+            if let features = set.features { batch.features = [try features.rows(indices)] }
+            return batch
         case .features(let set):
             let features = try set.batch(indices, key: key)
             return Batch(

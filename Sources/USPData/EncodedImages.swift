@@ -10,6 +10,7 @@ struct EncodedImages {
     let encoder: LatentEncoder?
     let options: DataOptions
     let sampleShape: Shape
+    let teacher: TeacherFeatures?
     private let loader: ImageLoader
 
     init(
@@ -34,6 +35,7 @@ struct EncodedImages {
         var folder = folder
         folder.skipsUnreadable = options.skipUnreadable
         (self.folder, self.encoder, self.options) = (folder, encoder, options)
+        teacher = try TeacherFeatures(options)
         loader = try ImageLoader(
             folder, options.transform(channels: Self.channels(encoder, options)))
     }
@@ -59,7 +61,9 @@ struct EncodedImages {
         for file in folder.files { print.add(file.path) }
         let crop = options.augmentation == .evaluation ? " of the middle" : ""
         let turn = options.asStored ? ", as stored" : ""
-        return "\(folder.count) images \(print.text), \(options.size) pixels\(crop)\(turn), "
+        let taught = teacher.map { ", \($0.words)" } ?? ""
+        return
+            "\(folder.count) images \(print.text), \(options.size) pixels\(crop)\(turn)\(taught), "
             + (encoder.map { Self.autoencoder + $0.fingerprint } ?? "no autoencoder")
     }
 
@@ -73,12 +77,30 @@ struct EncodedImages {
         return String(last.dropFirst(autoencoder.count))
     }
 
-    /// These images, or their normalised latents.
+    /// These images, or their normalised latents, and a teacher's features of them.
     func batch(
+        _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
+    ) throws(USPError) -> (inputs: Tensor, features: [Tensor]) {
+        let images = try images(indices, key)
+        guard let teacher else { return (try inputs(images, indices, key), []) }
+        let features = try Tensor(Shape([indices.count] + teacher.shape.extents))
+        for range in pieces(indices.count) {
+            try features.detachedRows(range).copy(
+                from: teacher.features(images.detachedRows(range)))
+        }
+        return (try inputs(images, indices, key), [features])
+    }
+
+    private func images(
         _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
     ) throws(USPError) -> Tensor {
         let still: @Sendable (Int) -> RandomKey = { RandomKey(seed: 0).stream($0) }
-        let images = try loader.batch(indices, key: key ?? still)
+        return try loader.batch(indices, key: key ?? still)
+    }
+
+    private func inputs(
+        _ images: Tensor, _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
+    ) throws(USPError) -> Tensor {
         guard let encoder else { return images }
         try encoder.expectStatistics(folder.path)
         let result = try Tensor(Shape([indices.count] + sampleShape.extents))
@@ -102,6 +124,9 @@ struct EncodedImages {
 
     /// The posterior of every image, of both orientations unless it is to be measured on.
     func encoded(_ progress: (Int, Int) throws(USPError) -> Void) throws(USPError) -> LatentSet {
+        try require(
+            teacher == nil, .unsupported,
+            "teacher: its features are kept in a file alone; give a cache")
         let (encoder, loaders) = (try requireEncoder(), try cachingLoaders())
         var set = try LatentSet.encoding(
             labels: folder.labels, count: folder.count, channels: sampleShape[0],
@@ -125,12 +150,13 @@ struct EncodedImages {
         let notes = LatentNotes(
             channels: sampleShape[0], scale: encoder.lacksStatistics ? nil : encoder.scale,
             shift: encoder.shift,
-            classNames: folder.classNames, origin: origin, labels: folder.labels)
+            classNames: folder.classNames, origin: origin, labels: folder.labels,
+            teacher: teacher?.words)
         let latents = sampleShape
         let folder = folder
         let cache = try LatentCache(
             path, notes, folder.record, shape: [2 * latents[0], latents[1], latents[2]],
-            mirrored: loaders.count > 1, lock: lock
+            mirrored: loaders.count > 1, features: teacher.map { ($0.shape, $0.type) }, lock: lock
         ) { index throws(USPError) in try folder.checksum(index) }
         try progress(cache.doneCount, folder.count)
         do throws(USPError) {
@@ -138,6 +164,7 @@ struct EncodedImages {
                 for (flips, loader) in loaders.enumerated() {
                     let images = try loader.batch(Array(range)) { RandomKey(seed: 0).stream($0) }
                     try cache.write(encoder.moments(images), range, mirrored: flips > 0)
+                    if let teacher { try cache.write(features: teacher.features(images), range) }
                 }
                 try cache.finish(range, folder.checksums.all)
                 try progress(cache.doneCount, folder.count)
@@ -161,6 +188,14 @@ struct EncodedImages {
     /// Of each orientation that is kept.
     private func cachingLoaders() throws(USPError) -> [ImageLoader] {
         if options.isStill { return [loader] }
+        // REPA mirrors nothing, and features take more room than latents.
+        if teacher != nil {
+            let channels = Self.channels(encoder, options)
+            return [
+                try ImageLoader(
+                    folder, .caching(options.size, mirrored: false, channels: channels))
+            ]
+        }
         let channels = Self.channels(encoder, options)
         return try [false, true].map { flips throws(USPError) in
             try ImageLoader(

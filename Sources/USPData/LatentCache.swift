@@ -13,6 +13,7 @@ final class LatentCache {
     private let places: [String: Int]
     /// Bytes of one image's moments.
     private let size: Int
+    private let features: (shape: Shape, type: DType)?
     /// Of the images that are done; 0 of the others.
     private var checksums: [Int]
     private var clock = Stopwatch()
@@ -27,22 +28,29 @@ final class LatentCache {
     ///
     /// - record: of the images; their checksums are those of an earlier run's, as they come
     /// - shape: `[2C, h, w]` of an image
+    /// - features: `[T, Z]` of an image, and the type that they are kept in
     /// - checksum: of an image as it is now
     init(
         _ path: String, _ notes: LatentNotes, _ record: SampleRecord, shape: Shape, mirrored: Bool,
-        lock: FileLock, checksum: @escaping @Sendable (Int) throws(USPError) -> Int
+        features: (shape: Shape, type: DType)? = nil, lock: FileLock,
+        checksum: @escaping @Sendable (Int) throws(USPError) -> Int
     ) throws(USPError) {
         let count = record.paths.count
         let whole = try Shape.checked([count] + shape.extents, dtype: .float32, "moments")
         size = shape.count * DType.float32.size
+        self.features = features
         var fresh = record
         fresh.checksums = [Int](repeating: 0, count: count)
         let known = notes.arrays + fresh.arrays
-        let outputs =
+        var outputs =
             try known.map { array throws(USPError) in try array.output() }
             + Self.moments.prefix(mirrored ? 2 : 1).map { name in
                 ArrayOutput(name, .float32, whole) { _ throws(USPError) in }
             }
+        if let (shape, type) = features {
+            let whole = try Shape.checked([count] + shape.extents, dtype: type, FeatureRows.name)
+            outputs.append(ArrayOutput(FeatureRows.name, type, whole) { _ throws(USPError) in })
+        }
         (file, places) = try Safetensors.growing(
             path, outputs, metadata: notes.metadata, lock: lock)
         checksums = fresh.checksums
@@ -95,6 +103,21 @@ final class LatentCache {
         try file.write(
             bytes, at: place(Self.moments[mirrored ? 1 : 0]) + range.lowerBound * size)
         withExtendedLifetime(latents) {}
+    }
+
+    /// Features `[B, T, Z]` of images that follow each other.
+    func write(features values: Tensor, _ range: Range<Int>) throws(USPError) {
+        guard let (shape, type) = features else {
+            throw USPError(.internal, "features: the file has no place for them")
+        }
+        try expect(values, Shape([range.count] + shape.extents), FeatureRows.name)
+        let kept = try StridedView(
+            values.raw, values.shape.extents, strides: [], .float32, FeatureRows.name
+        ).gathered(as: type)
+        try file.write(
+            UnsafeRawBufferPointer(start: kept.raw, count: kept.byteCount),
+            at: place(FeatureRows.name) + range.lowerBound * shape.count * type.size)
+        withExtendedLifetime((values, kept)) {}
     }
 
     /// These images are done in all orientations.

@@ -12,7 +12,7 @@ extension LatentSet {
         if let mirroredMoments { outputs.append(LatentSet.output("moments_flip", mirroredMoments)) }
         let notes = LatentNotes(
             channels: channels, scale: scale, shift: shift, classNames: classNames, origin: origin,
-            labels: labels)
+            labels: labels, teacher: teacher)
         outputs += try (notes.arrays + (record?.arrays ?? [])).map { array throws(USPError) in
             try array.output()
         }
@@ -61,6 +61,9 @@ extension LatentSet {
                 channels: channels ?? noted ?? moments.shape[1] / 2)
             try set.read(archive)
             (set.stamp, set.record) = (stamp, try SampleRecord(archive))
+            set.features = try find(FeatureRows.name).map { entry throws(USPError) in
+                try FeatureRows(entry, count: set.count)
+            }
             return set
         }
     }
@@ -70,6 +73,7 @@ extension LatentSet {
         scale = try numbers(archive, "usp.scale")
         shift = try numbers(archive, "usp.shift") ?? [0]
         origin = archive.metadataValue("usp.origin") ?? ""
+        teacher = archive.metadataValue("usp.teacher")
         guard let text = archive.metadataValue("usp.class_names") else { return }
         classNames = try JSON(parsing: text, "usp.class_names").elements?.compactMap(\.text) ?? []
         try require(
@@ -164,6 +168,8 @@ struct LatentNotes {
     let classNames: [String]
     let origin: String
     let labels: [Int]?
+    /// Whose features are beside them, in words.
+    let teacher: String?
 
     var arrays: [NumberArray] {
         labels.map { [NumberArray("labels", [$0.count], numbers: $0)] } ?? []
@@ -181,6 +187,7 @@ struct LatentNotes {
         let names = JSON.array(classNames.map(JSON.string))
         if !classNames.isEmpty { result.append((key: "usp.class_names", value: names.compact)) }
         if !origin.isEmpty { result.append((key: "usp.origin", value: origin)) }
+        if let teacher { result.append((key: "usp.teacher", value: teacher)) }
         return result
     }
 }

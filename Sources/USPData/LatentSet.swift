@@ -35,6 +35,10 @@ package struct LatentSet: @unchecked Sendable {
     package var classNames: [String] = []
     /// Which images, size and autoencoder the moments come from, in words.
     package var origin = ""
+    /// Of a teacher, beside the latents as they are, not mirrored.
+    var features: FeatureRows?
+    /// Which teacher, in words.
+    var teacher: String?
     /// Of the one file that all is read from, as it was opened.
     var stamp: FileStamp?
     /// What its images were when they were encoded.

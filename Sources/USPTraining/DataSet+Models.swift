@@ -27,6 +27,28 @@ extension VAE {
     }
 }
 
+extension ViT {
+    /// The encoder as a data set knows a teacher. Its position table is resampled as the model does it:
+    /// REPA's is by `positions` antialias.
+    ///
+    /// - Throws: `.argument` for an encoder of latents
+    public var featureTeacher: FeatureTeacher {
+        get throws(USPError) {
+            try require(
+                configuration.channels == 3, .argument,
+                "teacher: takes \(configuration.channels) channels, expected 3, of images")
+            let encoder = self
+            return FeatureTeacher(
+                patch: configuration.patch, width: width, fingerprint: fingerprint,
+                // DINOv2's files alone resample so.
+                kind: weights.loading?.dialect == "DINOv2" ? .dinov2 : nil,
+                tokens: { images, normed throws(USPError) in
+                    try encoder.tokens(images, norm: normed)
+                })
+        }
+    }
+}
+
 /// Two `[B, z, h, w]` as `[B, 2z, h, w]`.
 private func joined(_ first: Tensor, _ second: Tensor) throws(USPError) -> Tensor {
     let shape = first.shape

@@ -246,11 +246,13 @@ public final class Run {
 
     /// One step. If its images cannot be read, the steps before are saved.
     private func step() throws(USPError) -> StepReport {
-        let batch: Batch
+        var batch: Batch
         do throws(USPError) {
             batch = try ranks.together { () throws(USPError) in
                 try data.batch(atStep: trainer.steps)
             }
+            // A file of latents may have features that this training does not ask for.
+            if trainer.options.align == 0 { batch.features = [] }
         } catch {
             if trainer.steps > 0 { try save() }
             throw error

@@ -24,7 +24,7 @@ AT(usp_checkpoint_options, struct_size, 0);
 AT(usp_checkpoint_options, reserved, 4);
 AT(usp_checkpoint_options, table, 8);
 
-SIZE(usp_data_options, 144);
+SIZE(usp_data_options, 176);
 AT(usp_data_options, struct_size, 0);
 AT(usp_data_options, reserved, 4);
 AT(usp_data_options, progress, 8);
@@ -44,6 +44,10 @@ AT(usp_data_options, as_stored, 112);
 AT(usp_data_options, skip_unreadable, 120);
 AT(usp_data_options, masks, 128);
 AT(usp_data_options, reduce_zero_label, 136);
+AT(usp_data_options, teacher, 144);
+AT(usp_data_options, teacher_encoder, 152);
+AT(usp_data_options, teacher_size, 160);
+AT(usp_data_options, feature_type, 168);
 
 SIZE(usp_denoiser, 88);
 AT(usp_denoiser, struct_size, 0);

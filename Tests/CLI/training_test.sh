@@ -189,3 +189,24 @@ expect 0 '2 steps' train "$photos" $through --from "$work/car/mae.safetensors" -
     -o "$work/car/no-null.safetensors"
 expect 1 'null class was never trained' sample "$work/car/no-null.safetensors" --vae "$own" --classes 1 --cfg 2 \
     --steps 3 -o "$work/car/s.png"
+
+# REPA: features beside the latents, or of each step; what a teacher cannot do.
+teacher="--teacher $golden/models/dinov2_reg_params.safetensors --teacher-heads 3"
+align="--align 0.5 --steps 2 --batch 4 --threads 1 --model SiT-S/2 --width 32 --depth 2 --heads 2"
+expect 0 'features \[4, 24\]' encode "$photos" --vae "$own" --size 32 $teacher -o "$work/taught.safetensors"
+tokens=$("$tool" inspect "$work/taught.safetensors" | sed -n 's/^moments  *f32 .* x \([0-9]*\) x [0-9]* .*/\1/p')
+expect 0 'wide reads the tokens behind block 2 of 2; time 1 is noise' train "$work/taught.safetensors" $align \
+    --patch $((tokens / 2)) -o "$work/repa.safetensors"
+expect 0 'projectors.0.4.weight' inspect "$work/repa.safetensors"
+expect 0 '2 steps' train "$photos" --vae "$own" --size 32 $teacher $align --patch $((tokens / 2)) \
+    -o "$work/repa-steps.safetensors"
+expect 1 'features of the teacher .* expected of the teacher' train "$work/taught.safetensors" $align --patch 2 \
+    --teacher "$golden/models/dinov2_params.safetensors" --teacher-heads 3 -o "$work/no.safetensors"
+expect 1 'no features of a teacher; give a teacher, or encode with one' train "$photos" --vae "$own" --size 32 \
+    $align --patch 2 -o "$work/no.safetensors"
+expect 1 'has no part in training without align' train "$photos" --vae "$own" --size 32 $teacher --model SiT-S/2 \
+    --width 32 --depth 2 --heads 2 --steps 2 --batch 4 -o "$work/no.safetensors"
+expect 1 'feature-type has no part without --teacher' encode "$photos" --vae "$own" --feature-type f32 \
+    -o "$work/no.safetensors"
+expect 1 'has no part in encoding single images' encode "$photos/dog/3.PNG" --vae "$own" $teacher \
+    -o "$work/no.safetensors"

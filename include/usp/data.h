@@ -70,11 +70,25 @@ typedef struct usp_data_options {
     /* Label 0 is no class and the others move down by one, as in ADE20K. Default: no. Part in:
      * folder of images. */
     int64_t reduce_zero_label;
+    /* A frozen ViT, kept, whose tokens of each image are the features that training with align
+     * compares with (REPA); a cache keeps them beside the latents, of one orientation. Part in:
+     * folder of images. NULL: absent. */
+    const usp_model *teacher;
+    /* How the teacher's images are prepared; absent: as its file tells (DINOv2's does). One of
+     * dinov2, jepa, clip, mae, mocov3, dinov1. Part in: folder of images. NULL: absent. */
+    const char *teacher_encoder;
+    /* Side of the square that the teacher is shown; absent: of its patches as many as the image
+     * has pixels over 16, 224 for patches of 14 and images of 256. 1 to 16384. Part in: folder
+     * of images. -1: absent. */
+    int64_t teacher_size;
+    /* Type of features in a cache. One of f32, f16, bf16. Default: f16. Part in: folder of
+     * images. */
+    const char *feature_type;
 } usp_data_options;
 
 #define USP_DATA_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_data_options), 0, NULL, NULL, 64, 256, -1, "generation", USP_ABSENT, \
-     NULL, 0, NULL, "shuffled", 0, NULL, 0, 0, NULL, 0}
+     NULL, 0, NULL, "shuffled", 0, NULL, 0, 0, NULL, 0, NULL, NULL, -1, "f16"}
 /* end of usp_data_options */
 
 /* Open a folder of PNG and JPEG images, with one subfolder for each class or without any; a file of
@@ -127,6 +141,15 @@ USP_API USP_CHECK usp_status usp_data_batch(
  * measure on. Arrays as for usp_data_batch. */
 USP_API USP_CHECK usp_status usp_data_samples(
     const usp_data *data, int64_t first, usp_tensor *out_inputs, usp_tensor *out_labels);
+
+/* [T, Z] of a teacher's features of a sample, without data; rank 0 where there are none. */
+USP_API USP_CHECK usp_status usp_data_feature(const usp_data *data, usp_tensor *out);
+
+/* The teacher's features of the samples that usp_data_batch gives for this step.
+ *   out  [B, T, Z]  f32
+ * Errors: ARGUMENT for data without a teacher. */
+USP_API USP_CHECK usp_status usp_data_features(
+    const usp_data *data, int64_t step, usp_tensor *out);
 
 USP_END_DECLARATIONS
 

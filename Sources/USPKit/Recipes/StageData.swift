@@ -22,6 +22,15 @@ struct StageData {
         (reading.masks, reading.reducesZeroLabel) = (
             data.options.masks, data.options.reducesZeroLabel
         )
+        (reading.teacher, reading.teacherEncoder) = (
+            data.options.teacher, data.options.teacherEncoder
+        )
+        (reading.teacherSize, reading.featureType) = (
+            data.options.teacherSize, data.options.featureType
+        )
+        try require(
+            reading.teacher == nil || options.trainer.align != 0, .argument,
+            "teacher: has no part in training without align, the weight of its alignment")
         reading.asStored = reading.asStored || data.options.asStored
         reading.skipUnreadable = reading.skipUnreadable || data.options.skipUnreadable
         // As the original: what is kept of an image is its posterior.
@@ -90,7 +99,7 @@ struct StageData {
         _ given: DataSet, like data: DataSet, _ vae: VAE?, _ reading: DataOptions,
         _ progress: DataSet.EncodingProgress, _ crop: Augmentation = .evaluation
     ) throws(USPError) -> DataSet {
-        var still = reading
+        var still = reading.untaught
         (still.augmentation, still.batch) = (data.isEncoded ? .middle : crop, 1)
         (still.mirror, still.cropArea, still.cache) = (nil, [], given.options.cache)
         let result = try given.reading(vae?.latentEncoder, still)

@@ -191,13 +191,18 @@ private struct StageMaker {
             var sizes = try DiT.Configuration(named: options.model ?? "SiT-B/2")
             try apply(to: &sizes.transformer)
             sizes.classes = data.classes
-            return (try DiT(sizes, seed: options.seed), [])
+            guard let width = try teacherWidth() else {
+                return (try DiT(sizes, seed: options.seed), [])
+            }
+            (sizes.projections, sizes.learnsSigma) = ([width], false)
+            sizes.encoderDepth = Self.encoderDepth(sizes.depth)
+            return (try DiT(sizes, seed: options.seed), [projectorNote(sizes)])
         case .model(let model):
             if let own = model as? DiT {
                 try require(
                     options.family == nil || options.family == own.family, .argument,
                     "family: the model is a \(own.family)")
-                return (own, [])
+                if try needsNoProjectors(own) { return (own, []) }
             }
         case .file(let path):
             let file = try FileModel(
@@ -206,10 +211,64 @@ private struct StageMaker {
                 var loading = loading
                 loading.family = options.family
                 let model = try DiT.load(path, loading)
-                return (model, model.weights.notes)
+                if try needsNoProjectors(model) { return (model, model.weights.notes) }
+                return try transferred(options.family ?? model.family, aligned)
             }
         }
-        return try transferred(options.family ?? "SiT") { $0.gateBias = options.gateBias }
+        return try transferred(options.family ?? "SiT") {
+            $0.gateBias = options.gateBias
+            aligned(&$0)
+        }
+    }
+
+    /// Of the features that training aligns with; nil without alignment.
+    private func teacherWidth() throws(USPError) -> Int? {
+        guard options.trainer.align != 0 else { return nil }
+        guard let shape = data.featureShape else {
+            throw USPError(
+                .argument,
+                "align: the data has no features of a teacher; give a teacher, or encode with one")
+        }
+        return shape[1]
+    }
+
+    /// Behind which block projectors read: REPA's for sizes of that many blocks.
+    private static func encoderDepth(_ depth: Int) -> Int { min(depth > 12 ? 8 : 4, depth) }
+
+    private func needsNoProjectors(_ model: DiT) throws(USPError) -> Bool {
+        try teacherWidth() == nil || !model.configuration.projections.isEmpty
+    }
+
+    /// A target gets projectors where training aligns; from an encoder it becomes REPA's network.
+    private func aligned(_ wanted: inout TransferOptions) {
+        guard options.trainer.align != 0, let shape = data.featureShape else { return }
+        wanted.projections = [shape[1]]
+        wanted.encoderDepth = Self.encoderDepth(sourceDepth)
+        if case .file(let path) = start,
+            (try? FileModel(Archive.open(path)).kind) == .diffusionTransformer
+        {
+            return
+        }
+        if case .model(let model) = start, model is DiT { return }
+        wanted.learnsSigma = false
+    }
+
+    private var sourceDepth: Int {
+        let sizes: (any ModelConfiguration)?
+        switch start {
+        case .fresh: sizes = nil
+        case .model(let model): sizes = model.configuration
+        case .file(let path):
+            var options = LoadOptions()
+            options.needsHeads = false
+            sizes = try? FileModel(Archive.open(path)).sizes(options)
+        }
+        return (sizes as? any TransformerConfiguration)?.depth ?? 12
+    }
+
+    private func projectorNote(_ sizes: DiT.Configuration) -> String {
+        "a projector for features \(sizes.projections[0]) wide reads the tokens behind block "
+            + "\(sizes.encoderDepth) of \(sizes.depth); time 1 is noise, as REPA's"
     }
 
     /// As it is where it is one, else of a masked autoencoder's or encoder's weights.
@@ -251,10 +310,12 @@ private struct StageMaker {
         loading.compute = options.trainer.dtype
         let model = try loadModel(plan.apply(), loading)
         let share = Int((100 * plan.share).rounded())
+        let made = (model as? DiT)?.configuration
+        let ofProjectors = made.map { $0.projections.isEmpty ? [] : [projectorNote($0)] } ?? []
         let note =
             "\(family) from \(place): \(plan.totals.transferredTensors) of \(plan.totals.tensors) "
             + "tensors, \(share) % of the parameters, are transferred"
-        return (model, plan.notes + [note])
+        return (model, plan.notes + [note] + ofProjectors)
     }
 
     private func plan(

@@ -16,7 +16,9 @@ struct Encode: ParsableCommand {
 
             Of a folder with one subfolder for each class it writes what --cache of the commands \
             that train does: the posterior's moments of both orientations, cut in the middle as ADM \
-            does, the labels, the scale and the names of the classes.
+            does, the labels, the scale and the names of the classes. With --teacher features of \
+            each image stand beside its latent, once, and images are kept in one orientation, as \
+            REPA's training sees them.
 
             With --statistics it writes mean and std of each latent channel instead, of a folder of \
             images or of latents: what VA-VAE's users know as latents_stats.pt. `convert \
@@ -47,6 +49,8 @@ struct Encode: ParsableCommand {
     @Option(help: "Side of the square that a folder's images are cut to.")
     var size: Int?
 
+    @OptionGroup(title: "Features beside the latents (REPA)") var teacher: TeacherArguments
+
     @Option(help: "Side of a tile in latent pixels, for large images; 0 takes the whole image.")
     var tile = 0
 
@@ -63,6 +67,9 @@ struct Encode: ParsableCommand {
         let isFolder = images.count == 1 && FolderListing.isFolder(images[0])
         try require(
             isFolder || size == nil, .argument, "--size has no part in encoding single images")
+        try require(
+            isFolder || teacher.teacher == nil, .argument,
+            "--teacher has no part in encoding single images")
         return isFolder ? try encodeFolder() : try encodeImages()
     }
 
@@ -74,6 +81,7 @@ struct Encode: ParsableCommand {
         var options = DataOptions()
         options.size = size ?? options.size
         (options.asStored, options.skipUnreadable) = (asStored, skipUnreadable)
+        try teacher.apply(to: &options)
         let data = try DataSet(images[0], model(), options)
         for note in data.leftOut { complain("note: \(images[0]): \(note)") }
         Interrupt.listen()
@@ -83,7 +91,8 @@ struct Encode: ParsableCommand {
         print(
             "\(output): \(grouped(data.count)) images "
                 + (data.classes == 0 ? "without classes" : "of \(data.classes) classes")
-                + ", latents \(data.sampleShape)")
+                + ", latents \(data.sampleShape)"
+                + (data.featureShape.map { ", features \($0)" } ?? ""))
     }
 
     private func measure() throws {

@@ -22,6 +22,11 @@ struct Train: ParsableCommand {
             0.02 outside of the head, gradients clipped to 3, dropout 0.1. A masked autoencoder of \
             --from gives its decoder too, where that has the encoder's sizes.
 
+            --align 0.5 --teacher dinov2_vitb14.pth is REPA's training (with --batch 256 --clip-norm 1): \
+            projectors are added where the start has none, behind block 4 of 12 or 8 of more. A \
+            --cache, or a file of encode --teacher, has the teacher's features; else they are computed \
+            anew in each step.
+
             OUT has the averaged weights, which are the ones to sample from. Beside it stand \
             OUT-state.safetensors, with the weights as trained, and OUT-log.jsonl. An interrupted \
             run has saved both; the same command goes on to the same bits, with --steps or --epochs \
@@ -36,6 +41,7 @@ struct Train: ParsableCommand {
     var family: String?
 
     @OptionGroup(title: "Training") var settings: DiffusionSettings
+    @OptionGroup(title: "Alignment with a teacher (REPA)") var teacher: TeacherArguments
 
     @Option(help: "DiT's noise schedule: linear (default), cosine.")
     var noiseSchedule: String?
@@ -105,7 +111,9 @@ struct Train: ParsableCommand {
         }
         let source = try data.source(settings.dtype())
         let size = { (factor: Int) in (side ?? nil).map { $0 * factor } ?? 256 }
-        let images = try source.open(options.reading, training, size: size)
+        var reading = options.reading
+        try teacher.apply(to: &reading)
+        let images = try source.open(reading, training, size: size)
         let other = try val.map { path throws(USPError) in
             try source.open(path, options.reading, cache: data.validationCache, size: size)
         }

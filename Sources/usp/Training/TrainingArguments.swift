@@ -55,6 +55,56 @@ struct DataArguments: ParsableArguments {
     }
 }
 
+/// A frozen teacher of representation alignment.
+struct TeacherArguments: ParsableArguments {
+    @Option(
+        help: """
+            An encoder of images (DINOv2, or any ViT) whose tokens are the features that training with \
+            --align compares with; its positions are resampled as REPA does.
+            """)
+    var teacher: String?
+
+    @Option(
+        help: """
+            How the teacher's images are prepared, where its file does not tell: dinov2, jepa, clip, \
+            mae, mocov3, dinov1.
+            """)
+    var teacherEncoder: String?
+
+    @Option(
+        help: """
+            Side of the square that the teacher is shown; without it as many of its patches as the \
+            image has pixels over 16: 224 for patches of 14 and images of 256.
+            """)
+    var teacherSize: Int?
+
+    @Option(help: "Type of features in a file: f16 (default), bf16, f32.")
+    var featureType: String?
+
+    @Option(help: "The teacher's attention heads, where its file does not tell.")
+    var teacherHeads: Int?
+
+    func apply(to options: inout DataOptions) throws(USPError) {
+        guard let teacher else {
+            for (name, isSet) in [
+                ("teacher-encoder", teacherEncoder != nil), ("teacher-size", teacherSize != nil),
+                ("teacher-heads", teacherHeads != nil), ("feature-type", featureType != nil),
+            ] where isSet {
+                throw USPError(.argument, "--\(name) has no part without --teacher")
+            }
+            return
+        }
+        var loading = LoadOptions()
+        (loading.heads, loading.positions) = (teacherHeads, .antialiased)
+        let model = try ViT.load(teacher, loading)
+        for note in model.weights.notes { complain("note: \(note)") }
+        options.teacher = try model.featureTeacher
+        if let teacherEncoder { try options.set("teacher_encoder", teacherEncoder) }
+        options.teacherSize = teacherSize
+        if let featureType { try options.set("feature_type", featureType) }
+    }
+}
+
 /// Data sets through one autoencoder.
 struct DataSource {
     let arguments: DataArguments

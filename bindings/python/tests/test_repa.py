@@ -167,3 +167,95 @@ def test_images_are_what_repa_shows_its_teachers():
         usp.alignment.prepare(images, "dino")
     with pytest.raises(usp.DTypeError, match="uint8"):
         usp.alignment.prepare(images.astype(np.float32))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    draw = np.random.default_rng(1)
+    for index in range(6):
+        folder = tmp_path / "photos" / ("cat" if index < 4 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
+        usp.images.save(folder / f"{index}.png", draw.integers(0, 256, (40, 36, 3), np.uint8))
+    return tmp_path / "photos"
+
+
+def autoencoder():
+    return usp.VAE.create(base_width=8, multipliers=(1, 2, 2), groups=4, seed=5)
+
+
+def teacher(patch=4, **sizes):
+    return usp.ViT.create(
+        grid=2, channels=3, patch=patch, width=16, depth=1, heads=2, head="none", classes=0,
+        **sizes)
+
+
+def test_features_of_data_are_the_teachers(photos, tmp_path):
+    vae, encoder = autoencoder(), teacher()
+    given = dict(
+        vae=vae, size=32, batch=3, teacher=encoder, teacher_encoder="dinov2",
+        augmentation="middle", order="sequential")
+    data = usp.Data(photos, **given)
+    assert data.feature_shape == (4, 16)                   # 32 pixels over 16, squared
+    plain = usp.Data(photos, size=32, augmentation="middle")
+    images = np.round((np.stack([plain[i][0] for i in range(3)]) + 1) * 127.5).astype(np.uint8)
+    wanted = encoder.tokens(usp.alignment.prepare(images, size=8))
+    assert np.array_equal(data.features(0), wanted)
+    # a cache keeps them, of one orientation, in the type that is asked for
+    for kind, bound in (("f32", 0), ("f16", 1e-3), ("bf16", 1e-2)):
+        file = tmp_path / f"{kind}.safetensors"
+        cached = usp.Data(photos, cache=str(file), feature_type=kind, **given)
+        assert cached.feature_shape == (4, 16) and len(cached) == 6
+        assert error(cached.features(0), wanted) <= bound
+        assert np.array_equal(cached.batch(0)[0], data.batch(0)[0])
+        kept = usp.Checkpoint.open(file)
+        assert kept["features"].shape == (6, 4, 16) and "moments_flip" not in kept
+    again = usp.Data(str(tmp_path / "f16.safetensors"), batch=2)
+    assert again.feature_shape == (4, 16)
+    with pytest.raises(usp.ArgumentError, match="features of the teacher .* expected of the"):
+        usp.Data(str(tmp_path / "f16.safetensors"), teacher=teacher(seed=3), size=32,
+                 teacher_encoder="dinov2")
+    with pytest.raises(usp.FormatError, match="remove it to encode anew"):
+        usp.Data(photos, cache=str(tmp_path / "f32.safetensors"), vae=vae, size=32)
+
+
+def test_data_says_what_a_teacher_cannot_do(photos):
+    with pytest.raises(usp.ArgumentError, match="does not tell how its images are prepared"):
+        usp.Data(photos, vae=autoencoder(), size=32, teacher=teacher())
+    with pytest.raises(usp.ArgumentError, match="multiple of the teacher's patch, 4"):
+        usp.Data(photos, vae=autoencoder(), size=32, teacher=teacher(), teacher_encoder="mae",
+                 teacher_size=10)
+    latents = usp.ViT.create(grid=2, width=16, depth=1, heads=2)
+    with pytest.raises(usp.ArgumentError, match="takes 4 channels, expected 3"):
+        usp.Data(photos, vae=autoencoder(), size=32, teacher=latents)
+    plain = usp.Data(photos, vae=autoencoder(), size=32, batch=2)
+    assert plain.feature_shape is None
+    with pytest.raises(usp.ArgumentError, match="no features"):
+        plain.features(0)
+
+
+def test_training_aligns_with_the_datas_features(photos, tmp_path):
+    vae = autoencoder()
+    given = dict(vae=vae, size=32, teacher=teacher(), teacher_encoder="dinov2")
+    cache = str(tmp_path / "latents.safetensors")
+    data, cached = usp.Data(photos, **given), usp.Data(photos, cache=cache, **given)
+    settings = dict(steps=2, batch=3, align=0.5, seed=1)
+    sizes = dict(patch=4, width=24, depth=2, heads=2)
+    fresh = usp.train(data, **settings, **sizes)
+    assert fresh.config.projections == (16,) and fresh.config.encoder_depth == 2
+    assert fresh.config.noise_at is None and not fresh.config.learn_sigma
+    pretrained = usp.MaskedAutoencoder.create(
+        grid=2, patch=4, width=24, depth=2, heads=2, decoder_width=16, decoder_depth=1,
+        decoder_heads=2)
+    started = usp.train(cached, start=pretrained, **settings)
+    assert started.config.projections == (16,) and started.config.affine
+    assert not started.config.learn_sigma
+    on = usp.train(cached, start=started, **settings)
+    assert on.config == started.config
+    # features that nobody asks for stay aside
+    assert usp.train(cached, steps=1, batch=3, **sizes).config.projections == ()
+    with pytest.raises(usp.ArgumentError, match="teacher: has no part in training without align"):
+        usp.train(data, steps=1, batch=3, **sizes)
+    with pytest.raises(usp.ArgumentError, match="the data has no features of a teacher"):
+        usp.train(usp.Data(photos, vae=vae, size=32), **settings, **sizes)
+    with pytest.raises(usp.ShapeError, match=r"4 tokens \(2x2\), but the model has 16 \(4x4\)"):
+        usp.train(data, **settings, **dict(sizes, patch=2))

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "c3bcf820c4008ff9de3d5b11c6c05e5cc81df56fea1070955c9957cf8725172e"
+HEADER_SHA256 = "8b6a9489269d57771c373cc99db43d2a49e0b7a4cc093f2fd5f36ec446169f23"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -363,6 +363,10 @@ usp_data_options._fields_ = [
     ("skip_unreadable", c_int64),
     ("masks", c_char_p),
     ("reduce_zero_label", c_int64),
+    ("teacher", POINTER(usp_model)),
+    ("teacher_encoder", c_char_p),
+    ("teacher_size", c_int64),
+    ("feature_type", c_char_p),
 ]
 
 
@@ -1149,6 +1153,14 @@ PROTOTYPES = {
     "usp_data_samples": (
         c_int,
         [POINTER(usp_data), c_int64, POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_data_feature": (
+        c_int,
+        [POINTER(usp_data), POINTER(usp_tensor)],
+    ),
+    "usp_data_features": (
+        c_int,
+        [POINTER(usp_data), c_int64, POINTER(usp_tensor)],
     ),
     "usp_trainer_create": (
         c_int,

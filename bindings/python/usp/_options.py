@@ -262,6 +262,10 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "skip_unreadable": 0,
         "masks": None,
         "reduce_zero_label": 0,
+        "teacher": None,
+        "teacher_encoder": None,
+        "teacher_size": -1,
+        "feature_type": "f16",
     },
     "usp_run_options": {
         "steps": -1,

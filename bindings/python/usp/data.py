@@ -9,13 +9,14 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from . import _abi
-from ._arrays import result
+from ._arrays import dtype_name, result
 from ._call import call, encoded, options, view_text
 from ._callbacks import Callbacks
 from ._errors import ArgumentError
 from ._handles import Handle
 from ._library import lib
 from .checkpoint import Checkpoint
+from ._model import Model
 from .images import Images, to_uint8
 from .ranks import Ranks
 from .vae import VAE
@@ -84,6 +85,19 @@ class Data(Handle):
     reduce_zero_label : bool, default False
         Label 0 is no class and the others move down by one, as in ADE20K. Default: no. Part in:
         folder of images.
+    teacher : Optional[Model], optional
+        A frozen ViT, kept, whose tokens of each image are the features that training with align
+        compares with (REPA); a cache keeps them beside the latents, of one orientation. Part in:
+        folder of images.
+    teacher_encoder : Optional[str], optional
+        How the teacher's images are prepared; absent: as its file tells (DINOv2's does). One of
+        dinov2, jepa, clip, mae, mocov3, dinov1. Part in: folder of images.
+    teacher_size : Optional[int], optional
+        Side of the square that the teacher is shown; absent: of its patches as many as the image
+        has pixels over 16, 224 for patches of 14 and images of 256. 1 to 16384. Part in: folder of
+        images.
+    feature_type : str, default "f16"
+        Type of features in a cache. One of f32, f16, bf16. Default: f16. Part in: folder of images.
 
     Examples
     --------
@@ -105,6 +119,8 @@ class Data(Handle):
         cache: Optional[str] = None, order: str = "shuffled", seed: int = 0,
         ranks: Optional[Ranks] = None, as_stored: bool = False, skip_unreadable: bool = False,
         masks: Optional[str] = None, reduce_zero_label: bool = False,
+        teacher: Optional[Model] = None, teacher_encoder: Optional[str] = None,
+        teacher_size: Optional[int] = None, feature_type: str = "f16",
         # end of options
     ):
         given = options(
@@ -112,7 +128,10 @@ class Data(Handle):
             augmentation=augmentation, mirror=mirror, crop_area=shares(crop_area),
             sample_posterior=sample_posterior, cache=cache, order=order, seed=seed,
             as_stored=as_stored, skip_unreadable=skip_unreadable, masks=masks,
-            reduce_zero_label=reduce_zero_label)
+            reduce_zero_label=reduce_zero_label, teacher_encoder=teacher_encoder,
+            teacher_size=teacher_size, feature_type=dtype_name(feature_type))
+        if teacher is not None:
+            given.teacher = teacher.handle
         if ranks is not None:
             given.ranks = ranks.handle
         #: what differs from the defaults, for stages that read the same images in their own way
@@ -152,6 +171,22 @@ class Data(Handle):
         if self.closed:
             return "Data(closed)"
         return f"Data({len(self)} of {list(self.shape)}, {lib.usp_data_classes(self.handle)} classes)"
+
+    @property
+    def feature_shape(self) -> Optional[Tuple[int, int]]:
+        """(T, Z) of the teacher's features of a sample; None without a teacher."""
+        tensor = _abi.usp_tensor()
+        call(lib.usp_data_feature, self.handle, ctypes.byref(tensor))
+        return (tensor.shape[0], tensor.shape[1]) if tensor.rank else None
+
+    def features(self, step: int) -> np.ndarray:
+        """The teacher's features [B, T, Z] of the samples that `batch(step)` gives."""
+        if self.feature_shape is None:
+            raise ArgumentError("data: has no features of a teacher")
+        size = int(lib.usp_data_batch_size(self.handle))
+        tensor, array = result(None, (size, *self.feature_shape))
+        call(lib.usp_data_features, self.handle, step, ctypes.byref(tensor))
+        return array
 
     @property
     def shape(self) -> Tuple[int, ...]:
