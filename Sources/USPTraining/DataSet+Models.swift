@@ -40,8 +40,7 @@ extension ViT {
             let encoder = self
             return FeatureTeacher(
                 patch: configuration.patch, width: width, fingerprint: fingerprint,
-                // DINOv2's files alone resample so.
-                kind: weights.loading?.dialect == "DINOv2" ? .dinov2 : nil,
+                kind: ["DINOv2": .dinov2, "MoCo v3": .mocov3][weights.loading?.dialect ?? ""],
                 tokens: { images, normed throws(USPError) in
                     try encoder.tokens(images, norm: normed)
                 })

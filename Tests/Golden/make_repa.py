@@ -50,6 +50,49 @@ def make_dinov2(originals):
         case.save()
 
 
+def make_teachers(originals):
+    """Tokens where REPA takes them: MAE's before the last norm, I-JEPA's without a class token,
+    MoCo v3's from a training file whose names have its slips."""
+    norm = partial(torch.nn.LayerNorm, eps=1e-6)
+    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3}
+    common = {"mlp_ratio": 4, "qkv_bias": True, "norm_layer": norm}
+    mae = load(originals, "REPA", "models.mae_vit").VisionTransformer(
+        num_classes=0, **sizes, **common)
+    jepa = load(originals, "REPA", "models.jepa").VisionTransformer(
+        **{**sizes, "img_size": [16]}, **common)
+    moco = load(originals, "REPA", "models.mocov3_vit").VisionTransformerMoCo(
+        num_classes=0, **{**sizes, "depth": 15}, **common)
+    images = normal("teachers/images", 2, 3, 16, 16)
+    for name, model in {"teacher_mae": mae, "teacher_jepa": jepa, "teacher_moco": moco}.items():
+        model = randomise(model.eval(), name)
+        state = dict(model.state_dict())
+        tokens = slice(None) if name != "teacher_moco" else slice(1, None)
+        if name == "teacher_jepa":
+            state = {f"encoder.module.{key}": value for key, value in state.items()}
+        if name == "teacher_moco":
+            state = {f"state_dict.module.base_encoder.{slip(key)}": value
+                     for key, value in state.items()}
+            head = {"head.0.weight": normal("moco/head", 8, 24), "head.1.weight": torch.ones(8),
+                    "head.3.weight": normal("moco/last", 8, 8)}
+            state |= {f"state_dict.module.base_encoder.{key}": value for key, value in head.items()}
+        save_params(f"models/{name}_params", state, "seeded values, the original's names")
+        case = Case(f"models/{name}", "REPA models/ (MIT)", {"heads": 3}, 1e-5,
+                    f"models/{name}_params")
+        double = model.double()
+        forward = double if name == "teacher_jepa" else double.forward_features
+        with torch.no_grad():
+            case.put("in.images", images).put("out.tokens", forward(images.double())[:, tokens])
+        case.save()
+
+
+def slip(key):
+    """MoCo v3's released files misname two layers."""
+    for part in ("13.norm1", "13.mlp.fc1", "14.norm2", "14.mlp.fc2"):
+        number = part[:2]
+        key = key.replace(f"blocks.{part}.", f"blocks.{part[:-1]}{number}.")
+    return key
+
+
 def network(originals, name, **flags):
     """REPA's SiT with every parameter random, its table of positions as it is."""
     module = load(originals, "REPA", "models.sit")
@@ -157,6 +200,7 @@ def make_images(originals):
 
 def make(originals):
     make_dinov2(originals)
+    make_teachers(originals)
     make_images(originals)
     make_alignment(originals)
     make_samplers(originals)

@@ -40,6 +40,19 @@ import USPTensor
         #expect(again.configuration == own.configuration)
     }
 
+    /// Where REPA takes them: MAE's before the last norm, the patches' alone, from the originals'
+    /// training files.
+    @Test(arguments: ["teacher_mae", "teacher_jepa", "teacher_moco"]) func otherTeachersAreREPAs(
+        _ name: String
+    ) throws {
+        let golden = try GoldenCase("models/\(name)")
+        let model = try load(golden)
+        let tokens = try model.tokens(
+            golden.tensor("in.images"), norm: name != "teacher_mae")
+        #expect(try golden.error(tokens.values, "tokens") < 1e-5)
+        #expect(model.leading == (name == "teacher_jepa" ? 0 : 1))
+    }
+
     @Test func blocksInChunksAreBlocks() throws {
         let golden = try GoldenCase("models/dinov2")
         let plain = try Checkpoint.open(try golden.paramsFile())

@@ -203,6 +203,7 @@ private struct StageMaker {
                     options.family == nil || options.family == own.family, .argument,
                     "family: the model is a \(own.family)")
                 if try needsNoProjectors(own) { return (own, []) }
+                return try transferred(own.family, aligned)
             }
         case .file(let path):
             let file = try FileModel(
@@ -243,32 +244,34 @@ private struct StageMaker {
     private func aligned(_ wanted: inout TransferOptions) {
         guard options.trainer.align != 0, let shape = data.featureShape else { return }
         wanted.projections = [shape[1]]
-        wanted.encoderDepth = Self.encoderDepth(sourceDepth)
-        if case .file(let path) = start,
-            (try? FileModel(Archive.open(path)).kind) == .diffusionTransformer
-        {
-            return
+        let source = sourceSizes
+        wanted.encoderDepth = Self.encoderDepth(source?.depth ?? 12)
+        if let own = source as? DiT.Configuration {
+            // It stays as it is, but for them.
+            wanted.affine = own.affine
+            if own.classes >= data.classes { wanted.classes = nil }
+        } else {
+            wanted.learnsSigma = false
         }
-        if case .model(let model) = start, model is DiT { return }
-        wanted.learnsSigma = false
     }
 
-    private var sourceDepth: Int {
-        let sizes: (any ModelConfiguration)?
+    private var sourceSizes: (any TransformerConfiguration)? {
         switch start {
-        case .fresh: sizes = nil
-        case .model(let model): sizes = model.configuration
+        case .fresh: return nil
+        case .model(let model): return model.configuration as? any TransformerConfiguration
         case .file(let path):
-            var options = LoadOptions()
-            options.needsHeads = false
-            sizes = try? FileModel(Archive.open(path)).sizes(options)
+            var reading = LoadOptions()
+            reading.needsHeads = false
+            let file = try? FileModel(
+                Archive.open(path), table: options.table, ignoring: options.ignore)
+            return (try? file?.sizes(reading)) as? any TransformerConfiguration
         }
-        return (sizes as? any TransformerConfiguration)?.depth ?? 12
     }
 
     private func projectorNote(_ sizes: DiT.Configuration) -> String {
         "a projector for features \(sizes.projections[0]) wide reads the tokens behind block "
-            + "\(sizes.encoderDepth) of \(sizes.depth); time 1 is noise, as REPA's"
+            + "\(sizes.encoderDepth) of \(sizes.depth)"
+            + (sizes.noiseTime == 1 ? "; time 1 is noise, as REPA's" : "")
     }
 
     /// As it is where it is one, else of a masked autoencoder's or encoder's weights.

@@ -8,12 +8,17 @@ import USPTensor
 extension FileModel {
     /// The head count of this field: an option's, the file's own word, or the published one.
     func heads(_ field: String, _ width: Int, _ options: LoadOptions) throws(USPError) -> Int {
-        if let heads = knownHeads(field, options) ?? Presets.heads(width: width) { return heads }
+        if let heads = knownHeads(field, options) ?? publishedHeads(width) { return heads }
         if !options.needsHeads { return 1 }
         throw USPError(
             .argument,
             "\(path): no published model is \(width) wide, and shapes do not tell the "
                 + "\(field == "heads" ? field : "decoder heads"); give their number")
+    }
+
+    /// MoCo v3's small model has heads of its own.
+    private func publishedHeads(_ width: Int) -> Int? {
+        dialect.name == Dialect.moco.name && width == 384 ? 12 : Presets.heads(width: width)
     }
 
     /// What an option or the file says of the heads.

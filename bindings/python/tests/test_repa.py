@@ -251,6 +251,12 @@ def test_training_aligns_with_the_datas_features(photos, tmp_path):
     assert not started.config.learn_sigma
     on = usp.train(cached, start=started, **settings)
     assert on.config == started.config
+    plain = usp.SiT.create(grid=2, classes=5, **sizes)
+    taught = usp.train(cached, start=plain, **dict(settings, rate=0.0, align=1e-9))
+    assert taught.config.noise_at == 0 and not taught.config.affine and taught.config.learn_sigma
+    assert taught.config.classes == 5 and taught.config.projections == (16,)
+    moved = (model.parameters["x_embedder.proj.weight"] for model in (taught, plain))
+    assert error(*moved) < 1e-6
     # features that nobody asks for stay aside
     assert usp.train(cached, steps=1, batch=3, **sizes).config.projections == ()
     with pytest.raises(usp.ArgumentError, match="teacher: has no part in training without align"):
@@ -259,3 +265,11 @@ def test_training_aligns_with_the_datas_features(photos, tmp_path):
         usp.train(usp.Data(photos, vae=vae, size=32), **settings, **sizes)
     with pytest.raises(usp.ShapeError, match=r"4 tokens \(2x2\), but the model has 16 \(4x4\)"):
         usp.train(data, **settings, **dict(sizes, patch=2))
+
+
+@pytest.mark.parametrize("name", ["teacher_mae", "teacher_jepa", "teacher_moco"])
+def test_tokens_of_other_teachers_are_where_repa_takes_them(name):
+    case = golden.load(f"models/{name}")
+    model = usp.ViT.load(golden.params(f"models/{name}"), num_heads=3, positions="antialias")
+    tokens = model.tokens(case["in.images"], norm=name != "teacher_mae")
+    assert error(tokens, case["out.tokens"]) < 1e-5

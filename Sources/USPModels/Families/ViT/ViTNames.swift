@@ -5,7 +5,7 @@ import USPFiles
 
 extension ModelKind {
     package static let visionTransformer = ModelKind(
-        "vision transformer", [.dinov2, .vit], tables: ["model"])
+        "vision transformer", [.dinov2, .moco, .vit], tables: ["model"])
 }
 
 extension Dialect {
@@ -39,6 +39,28 @@ extension Dialect {
             if parts[0] == "blocks", parts.count > 3, Int(parts[2]) != nil { parts.remove(at: 1) }
             return transformerMeaning(parts.joined(separator: "."))
         })
+
+    /// The encoder in MoCo v3's training files, whose head is an MLP and which misname some layers.
+    static let moco = Dialect(
+        name: "MoCo v3", anchors: ["patch_embed.proj.weight"], schema: .timm,
+        matches: { table in
+            table.contains("patch_embed.proj.weight") && table["head.3.weight"]?.shape.rank == 2
+        },
+        meaning: { name, _ in
+            var parts = components(name)
+            if ["head", "fc"].contains(parts[0]) {
+                return .ignored("the projection of pretraining")
+            }
+            if parts[0] == "blocks", parts.count > 3,
+                let own = slips["\(parts[1]).\(parts[parts.count - 2])"]
+            {
+                parts[parts.count - 2] = own
+            }
+            return transformerMeaning(parts.joined(separator: "."))
+        })
+    private static let slips = [
+        "13.norm13": "norm1", "13.fc13": "fc1", "14.norm14": "norm2", "14.fc14": "fc2",
+    ]
 
     private static func transformerMeaning(_ name: String) -> NameMeaning {
         let parts = components(name)
