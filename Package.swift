@@ -19,6 +19,9 @@ let shipped: [SwiftSetting] =
         ])
     ]
 
+/// Above tensors and files nothing of weight is computed in Swift: there the code is made small.
+let small = shipped + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+
 let hidden = ["-fvisibility=hidden", "-ffile-prefix-map=\(samePaths)"]
 
 /// Per-element loops live in C; they are optimised in every configuration.
@@ -32,8 +35,10 @@ func linked(_ name: String) -> [LinkerSetting] {
     [.unsafeFlags(["@\(Context.packageDirectory)/packaging/\(name).link"])]
 }
 
-func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: shipped)
+func room(
+    _ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = small
+) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
@@ -58,15 +63,14 @@ let package = Package(
         .systemLibrary(name: "CUSP", path: "include"),
         .target(name: "COpenBLAS", cSettings: [.unsafeFlags(hidden)]),
         .target(
-            name: "CFiles", exclude: ["weights"],
-            cSettings: [.headerSearchPath("weights"), .unsafeFlags(hidden)],
+            name: "CFiles", cSettings: [.unsafeFlags(hidden)],
             linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("z")]),
         .target(name: "CKernels", cSettings: kernelFlags),
         // floor 1: shapes, errors, random numbers, threads
-        room("USPBase"),
+        room("USPBase", settings: shipped),
         // floor 2: tensors and operations; formats without meaning
-        room("USPTensor", ["USPBase", "CKernels"]),
-        room("USPFiles", ["USPBase", "CFiles"]),
+        room("USPTensor", ["USPBase", "CKernels"], settings: shipped),
+        room("USPFiles", ["USPBase", "CFiles"], settings: shipped),
         // floor 3: models; noise processes and solvers; data sets
         room("USPModels", ["USPBase", "USPTensor", "USPFiles"]),
         room("USPDiffusion", ["USPBase", "USPTensor"]),
@@ -86,7 +90,7 @@ let package = Package(
             ]),
         // floor 6: the C ABI, thin
         .target(
-            name: "USPC", dependencies: ["USPKit", "CUSP"], swiftSettings: shipped,
+            name: "USPC", dependencies: ["USPKit", "CUSP"], swiftSettings: small,
             linkerSettings: linked("library")),
         // floor 7: the command line tool
         .executableTarget(
@@ -95,7 +99,7 @@ let package = Package(
                 "USPKit", "USPBase", "USPTensor", "USPFiles",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: shipped, linkerSettings: linked("tool")),
+            swiftSettings: small, linkerSettings: linked("tool")),
         // the tables of fields as JSON, for `make abi`
         .executableTarget(
             name: "usp-tables", dependencies: ["USPKit", "USPBase", "USPFiles", "USPModels"],

@@ -17,7 +17,7 @@ umask 022
 work=.build/deb tree=.build/deb/usp-$version
 rm -rf "$work"
 mkdir -p "$tree/debian" "$tree/.build" "$tree/python" dist
-cp -r scripts include packaging LICENSE NOTICE "$tree"
+cp -r scripts include packaging share LICENSE NOTICE "$tree"
 cp -r .build/stage "$tree/.build"
 
 # Python files and their metadata, without the library and the command, which have packages

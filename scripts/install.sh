@@ -61,6 +61,13 @@ tool() {
     put 644 "$stage/completions/usp.fish" "$DATADIR/fish/vendor_completions.d/usp.fish"
 }
 
+# what the library looks for in share/usp above its own folder
+data() {
+    for each in share/usp/*; do
+        put 644 "$each" "$DATADIR/usp/$(basename "$each")"
+    done
+}
+
 licences() {
     for text in LICENSE NOTICE packaging/licences/*; do
         put 644 "$text" "$DATADIR/doc/usp/$(basename "$text")"
@@ -87,7 +94,8 @@ uninstall() {
         "$DESTDIR$DATADIR/man/man1/usp.1" "$DESTDIR$DATADIR/man/man1"/usp-*.1 \
         "$DESTDIR$DATADIR/bash-completion/completions/usp" "$DESTDIR$ZSHDIR/_usp" \
         "$DESTDIR$DATADIR/fish/vendor_completions.d/usp.fish"
-    rm -rf "$DESTDIR$INCLUDEDIR/usp" "$DESTDIR$LIBDIR/cmake/usp" "$DESTDIR$DATADIR/doc/usp"
+    rm -rf "$DESTDIR$INCLUDEDIR/usp" "$DESTDIR$LIBDIR/cmake/usp" "$DESTDIR$DATADIR/doc/usp" \
+        "$DESTDIR$DATADIR/usp"
 }
 
 # The loader knows a library in its own folders by its cache.
@@ -97,7 +105,7 @@ refresh() {
 }
 
 case ${1:-} in
-install) library; development; tool; licences; refresh ;;
+install) library; data; development; tool; licences; refresh ;;
 install-debug) debug ;;
 uninstall) uninstall; refresh ;;
 *) echo "usage: install.sh install|install-debug|uninstall" >&2; exit 2 ;;

@@ -14,15 +14,16 @@ library="@$objects/usp.product/Objects.LinkFileList"
 tool="@$objects/usp-cli.product/Objects.LinkFileList"
 soname="-Xlinker -soname -Xlinker libusp.so"
 
-# The runtime's archives, without the marks that keep functions which nobody calls. Named before the
-# toolchain's own, they are where the linker finds everything.
+# The runtime's archives, without the marks that keep functions which nobody calls, and without one
+# (replaced.c). Named before the toolchain's own, they are where the linker finds everything.
 static=$(dirname "$(dirname "$(readlink -f "$(command -v swiftc)")")")/lib/swift_static/linux
 runtime=.build/runtime
 mkdir -p "$runtime"
 names="Core _Concurrency _StringProcessing _RegexParser Synchronization Glibc"
-[ "$runtime/libswiftGlibc.a" -nt "$static/libswiftGlibc.a" ] ||
+[ "$runtime/libswiftGlibc.a" -nt "$static/libswiftGlibc.a" ] && [ "$runtime/libswiftGlibc.a" -nt packaging/unretain.py ] ||
     (cd "$static" && for name in $names; do realpath "libswift$name.a"; done) |
     xargs packaging/unretain.py "$runtime"
+${CC:-cc} -O2 -c packaging/replaced.c -o "$runtime/replaced.o"
 
 case $kind in
 library) set -- -emit-library $library @packaging/library.link $soname."$(scripts/version.sh abi)" "$@" ;;
@@ -33,7 +34,7 @@ esac
 # The build's number is the hash of what is shipped: the linker's own would cover hashes of modules, in
 # which the folder of the build is.
 linked() {
-    swiftc -module-name usp -o "$out" "$@" "$runtime"/libswift*.a -ljpeg -lz -Xlinker -Map="$out.map"
+    swiftc -module-name usp -o "$out" "$@" "$runtime/replaced.o" "$runtime"/libswift*.a -ljpeg -lz -Xlinker -Map="$out.map"
 }
 linked "$@" -Xlinker --build-id=none
 llvm-objcopy --strip-all -R .comment -R .swift_modhash -R .lldbsummaries "$out" "$out.stripped"

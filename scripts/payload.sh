@@ -30,5 +30,7 @@ ln -s "$(realpath "$folder/$renamed")" "$work/libjpeg.so"
 scripts/link.sh wheel "$work/libusp.so" -L"$work" -Xlinker -rpath="\$ORIGIN"
 llvm-objcopy --strip-all -R .comment -R .swift_modhash -R .lldbsummaries "$work/libusp.so"
 install -m 644 "$work/libusp.so" "$folder/libusp.so"
+mkdir -p "$folder/share"
+cp -r share/usp "$folder/share"
 ${CC:-cc} -O2 -s -pie -Wl,-z,now -Wl,--build-id=none -Wl,-rpath,"\$ORIGIN" -o "$folder/usp" \
     packaging/wheel/launcher.c -L"$folder" -lusp

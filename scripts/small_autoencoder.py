@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Trains the small colour autoencoder that the library ships (usp.VAE.load("small"), --vae small).
+"""Trains the small colour autoencoder that comes with the library (usp.VAE.load("small"), --vae small).
 
     small_autoencoder.py PHOTOGRAPHS OUT [STEPS]
 
 PHOTOGRAPHS is a folder with the files of Debian's packages lomiri-wallpapers-16.04 and -20.04 (CC-BY,
 CC-BY-SA and CC0; NOTICE names them). Crops of 64 x 64 are cut at random from each photograph at five
 scales, mirrored half of the time, and in a third of them the colours change places, so that few
-photographs do for many colours. Two photographs are held out. OUT is written as float16 with the scale
+photographs do for many colours. Two photographs are held out. OUT is written with 8 bits a weight and the scale
 that gives its latents unit variance. Needs Pillow, which shrinks the photographs.
 """
 
@@ -72,7 +72,7 @@ def main(folder, out, steps=2_000):
             plain = model.encode(
                 usp.images.from_uint8(crops(photographs, [2, 0], 256)), scaled=False).mean
             scaled = usp.VAE.load(model.checkpoint, scale=float(1 / plain.std()))
-            scaled.save(out, dtype="f16")
+            scaled.save(out, dtype="int8")
             print(
                 f"step {step + 1}: {time.time() - began:.0f} s, loss {loss:.4f}, held-out PSNR "
                 f"{psnr(scaled, test):.2f} dB, scale {scaled.scale:.4f}", flush=True)

@@ -1,8 +1,10 @@
 // System calls that Swift's Glibc module does not show.
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "include/CFiles.h"
@@ -34,7 +36,28 @@ int uspi_give_name(int descriptor, const char *path) {
     return linkat(AT_FDCWD, descriptor_path(descriptor, text), AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
-const char *uspi_own_file(void) {
-    Dl_info information;
-    return dladdr((void *)uspi_own_file, &information) ? information.dli_fname : NULL;
+// Not dladdr's name: that one is as the host wrote it, relative to a folder that it may have left.
+size_t uspi_own_file(char *path, size_t size) {
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char *line = NULL;
+    size_t room = 0, length = 0;
+    while (maps && getline(&line, &room, maps) >= 0) {
+        uintptr_t from, to;
+        int name = 0;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %*s %n", &from, &to, &name) < 2 ||
+            !name || (uintptr_t)uspi_own_file < from || (uintptr_t)uspi_own_file >= to) {
+            continue;
+        }
+        length = strcspn(line + name, "\n");
+        if (length < size) {
+            memcpy(path, line + name, length);
+            path[length] = 0;
+        } else {
+            length = 0;
+        }
+        break;
+    }
+    free(line);
+    if (maps) fclose(maps);
+    return length;
 }

@@ -247,7 +247,7 @@ extension Field {
     private static func choices(_ types: [DType]) -> FieldKind {
         let long = [
             DType.float32: "float32", .bfloat16: "bfloat16", .float16: "float16",
-            .float64: "float64",
+            .float64: "float64", .int8: "int8",
         ]
         var aliases: [String: String] = [:]
         for type in types { aliases[long[type] ?? type.name] = type.name }

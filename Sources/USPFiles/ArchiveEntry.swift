@@ -10,6 +10,8 @@ enum Payload: Sendable {
     case strided(ByteView, strides: [Int])
     /// Row-major after inflating; `skip` bytes precede them in the inflated file.
     case deflated(ZipEntry, skip: Int)
+    /// Integers of 8 bits and the scale of each row.
+    indirect case rowScaled(ArchiveEntry, ArchiveEntry)
     /// Nowhere: only its shape is known.
     case absent
 }
@@ -55,7 +57,8 @@ package struct ArchiveEntry: Sendable {
 
     /// The type for reports: `f32`; `f16 (F8_E4M3 in the file)` where the file has another.
     package var typeText: String {
-        type.float8.map { "\(dtype.name) (\($0.rawValue) in the file)" } ?? dtype.name
+        if case .rowScaled = payload { return "\(dtype.name) (I8 in the file, a scale a row)" }
+        return type.float8.map { "\(dtype.name) (\($0.rawValue) in the file)" } ?? dtype.name
     }
 
     /// The same array under another name.
@@ -137,6 +140,8 @@ package struct ArchiveEntry: Sendable {
             try view.expectUnchanged()
         case .deflated(let member, let skip):
             try member.inflate(skip: skip, into: target)
+        case .rowScaled(let integers, let scales):
+            try RowScaled.widen(integers, scales, into: target)
         case .absent: throw USPError(.internal, "\(name): only its shape is known")
         }
     }

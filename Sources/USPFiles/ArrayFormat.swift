@@ -20,6 +20,13 @@ package enum ArrayFormat: String, NamedChoice {
     /// Whether texts beside the arrays are kept.
     package var keepsTexts: Bool { self == .safetensors || self == .torch }
 
+    /// - Throws: `.unsupported` for arrays of 8 bits with their scales where no reader joins them
+    package func expectHolds(_ dtype: DType?, _ path: String) throws(USPError) {
+        try require(
+            dtype != .int8 || self == .safetensors, .unsupported,
+            "\(path): int8 with a scale a row is kept by .safetensors alone")
+    }
+
     /// The format that a name's ending tells.
     ///
     /// - Throws: `.argument` naming the known endings

@@ -4,15 +4,15 @@ import Glibc
 import USPBase
 
 extension Archive {
-    /// Opens a file of arrays, or a folder that holds one under a usual name; or one that the
-    /// library brings along (`Weights`).
+    /// Opens a file of arrays, or a folder that holds one under a usual name; or one that
+    /// comes with the library (`Weights`).
     ///
     /// Reads headers only; nothing in the file is executed.
     /// - Throws: `.io`, or `.format` saying what was found instead, with the path in front
     package static func open(_ path: String) throws(USPError) -> Archive {
-        if let bytes = Weights.bytes(path) { return try read(bytes, path: path) }
-        let path = try ModelFolder.file(path)
-        return try read(try ByteView.file(path), path: path)
+        let file =
+            if let brought = try Weights.path(path) { brought } else { try ModelFolder.file(path) }
+        return try read(try ByteView.file(file), path: file)
     }
 
     /// The archive in the bytes of a file; shards of an index are looked for beside `path`.

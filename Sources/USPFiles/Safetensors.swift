@@ -57,7 +57,8 @@ package enum Safetensors {
             }
         }
         return Archive(
-            path: path, format: .safetensors, tables: [try ArchiveTable("", entries)],
+            path: path, format: .safetensors,
+            tables: [try ArchiveTable("", RowScaled.joined(entries))],
             metadata: metadata, skipped: skipped)
     }
 

@@ -32,7 +32,7 @@ inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root L
     DEBIAN_FRONTEND=noninteractive http_proxy="${http_proxy:-}" sh -euc "cd /root; $*"; }
 
 inside "apt-get update -q && apt-get install -y -q --no-install-recommends \
-    ./libusp${abi}_*.deb ./libusp-dev_*.deb ./usp-tools_*.deb" >"$root.txt" 2>&1 ||
+    ./libusp${abi}_*.deb ./libusp-dev_*.deb ./usp-tools_*.deb ./usp-data_*.deb" >"$root.txt" 2>&1 ||
     { tail "$root.txt"; fail "the packages do not install"; }
 ! inside "command -v python3" || fail "the packages bring Python along"
 [ "$(inside 'usp --version')" = "$version" ] || fail "usp --version"
@@ -42,6 +42,7 @@ inside "mkdir -p out/examples; gcc -std=c11 transfer.c \$(pkg-config --cflags --
 inside "cmake -S . -B cmake -DSOURCE=transfer.c -DWANTED=$version >cmake.txt && cmake --build cmake >>cmake.txt
     cmake/by_cmake" | grep -q "pretrained ones" || fail "the program of CMake"
 inside "usp inspect out/examples/sit.safetensors" | grep -q SiT || fail "usp inspect"
+inside "usp inspect small" | grep -q "648,375" || fail "the small autoencoder is not found"
 echo "bare root: C programs by pkg-config and CMake, usp $version; shared libraries of libusp.so.$abi:"
 inside "ldd /usr/lib/x86_64-linux-gnu/libusp.so.$abi" | sed 's/ (0x.*//'
 
@@ -49,7 +50,7 @@ inside "apt-get install -y -q --no-install-recommends ./python3-usp_*.deb" >"$ro
     { tail "$root.txt"; fail "python3-usp does not install"; }
 inside "python3 -c 'import usp; print(usp.build_info(), usp.random.normal((2, 3), seed=1).shape)'"
 
-inside "apt-get purge -y -q python3-usp usp-tools libusp-dev libusp$abi" >"$root.txt" 2>&1 ||
+inside "apt-get purge -y -q python3-usp usp-tools usp-data libusp-dev libusp$abi" >"$root.txt" 2>&1 ||
     { tail "$root.txt"; fail "the packages are not removed"; }
 left=$(find "$root/usr" "$root/etc" -name '*usp*' ! -path '*/cups*' | grep -E '/(lib)?usp' || true)
 [ -z "$left" ] || fail "purging leaves $left"

@@ -44,6 +44,11 @@ for file in "$library" "$installed/bin/usp"; do
         fail "$file needs $newest, expected at most GLIBC_$floor"
     ! readelf -dW "$file" | grep -i 'NEEDED.*swift' || fail "$file needs a Swift library"
 done
+# modules that cost a megabyte each and that nothing here needs: who brings one in is told here
+for file in lib/libusp.so bin/usp; do
+    ! grep -E "swift_(StringProcessing|RegexParser|Concurrency)\.a\(" ".build/stage/$file.map" >"$root/said.txt" ||
+        fail "$file links $(head -n 1 "$root/said.txt")"
+done
 size=$(stat -Lc %s "$library")
 [ "$size" -le 10500000 ] || fail "the library has $size bytes, expected at most 10500000"
 number=$(readelf -nW "$library" | sed -n 's/.*Build ID: //p')
@@ -72,6 +77,9 @@ if [ .build/abi/tests -nt .build/release/libusp.so ]; then
 fi
 
 [ "$(env -i "$installed/bin/usp" --version)" = "$version" ] || fail "usp --version"
+cd "$root"   # not the checkout's: the installed file
+env -i "$installed/bin/usp" inspect small | grep -q "648,375" || fail "the small autoencoder is not found"
+cd - >/dev/null
 for command in $("$installed/bin/usp" --help | sed -n '/^SUBCOMMANDS/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
     [ -f "$installed/share/man/man1/usp-$command.1" ] || fail "no manual page for usp $command"
     grep -q "$command" "$installed/share/bash-completion/completions/usp" ||

@@ -41,6 +41,7 @@ z = usp.random.normal((2, 4, 12, 12), seed=7)
 latents = usp.Transport().sample_ode(model, z, [3, 7], method="heun", steps=3)
 assert latents.shape == (2, 4, 12, 12) and np.isfinite(latents).all()
 model.save("sit.safetensors")
+assert usp.VAE.load("small").factor == 4
 CODE
 [ "$(clean usp --version)" = "$version" ] || fail "usp --version"
 clean usp inspect sit.safetensors | grep -q "SiT" || fail "usp inspect does not know the model"

@@ -43,7 +43,8 @@ typedef struct usp_save_options {
      * texts. Absent: by the name's ending, .safetensors, .pt .pth .ckpt .bin, .npz or .npy. One
      * of safetensors, torch, npz, npy. NULL: absent. */
     const char *format;
-    /* Element type of floating arrays. Absent: as they are. One of f32, bf16, f16. NULL: absent. */
+    /* Element type of floating arrays; int8 (safetensors) gives weights of products a scale a
+     * row and leaves others. Absent: as they are. One of f32, bf16, f16, i8. NULL: absent. */
     const char *dtype;
     /* Keys that a torch file nests the arrays under, such as model,ema. Empty: the top level.
      * Default: none. */

@@ -19,9 +19,6 @@ int uspi_open_unnamed(const char *folder);
 /* Names such a file: 0, or -1 with errno, EEXIST if the name is taken. */
 int uspi_give_name(int descriptor, const char *path);
 
-/* The file that this code was loaded from, the library or the program; NULL if it is not known. */
-const char *uspi_own_file(void);
-
 /* Guards a mapped file: where its pages are gone (it was cut short, or its disk fails), reading
  * gives zeros from there on and is noted, in place of SIGBUS. Takes the process's handler of
  * SIGBUS, which passes on what happens elsewhere to the one that was there. Returns a slot, -1 if
@@ -37,6 +34,10 @@ void uspi_unguard(int slot);
 /* How often pages were missing, in all ranges so far. */
 unsigned uspi_guard_damages(void);
 
+/* The path of the file that this code was loaded from, the library or a program that it is linked
+ * into. Returns its length, 0 where the system does not say or `size` is too small. */
+size_t uspi_own_file(char *path, size_t size);
+
 /* CRC-32 of the bytes, continuing `start`; NULL gives `start`. */
 uint32_t uspi_crc32(uint32_t start, const uint8_t *bytes, size_t count);
 
@@ -44,6 +45,5 @@ uint32_t uspi_crc32(uint32_t start, const uint8_t *bytes, size_t count);
 void uspi_widen_bytes(const uint8_t *bytes, size_t count, const uint16_t *table, uint16_t *to);
 
 #include "images.h"
-#include "weights.h"
 
 #endif

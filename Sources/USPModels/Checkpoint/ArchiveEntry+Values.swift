@@ -38,6 +38,60 @@ extension ArchiveEntry {
         }
     }
 
+    /// As `output`; in 8 bits, weights of products are two arrays (`RowScaled`) and the others stay
+    /// as they are: embeddings, norms, modulation and the last layer, where 8 bits hurt most.
+    package func outputs(as dtype: DType?) -> [ArrayOutput] {
+        guard dtype == .int8 else { return [output(as: dtype)] }
+        let kept = [
+            "embed", "embedder", "embedding_table", "adaLN_modulation", "final_layer", "head",
+        ]
+        guard self.dtype.isFloating, shape.rank >= 2, count > 0, name.hasSuffix(".weight"),
+            !name.split(separator: ".").contains(where: { part in
+                kept.contains(where: part.hasSuffix)
+            })
+        else { return [output(as: nil)] }
+        let rows = shape.extents[0]
+        return [
+            ArrayOutput(name, .int8, shape) { file throws(USPError) in
+                try eachRow { row, scale throws(USPError) in
+                    try file.write(
+                        row.map { value in
+                            guard scale > 0 else { return 0 }
+                            return UInt8(bitPattern: Int8((value / scale).rounded()))
+                        })
+                }
+            },
+            ArrayOutput(name + RowScaled.suffix, .float32, [rows, 1]) { file throws(USPError) in
+                try eachRow { _, scale throws(USPError) in
+                    try file.write(withUnsafeBytes(of: scale.bitPattern.littleEndian, Array.init))
+                }
+            },
+        ]
+    }
+
+    /// Rows as floats, each with the scale that makes its largest magnitude 127.
+    private func eachRow(
+        _ body: (_ row: UnsafeBufferPointer<Float>, _ scale: Float) throws(USPError) -> Void
+    ) throws(USPError) {
+        let view = try bytes()
+        let rows = shape.extents[0]
+        let length = count / rows
+        for index in 0..<rows {
+            let size = length * dtype.size
+            let part = try view.part(index * size, size, name)
+            let tensor = try converted(part, [length], to: .float32)
+            let row = UnsafeBufferPointer(
+                start: tensor.raw.assumingMemoryBound(to: Float.self), count: length)
+            let most = row.reduce(Float(0)) { max($0, abs($1)) }
+            try require(
+                row.allSatisfy(\.isFinite), .notFinite,
+                "\(name): row \(index) is not finite; 8 bits cannot hold it")
+            try body(row, most / 127)
+            withExtendedLifetime(tensor) {}
+        }
+        try view.expectUnchanged()
+    }
+
     private func converted(
         _ view: ByteView, _ shape: Shape, to target: DType
     ) throws(USPError) -> Tensor {

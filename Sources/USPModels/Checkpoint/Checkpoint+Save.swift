@@ -30,8 +30,10 @@ extension Checkpoint {
                 try ArrayFormat.of(path)
             }
         if !format.keepsTexts { try FileModel.expectNothingUntold(selected, path) }
+        try format.expectHolds(options.dtype, path)
+        let outputs = table.entries.flatMap { $0.outputs(as: options.dtype) }
         try format.write(
-            path, table.entries.map { $0.output(as: options.dtype) }, metadata: archive.metadata,
+            path, outputs, metadata: archive.metadata,
             tables: options.tables, checksums: options.checksums)
     }
 }
@@ -45,8 +47,9 @@ extension Checkpoint.SaveOptions: Described {
                 + "no texts. Absent: by the name's ending, .safetensors, .pt .pth .ckpt .bin, .npz "
                 + "or .npy."),
         .dtype(
-            "dtype", \.dtype, [.float32, .bfloat16, .float16],
-            "Element type of floating arrays. Absent: as they are."),
+            "dtype", \.dtype, [.float32, .bfloat16, .float16, .int8],
+            "Element type of floating arrays; int8 (safetensors) gives weights of products a scale a "
+                + "row and leaves others. Absent: as they are."),
         .names(
             "tables", \.tables,
             "Keys that a torch file nests the arrays under, such as model,ema. Empty: the top "

@@ -27,8 +27,11 @@ struct Convert: ParsableCommand {
             "The table to write, such as ema, which is preferred; all = every one, names in front.")
     var table: String?
 
-    @Option(help: "Type of floating-point arrays: f32, f16, bf16.")
-    var dtype: FloatType?
+    @Option(
+        help: ArgumentHelp(
+            "Type of floating-point arrays: f32, f16, bf16; int8 = weights of products in 8 bits with "
+                + "a scale a row, others as they are."))
+    var dtype: StoredType?
 
     @Option(help: "A model's names: official, training or diffusers; the file's own without it.")
     var dialect: WrittenDialect?
@@ -49,6 +52,10 @@ struct Convert: ParsableCommand {
 
     func run() throws {
         let writer = try ArrayWriter(output)
+        try writer.format.expectHolds(dtype?.dtype, output)
+        try require(
+            dialect == nil || dtype != .int8, .argument,
+            "--dtype int8 has no part in another dialect; convert twice")
         if let statistics { return try normalize(statistics) }
         if let dialect { return try convert(to: dialect, writer) }
         let checkpoint = try Checkpoint.open(input, table: table == "all" ? "*" : table)
@@ -58,7 +65,7 @@ struct Convert: ParsableCommand {
         }
         try tellLosses(checkpoint.unread)
         try expectArrays(checkpoint)
-        let outputs = checkpoint.table.entries.map { $0.output(as: dtype?.dtype) }
+        let outputs = checkpoint.table.entries.flatMap { $0.outputs(as: dtype?.dtype) }
         try writer.write(outputs, metadata: metadata(of: checkpoint))
         report(outputs)
     }

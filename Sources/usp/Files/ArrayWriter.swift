@@ -17,6 +17,13 @@ enum FloatType: String, ExpressibleByArgument, CaseIterable {
     }
 }
 
+/// The element types that `convert` stores weights in.
+enum StoredType: String, ExpressibleByArgument, CaseIterable {
+    case f32, f16, bf16, int8
+
+    var dtype: DType { FloatType(rawValue: rawValue)?.dtype ?? .int8 }
+}
+
 /// A file to be written, with the format that its ending names.
 struct ArrayWriter {
     let format: ArrayFormat

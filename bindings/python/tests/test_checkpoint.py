@@ -230,3 +230,38 @@ def test_saving_keeps_mode_and_link(tmp_path):
     usp.Checkpoint({"b": np.ones(4, np.float32)}).save(link)
     assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o640
     assert list(usp.Checkpoint.open(path)) == ["b"]
+
+
+def test_eight_bits_with_a_scale_a_row(tmp_path):
+    """Weights of products in int8; other arrays, and arrays of other formats, as they were."""
+    path = tmp_path / "m.safetensors"
+    model = usp.SiT.create(grid=4, width=64, depth=2, heads=2, classes=5, seed=3)
+    model.save(path, dtype="int8")
+    loaded = usp.SiT.load(path, num_heads=2)
+    for name, value in model.parameters.items():
+        again = loaded.parameters[name]
+        if name.startswith("blocks.") and name.endswith(".weight") and "adaLN" not in name:
+            rows = value.reshape(len(value), -1)
+            scale = np.abs(rows).max(1, keepdims=True).astype(np.float32) / np.float32(127)
+            expected = np.round(rows / np.where(scale > 0, scale, 1)).astype(np.int8) * scale
+            assert np.array_equal(again.reshape(rows.shape), expected), name
+        else:
+            assert np.array_equal(again, value), name
+    plain = tmp_path / "plain.safetensors"
+    model.save(plain)
+    assert path.stat().st_size < 0.65 * plain.stat().st_size
+    assert "I8 in the file" in usp.Checkpoint.open(path).report
+    again = tmp_path / "again.safetensors"
+    usp.Checkpoint.open(path).save(again)
+    assert usp.Checkpoint.open(again).dtype("blocks.0.attn.qkv.weight") == "f32"
+    with pytest.raises(usp.UnsupportedError, match="int8.*safetensors"):
+        model.save(tmp_path / "m.pt", dtype="int8")
+    # a scale that does not fit its integers is an array like others
+    odd = tmp_path / "odd.safetensors"
+    usp.Checkpoint({
+        "a.weight": np.ones((3, 2), np.int8), "a.weight_scale": np.ones((2, 1), np.float32),
+    }).save(odd)
+    assert usp.Checkpoint.open(odd).dtype("a.weight") == "i8"
+    with pytest.raises(usp.NotFiniteError, match="a.weight: row 1"):
+        usp.Checkpoint({"a.weight": np.float32([[1, 2], [np.inf, 0]])}).save(odd, dtype="int8")
+    assert usp.Checkpoint.open(odd).dtype("a.weight") == "i8"

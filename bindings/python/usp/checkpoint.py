@@ -146,7 +146,8 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
         """Writes the arrays; the file appears complete or not at all.
 
         `format` is "safetensors" or "torch" (None goes by the ending); `dtype` converts floating
-        arrays to "f32", "bf16" or "f16"; `tables` nests a torch file under keys such as "model".
+        arrays to "f32", "bf16" or "f16", or weights of products to "int8" with a scale a row (in
+        safetensors); `tables` nests a torch file under keys such as "model".
         """
         given = options(
             _abi.usp_save_options, format=format, dtype=dtype_name(dtype),

@@ -64,7 +64,7 @@ class VAE(Model):
     ) -> "VAE":
         """Loads a file or checkpoint of any published layout; dtype "bf16" multiplies in bf16.
 
-        "small" is an autoencoder of photographs that the library brings along, 4x4 pixels to 4
+        "small" is an autoencoder of photographs that comes with the library, 4x4 pixels to 4
         channels (NOTICE tells of which).
         `exact` sums plainly in every call; `ignore`, `strict`: see `Model`. Latents are
         (z - shift) * scale: a file that does not tell them is taken for Stable Diffusion's, 0.18215
