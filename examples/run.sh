@@ -44,6 +44,13 @@ for name in inspect_file autoencode train transfer sample autoregress; do
     echo "Python: $name"
 done
 
+if [ -n "$(find /usr/share/backgrounds -name '*.jpg' 2>/dev/null | head -n 1)" ]; then
+    quietly "$python" "$root/examples/python/photographs.py"
+    echo "Python: photographs"
+else
+    echo "Python: photographs skipped (a wallpaper package such as lomiri-wallpapers-20.04 is needed)"
+fi
+
 swift build -c release --product usp-examples >"$built/output.txt" 2>&1 || { cat "$built/output.txt" >&2; exit 1; }
 for name in inspect autoencode train transfer sample autoregress demo; do
     quietly "$library/usp-examples" "$name"

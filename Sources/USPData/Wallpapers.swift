@@ -46,7 +46,7 @@ public enum Wallpapers {
                 result.append(
                     Photograph(
                         path: root + path, name: name, package: package.name,
-                        licence: licences.of(file)))
+                        licence: licences.of(path)))
             }
         }
         return result
@@ -88,15 +88,20 @@ private struct Licences {
     }
 
     /// The last row that fits counts, as the format says.
-    func of(_ file: String) -> String {
-        rows.last { Self.fits($0.pattern, file) }?.licence ?? "see the package's copyright file"
+    func of(_ path: String) -> String {
+        let parts = path.split(separator: "/").map(String.init)
+        return rows.last { Self.fits($0.pattern, parts) }?.licence
+            ?? "see the package's copyright file"
     }
 
-    /// Whether a pattern's last part is the file, or begins it before an asterisk.
-    private static func fits(_ pattern: String, _ file: String) -> Bool {
-        let last = pattern.split(separator: "/").last.map(String.init) ?? pattern
+    /// Whether a pattern is of an installed file: by its name, wherever the source had it; a pattern with
+    /// an asterisk also by its folder, which `debian/*` has and no picture.
+    private static func fits(_ pattern: String, _ path: [String]) -> Bool {
+        let parts = pattern.split(separator: "/").map(String.init)
+        guard let last = parts.last, let file = path.last else { return false }
         guard let star = last.firstIndex(of: "*") else { return last == file }
         return file.hasPrefix(String(last[..<star]))
             && file.hasSuffix(String(last[last.index(after: star)...]))
+            && parts.dropLast().allSatisfy { path.contains($0) }
     }
 }

@@ -202,7 +202,8 @@ private func numbers(_ folder: String) throws -> [String] {
             try write(
                 "/usr/share/doc/lomiri-wallpapers-20.04/copyright",
                 "Files: *\nCopyright: x\nLicense: GPL-2+\n\nFiles: 20.04/Bird.jpg\n 20.04/Sea_by_A.jpg"
-                    + "\nCopyright: y\nLicense: CC-BY-SA-3.0\n text of it\n")
+                    + "\nCopyright: y\nLicense: CC-BY-SA-3.0\n text of it\n\nFiles: debian/*\nLicense: Expat\n"
+            )
             for name in ["Sea_by_A.jpg", "Bird.jpg", "warty-final.png"] {
                 try write("/usr/share/backgrounds/" + name, "")
             }
