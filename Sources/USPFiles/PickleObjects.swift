@@ -41,8 +41,8 @@ extension PickleReader {
         push(.global("\(module).\(name)"))
     }
 
-    /// The state of an object: NumPy's arrays have their content there; that of a state dictionary
-    /// is `_metadata`.
+    /// The state of an object: NumPy's arrays have their content there, arguments of a command their
+    /// names and values; that of a state dictionary is `_metadata`.
     private mutating func build() throws(USPError) {
         let state = try pop()
         switch try top() {
@@ -51,6 +51,10 @@ extension PickleReader {
         case .opaque(let name) where isModule(state):
             _ = try pop()
             push(.module(name))
+        case .opaque("argparse.Namespace"):
+            guard case .dictionary = state else { break }
+            _ = try pop()
+            push(state)
         case .dictionary, .opaque, .tensor, .module: break
         case let other: throw failure("a state for \(other.kind)")
         }

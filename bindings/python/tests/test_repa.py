@@ -273,3 +273,16 @@ def test_tokens_of_other_teachers_are_where_repa_takes_them(name):
     model = usp.ViT.load(golden.params(f"models/{name}"), num_heads=3, positions="antialias")
     tokens = model.tokens(case["in.images"], norm=name != "teacher_mae")
     assert error(tokens, case["out.tokens"]) < 1e-5
+
+
+def test_training_files_tell_the_block_in_their_arguments(tmp_path):
+    # as torch.save writes a training file of REPA: {"ema": ..., "args": Namespace(encoder_depth=2)}
+    torch = pytest.importorskip("torch")
+    from argparse import Namespace
+
+    state = {name: torch.from_numpy(np.array(array))
+             for name, array in usp.Checkpoint.open(FILE).items()}
+    path = tmp_path / "0400000.pt"
+    torch.save({"model": state, "ema": state, "args": Namespace(encoder_depth=2), "steps": 5}, path)
+    model = usp.SiT.load(path, num_heads=3)
+    assert model.config.encoder_depth == 2
