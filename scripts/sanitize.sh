@@ -10,6 +10,8 @@ tests="USPBaseTests|USPTensorTests|USPFilesTests|USPDataTests"
 clang="$(dirname "$(swiftc -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')")/../bin/clang"
 
 options() {
+    # Faults are the sanitizers' to tell.
+    export SWIFT_BACKTRACE="enable=no"
     # A process that is stopped by a sanitizer has to fail, also one that a test expects to.
     export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:handle_segv=0:handle_sigbus=0"
     export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
@@ -28,6 +30,7 @@ options
 for kind in "${@:-address undefined thread}"; do
     for kind in $kind; do
         built=.build/sanitize/$kind
+        export USP_SANITIZER="$kind"
         # Fixed addresses: the shadow of the thread sanitizer has no place for others.
         quiet="setarch $(uname -m) -R"
         common="--scratch-path $built -c debug --sanitize=$kind -Xcc -O1 -Xcc -fno-omit-frame-pointer"
@@ -40,7 +43,7 @@ for kind in "${@:-address undefined thread}"; do
         echo "== $kind: Swift tests of $tests"
         $quiet swift test $common --skip-build --no-parallel --filter "$tests"
         echo "== $kind: damaged files"
-        $quiet "$built/debug/usp-fuzz" --runs "${RUNS:-2000}"
+        $quiet "$built/debug/usp-fuzz" --runs "${RUNS:-2000}" --patience 10000
         echo "== $kind: C interface"
         interface "$kind" "$built/debug"
     done

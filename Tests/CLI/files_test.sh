@@ -77,3 +77,11 @@ if "$tool" inspect "$input" >/dev/full 2>"$work/said" ||
     failures=$((failures + 1))
     echo "FAILED: inspect to a full device"
 fi
+
+# A checksum of each array, on demand, and verified.
+expect 0 '' convert "$work/h.safetensors" --checksums -o "$work/sealed.safetensors"
+expect 0 '' convert "$work/sealed.safetensors" -o "$work/opened.npz"
+printf '\377' | dd of="$work/sealed.safetensors" bs=1 conv=notrunc \
+    seek=$(($(wc -c <"$work/sealed.safetensors") - 3)) 2>/dev/null
+expect 1 'its checksum (CRC-32) differs: the file is damaged' convert "$work/sealed.safetensors" \
+    -o "$work/opened.npz"

@@ -9,14 +9,17 @@ struct Trial {
     private var opened = 0
     private var slowest = Duration.zero
     private let residentAtStart = SystemMemory.peakResident
-    private static let patience = Duration.milliseconds(500)
+    private let patience: Duration
+
+    /// - patience: how long a file may take
+    init(patience: Duration) { self.patience = patience }
 
     mutating func run(_ sample: Sample, _ bytes: [UInt8]) {
         runs += 1
         let clock = ContinuousClock()
         let time = clock.measure { read(sample, bytes) }
         slowest = max(slowest, time)
-        if time > Trial.patience { complain(sample, bytes, "took \(time)") }
+        if time > patience { complain(sample, bytes, "took \(time)") }
     }
 
     private mutating func read(_ sample: Sample, _ bytes: [UInt8]) {

@@ -1,6 +1,6 @@
-// `usp-fuzz --seconds N | --runs N [--seed S]`: every reader of files on damaged copies of the
-// golden files. A crash, a slow answer or much memory is a defect; an error is what a damaged file
-// should give.
+// `usp-fuzz --seconds N | --runs N [--seed S] [--patience MILLISECONDS]`: every reader of files on
+// damaged copies of the golden files. A crash, a slow answer or much memory is a defect; an error is
+// what a damaged file should give.
 
 import Glibc
 import USPBase
@@ -20,7 +20,7 @@ guard !corpus.isEmpty else {
     exit(1)
 }
 var mutator = Mutator(seed: UInt64(option("--seed") ?? 1), corpus: corpus.map(\.bytes))
-var trial = Trial()
+var trial = Trial(patience: .milliseconds(option("--patience") ?? 500))
 let clock = ContinuousClock()
 let end = clock.now + .seconds(seconds)
 var position = 0

@@ -1,5 +1,6 @@
 // Files with something in them that is not read: it is named, and everything else is read.
 
+import TestSupport
 import Testing
 import USPBase
 import USPFiles
@@ -224,7 +225,7 @@ private struct Pickled {
             #expect(
                 archive.skipped.contains { $0.reason.contains("nested too deeply or too often") })
         }
-        #expect(time < .seconds(2))
+        #expect(time < .seconds(2) * Sanitizer.slowness)
     }
 
     /// A name in dots, and the same one nested.

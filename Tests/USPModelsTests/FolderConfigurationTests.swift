@@ -82,7 +82,8 @@ private func members(_ class_: String, _ rest: String) -> String {
     /// Of another model's file nothing is believed.
     @Test(arguments: [
         #""latent_channels": 16"#, #""in_channels": 1"#, #""block_out_channels": [128, 256]"#,
-        #""layers_per_block": 7"#, #""out_channels": 6"#,
+        #""layers_per_block": 7"#, #""out_channels": 6"#, #""mid_block_add_attention": false"#,
+        #""use_quant_conv": false"#, #""use_post_quant_conv": false"#,
     ]) func sizesAreCompared(_ keys: String) throws {
         let told = error { _ = try load(keys) }
         #expect(told?.kind == .format && told?.message.contains("belongs to another model") == true)

@@ -228,6 +228,30 @@ private func value(_ archive: Archive, _ options: LoadOptions = two) throws -> F
         }
     }
 
+    /// torch_ema's and diffusers' lists have no names: all parameters in order, or what is trained.
+    @Test(arguments: [("model", "ema.shadow_params"), ("state_dict.net", "shadow_params")])
+    func listsOfAveragesHaveTheNamesOfTheModel(_ raw: String, _ list: String) throws {
+        let trained = try arrays(diffusion, 2).filter { $0.name != "pos_embed" }
+        for averages in [try arrays(diffusion, 2), trained] {
+            let parts = list.split(separator: ".")
+            let start = parts.count > 1 ? "\(parts[1])." : ""
+            let numbered = averages.enumerated().map { $1.renamed("\(start)\($0)") }
+            let archive = try file([
+                (raw, arrays(diffusion, 1)), (String(parts[0]), numbered),
+                ("optimizer", averages.enumerated().map { $1.renamed("exp_avg.\($0)") }),
+            ])
+            let (model, report) = try DiT.load(archive, two)
+            #expect(try model.parameters.tensor("blocks.1.mlp.fc1.bias").values.first == 2)
+            #expect(report.table == list && report.choice?.contains(raw) == true)
+        }
+        // What fits nothing is told, and left.
+        let fewer = trained.dropLast().enumerated().map { $1.renamed("shadow_params.\($0)") }
+        let archive = try file([(raw, arrays(diffusion, 1)), ("ema", fewer)])
+        #expect(try value(archive) == 1)
+        let told = try DiT.load(archive, two).report.choice
+        #expect(told?.contains("ema.shadow_params (averages without names") == true)
+    }
+
     /// A teacher of another size is no average.
     @Test func averagesHaveTheSameSizes() throws {
         var larger = diffusion

@@ -89,6 +89,14 @@ struct FolderConfiguration: Sendable {
             "\(place): \(key) is \(shortened(value)), the tensors' shapes tell \(shown): it belongs "
                 + "to another model; move it away, or the weights to their own")
     }
+
+    func expect(_ key: String, _ isThere: Bool) throws(USPError) {
+        guard let value = json[key], value != .null, value != .bool(isThere) else { return }
+        throw USPError(
+            .format,
+            "\(place): \(key) is \(shortened(value)), the tensors' names tell \(isThere): it belongs to "
+                + "another model; move it away, or the weights to their own")
+    }
 }
 
 extension FolderConfiguration {

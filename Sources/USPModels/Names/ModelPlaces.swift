@@ -81,16 +81,18 @@ extension Substring {
 /// The models of a file, of one kind or of all.
 struct ModelPlaces {
     let all: [ModelPlace]
-    /// With the dots that its names may have lost.
+    /// With the names that averages may have lost.
     let archive: Archive
+    /// Averages whose names nothing tells.
+    private let nameless: [String]
     private let wanted: ModelKind?
     /// The table that was asked for.
     private let table: ArchiveTable?
 
     /// - table: a nested table or prefix, in which the model lies
     init(_ archive: Archive, _ wanted: ModelKind?, table: String?) throws(USPError) {
-        let archive = try archive.restoringDots()
-        (self.archive, self.wanted) = (archive, wanted)
+        let (archive, nameless) = try archive.namingAverages()
+        (self.archive, self.wanted, self.nameless) = (archive, wanted, nameless)
         self.table = try table.map { name throws(USPError) in try archive.table(name) }
         var found: [ModelPlace] = []
         for table in self.table.map({ [$0] }) ?? archive.tables {
@@ -167,7 +169,10 @@ struct ModelPlaces {
         let isOne =
             best.count == 1 && fitting.allSatisfy { $0.role == .helper || $0.isAlike(first) }
         guard isOne else { throw ambiguity(fitting) }
-        let others = fitting.filter { $0.name != best[0].name }.map(\.label)
+        let unnamed = role == .averaged ? [] : nameless
+        let others =
+            fitting.filter { $0.name != best[0].name }.map(\.label)
+            + unnamed.map { "\($0) (averages without names, whose shapes are not the model's)" }
         guard !others.isEmpty else { return (best[0], nil) }
         let why = role == .averaged ? "the averaged weights" : "the model's weights"
         return (

@@ -47,6 +47,13 @@ struct Convert: ParsableCommand {
     @Option(help: "Latents are (z - mean) / std times this.")
     var multiplier: Float = 1
 
+    @Flag(
+        help: """
+            Safetensors get a CRC-32 of each array, which is verified when it is read; the other \
+            formats but npy have them anyway.
+            """)
+    var checksums = false
+
     @Flag(help: "Write the others where some arrays cannot be read; each is named.")
     var skip = false
 
@@ -66,7 +73,7 @@ struct Convert: ParsableCommand {
         try tellLosses(checkpoint.unread)
         try expectArrays(checkpoint)
         let outputs = checkpoint.table.entries.flatMap { $0.outputs(as: dtype?.dtype) }
-        try writer.write(outputs, metadata: metadata(of: checkpoint))
+        try writer.write(outputs, metadata: metadata(of: checkpoint), checksums: checksums)
         report(outputs)
     }
 
@@ -84,6 +91,7 @@ struct Convert: ParsableCommand {
         loading.multiplier = multiplier
         var options = Checkpoint.SaveOptions()
         options.dtype = dtype?.dtype ?? options.dtype
+        options.checksums = checksums
         let model = try VAE.load(input, loading)
         try model.save(output, options)
         print(
@@ -107,7 +115,7 @@ struct Convert: ParsableCommand {
         try tellUntold(model, outputs, writer.format)
         try writer.write(
             outputs, metadata: model.carried(),
-            tables: dialect == .training ? model.kind.tables : [])
+            tables: dialect == .training ? model.kind.tables : [], checksums: checksums)
         for item in model.ignored { complain("note: \(item.name) stays behind: \(item.reason)") }
         let place = model.table.isEmpty ? "" : ", table \(model.table)"
         complain("note: from the names of \(model.dialect.name)\(place)")

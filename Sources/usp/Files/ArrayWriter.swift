@@ -40,8 +40,9 @@ struct ArrayWriter {
     /// Writes the arrays; see `ArrayFormat.write`.
     func write(
         _ outputs: [ArrayOutput], metadata: [(key: String, value: String)] = [],
-        tables: [String] = []
+        tables: [String] = [], checksums: Bool = false
     ) throws(USPError) {
-        try format.write(path, outputs, metadata: metadata, tables: tables)
+        try format.write(
+            path, outputs, metadata: metadata, tables: tables, checksums: checksums)
     }
 }

@@ -265,3 +265,22 @@ def test_eight_bits_with_a_scale_a_row(tmp_path):
     with pytest.raises(usp.NotFiniteError, match="a.weight: row 1"):
         usp.Checkpoint({"a.weight": np.float32([[1, 2], [np.inf, 0]])}).save(odd, dtype="int8")
     assert usp.Checkpoint.open(odd).dtype("a.weight") == "i8"
+
+
+@pytest.mark.parametrize("write", [
+    lambda path: usp.Checkpoint({"a": np.arange(64, dtype=np.float32)}).save(path, checksums=True),
+    lambda path: usp.ViT.create(grid=2, width=16, depth=1, heads=2, classes=3).save(
+        path, checksums=True),
+])
+def test_one_flipped_bit_is_an_error(write, tmp_path):
+    path = tmp_path / "a.safetensors"
+    write(path)
+    first = next(iter(usp.Checkpoint.open(path)))
+    usp.Checkpoint.open(path)[first]
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 4
+    path.write_bytes(data)
+    names = list(usp.Checkpoint.open(path))
+    with pytest.raises(usp.USPError, match="CRC-32"):
+        for name in names:
+            usp.Checkpoint.open(path)[name]

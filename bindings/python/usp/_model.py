@@ -145,14 +145,18 @@ class Model(Handle):
 
     def save(
         self, path: "Union[str, os.PathLike[str]]", *, format: Optional[str] = None,
-        dtype: Optional[str] = None,
+        dtype: Optional[str] = None, checksums: bool = False,
     ) -> None:
         """Writes a file that loads as the same model: safetensors, or for torch.load.
 
         `dtype` "f16" or "bf16" rounds; "int8" (safetensors) gives weights of products 8 bits and a
         scale a row, a quarter of their size, and leaves the others as they are.
+        `checksums`: safetensors get a CRC-32 of each array, verified when it is read; torch's files
+        have them anyway.
         """
-        given = options(_abi.usp_save_options, format=format, dtype=dtype_name(dtype))
+        given = options(
+            _abi.usp_save_options, format=format, dtype=dtype_name(dtype),
+            checksums=int(checksums))
         call(lib.usp_model_save, self.handle, encoded(path), ctypes.byref(given))
 
     def save_pretrained(

@@ -141,16 +141,19 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
 
     def save(
         self, path: Path, *, format: Optional[str] = None, dtype: Any = None,
-        tables: Union[str, Sequence[str], None] = None,
+        tables: Union[str, Sequence[str], None] = None, checksums: bool = False,
     ) -> None:
         """Writes the arrays; the file appears complete or not at all.
 
         `format` is "safetensors" or "torch" (None goes by the ending); `dtype` converts floating
         arrays to "f32", "bf16" or "f16", or weights of products to "int8" with a scale a row (in
         safetensors); `tables` nests a torch file under keys such as "model".
+        With `checksums` safetensors get a CRC-32 of each array, verified when it is read; torch's
+        files have them anyway.
         """
         given = options(
             _abi.usp_save_options, format=format, dtype=dtype_name(dtype),
+            checksums=int(checksums),
             tables=tables if tables is None or isinstance(tables, str) else ",".join(tables))
         call(lib.usp_checkpoint_save, self.handle, encoded(path), ctypes.byref(given))
 

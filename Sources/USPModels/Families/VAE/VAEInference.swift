@@ -46,6 +46,9 @@ extension FileModel {
         try folder?.expect("latent_channels", [sizes.latentChannels])
         try folder?.expect("layers_per_block", [sizes.blocksPerLevel])
         try folder?.expect("block_out_channels", sizes.multipliers.indices.map(sizes.width))
+        try folder?.expect("mid_block_add_attention", sizes.hasMiddleAttention)
+        try folder?.expect("use_quant_conv", sizes.hasLatentConvolutions)
+        try folder?.expect("use_post_quant_conv", sizes.hasLatentConvolutions)
     }
 
     /// The statistics that our files kept beside the tensors before `usp.config`.
