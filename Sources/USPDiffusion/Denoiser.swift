@@ -37,7 +37,7 @@ public struct Denoiser {
     /// Whether twice the times and labels may be asked of the same latents.
     private let repeatsLatents: Bool
     /// Leading channels that guidance moves where it does not say.
-    package let guidedChannels: Int
+    public let guidedChannels: Int
     /// The model's time of pure noise where it is a transport's: 0 as SiT's, 1 as REPA's.
     package let noiseAt: Int
     /// Whether the null class has never been trained.

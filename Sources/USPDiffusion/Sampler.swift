@@ -42,7 +42,9 @@ public struct Sampler: Sendable {
             !known.isEmpty, .unsupported, "the \(task): only a transport's flow has one")
         solver = try Solver.named(
             options.method, of: known, what: "method", listing: \.method)
-        (self.process, self.options, self.task) = (process, options, task)
+        var resolved = options
+        if case .stochastic = process { resolved.lastStep = options.stochasticLastStep }
+        (self.process, self.options, self.task) = (process, resolved, task)
         try options.checkParts(in: solver.name, called: "the solver \(solver.name)")
         for (name, isSet) in task.withoutPart(options) where isSet {
             throw USPError(.argument, "\(name): has no part in \(task.phrase), only in sampling")

@@ -198,6 +198,11 @@ tokens=$("$tool" inspect "$work/taught.safetensors" | sed -n 's/^moments  *f32 .
 expect 0 'wide reads the tokens behind block 2 of 2; time 1 is noise' train "$work/taught.safetensors" $align \
     --patch $((tokens / 2)) -o "$work/repa.safetensors"
 expect 0 'projectors.0.4.weight' inspect "$work/repa.safetensors"
+expect 0 '1 images' sample "$work/repa.safetensors" --vae "$own" --classes 0 --solver sde --steps 2 -o "$work/repa.png"
+holds "$work/repa.json" '"noise_at": 1'
+holds "$work/repa.json" '"last_step": "Mean"'
+holds "$work/repa.json" '"cfg_channels": 4'
+expect 1 'teacher has no part in --statistics' encode "$photos" --vae "$own" $teacher --statistics -o "$work/no.pt"
 expect 0 '2 steps' train "$photos" --vae "$own" --size 32 $teacher $align --patch $((tokens / 2)) \
     -o "$work/repa-steps.safetensors"
 expect 1 'features of the teacher .* expected of the teacher' train "$work/taught.safetensors" $align --patch 2 \

@@ -98,6 +98,8 @@ struct Encode: ParsableCommand {
     private func measure() throws {
         try require(
             images.count == 1, .argument, "--statistics: of one folder, or one file of latents")
+        try require(
+            teacher.teacher == nil, .argument, "--teacher has no part in --statistics")
         var options = DataOptions()
         (options.size, options.asStored) = (size ?? options.size, asStored)
         Interrupt.listen()

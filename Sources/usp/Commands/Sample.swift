@@ -176,7 +176,7 @@ struct Sample: ParsableCommand {
             .init("cfg", numbers(scales)),
             .init(
                 "cfg_channels",
-                .integer(min(guidance.channels ?? Guidance.publishedChannels, channels))),
+                .integer(min(guidance.channels ?? network.denoiser.guidedChannels, channels))),
             .init(
                 "cfg_interval",
                 guidance.begin.map { numbers([$0, guidance.end ?? $0]) } ?? .null),
