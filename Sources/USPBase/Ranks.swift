@@ -149,7 +149,9 @@ extension Ranks {
             guard let result else { throw USPError(.internal, "ranks: nothing done") }
             return (result, [values(result)])
         }
-        let kinds = try gather(values: [failure?.kind.rawValue ?? 0]).map { $0[0] }
+        let own = result.map(values) ?? []
+        let heads = try gather(values: [failure?.kind.rawValue ?? 0, Int32(clamping: own.count)])
+        let kinds = heads.map { $0[0] }
         if kinds.contains(where: { $0 != 0 }) {
             let texts = try gather(Array((failure?.message ?? "").utf8))
             failedTogether.store(true, ordering: .releasing)
@@ -166,7 +168,14 @@ extension Ranks {
             throw USPError(kind, isCommon ? text : "rank \(first): \(text)")
         }
         guard let result else { throw USPError(.internal, "ranks: nothing done") }
-        return (result, try gather(values: values(result)))
+        if let other = heads.firstIndex(where: { $0[1] != heads[0][1] }) {
+            failedTogether.store(true, ordering: .releasing)
+            throw USPError(
+                .shape,
+                "rank \(other): \(heads[other][1]) parts, rank 0 has \(heads[0][1]): all ranks give "
+                    + "as many samples")
+        }
+        return (result, try gather(values: own))
     }
 
     /// The same without values.

@@ -11,13 +11,19 @@ extension DataSet {
 
     /// Encodes every image and writes the posteriors to a file, of which data can be made: as they
     /// come, to PATH.part until all are there. An earlier call that was interrupted is gone on with.
+    /// The data's ranks share the work, and rank 0 writes.
     public func writeLatents(
         _ path: String, progress: EncodingProgress = { _, _ in }
     ) throws(USPError) {
         guard case .images(let images) = source else {
             throw USPError(.argument, "\(path): the data is encoded already")
         }
-        _ = try images.write(path, lock: DataSet.lock(path), progress)
+        let ranks = options.ranks ?? .alone
+        let lock = try ranks.together { () throws(USPError) -> FileLock? in
+            guard ranks.writes else { return nil }
+            return try DataSet.lock(path)
+        }
+        _ = try images.write(path, lock: lock, over: ranks, progress)
     }
 
     static func lock(

@@ -19,7 +19,9 @@ extension EncodedImages {
                 try progress(0, folder.count)
                 return true
             }
-            if !FolderListing.isFile(path) { notes = try write(path, lock: lock, progress) }
+            if !FolderListing.isFile(path) {
+                notes = try write(path, lock: lock, over: .alone, progress)
+            }
         }
         let set = try LatentSet.load(path)
         notes += unreadable.map { "\($0.reason); another image of its class is in its place" }

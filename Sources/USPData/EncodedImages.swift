@@ -140,42 +140,86 @@ struct EncodedImages {
         return set
     }
 
-    /// Writes the same to a file as it comes, going on with one that is unfinished.
+    /// Writes the same to a file as it comes, going on with one that is unfinished. Ranks share the
+    /// work; rank 0 writes.
     ///
+    /// - lock: of the file; nil on ranks that do not write
     /// - Returns: what there is to say about it
     func write(
-        _ path: String, lock: FileLock, _ progress: (Int, Int) throws(USPError) -> Void
+        _ path: String, lock: FileLock?, over ranks: Ranks,
+        _ progress: (Int, Int) throws(USPError) -> Void
     ) throws(USPError) -> [String] {
         let (encoder, loaders) = (try requireEncoder(), try cachingLoaders())
-        let notes = LatentNotes(
-            channels: sampleShape[0], scale: encoder.lacksStatistics ? nil : encoder.scale,
-            shift: encoder.shift,
-            classNames: folder.classNames, origin: origin, labels: folder.labels,
-            teacher: teacher?.words)
-        let latents = sampleShape
-        let folder = folder
-        let cache = try LatentCache(
-            path, notes, folder.record, shape: [2 * latents[0], latents[1], latents[2]],
-            mirrored: loaders.count > 1, features: teacher.map { ($0.shape, $0.type) }, lock: lock
-        ) { index throws(USPError) in try folder.checksum(index) }
-        try progress(cache.doneCount, folder.count)
+        let cache = try ranks.together { () throws(USPError) -> LatentCache? in
+            guard let lock else { return nil }
+            let cache = try self.cache(path, encoder, mirrored: loaders.count > 1, lock: lock)
+            try progress(cache.doneCount, folder.count)
+            return cache
+        }
+        // What is left to do, as rank 0 knows it.
+        let left = pieces(folder.count).map(\.lowerBound).filter { first in
+            cache.map { cache in !pieceStarting(first).allSatisfy(cache.isDone) } ?? false
+        }
+        let firsts = [Int](bytes: try ranks.gather(left.bytes)[0])
+        let size = try CheckedMath.multiply(2 * sampleShape.count, 4, "moments")
         do throws(USPError) {
-            for range in pieces(folder.count) where !range.allSatisfy(cache.isDone) {
-                for (flips, loader) in loaders.enumerated() {
+            try ranks.share(firsts.count) { place, emit throws(USPError) in
+                let range = pieceStarting(firsts[place])
+                var chunk: [UInt8] = []
+                for loader in loaders {
                     let images = try loader.batch(Array(range)) { RandomKey(seed: 0).stream($0) }
-                    try cache.write(encoder.moments(images), range, mirrored: flips > 0)
-                    if let teacher { try cache.write(features: teacher.features(images), range) }
+                    let moments = try encoder.moments(images)
+                    chunk += withExtendedLifetime(moments) {
+                        Array(UnsafeRawBufferPointer(start: moments.raw, count: moments.byteCount))
+                    }
+                    // With a teacher there is one orientation.
+                    if let teacher { chunk += try teacher.features(images).values.bytes }
+                }
+                let found = folder.checksums.all[range]
+                try emit([range.lowerBound].bytes + Array(found).bytes + chunk)
+            } take: { chunk throws(USPError) in
+                guard let cache else { return }
+                let range = pieceStarting([Int](bytes: chunk.prefix(8))[0])
+                var rest = chunk.dropFirst(8)
+                let found = [Int](bytes: rest.prefix(8 * range.count))
+                rest = rest.dropFirst(8 * range.count)
+                for orientation in loaders.indices {
+                    try cache.write(
+                        Array(rest.prefix(size * range.count)), range, mirrored: orientation > 0)
+                    rest = rest.dropFirst(size * range.count)
+                }
+                if let teacher {
+                    let shape = Shape([range.count] + teacher.shape.extents)
+                    try cache.write(features: Tensor(shape, [Float](bytes: rest)), range)
+                }
+                for (index, value) in zip(range, found) where value != 0 {
+                    folder.checksums.note(index) { value }
                 }
                 try cache.finish(range, folder.checksums.all)
                 try progress(cache.doneCount, folder.count)
             }
         } catch {
             // What was done is kept; the error that ended it is the one to tell.
-            try? cache.flush()
+            try? cache?.flush()
             throw error
         }
-        try cache.commit()
-        return cache.notes
+        try ranks.together { () throws(USPError) in try cache?.commit() }
+        return cache?.notes ?? []
+    }
+
+    private func cache(
+        _ path: String, _ encoder: LatentEncoder, mirrored: Bool, lock: FileLock
+    ) throws(USPError) -> LatentCache {
+        let notes = LatentNotes(
+            channels: sampleShape[0], scale: encoder.lacksStatistics ? nil : encoder.scale,
+            shift: encoder.shift,
+            classNames: folder.classNames, origin: origin, labels: folder.labels,
+            teacher: teacher?.words)
+        let (latents, folder) = (sampleShape, folder)
+        return try LatentCache(
+            path, notes, folder.record, shape: [2 * latents[0], latents[1], latents[2]],
+            mirrored: mirrored, features: teacher.map { ($0.shape, $0.type) }, lock: lock
+        ) { index throws(USPError) in try folder.checksum(index) }
     }
 
     private func requireEncoder() throws(USPError) -> LatentEncoder {
@@ -205,6 +249,10 @@ struct EncodedImages {
 
     /// Images that are encoded together: as many as have the pixels of four of 256x256.
     private var pieceSize: Int { max(1, 4 * 256 * 256 / (options.size * options.size)) }
+
+    private func pieceStarting(_ first: Int) -> Range<Int> {
+        first..<min(first + pieceSize, folder.count)
+    }
 
     private func pieces(_ count: Int) -> [Range<Int>] {
         stride(from: 0, to: count, by: pieceSize).map { $0..<min($0 + pieceSize, count) }

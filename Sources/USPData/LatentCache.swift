@@ -94,15 +94,13 @@ final class LatentCache {
 
     var doneCount: Int { checksums.count { $0 != 0 } }
 
-    /// Latents `[B, 2C, h, w]` of images that follow each other.
-    func write(_ latents: Tensor, _ range: Range<Int>, mirrored: Bool) throws(USPError) {
-        try expect(latents, Shape([range.count] + latents.shape.extents.dropFirst()), "moments")
+    /// Bytes of the latents `[B, 2C, h, w]` of images that follow each other.
+    func write(_ latents: [UInt8], _ range: Range<Int>, mirrored: Bool) throws(USPError) {
         try require(
-            latents.byteCount == range.count * size, .internal, "moments: \(latents.shape)")
-        let bytes = UnsafeRawBufferPointer(start: latents.raw, count: latents.byteCount)
+            latents.count == range.count * size, .internal,
+            "moments: \(latents.count) bytes of \(range.count) images of \(size)")
         try file.write(
-            bytes, at: place(Self.moments[mirrored ? 1 : 0]) + range.lowerBound * size)
-        withExtendedLifetime(latents) {}
+            latents, at: place(Self.moments[mirrored ? 1 : 0]) + range.lowerBound * size)
     }
 
     /// Features `[B, T, Z]` of images that follow each other.

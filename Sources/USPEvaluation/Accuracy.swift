@@ -47,6 +47,15 @@ package struct TopAccuracy: Sendable {
         count += labels.count
     }
 
+    /// What all ranks have added.
+    package mutating func sum(over ranks: Ranks) throws(USPError) {
+        for (rank, other) in try ranks.gather(values: hits + [count]).enumerated()
+        where rank != ranks.rank {
+            for index in hits.indices { hits[index] += other[index] }
+            count += other[hits.count]
+        }
+    }
+
     /// One share in 0 … 1 for each k; 0 before anything is added.
     package var shares: [Double] { hits.map { count > 0 ? Double($0) / Double(count) : 0 } }
 }

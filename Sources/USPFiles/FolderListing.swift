@@ -22,6 +22,22 @@ package enum FolderListing {
         return result.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
+    /// Makes a folder, and those that it is in; one that is there stays.
+    ///
+    /// - Throws: `.io` with the path
+    package static func make(_ path: String) throws(USPError) {
+        let ends =
+            path.indices.filter { path[$0] == "/" && $0 != path.startIndex } + [path.endIndex]
+        for end in ends where mkdir(String(path[..<end]), 0o777) != 0 {
+            let error = errno
+            guard error == EEXIST || isFolder(String(path[..<end])) else {
+                throw USPError(
+                    .io, "\(path): cannot make the folder: \(String(cString: strerror(error)))")
+            }
+        }
+        try require(isFolder(path), .io, "\(path): is not a folder")
+    }
+
     /// Whether the path names a folder (or a link to one).
     package static func isFolder(_ path: String) -> Bool {
         var status = stat()

@@ -13,19 +13,27 @@ extension Evaluate {
     /// classes; none if it is stopped.
     ///
     /// - data: latents, or the frozen encoder's features, with labels
+    /// - ranks: share the work; all get the result
     public static func accuracy(
-        of model: ViT, on data: DataSet, isStopped: () -> Bool = { false }
+        of model: ViT, on data: DataSet, over ranks: Ranks = .alone,
+        isStopped: () -> Bool = { false }
     ) throws(USPError) -> [(k: Int, share: Double)] {
         try data.requireLabels()
-        var accuracy = try TopAccuracy(data.classes > 5 ? [1, 5] : [1])
-        for first in stride(from: 0, to: data.count, by: 64) {
-            if isStopped() { return [] }
-            let batch = try data.samples(first..<min(first + 64, data.count))
-            let logits =
-                try batch.inputs.shape.rank == 2
-                ? model.logits(features: batch.inputs) : model.logits(batch.inputs)
-            try accuracy.add(logits, labels: batch.classes ?? [])
+        let ks = data.classes > 5 ? [1, 5] : [1]
+        var accuracy = try TopAccuracy(ks)
+        for round in stride(from: 0, to: data.count, by: 64 * ranks.count) {
+            if try ranks.any([isStopped()])[0] { return [] }
+            try ranks.together { () throws(USPError) in
+                let first = round + 64 * ranks.rank
+                guard first < data.count else { return }
+                let batch = try data.samples(first..<min(first + 64, data.count))
+                let logits =
+                    try batch.inputs.shape.rank == 2
+                    ? model.logits(features: batch.inputs) : model.logits(batch.inputs)
+                try accuracy.add(logits, labels: batch.classes ?? [])
+            }
         }
+        try accuracy.sum(over: ranks)
         return Array(zip(accuracy.ks, accuracy.shares)).map { (k: $0.0, share: $0.1) }
     }
 }

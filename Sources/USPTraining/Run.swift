@@ -75,6 +75,11 @@ public final class Run {
             "batch \(data.options.batch): there are \(data.count) samples")
         (self.trainer, self.options) = (trainer, options)
         let ranks = trainer.options.ranks ?? .alone
+        let reading = data.options.ranks ?? .alone
+        try require(
+            (ranks.rank, ranks.count) == (reading.rank, reading.count), .argument,
+            "run: the trainer is rank \(ranks.rank) of \(ranks.count), the data is rank "
+                + "\(reading.rank) of \(reading.count): give both the same ranks")
         let (files, lock, found) = try ranks.together { () throws(USPError) in
             let files = try RunFiles(output, writes: ranks.writes)
             let lock = ranks.writes ? try files.lock() : nil
@@ -152,14 +157,14 @@ public final class Run {
         let log = try ranks.together { () throws(USPError) -> RunLog? in
             guard ranks.writes else { return nil }
             if lock == nil { lock = try files.lock() }
-            return try RunLog(files.log, upTo: first, heading: heading)
+            return try RunLog(
+                files.log, upTo: first, heading: heading, events: options.logDir)
         }
         var last: [Metric] = []
         if window.owesEvaluation || first >= steps {
-            last = try ranks.together { () throws(USPError) in
-                let last = try evaluate(trainer)
+            last = try ranks.together { () throws(USPError) in try evaluate(trainer) }
+            try ranks.together { () throws(USPError) in
                 if window.owesEvaluation { try log?.add(place, last) }
-                return last
             }
             window.owesEvaluation = false
         }
@@ -177,8 +182,8 @@ public final class Run {
             let ends =
                 report.step % data.stepsPerEpoch == 0 || report.step == steps
                 || options.evaluateEvery.map { report.step % $0 == 0 } ?? false
-            let failure = try together { () throws(USPError) in
-                if report.step % options.logEvery == 0 || report.step == steps {
+            if report.step % options.logEvery == 0 || report.step == steps {
+                try ranks.together { () throws(USPError) in
                     try log?.add(
                         place + [
                             .init("loss", .number(window.mean)),
@@ -186,13 +191,16 @@ public final class Run {
                             .init("images_per_second", .number(rate)),
                             .init("seconds", .number(took)),
                         ])
-                    window.clear()
                 }
-                if ends {
-                    last = try evaluate(trainer)
-                    window.owesEvaluation = last.isEmpty && isStopped
-                    try log?.add(place, last)
-                }
+                window.clear()
+            }
+            if ends {
+                // By itself: it may be work that ranks share.
+                last = try ranks.together { () throws(USPError) in try evaluate(trainer) }
+                window.owesEvaluation = last.isEmpty && isStopped
+            }
+            let failure = together { () throws(USPError) in
+                if ends { try log?.add(place, last) }
                 try progress(
                     Progress(
                         report: report, steps: steps, epoch: epoch, imagesPerSecond: rate,
@@ -236,8 +244,8 @@ public final class Run {
     /// Whether `cancel` was called: evaluations may end early, and are made when the run goes on.
     public var isStopped: Bool { cancelled.load(ordering: .acquiring) }
 
-    /// The error of a step's log, evaluation and progress, which all ranks then have.
-    private func together(_ body: () throws(USPError) -> Void) throws(USPError) -> USPError? {
+    /// The error of a step's log and progress, which all ranks then have.
+    private func together(_ body: () throws(USPError) -> Void) -> USPError? {
         do throws(USPError) {
             try ranks.together(body)
             return nil

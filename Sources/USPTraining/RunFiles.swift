@@ -88,15 +88,20 @@ struct LossWindow {
     }
 }
 
-/// The log of a run: one JSON object a line.
+/// The log of a run: one JSON object a line; and the same numbers for TensorBoard, if it is wanted.
 struct RunLog {
     private let path: String
+    private let events: EventFile?
 
     /// Begins a log, or goes on with the lines of an earlier run up to a step.
     ///
     /// - heading: the first line of a new log
-    init(_ path: String, upTo step: Int, heading: JSON) throws(USPError) {
+    /// - events: the folder of event files
+    init(_ path: String, upTo step: Int, heading: JSON, events: String?) throws(USPError) {
         self.path = path
+        self.events = try events.map { folder throws(USPError) in
+            try EventFile(folder: folder, first: step + 1)
+        }
         var lines = [heading.compact]
         if step > 0, FolderListing.isFile(path) {
             let file = try ByteView.file(path)
@@ -112,6 +117,18 @@ struct RunLog {
     }
 
     func add(_ members: [JSON.Member]) throws(USPError) {
+        if let events, let step = members.first(where: { $0.key == "step" })?.value.integer {
+            try events.add(
+                step: step,
+                members.compactMap { member in
+                    switch member.value {
+                    case .number(let value): (member.key, value)
+                    case .integer(let value) where member.key != "step":
+                        (member.key, Double(value))
+                    default: nil
+                    }
+                })
+        }
         let bytes = Array((JSON.object(members).compact + "\n").utf8)
         let descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
         defer { if descriptor >= 0 { close(descriptor) } }

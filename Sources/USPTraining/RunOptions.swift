@@ -12,6 +12,7 @@ public struct RunOptions: Sendable {
     public var averaged = false
     public var command = "run"
     public var evaluateEvery: Int?
+    public var logDir: String?
 
     public init() {}
 }
@@ -44,6 +45,9 @@ extension RunOptions: Described {
         .integer(
             "evaluate_every", \.evaluateEvery, .from(1),
             "Measure every so many steps, beside the end of each epoch; absent: then alone."),
+        .text(
+            "log_dir", \.logDir,
+            "A folder for TensorBoard, which is made: event files with the numbers of the log."),
     ]
 
     /// Steps in all.

@@ -17,7 +17,8 @@ struct USP: ParsableCommand {
             signal after a second, or a third, ends at once. SIGUSR1 saves and goes on.
 
             Under mpirun or srun, processes share the work of pretrain, finetune, segment, train and \
-            autoencoder, to the same bytes for 1, 2, 4, 8, ... of them: docs/scale.md.
+            autoencoder (1, 2, 4, 8, ... of them), and of encode, sample and evaluate (any number), to \
+            the same bytes: docs/scale.md.
             """,
         version: USPKit.version,
         subcommands: [

@@ -189,7 +189,7 @@ AT(usp_rand_augment_options, magnitude_std, 32);
 AT(usp_rand_augment_options, increasing, 40);
 AT(usp_rand_augment_options, operations, 48);
 
-SIZE(usp_run_options, 104);
+SIZE(usp_run_options, 112);
 AT(usp_run_options, struct_size, 0);
 AT(usp_run_options, reserved, 4);
 AT(usp_run_options, progress, 8);
@@ -204,6 +204,7 @@ AT(usp_run_options, restart, 72);
 AT(usp_run_options, averaged, 80);
 AT(usp_run_options, command, 88);
 AT(usp_run_options, evaluate_every, 96);
+AT(usp_run_options, log_dir, 104);
 
 SIZE(usp_run_progress, 56);
 AT(usp_run_progress, step, 0);

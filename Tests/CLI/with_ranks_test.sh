@@ -63,6 +63,34 @@ else
         --restart
     same_run one some
 
+    # Work that is split, by any number of ranks: the same bytes.
+    drawn="sample $sit --vae $vae --classes 1,2,3 --num 7 --steps 3 --solver euler --batch 2"
+    expect 0 '7 images' $drawn -o "$work/r1.png"
+    expect 0 'latents \[2, 4, ' encode "$photos/dog/3.PNG" "$photos/dog/4.PNG" --vae "$vae" \
+        -o "$work/r1-latents.npz"
+    for count in 2 3; do
+        ranks $count
+        rm -f "$work"/r2*
+        expect 0 '7 images' $drawn -o "$work/r2.png"
+        for file in .npz .png -0000.png -0006.png; do same "$work/r1$file" "$work/r2$file"; done
+        for file in r1 r2; do
+            grep -v 'seconds\|images_per_second' "$work/$file.json" >"$work/$file-record"
+        done
+        same "$work/r1-record" "$work/r2-record"
+        expect 0 'latents \[2, 4, ' encode "$photos/dog/3.PNG" "$photos/dog/4.PNG" --vae "$vae" \
+            -o "$work/r2-latents.npz"
+        same "$work/r1-latents.npz" "$work/r2-latents.npz"
+        expect 0 '5 images' encode "$photos" --vae "$vae" --size 32 -o "$work/r2-set.safetensors"
+        same "$work/ranks-set.safetensors" "$work/r2-set.safetensors"
+    done
+    expect 0 'inception score' evaluate "$golden/images" $weights -o "$work/r2-features.npz"
+    grep 'inception' "$work/said" >"$work/r2-scores"
+    tool=$alone_tool
+    expect 0 'inception score' evaluate "$golden/images" $weights -o "$work/r1-features.npz"
+    grep 'inception' "$work/said" >"$work/r1-scores"
+    same "$work/r1-scores" "$work/r2-scores"
+    same "$work/r1-features.npz" "$work/r2-features.npz"
+
     # Errors are said once, and name the rank where they are one rank's.
     ranks 3
     expect 1 'ranks' $pretrain --steps 2 -o "$work/some.safetensors" --restart

@@ -190,3 +190,8 @@ private func expectSame(_ archive: Archive, _ outputs: [ArrayOutput]) throws {
         scratch.file("b"), archive.entries.map { ArrayOutput($0) }, metadata: archive.metadata)
     #expect(!String(decoding: try readFile(scratch.file("b")), as: UTF8.self).contains("crc32"))
 }
+
+/// CRC-32C's check value, masked as TFRecord does.
+@Test func recordsHaveCastagnolisChecksum() {
+    #expect(EventFile.maskedChecksum(Array("123456789".utf8)) == 0xC78A_B0E5)
+}

@@ -110,6 +110,39 @@ private func outcome(
         }
     }
 
+    /// The original's multi-node bug: every node reads the same.
+    @Test func dataWithoutTheTrainersRanksIsRefused() throws {
+        try alone {
+            let run = try SmallRun.pretraining.start(batch: 4, ranks: Meeting(2).ranks(1))
+            var reading = DataOptions()
+            reading.batch = 4
+            let data = try DataSet(latents: Tensor.zeros([4, 4, 8, 8]), reading)
+            let told = #expect(throws: USPError.self) {
+                try Run(run.trainer, on: data, to: "/tmp/never.safetensors", RunOptions())
+            }
+            #expect(
+                told?.message
+                    == "run: the trainer is rank 1 of 2, the data is rank 0 of 1: give both the same "
+                    + "ranks")
+        }
+    }
+
+    @Test func sharesOfOtherSizesAreToldToAll() throws {
+        try alone {
+            let all = try Meeting.run(2) { ranks -> String in
+                let run = try SmallRun.pretraining.start(batch: 4, ranks: ranks)
+                try run.advance()
+                let batch = Batch(try Tensor.zeros([ranks.rank == 0 ? 4 : 8, 4, 8, 8]))
+                return #expect(throws: USPError.self) { try run.trainer.step(batch) }?.message ?? ""
+            }
+            for text in all {
+                #expect(
+                    try text.get()
+                        == "rank 1: 8 parts, rank 0 has 4: all ranks give as many samples")
+            }
+        }
+    }
+
     @Test func partsThatDoNotFitAreRefused() throws {
         try alone {
             func told(_ batch: Int, _ change: (inout TrainerOptions) -> Void) -> String {

@@ -67,11 +67,14 @@ typedef struct usp_run_options {
     /* Measure every so many steps, beside the end of each epoch; absent: then alone. 1 or more.
      * -1: absent. */
     int64_t evaluate_every;
+    /* A folder for TensorBoard, which is made: event files with the numbers of the log. NULL:
+     * absent. */
+    const char *log_dir;
 } usp_run_options;
 
 #define USP_RUN_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_run_options), 0, NULL, NULL, NULL, NULL, -1, USP_ABSENT, 1000, 10, 0, \
-     0, "run", -1}
+     0, "run", -1, NULL}
 /* end of usp_run_options */
 
 /* Go on from the state of an earlier run with the same options, if there is one beside `output`.

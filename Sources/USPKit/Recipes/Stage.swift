@@ -156,7 +156,7 @@ public final class Stage: Sendable {
         (options.steps, options.epochs) = (steps, nil)
         (options.averaged, options.command) = (isAveraged, recipe.name)
         options.evaluateEvery = watch?.interval
-        watch?.write(beside: output)
+        if trainer.options.ranks?.writes ?? true { watch?.write(beside: output) }
         return try Run(
             trainer, on: data, to: output, options, record: record, heading: heading)
     }
@@ -194,7 +194,9 @@ public final class Stage: Sendable {
         guard let validation else { return [] }
         switch try trainer.model(averaged: isAveraged) {
         case let model as ViT:
-            let shares = try Evaluate.accuracy(of: model, on: validation, isStopped: isStopped)
+            let shares = try Evaluate.accuracy(
+                of: model, on: validation, over: trainer.options.ranks ?? .alone,
+                isStopped: isStopped)
             return shares.map { Run.Metric("top\($0.k)", $0.share) }
         case let model as Segmenter:
             let scores = try Evaluate.segmentation(

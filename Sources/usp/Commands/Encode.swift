@@ -63,6 +63,7 @@ struct Encode: ParsableCommand {
     func validate() throws { try checkTile(tile) }
 
     func run() throws {
+        try Job.begin()
         if statistics { return try measure() }
         let isFolder = images.count == 1 && FolderListing.isFolder(images[0])
         try require(
@@ -82,13 +83,14 @@ struct Encode: ParsableCommand {
         options.size = size ?? options.size
         (options.asStored, options.skipUnreadable) = (asStored, skipUnreadable)
         try teacher.apply(to: &options)
+        options.ranks = Job.ranks
         let data = try DataSet(images[0], model(), options)
         for note in data.leftOut { complain("note: \(images[0]): \(note)") }
         Interrupt.listen()
         try data.writeLatents(output, progress: encodingProgress("encode"))
         var unreadable = UnreadableNotes()
         unreadable.tell(data)
-        print(
+        say(
             "\(output): \(grouped(data.count)) images "
                 + (data.classes == 0 ? "without classes" : "of \(data.classes) classes")
                 + ", latents \(data.sampleShape)"
@@ -102,6 +104,7 @@ struct Encode: ParsableCommand {
             teacher.teacher == nil, .argument, "--teacher has no part in --statistics")
         var options = DataOptions()
         (options.size, options.asStored) = (size ?? options.size, asStored)
+        guard Job.writes else { return }
         Interrupt.listen()
         let isEncoded = try DataSet.holdsLatents(images[0])
         let found = try DataSet.latentStatistics(
@@ -117,7 +120,11 @@ struct Encode: ParsableCommand {
     }
 
     private func encodeImages() throws {
-        let writer = try ArrayWriter(output)
+        let ranks = Job.ranks ?? .alone
+        let writer = try ranks.together { () throws(USPError) -> ArrayWriter? in
+            guard ranks.writes else { return nil }
+            return try ArrayWriter(output)
+        }
         let model = try model()
         var options = VAE.Options()
         options.tile = tile
@@ -125,22 +132,28 @@ struct Encode: ParsableCommand {
         Interrupt.listen()
         var progress = Progress("encode", total: images.count, unit: "images")
         var parts: [Tensor] = []
-        for path in images {
+        try ranks.share(images.count) { index, emit throws(USPError) in
             try Interrupt.check()
-            guard let image = try read(path, model) else { continue }
+            guard let image = try read(images[index], model) else { return }
             let latents = try model.encode(image, options).mean
+            try emit(([index] + latents.shape.extents).bytes + latents.values.bytes)
+        } take: { chunk throws(USPError) in
+            let head = [Int](bytes: chunk.prefix(5 * 8))
+            let latents = try Tensor(
+                Shape(Array(head.dropFirst())), [Float](bytes: chunk.dropFirst(5 * 8)))
             try require(
                 parts.isEmpty || parts[0].shape == latents.shape, .shape,
-                "\(path): latents \(latents.shape), the first image gave "
+                "\(images[head[0]]): latents \(latents.shape), the first image gave "
                     + "\(parts.first?.shape ?? [])")
             parts.append(latents)
             progress.update(parts.count)
         }
+        guard let writer else { return }
         try require(!parts.isEmpty, .format, "\(output): none of the images can be read")
         let shape = Shape([parts.count] + parts[0].shape.extents.dropFirst())
         let all = try Tensor(shape, parts.flatMap(\.values))
         try LatentFile.write(all, of: model, writer)
-        print("\(output): latents \(shape)")
+        say("\(output): latents \(shape)")
     }
 
     /// nil for one that cannot be read, if the command goes on without it.
@@ -151,7 +164,7 @@ struct Encode: ParsableCommand {
                 asStored: asStored)
         } catch {
             guard skipUnreadable, error.kind != .memory else { throw error }
-            complain("note: left out \(error.message)")
+            complain("note: left out \(error.message)", onEvery: true)
             return nil
         }
     }

@@ -86,13 +86,18 @@ struct Evaluate: ParsableCommand {
     }
 
     func run() throws {
+        try Job.begin()
         if let classifier { return try measure(classifier) }
         var ours = try FeatureFile(
             samples, features: features, skipUnreadable: skipUnreadable)
         var theirs = try reference.map { path throws(USPError) in
             try FeatureFile(path, features: features, skipUnreadable: skipUnreadable)
         }
-        let writer = try output.map { path throws(USPError) in try ArrayWriter(path) }
+        let ranks = Job.ranks ?? .alone
+        let writer = try ranks.together { () throws(USPError) -> ArrayWriter? in
+            guard ranks.writes, let output else { return nil }
+            return try ArrayWriter(output)
+        }
         if let inception {
             try ours.expectSomething()
             try theirs?.expectSomething()
@@ -100,9 +105,10 @@ struct Evaluate: ParsableCommand {
             try fitting.apply(to: &loading)
             let network = try Inception.load(inception, loading).told()
             Interrupt.listen()
-            try ours.measure(network, preprocessing: preprocessing)
-            try theirs?.measure(network, preprocessing: preprocessing)
+            try ours.measure(network, preprocessing: preprocessing, over: ranks)
+            try theirs?.measure(network, preprocessing: preprocessing, over: ranks)
         }
+        guard ranks.writes else { return }
         if let writer { try writer.write(ours.outputs()) }
         let scores = try scores(ours, theirs)
         for warning in scores.warnings { complain("note: \(warning)") }
@@ -128,11 +134,11 @@ struct Evaluate: ParsableCommand {
             "\(samples): classes \(images.classText); \(path) has "
                 + names.prefix(12).joined(separator: ", "))
         let shares = try USPKit.Evaluate.accuracy(
-            of: model, on: images, isStopped: { Interrupt.isRaised })
-        try Interrupt.check()
+            of: model, on: images, over: Job.ranks ?? .alone, isStopped: { Interrupt.isRaised })
+        try (Job.ranks ?? .alone).together { () throws(USPError) in try Interrupt.check() }
         var scores = Scores()
         for (k, share) in shares { scores.add("top\(k)", share) }
-        print(json ? scores.json.indented : scores.text)
+        say(json ? scores.json.indented : scores.text)
     }
 
     private func scores(

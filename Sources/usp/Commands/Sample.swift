@@ -73,6 +73,7 @@ struct Sample: ParsableCommand {
     }
 
     func run() throws {
+        try Job.begin()
         Interrupt.listen()
         let known = ["counter", "torch", "torch-cuda"]
         guard known.contains(generator) else {
@@ -90,13 +91,18 @@ struct Sample: ParsableCommand {
         let start = try SampleStart(self, network)
         let labels = try chosen.labels(start.count, network, seed: seed)
         let latents = network.inputShape(batch: 1)
-        let output = try SampleOutput(
-            output, record: record(network, decoder, sampler), labels: labels,
-            image: [
-                latents[2] * decoder.factor, latents[3] * decoder.factor,
-                decoder.inputShape(batch: 1)[1],
-            ])
-        print(try draw(start, labels, sampler, decoder, output, channels: latents[1]))
+        let ranks = Job.ranks ?? .alone
+        let record = try record(network, decoder, sampler)
+        let written = try ranks.together { () throws(USPError) -> SampleOutput? in
+            guard ranks.writes else { return nil }
+            return try SampleOutput(
+                output, record: record, labels: labels,
+                image: [
+                    latents[2] * decoder.factor, latents[3] * decoder.factor,
+                    decoder.inputShape(batch: 1)[1],
+                ])
+        }
+        try draw(start, labels, sampler, decoder, written, channels: latents[1], over: ranks)
     }
 
     private func check(_ decoder: VAE, _ network: DiT) throws(USPError) {
@@ -108,11 +114,12 @@ struct Sample: ParsableCommand {
             "\(vae): decodes latents of \(wanted) channels, \(model.model) makes \(given)")
     }
 
-    /// Draws and decodes batch after batch, and tells what was written.
+    /// Draws and decodes batch after batch, and tells what was written. Ranks take turns, each with
+    /// batches of its own; their images come to rank 0.
     private func draw(
         _ start: SampleStart, _ labels: [Int], _ sampler: LatentSampler, _ decoder: VAE,
-        _ output: SampleOutput, channels: Int
-    ) throws -> String {
+        _ output: SampleOutput?, channels: Int, over ranks: Ranks
+    ) throws {
         let count = labels.count
         let size = batchSize(sampler, count)
         let batches = try stride(from: 0, to: count, by: size).map { first in
@@ -123,24 +130,31 @@ struct Sample: ParsableCommand {
         var evaluations = 0
         var progress = SampleProgress(count)
         let show = { (latents: Tensor) throws(USPError) in
-            try output.preview(decoder.decode(latents))
+            if let output { try output.preview(decoder.decode(latents)) }
         }
-        return try output.write { (add) throws(USPError) in
-            for (range, guidance) in batches {
+        let interval = output == nil ? nil : preview
+        let produce = {
+            (add: @escaping ([UInt8]) throws(USPError) -> Void) throws(USPError) -> [JSON.Member] in
+            try ranks.share(batches.count) { number, emit throws(USPError) in
+                let (range, guidance) = batches[number]
                 let batch = LatentSampler.Batch(
                     z: try start.latents(range), labels: Array(labels[range]), guidance: guidance,
                     first: range.lowerBound, total: count)
                 let latents = try sampler.run(
                     batch, progress: { progress.step($0, of: $1, in: range) },
-                    preview: preview.map { (interval: $0, show: show) })
+                    preview: interval.map { (interval: $0, show: show) })
                 evaluations += sampler.takeEvaluations() * range.count
                 progress.sampled(range)
                 for index in 0..<range.count {
                     try Interrupt.check()
-                    try add(decoder.decode(latents.detachedRows(index..<index + 1)))
+                    try emit(decoder.decode(latents.detachedRows(index..<index + 1)).pixels())
                     progress.decoded(range.lowerBound + index + 1, in: range)
                 }
+            } take: { pixels throws(USPError) in
+                try add(pixels)
+                if let output { progress.reached(output.count) }
             }
+            evaluations = try ranks.gather(values: [evaluations]).reduce(0) { $0 + $1[0] }
             let took = seconds() - began
             return [
                 .init("evaluations", .number(Double(evaluations) / Double(count))),
@@ -148,6 +162,11 @@ struct Sample: ParsableCommand {
                 .init("images_per_second", .number(Double(count) / max(took, 1e-9))),
             ]
         }
+        guard let output else {
+            _ = try produce { _ in }
+            return
+        }
+        say(try output.write(produce))
     }
 
     private func batchSize(_ sampler: LatentSampler, _ count: Int) -> Int {
@@ -235,6 +254,7 @@ private struct SampleProgress {
     private var bar: Progress
     private var began = seconds()
     private var samplingTook = 0.0
+    private var most = 0
     /// Part of an image's time that sampling takes, as the last batch had it.
     private var share = 0.9
 
@@ -248,7 +268,11 @@ private struct SampleProgress {
 
     mutating func sampled(_ range: Range<Int>) { samplingTook = seconds() - began }
 
+    /// So many images are there, of all ranks.
+    mutating func reached(_ done: Int) { if done > most { bar.update(done) } }
+
     mutating func decoded(_ done: Int, in range: Range<Int>) {
+        most = max(most, done)
         bar.update(done, fraction: share * Double(range.upperBound - done))
         guard done == range.upperBound else { return }
         let took = seconds() - began

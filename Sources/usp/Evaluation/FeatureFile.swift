@@ -42,19 +42,38 @@ struct FeatureFile {
         throw USPError(.format, "\(path): \(PixelSource.problem(table))")
     }
 
-    /// Computes the features of the images, if there are some and the file has none.
-    mutating func measure(_ network: Inception, preprocessing: String) throws(USPError) {
+    /// Computes the features of the images, if there are some and the file has none. Ranks share the
+    /// work, 16 images at a time; rank 0 has them then.
+    mutating func measure(
+        _ network: Inception, preprocessing: String, over ranks: Ranks
+    ) throws(USPError) {
         guard let pixels, table[featuresName] == nil else { return }
         let widths = Inception.widths
         var gathered = try ImageFeatures(
             count: pixels.count, pool: widths.pool, spatial: widths.spatial, logits: widths.logits)
         var progress = Progress("features of \(path)", total: pixels.count, unit: "images")
-        while gathered.added < gathered.count {
-            try Interrupt.check()
-            let batch = try pixels.batch(from: gathered.added, most: 16)
-            let found = try network.features(batch, preprocessing: preprocessing)
+        let piece = 16
+        try ranks.share((pixels.count + piece - 1) / piece) { index, emit throws(USPError) in
+            var first = index * piece
+            let end = min(first + piece, pixels.count)
+            while first < end {
+                try Interrupt.check()
+                let batch = try pixels.batch(from: first, most: end - first)
+                let found = try network.features(batch, preprocessing: preprocessing)
+                try emit((found.pool.values + found.spatial.values + found.logits.values).bytes)
+                first += batch.shape[0]
+            }
+        } take: { chunk throws(USPError) in
+            var values = [Float](bytes: chunk)[...]
+            let rows = values.count / (widths.pool + widths.spatial + widths.logits)
+            func next(_ width: Int) throws(USPError) -> Tensor {
+                defer { values = values.dropFirst(rows * width) }
+                return try Tensor([rows, width], Array(values.prefix(rows * width)))
+            }
+            let (pool, spatial) = (try next(widths.pool), try next(widths.spatial))
+            let logits = try next(widths.logits)
             try locating(path) { () throws(USPError) in
-                try gathered.add(pool: found.pool, spatial: found.spatial, logits: found.logits)
+                try gathered.add(pool: pool, spatial: spatial, logits: logits)
             }
             progress.update(gathered.added)
         }

@@ -18,7 +18,7 @@ final class SampleOutput {
     private let shape: Shape
     /// Of the grid.
     private var pixels: [UInt8] = []
-    private var count = 0
+    private(set) var count = 0
     /// Keeps other runs from these files.
     private let lock: FileLock
 
@@ -44,20 +44,20 @@ final class SampleOutput {
     /// - Returns: one line about it
     func write(
         _ draw:
-            @escaping (_ add: (Tensor) throws(USPError) -> Void) throws(USPError) -> [JSON
-            .Member]
+            @escaping (
+                _ add: @escaping ([UInt8]) throws(USPError) -> Void
+            ) throws(USPError) -> [JSON.Member]
     ) throws(USPError) -> String {
         var measured: [JSON.Member] = []
         let array = ArrayOutput("arr_0", .uint8, shape) { (file) throws(USPError) in
-            measured = try draw { (image) throws(USPError) in try self.add(image, to: file) }
+            measured = try draw { (pixels) throws(USPError) in try self.add(pixels, to: file) }
         }
         try Npz.write("\(stem).npz", [array])
         return try finish(measured)
     }
 
-    /// The next decoded image `[1, C, H, W]`.
-    private func add(_ image: Tensor, to file: AtomicFile) throws(USPError) {
-        let own = try image.pixels()
+    /// The next image, `[H, W, C]`.
+    private func add(_ own: [UInt8], to file: AtomicFile) throws(USPError) {
         try file.write(own)
         if count < SampleOutput.gridLimit { pixels += own }
         let members: [JSON.Member] = [

@@ -18,7 +18,7 @@ struct CommandRun {
         for note in stage.notes { complain("note: \(note)") }
         var options = RunOptions()
         (options.saveEvery, options.logEvery) = (arguments.saveEvery, arguments.logEvery)
-        options.restart = arguments.restart
+        (options.restart, options.logDir) = (arguments.restart, arguments.logDir)
         run = try stage.run(
             to: arguments.output, options, heading: [("version", version)])
         title = stage.recipe.name

@@ -192,6 +192,9 @@ struct RunArguments: ParsableArguments {
     @Option(help: "A line of the log every so many steps.")
     var logEvery = 10
 
+    @Option(help: "A folder for TensorBoard: event files with the numbers of the log.")
+    var logDir: String?
+
     @Flag(help: "Start anew, whatever an earlier run has left.")
     var restart = false
 

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "7f15a3948b0985cffce6bc16c615fc90e58e1fe77d7ed30e11bc3893bf14b833"
+HEADER_SHA256 = "5edc9e777c2a64f4ca1da8a7db0216398998b208d36338b57fa373cb57899a02"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -483,6 +483,7 @@ usp_run_options._fields_ = [
     ("averaged", c_int64),
     ("command", c_char_p),
     ("evaluate_every", c_int64),
+    ("log_dir", c_char_p),
 ]
 
 

@@ -276,5 +276,6 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "averaged": 0,
         "command": "run",
         "evaluate_every": -1,
+        "log_dir": None,
     },
 }

@@ -206,6 +206,8 @@ def _run(
         folder = scratch if log_dir is None else os.fspath(log_dir)
         os.makedirs(folder, exist_ok=True)
         output = os.path.join(folder, f"{name}.safetensors")
+        if log_dir is not None:
+            options["log_dir"] = folder
         run = Run._of_stage(stage, output, **options)
         history = run.train(progress=_LogReader(output, functions, progress))
         model = stage.model()

@@ -68,6 +68,8 @@ class Run(Handle):
         What the log and messages call the run. Default: run.
     evaluate_every : Optional[int], optional
         Measure every so many steps, beside the end of each epoch; absent: then alone. 1 or more.
+    log_dir : Optional[str], optional
+        A folder for TensorBoard, which is made: event files with the numbers of the log.
 
     Examples
     --------
@@ -89,12 +91,13 @@ class Run(Handle):
         # options: usp_run_options
         steps: Optional[int] = None, epochs: Optional[float] = None, save_every: int = 1000,
         log_every: int = 10, restart: bool = False, averaged: bool = False, command: str = "run",
-        evaluate_every: Optional[int] = None,
+        evaluate_every: Optional[int] = None, log_dir: Optional[str] = None,
         # end of options
     ):
         given = self._prepare(
             trainer, data, output, steps=steps, epochs=epochs, save_every=save_every,
-            log_every=log_every, restart=restart, averaged=averaged, command=command)
+            log_every=log_every, restart=restart, averaged=averaged, command=command,
+            evaluate_every=evaluate_every, log_dir=log_dir)
         given.evaluate = self._callbacks.wrap(_abi.usp_run_evaluate_fn, self._measure)
         self._adopt(
             lib.usp_run_create, trainer.handle, data.handle, encoded(output), ctypes.byref(given),
