@@ -10,8 +10,10 @@ import USPFiles
     @Test func smallIsFoundAboveTheProgram() throws {
         let path = try #require(try Weights.path("small"))
         #expect(path.hasSuffix("/share/usp/small.safetensors"))
-        #expect(try Weights.path("small.safetensors") == nil)
-        #expect(try Archive.open("small").entries.count > 50)
+        let other = try Weights.path("small.safetensors")
+        #expect(other == nil)
+        let entries = try Archive.open("small").entries
+        #expect(entries.count > 50)
     }
 
     @Test func nearestFolderComesFirst() throws {
@@ -24,7 +26,8 @@ import USPFiles
             for folder in [root, root + "/a"] {
                 let path = folder + "/share/usp/tiny.safetensors"
                 close(open(path, O_CREAT | O_WRONLY, 0o644))
-                #expect(try Weights.path("tiny", above: library) == path)
+                let found = try Weights.path("tiny", above: library)
+                #expect(found == path)
             }
         }
     }
