@@ -155,9 +155,10 @@ def test_augmentation_has_fields(photos):
         usp.Data(photos / "nowhere")
 
 
-def pretraining(photos, vae, seed=2):
+def pretraining(photos, vae, seed=2, ranks=None):
     """A trainer and its data, by the tool's recipe for 12 steps of 4."""
-    data = usp.Data(photos, vae=vae, size=16, batch=4, augmentation="pretraining", seed=seed)
+    data = usp.Data(
+        photos, vae=vae, size=16, batch=4, augmentation="pretraining", seed=seed, ranks=ranks)
     model = usp.MaskedAutoencoder.create(
         grid=2, patch=2, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1,
         decoder_heads=2, seed=seed)
@@ -246,13 +247,14 @@ def test_a_run_is_cancelled_from_another_thread(photos, tmp_path):
 
 def test_only_rank_0_writes(photos, tmp_path):
     vae = autoencoder()
-    data, _ = pretraining(photos, vae)
     model = usp.ViT.create(grid=2, width=16, depth=1, heads=2, classes=2, seed=1)
 
     def double(slab):
         slab *= 2
 
     for rank in (1, 0):
-        trainer = usp.Trainer(model, ranks=usp.Ranks(rank, 2, double))
+        ranks = usp.Ranks(rank, 2, double)
+        data, _ = pretraining(photos, vae, ranks=ranks)
+        trainer = usp.Trainer(model, ranks=ranks)
         usp.Run(trainer, data, tmp_path / "m.safetensors", steps=2).train()
         assert (tmp_path / "m.safetensors").exists() == (rank == 0)
