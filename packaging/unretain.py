@@ -9,14 +9,22 @@ packaging/replaced.c takes its place.
     unretain.py FOLDER ARCHIVE...
 """
 
+import re
 import struct
 import sys
 from pathlib import Path
 
 RETAIN = 0x200000
-SYMBOLS, WEAK = 2, 2  # SHT_SYMTAB, STB_WEAK
+SYMBOLS, RELOCATIONS, WEAK = 2, 4, 2  # SHT_SYMTAB, SHT_RELA, STB_WEAK
+CONFORMANCES = b".relaswift5_protocol_conformances\0"
+#: Conformances of vectors and of numbers of other widths, and to what playgrounds show: nothing here casts to
+#: them. One record a section.
+NEVER_CAST = re.compile(
+    rb"\$ss(\d+SIMD\d+V|7Float80V|6Int128V|7UInt128V|12StaticBigIntV)[^\0]*Mc\0|[^\0]*Playground[^\0]*Mc\0")
 REPLACED = b"_swift_stdlib_getScalarName\0"
-PLAIN = (b".text", b".data", b".rodata", b".bss", b".tbss", b".tdata")
+PLAIN = (b".text", b".data", b".rodata", b".bss", b".tbss", b".tdata",
+         # what debuggers alone read of another process
+         b"swift5_assocty", b"swift5_builtin", b"swift5_capture", b"swift5_mpenum")
 
 
 def members(archive):
@@ -46,6 +54,14 @@ def slim(archive, start):
         name, kind, flags = struct.unpack_from("<IIQ", archive, header)
         if flags & RETAIN and archive.startswith(PLAIN, texts + name):
             struct.pack_into("<Q", archive, header + 8, flags & ~RETAIN)
+        if kind == RELOCATIONS and archive.startswith(CONFORMANCES, texts + name):
+            first, _, symbols, record = struct.unpack_from("<QQII", archive, header + 24)
+            entry = place(symbols) + 24 * (struct.unpack_from("<Q", archive, start + first + 8)[0] >> 32)
+            strings = place(struct.unpack_from("<I", archive, headers + symbols * size + 40)[0])
+            told = strings + struct.unpack_from("<I", archive, entry)[0]
+            if NEVER_CAST.match(archive, told):
+                flags, = struct.unpack_from("<Q", archive, headers + record * size + 8)
+                struct.pack_into("<Q", archive, headers + record * size + 8, flags & ~RETAIN)
         if kind == SYMBOLS:
             first, length, strings = struct.unpack_from("<QQI", archive, header + 24)
             strings = place(strings)
