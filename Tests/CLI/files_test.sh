@@ -8,7 +8,7 @@ expect 2 "--output <output>" convert "$golden/containers/training.pth"
 expect 1 'nofile: cannot open' inspect "$work/nofile"
 
 expect 0 'table ema *2 arrays, 33 elements, 132 B, f32' inspect "$golden/containers/training.pth"
-expect 0 'argparse.Namespace is not read' inspect "$golden/containers/training.pth"
+expect 0 'pathlib.PosixPath is not read' inspect "$golden/containers/training.pth"
 expect 0 '"dtype": "f32"' inspect "$golden/containers/training.pth" --json --table model
 expect 1 "no table 'none'; there is 'model'" inspect "$golden/containers/training.pth" --table none
 expect 0 '^format *npz' inspect "$golden/containers/arrays.npz" --summary

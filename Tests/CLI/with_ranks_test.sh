@@ -45,7 +45,7 @@ else
     latents="pretrain $work/ranks-set.safetensors --batch 4 --threads 1 $small $decoder"
     rm -f "$work"/some*
     ranks 2
-    "$tool" $latents --steps 400 --log-every 10 -o "$work/some.safetensors" >"$work/said" 2>&1 &
+    "$tool" $latents --steps 3000 --log-every 10 -o "$work/some.safetensors" >"$work/said" 2>&1 &
     process=$!
     waited=0
     while [ "$(wc -l 2>/dev/null <"$work/some-log.jsonl" || echo 0)" -lt 2 ] &&
@@ -57,9 +57,9 @@ else
     wait $process 2>/dev/null || true
     holds "$work/said" 'interrupted at step .*; the same command goes on from there'
     ranks 4
-    expect 0 'going on at step' $latents --steps 400 --log-every 10 -o "$work/some.safetensors"
+    expect 0 'going on at step' $latents --steps 3000 --log-every 10 -o "$work/some.safetensors"
     tool=$alone_tool
-    expect 0 '400 steps' $latents --steps 400 --log-every 10 --parts 4 -o "$work/one.safetensors" \
+    expect 0 '3000 steps' $latents --steps 3000 --log-every 10 --parts 4 -o "$work/one.safetensors" \
         --restart
     same_run one some
 
