@@ -20,7 +20,8 @@ extension ImageFolder {
     var labels: [Int]? { classNames.isEmpty ? nil : files.map(\.label) }
 
     /// A folder with one subfolder for each class, or else of images without classes.
-    static func any(_ path: String, asStored: Bool = false) throws(USPError) -> ImageFolder {
+    package static func any(_ path: String, asStored: Bool = false) throws(USPError) -> ImageFolder
+    {
         let hasClasses = try FolderListing.names(path).contains {
             FolderListing.isFolder("\(path)/\($0)") && !ImageListing.isSystemFolder($0)
         }

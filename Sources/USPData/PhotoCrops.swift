@@ -142,11 +142,6 @@ private struct PixelStore {
 }
 
 extension ImageFolder {
-    /// The images of a folder with or without classes; those of one without are of one class.
-    package static func photographs(_ path: String) throws(USPError) -> ImageFolder {
-        try any(path)
-    }
-
     /// Of paths, sizes and times: what changes when a file does.
     package var stampFingerprint: String {
         var print = Fingerprint()

@@ -100,6 +100,6 @@ extension DType {
 }
 
 /// The bytes of an integer, least significant first.
-func littleEndian<Number: FixedWidthInteger>(_ value: Number) -> [UInt8] {
+package func littleEndian<Number: FixedWidthInteger>(_ value: Number) -> [UInt8] {
     withUnsafeBytes(of: value.littleEndian) { Array($0) }
 }

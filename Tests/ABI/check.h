@@ -45,6 +45,23 @@ static inline usp_tensor tensor(void *data, usp_dtype dtype, int rank, const int
 
 #define SHAPE(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / 8), (int64_t[]){__VA_ARGS__}
 
+/* A file of latents [samples, 4, 4, 4], drawn by a seed, with labels 0, 1, ... of so many classes. */
+static inline void write_latents(const char *path, int samples, int classes, uint64_t seed) {
+    enum { MOST = 16, VALUES_OF_ONE = 4 * 4 * 4 };
+    static float values[MOST * VALUES_OF_ONE];
+    int64_t labels[MOST];
+    for (int i = 0; i < samples && i < MOST; i++) labels[i] = i % classes;
+    const char *names[2] = {"latents", "labels"};
+    usp_tensor arrays[2] = {tensor(values, USP_F32, SHAPE(samples, 4, 4, 4)),
+                            tensor(labels, USP_I64, SHAPE(samples))};
+    usp_checkpoint *file = NULL;
+    EXPECT(samples <= MOST);
+    EXPECT_OK(usp_random_normal(seed, &arrays[0]));
+    EXPECT_OK(usp_checkpoint_create(names, arrays, 2, &file));
+    EXPECT_OK(usp_checkpoint_save(file, path, NULL));
+    usp_checkpoint_free(file);
+}
+
 void test_tensor(void);
 void test_threads(void);
 void test_checkpoint(void);

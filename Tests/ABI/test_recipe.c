@@ -8,7 +8,7 @@
 #define MODEL "/tmp/usp-abi-stage.safetensors"
 #define PICTURE "/tmp/usp-abi-image.png"
 
-enum { SAMPLES = 12, VALUES = 4 * 4 * 4 };
+enum { SAMPLES = 12 };
 
 static const char *const sizes =
     "batch=4 steps=3 width=16 depth=1 heads=2 decoder_width=16 decoder_depth=1 decoder_heads=2";
@@ -18,20 +18,6 @@ static void remove_files(void) {
         LATENTS, MODEL, PICTURE, "/tmp/usp-abi-stage-state.safetensors",
         "/tmp/usp-abi-stage-log.jsonl", "/tmp/usp-abi-stage-run.lock"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) unlink(files[i]);
-}
-
-static void write_latents(void) {
-    static float values[SAMPLES * VALUES];
-    int64_t labels[SAMPLES];
-    for (int i = 0; i < SAMPLES; i++) labels[i] = i % 3;
-    const char *names[2] = {"latents", "labels"};
-    usp_tensor arrays[2] = {tensor(values, USP_F32, SHAPE(SAMPLES, 4, 4, 4)),
-                            tensor(labels, USP_I64, SHAPE(SAMPLES))};
-    usp_checkpoint *file = NULL;
-    EXPECT_OK(usp_random_normal(3, &arrays[0]));
-    EXPECT_OK(usp_checkpoint_create(names, arrays, 2, &file));
-    EXPECT_OK(usp_checkpoint_save(file, LATENTS, NULL));
-    usp_checkpoint_free(file);
 }
 
 static void check_recipes(void) {
@@ -181,7 +167,7 @@ static void check_images(void) {
 
 void test_recipe(void) {
     remove_files();
-    write_latents();
+    write_latents(LATENTS, SAMPLES, 3, 3);
     check_recipes();
     check_images();
     usp_data *data = NULL;

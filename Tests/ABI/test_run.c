@@ -18,20 +18,6 @@ static void remove_run(void) {
     unlink("/tmp/usp-abi-whole-log.jsonl");
 }
 
-static void write_latents(void) {
-    static float values[SAMPLES * VALUES];
-    int64_t labels[SAMPLES];
-    for (int i = 0; i < SAMPLES; i++) labels[i] = i % 2;
-    const char *names[2] = {"latents", "labels"};
-    usp_tensor arrays[2] = {tensor(values, USP_F32, SHAPE(SAMPLES, 4, 4, 4)),
-                            tensor(labels, USP_I64, SHAPE(SAMPLES))};
-    usp_checkpoint *file = NULL;
-    EXPECT_OK(usp_random_normal(7, &arrays[0]));
-    EXPECT_OK(usp_checkpoint_create(names, arrays, 2, &file));
-    EXPECT_OK(usp_checkpoint_save(file, LATENTS, NULL));
-    usp_checkpoint_free(file);
-}
-
 /* What a batch holds, and what is not one. */
 static void check_data(void) {
     usp_data_options options = USP_DATA_OPTIONS_INIT;
@@ -124,7 +110,7 @@ void test_run(void) {
     struct story story = {0, 0, 3}, whole = {0, 0, -1};
     int64_t resumed = -1;
     remove_run();
-    write_latents();
+    write_latents(LATENTS, SAMPLES, 2, 7);
     check_data();
     EXPECT_STATUS(train(&story, MODEL, 1e-3, &resumed), USP_ERROR_CANCELLED, "");
     EXPECT(resumed == 0 && story.steps == 3 && access(parts[1], R_OK) == 0);

@@ -84,6 +84,14 @@ import USPTensor
             let other = try model.forward(x, t: t, y: [3, 3, 3, 3], in: Context())
             #expect(both.values == together.values + other.values)
             #expect(tokens.shape == [4, 64, 48])
+            let context = Context()
+            let ofBlocks = try model.meansOfBlocks(x, conditioning, in: context)
+            for (index, mean) in ofBlocks.enumerated() {
+                let alone = try model.features(x, conditioning, depth: index + 1, in: context)
+                let wanted = try context.meanTokens(alone, from: 0)
+                #expect(mean.values == wanted.values)
+            }
+            #expect(ofBlocks.count == model.configuration.depth)
         }
     }
 

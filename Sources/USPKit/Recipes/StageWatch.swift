@@ -74,7 +74,7 @@ final class StageWatch: Sendable {
                 texts: [(PNG.composedKey, "several images in one picture")])
         }
         if draws(options.frechetEvery), let judge {
-            let known = try reference(judge, validation ?? data, isStopped)
+            let known = try reference(judge, validation ?? data)
             let count = options.frechetSamples
             let features = try Tensor([count, judge.width])
             for first in stride(from: 0, to: count, by: 64) {
@@ -135,13 +135,12 @@ final class StageWatch: Sendable {
     }
 
     private func reference(
-        _ judge: Judge, _ data: DataSet, _ isStopped: () -> Bool
+        _ judge: Judge, _ data: DataSet
     ) throws(USPError) -> Tensor {
         if let known = real.withLock({ $0 }) { return known }
         let count = min(data.count, 10_000)
         let features = try Tensor([count, judge.width])
-        for first in stride(from: 0, to: count, by: 64) {
-            let range = first..<min(first + 64, count)
+        try inBatches(count, 64) { range throws(USPError) in
             // Spread over the set, which is in the order of its classes.
             let numbers = range.map { $0 * data.count / count }
             let latents = try data.selecting(numbers).samples(0..<range.count).inputs

@@ -118,17 +118,6 @@ extension Study {
             }
         }
     }
-
-    /// The accuracy of a probe, made once.
-    private func probed(_ encoder: Encoder, _ coded: StudyLatents) throws(USPError) -> Double? {
-        try stage(
-            "probe_usp",
-            of: [encoder.key, coded.key] + said("probe_steps", "probe_batch", "probe_rate")
-        ) { () throws(USPError) in
-            folder.results[number: "probe.usp_top1"] = try probe("probe_usp", encoder, coded)
-        }
-        return folder.results[number: "probe.usp_top1"]
-    }
 }
 
 extension Encoder {

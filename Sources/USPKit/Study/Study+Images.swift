@@ -54,7 +54,7 @@ extension Study {
             )
             notes.append("Fashion-MNIST (Xiao et al. 2017), MIT licence")
         case .folder(let path):
-            let listed = try ImageFolder.photographs(path)
+            let listed = try ImageFolder.any(path)
             notes += ImageListing.notes(listed.skipped)
             let photos = listed.files.map { (path: "\(path)/\($0.path)", label: $0.label) }
             (training, test) = try cut(

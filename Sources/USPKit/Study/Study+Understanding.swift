@@ -16,16 +16,7 @@ extension Study {
     ) throws(USPError) {
         guard coded.classes > 1 else { return try retrieve(encoders, images, coded) }
         let few = try keepFew(coded)
-        for encoder in encoders {
-            let random = encoder.name == "scratch" ? "random" : encoder.name
-            try stage(
-                "probe_\(random)",
-                of: [encoder.key, coded.key] + said("probe_steps", "probe_batch", "probe_rate")
-            ) { () throws(USPError) in
-                folder.results[number: "probe.\(random)_top1"] = try probe(
-                    "probe_\(random)", encoder, coded)
-            }
-        }
+        for encoder in encoders { _ = try probed(encoder, coded) }
         for number in 0..<options.seeds {
             for encoder in encoders where encoder.name != "supervised" {
                 try fineTune(encoder, number, coded, few)
@@ -55,9 +46,22 @@ extension Study {
         return try DataSet(folder.file(file))
     }
 
+    /// The accuracy of a probe, made once.
+    func probed(_ encoder: Encoder, _ coded: StudyLatents) throws(USPError) -> Double? {
+        let name = encoder.name == "scratch" ? "random" : encoder.name
+        try stage(
+            "probe_\(name)",
+            of: [encoder.key, coded.key] + said("probe_steps", "probe_batch", "probe_rate")
+        ) { () throws(USPError) in
+            folder.results[number: "probe.\(name)_top1"] = try probe(
+                "probe_\(name)", encoder, coded)
+        }
+        return folder.results[number: "probe.\(name)_top1"]
+    }
+
     /// A linear classifier on frozen features by MAE's recipe: the class token, batch norm without
     /// γ and β, LARS.
-    func probe(
+    private func probe(
         _ name: String, _ encoder: Encoder, _ coded: StudyLatents
     ) throws(USPError) -> Double {
         let batch = min(options.probeBatch, coded.training.count)
@@ -257,32 +261,35 @@ extension Study {
             )
             var done = 0
             for time in times {
+                let own = try features(model, known.inputs, time)
+                let other = try features(model, kept.0, time)
                 for depth in 1...options.depth {
-                    let name = "blocks.\(depth).t\(time)"
                     done += 1
                     try report(
                         title("understanding", "blocks of the SiT"), done,
                         times.count * options.depth, "probes")
-                    let own = try features(model, known.inputs, depth, time)
-                    let other = try features(model, kept.0, depth, time)
-                    folder.results[number: name] = try linearAccuracy(
-                        own, known.classes ?? [], other, kept.1, coded.classes)
+                    folder.results[number: "blocks.\(depth).t\(time)"] = try linearAccuracy(
+                        own[depth - 1], known.classes ?? [], other[depth - 1], kept.1,
+                        coded.classes)
                 }
             }
         }
     }
 
-    /// Means of the tokens after a block at a time of SiT's path in hundredths; 100: no noise.
+    /// Means of the tokens after each block at a time of SiT's path in hundredths; 100: no noise.
     private func features(
-        _ model: DiT, _ latents: Tensor, _ depth: Int, _ time: Int
-    ) throws(USPError) -> Tensor {
-        let result = try Tensor([latents.shape[0], options.width])
+        _ model: DiT, _ latents: Tensor, _ time: Int
+    ) throws(USPError) -> [Tensor] {
+        let result = try (0..<options.depth).map { _ throws(USPError) in
+            try Tensor([latents.shape[0], options.width])
+        }
         try inBatches(latents.shape[0], 250) { (range) throws(USPError) in
             let mixed = try noised(
                 latents.detachedRows(range), 1 - Float(time) / 100, range.lowerBound)
             let times = [Float](repeating: Float(time) / 100, count: range.count)
-            try result.detachedRows(range).copy(
-                from: model.features(mixed, t: times, y: nil, depth: depth))
+            for (all, part) in zip(result, try model.featuresOfBlocks(mixed, t: times)) {
+                try all.detachedRows(range).copy(from: part)
+            }
         }
         return result
     }

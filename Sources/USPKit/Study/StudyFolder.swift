@@ -77,17 +77,3 @@ final class StudyFolder {
             texts: [(PNG.composedKey, "several images in one picture")])
     }
 }
-
-extension FolderListing {
-    /// Makes a folder and those above it.
-    static func make(_ path: String) throws(USPError) {
-        var partial = path.hasPrefix("/") ? "/" : ""
-        for part in path.split(separator: "/") {
-            partial += (partial.isEmpty || partial == "/" ? "" : "/") + part
-            guard mkdir(partial, 0o755) == 0 || errno == EEXIST else {
-                throw USPError(
-                    .io, "\(partial): cannot make the folder: \(String(cString: strerror(errno)))")
-            }
-        }
-    }
-}

@@ -256,6 +256,11 @@ def test_eight_bits_with_a_scale_a_row(tmp_path):
     assert usp.Checkpoint.open(again).dtype("blocks.0.attn.qkv.weight") == "f32"
     with pytest.raises(usp.UnsupportedError, match="int8.*safetensors"):
         model.save(tmp_path / "m.pt", dtype="int8")
+    # subnormal numbers, whose scale is coarse: the nearest that there is, and no trap
+    tiny = np.float32([[190 * 2.0**-149, -1e-45], [0, 0]])
+    usp.Checkpoint({"a.weight": tiny}).save(again, dtype="int8")
+    assert np.array_equal(
+        usp.Checkpoint.open(again)["a.weight"], np.float32([[127 * 2.0**-149, -1e-45], [0, 0]]))
     # a scale that does not fit its integers is an array like others
     odd = tmp_path / "odd.safetensors"
     usp.Checkpoint({

@@ -2,10 +2,8 @@
 
 import json
 import os
-import struct
 import subprocess
 import threading
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,30 +12,6 @@ import pytest
 import usp
 
 TOOL = Path(os.environ.get("USP_LIBRARY", "")).parent / "usp-cli"
-
-
-def write_png(path, pixels):
-    """An RGB image [H, W, 3] u8, unfiltered."""
-    def chunk(kind, body):
-        return (struct.pack(">I", len(body)) + kind + body
-                + struct.pack(">I", zlib.crc32(kind + body)))
-
-    height, width, _ = pixels.shape
-    lines = b"".join(b"\0" + row.tobytes() for row in pixels)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Six pictures of two classes."""
-    draw = np.random.default_rng(1)
-    for index in range(6):
-        folder = tmp_path / "photos" / ("cat" if index < 4 else "dog")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_png(folder / f"{index}.png", draw.integers(0, 256, (20, 24, 3), np.uint8))
-    return tmp_path / "photos"
 
 
 def autoencoder():

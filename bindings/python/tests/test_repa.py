@@ -8,6 +8,8 @@ import usp
 from golden import difference as error
 
 FILE = golden.params("models/repa_sit")
+#: height and width
+PHOTOS = (40, 36)
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +169,6 @@ def test_images_are_what_repa_shows_its_teachers():
         usp.alignment.prepare(images, "dino")
     with pytest.raises(usp.DTypeError, match="uint8"):
         usp.alignment.prepare(images.astype(np.float32))
-
-
-@pytest.fixture
-def photos(tmp_path):
-    draw = np.random.default_rng(1)
-    for index in range(6):
-        folder = tmp_path / "photos" / ("cat" if index < 4 else "dog")
-        folder.mkdir(parents=True, exist_ok=True)
-        usp.images.save(folder / f"{index}.png", draw.integers(0, 256, (40, 36, 3), np.uint8))
-    return tmp_path / "photos"
 
 
 def autoencoder():

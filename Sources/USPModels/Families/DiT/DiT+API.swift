@@ -33,6 +33,13 @@ extension DiT {
         return try context.meanTokens(tokens, from: 0)
     }
 
+    /// The same after every block, from one pass.
+    package func featuresOfBlocks(_ x: Tensor, t: [Float]) throws(USPError) -> [Tensor] {
+        let context = Context(arithmetic)
+        return try meansOfBlocks(
+            x, conditioning(t: t, y: labels(nil, t.count), in: context), in: context)
+    }
+
     /// What each projector (REPA's) makes of the tokens behind block `encoder_depth`: `[B, T, Z]`
     /// each, in the order of the teachers.
     ///

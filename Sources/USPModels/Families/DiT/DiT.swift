@@ -175,6 +175,20 @@ public final class DiT: Model, @unchecked Sendable {
         return try patches(tokens, in: context)
     }
 
+    /// The mean of the tokens after each block, `[B, D]` each, from one pass.
+    package func meansOfBlocks(
+        _ x: Tensor, _ conditioning: DiTConditioning, in context: Context
+    ) throws(USPError) -> [Tensor] {
+        var tokens = try embed(x, conditioning, in: context)
+        var means: [Tensor] = []
+        for depth in blocks.indices {
+            tokens = try run(depth..<depth + 1, tokens, conditioning, in: context)
+            // Before the next block, which may write over the tokens.
+            means.append(try context.meanTokens(patches(tokens, in: context), from: 0))
+        }
+        return means
+    }
+
     /// Patches with their positions, registers in front.
     private func embed(
         _ x: Tensor, _ conditioning: DiTConditioning, in context: Context
