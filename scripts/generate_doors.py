@@ -226,19 +226,21 @@ def swift_string(text):
 
 def command_file(command):
     table, type_name = command["table"], command["table"]["type"].split(".", 1)[1]
+    parts = set(command["part"].split())
     fields = [
         f for f in table["fields"]
         if f["name"] not in command["leaving"] and not f["kind"].startswith("usp_")
-        and (not f["parts"] or command["part"] in ("", *f["parts"]))]
+        and (not f["parts"] or not parts or parts & set(f["parts"]))]
     lines = [
         "// Generated from the tables of fields by scripts/generate_doors.py: do not edit.",
         "// swift-format-ignore-file", "", "import ArgumentParser", "import USPBase",
         "import USPKit", "",
-        f"/// Options of {type_name} that have a part in {command['part'] or 'some run'}.",
+        f"/// Options of {type_name} that have a part in {' or '.join(command['part'].split()) or 'some run'}.",
         f"struct {command['name']}: ParsableArguments {{"]
     for field in fields:
-        parts = [] if command["part"] else field["parts"]
-        help_text = swift_string(words({**field, "parts": parts}))
+        told = parts & set(field["parts"]) if parts else field["parts"]
+        told = [] if parts and told == parts else sorted(told) if parts else told
+        help_text = swift_string(words({**field, "parts": told}))
         variable, flag = camel(field["name"]), field["name"].replace("_", "-")
         names = ", ".join(
             f'.customLong("{name}")' for name in [flag, *command["also"].get(field["name"], [])])

@@ -63,15 +63,16 @@ private let staticTexts = InternedTexts()
 ) -> usp_status {
     guarded("usp_stage_create") { () throws(USPError) in
         try checkOut(out)
-        let recipe = try Recipe.named(text(recipe, "recipe"))
-        var options = recipe.options
-        try options.change(optionalText(changes, "changes") ?? "", in: recipe.name)
+        let wanted = try Recipe.named(text(recipe, "recipe"))
         let encoder = try vae.map { pointer throws(USPError) in
             try model(pointer, as: VAE.self, "vae")
         }
         let from = try start.map { pointer throws(USPError) in
             StageStart.model(try model(pointer, "start"))
         }
+        var given = try assignments(optionalText(changes, "changes") ?? "", StageOptions.title)
+        let recipe = wanted.serving(from ?? .fresh, &given)
+        let options = try recipe.with(given)
         let stage = try Stage(
             recipe, on: handle(data, DataSet.self, "data"), through: encoder, options,
             from: from ?? .fresh,

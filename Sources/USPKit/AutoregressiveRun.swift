@@ -13,7 +13,7 @@ final class AutoregressiveRun {
     private let options: MAR.SampleOptions
     private let source: TokenNoise
     private let context: Context
-    private var processes: [Int: Diffusion] = [:]
+    private var processes: [String: Diffusion] = [:]
     /// `[B, T, E]`
     private let tokens: Tensor
     private let orders: [Int]
@@ -22,12 +22,9 @@ final class AutoregressiveRun {
     private let clock = Stopwatch()
 
     init(_ model: MAR, _ labels: [Int], _ options: MAR.SampleOptions) throws(USPError) {
-        try options.checkFields()
+        try model.check(options)
         (self.model, self.labels, self.options) = (model, labels, options)
         let (batch, count) = (labels.count, model.tokens)
-        try require(
-            options.iterations <= count, .argument,
-            "iterations: \(options.iterations), expected 1 to \(count), the tokens")
         context = Context(model.arithmetic)
         hidden = count
         tokens = try Tensor.zeros([batch, count, model.patchSize])
@@ -158,23 +155,10 @@ final class AutoregressiveRun {
 
     /// The reverse process of an iteration.
     private func process(_ iteration: Int) throws(USPError) -> Diffusion {
-        var given = Diffusion.Options()
-        (given.schedule, given.respacing) = (.cosine, options.respacing)
-        var steps = 0
-        if let last = options.lastSteps {
-            guard let first = Int(options.respacing), first >= last else {
-                throw USPError(
-                    .argument,
-                    "last_steps: \(last), expected at most respacing, a plain number; it is "
-                        + "\"\(options.respacing)\"")
-            }
-            let progress = Double(iteration) / Double(max(options.iterations - 1, 1))
-            steps = Int((Double(first) - Double(first - last) * progress).rounded())
-            given.respacing = String(steps)
-        }
-        if let known = processes[steps] { return known }
-        let process = try Diffusion(given)
-        processes[steps] = process
+        let respacing = try options.respacing(of: iteration)
+        if let known = processes[respacing] { return known }
+        let process = try Diffusion(options.process(respacing))
+        processes[respacing] = process
         return process
     }
 

@@ -96,7 +96,45 @@ extension MAR.SampleOptions: Described {
     ]
 }
 
+extension MAR.SampleOptions {
+    /// Of networks that have hardly been trained: 25 reverse steps from step 750 down, since a step at
+    /// the noisiest end multiplies what the network misses a thousandfold.
+    static let early = {
+        var result = Self()
+        result.respacing = "9,8,7,1"
+        return result
+    }()
+
+    /// The reverse steps of an iteration.
+    func respacing(of iteration: Int) throws(USPError) -> String {
+        guard let last = lastSteps else { return respacing }
+        guard let first = Int(respacing), first >= last else {
+            throw USPError(
+                .argument,
+                "last_steps: \(last), expected at most respacing, a plain number; it is "
+                    + "\"\(respacing)\"")
+        }
+        let progress = Double(iteration) / Double(max(iterations - 1, 1))
+        return String(Int((Double(first) - Double(first - last) * progress).rounded()))
+    }
+
+    func process(_ respacing: String) -> Diffusion.Options {
+        var result = Diffusion.Options()
+        (result.schedule, result.respacing) = (.cosine, respacing)
+        return result
+    }
+}
+
 extension MAR {
+    /// - Throws: `.argument` for options that no run of this model has
+    public func check(_ options: SampleOptions) throws(USPError) {
+        try options.checkFields()
+        try require(
+            options.iterations <= tokens, .argument,
+            "iterations: \(options.iterations), expected 1 to \(tokens), the tokens")
+        _ = try Diffusion(options.process(options.respacing(of: 0)))
+    }
+
     /// Draws latents `[B, C, H, W]`.
     ///
     /// - labels: B, 0 … K; nil is no label for `count` samples

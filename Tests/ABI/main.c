@@ -11,6 +11,7 @@ int main(void) {
     test_diffusion();
     test_transport();
     test_model();
+    test_mar();
     test_trainer();
     test_alignment();
     test_augment();

@@ -23,7 +23,7 @@ USP_API USP_CHECK usp_status usp_recipe_text(
  * time. */
 typedef struct usp_stage usp_stage;
 
-/*   recipe      its name
+/*   recipe      its name; "train" from a MAR, or with "family=MAR", is "autoregress"
  *   data        images, which are read through vae and cut as the recipe says; or latents
  *   vae         NULL: what the data has; none for "autoencoder"
  *   start       NULL: fresh, or what changes say; else a model of any family whose weights can

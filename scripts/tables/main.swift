@@ -9,6 +9,7 @@ import USPModels
 /// Options of a command: the fields of a table that have a part in `part`; all if it is empty.
 private struct CommandOptions {
     let name: String
+    /// Several with blanks between.
     let part: String
     let table: any Described.Type
     /// Fields that the command has in another form.
@@ -37,6 +38,11 @@ private let commandOptions: [CommandOptions] = [
         ],
         also: [("timestep_shift", ["shift"])]),
     CommandOptions(
+        "TokenSettings", "", MAR.SampleOptions.self,
+        leaving: [
+            "cfg_scale", "seed", "generator", "first_sample", "total_samples", "preview_interval",
+        ]),
+    CommandOptions(
         "FittingSettings", "", LoadOptions.self,
         leaving: LoadOptions.fields.map(\.name).filter {
             !["table", "ignore", "strict"].contains($0)
@@ -54,7 +60,7 @@ private let commandOptions: [CommandOptions] = [
         "SegmentationSettings", "Segmenter", TrainerOptions.self, leaving: ofRecipes,
         also: [("clip_norm", ["clip"])]),
     CommandOptions(
-        "DiffusionSettings", "SiT", TrainerOptions.self, leaving: ofRecipes,
+        "DiffusionSettings", "DiT SiT MAR", TrainerOptions.self, leaving: ofRecipes,
         also: [
             ("clip_norm", ["clip"]), ("average_decay", ["ema"]),
             ("average_warms_up", ["ema-warmup"]),

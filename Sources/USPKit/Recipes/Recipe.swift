@@ -100,6 +100,24 @@ public struct Recipe: Sendable {
         $0.data.augmentation = .middle
     }
 
+    /// The same, or what stands for it: of a masked autoregressive model, by what it starts from or by
+    /// the family that is wanted, training is `autoregress`.
+    ///
+    /// - given: what differs from the recipe; of `autoregress` without the family
+    public func serving(
+        _ start: StageStart, table: String? = nil, _ given: inout [(name: String, value: String)]
+    ) -> Recipe {
+        guard name == "train" else { return self }
+        let said = { [given] (wanted: String) in given.first { $0.name == wanted }?.value }
+        let first = said("from").map(StageStart.file) ?? start
+        let family =
+            said("family")
+            ?? (first.isAutoregressive(table: table ?? said("table")) ? "MAR" : nil)
+        guard family == "MAR" else { return self }
+        given.removeAll { $0.name == "family" }
+        return .autoregress
+    }
+
     /// The recipe's options with what was given in their place.
     public func with(_ given: [(name: String, value: String)]) throws(USPError) -> StageOptions {
         var result = options

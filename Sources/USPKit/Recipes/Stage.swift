@@ -17,8 +17,18 @@ public enum StageStart: Sendable {
 }
 
 extension StageStart {
+    /// Whether it is a masked autoregressive model.
+    func isAutoregressive(table: String?) -> Bool {
+        switch self {
+        case .fresh: return false
+        case .model(let model): return model is MAR
+        case .file(let path):
+            let file = try? FileModel(Archive.open(path), table: table)
+            return file?.kind == .maskedAutoregressive
+        }
+    }
+
     /// The side of the latents that its model takes; nil for fresh weights.
-    ///
     public func side(_ stage: StageOptions = StageOptions()) throws(USPError) -> Int? {
         switch self {
         case .fresh: return nil
@@ -87,7 +97,8 @@ public final class Stage: Sendable {
         try trainer.describe(self.data)
         (self.recipe, self.options) = (recipe, options)
         encoder = vae?.latentEncoder ?? prepared.data.latentEncoder
-        watch = model.model is DiT ? try StageWatch(options, self.data, through: vae) : nil
+        let draws = model.model is DiT || model.model is MAR
+        watch = draws ? try StageWatch(options, self.data, through: vae) : nil
         if let network = model.model as? Segmenter {
             notes += try Self.checkLabels(prepared.data, network.classes)
         }
@@ -176,18 +187,17 @@ public final class Stage: Sendable {
     }
 
     /// What the model does on the validation data: `top1`, `top5` of a classifier, `psnr` of an
-    /// autoencoder's reconstructions, `val_loss` of a diffusion transformer; nothing where there is no
-    /// such data, or if it is stopped. A diffusion transformer also draws the samples that its options
-    /// ask for at this step: pictures, `frechet`.
+    /// autoencoder's reconstructions, `val_loss` of a generator; nothing where there is no such data, or
+    /// if it is stopped. A generator also draws the samples that its options ask for at this step:
+    /// pictures, `frechet`.
     ///
     /// - isStopped: asked between batches
     public func measure(
         isStopped: () -> Bool = { false }
     ) throws(USPError) -> [Run.Metric] {
         if let watch {
-            guard let model = try trainer.model(averaged: isAveraged) as? DiT else { return [] }
             return try watch.measure(
-                model, trainer.options, at: trainer.steps, of: steps,
+                trainer.model(averaged: isAveraged), trainer.options, at: trainer.steps, of: steps,
                 epochSteps: data.stepsPerEpoch, data: data, validation: validation,
                 isStopped: isStopped)
         }

@@ -282,6 +282,9 @@ private struct StageMaker {
             try apply(to: &sizes.transformer)
             apply(to: &sizes, \.decoderWidth, \.decoderDepth, \.decoderHeads)
             sizes.classes = data.classes
+            sizes.buffer = options.buffer ?? sizes.buffer
+            sizes.headWidth = options.headWidth ?? sizes.headWidth
+            sizes.headDepth = options.headDepth ?? sizes.headDepth
             return (try MAR(sizes, seed: options.seed), [])
         case .model(let model):
             if let own = model as? MAR { return (own, []) }
@@ -293,7 +296,10 @@ private struct StageMaker {
                 return (model, model.weights.notes)
             }
         }
-        return try transferred("MAR") { _ in }
+        return try transferred("MAR") {
+            ($0.buffer, $0.headWidth) = (options.buffer, options.headWidth)
+            ($0.headDepth, $0.decoderRule) = (options.headDepth, options.decoderRule)
+        }
     }
 
     /// What a plan makes of the start's weights, and what it says.

@@ -50,6 +50,10 @@ public struct StageOptions: Sendable {
     public var frechetSamples = 2_000
     public var sampleSteps = 20
     public var judge: String?
+    public var buffer: Int?
+    public var headWidth: Int?
+    public var headDepth: Int?
+    public var decoderRule: String?
     public var trainer = TrainerOptions()
     public var data = DataOptions()
 
@@ -60,6 +64,7 @@ extension StageOptions: Described {
     public static let title = "stage"
 
     static let segmenters = ["segment", "segment-linear"]
+    private static let generators = ["train", "autoregress"]
     static let transformers =
         ["pretrain", "finetune", "probe", "train", "autoregress"] + segmenters
 
@@ -109,7 +114,8 @@ extension StageOptions: Described {
             in: ["finetune", "probe"]),
         .choice(
             "family", \.family, ["SiT", "DiT", "LightningDiT"],
-            "What weights of another model become; absent: SiT.", in: ["train"]),
+            "What weights of another model become; absent: SiT. Of MAR, autoregress is the recipe.",
+            in: ["train"]),
         .real(
             "gate_bias", \.gateBias, .any,
             "Where the gates of transferred weights start: 0 as published; 1 lets every block act "
@@ -163,22 +169,36 @@ extension StageOptions: Described {
         .integer(
             "sample_every", \.sampleEvery, .from(1),
             "A picture of 32 samples every so many steps, beside the model; absent: none.",
-            in: ["train"]),
+            in: generators),
         .integer(
             "frechet_every", \.frechetEvery, .from(1),
             "Every so many steps the Frechet distance of samples in the judge's features, to the data to "
                 + "measure on or else to what is trained on, through the same autoencoder; absent: never.",
-            in: ["train"]),
+            in: generators),
         .integer(
-            "frechet_samples", \.frechetSamples, FieldRange(2, 1e7), "How many.", in: ["train"]),
+            "frechet_samples", \.frechetSamples, FieldRange(2, 1e7), "How many.", in: generators),
         .integer(
             "sample_steps", \.sampleSteps, FieldRange(2, 1_000),
-            "Points of time of the samples' solver (Adams-Bashforth for a flow, else DPM-Solver++).",
-            in: ["train"]),
+            "Points of time of the samples' solver (Adams-Bashforth for a flow, else DPM-Solver++); of a "
+                + "MAR iterations, at most its tokens, each of 25 reverse steps from step 750.",
+            in: generators),
         .text(
             "judge", \.judge,
             "Whose features are compared: the file of a classifier of latents or of images, or "
-                + "Inception's weights.", in: ["train"]),
+                + "Inception's weights.", in: generators),
+        .integer(
+            "buffer", \.buffer, FieldRange(1, 65536),
+            "A fresh or transferred MAR's rows of the class in front of the patches.",
+            in: ["autoregress"]),
+        .integer(
+            "head_width", \.headWidth, .size, "Width of its diffusion head.", in: ["autoregress"]),
+        .integer(
+            "head_depth", \.headDepth, FieldRange(1, 4096), "Residual blocks of that head.",
+            in: ["autoregress"]),
+        .choice(
+            "decoder_rule", \.decoderRule, ["continue", "fresh"],
+            "A transferred MAR's decoder, as transfer has it; absent: the source's where it fits.",
+            in: ["autoregress"]),
     ]
 
     public static let fields: [Field<StageOptions>] = {

@@ -1,5 +1,5 @@
-// What is looked at while a diffusion transformer is trained: its loss on other data, pictures of
-// samples, their Fréchet distance.
+// What is looked at while a generator is trained: its loss on other data, pictures of samples, their
+// Fréchet distance.
 
 import USPBase
 import USPData
@@ -52,7 +52,7 @@ final class StageWatch: Sendable {
     /// - steps: done, and in all
     /// - Returns: `val_loss` where there is other data, `frechet`
     func measure(
-        _ model: DiT, _ trainer: TrainerOptions, at step: Int, of steps: Int, epochSteps: Int,
+        _ model: any Model, _ trainer: TrainerOptions, at step: Int, of steps: Int, epochSteps: Int,
         data: DataSet, validation: DataSet?, isStopped: () -> Bool
     ) throws(USPError) -> [Run.Metric] {
         var result: [Run.Metric] = []
@@ -90,7 +90,7 @@ final class StageWatch: Sendable {
 
     /// The mean over at most 512 samples, at the same times and noise each time.
     private func loss(
-        of model: DiT, _ trainer: TrainerOptions, on data: DataSet, _ isStopped: () -> Bool
+        of model: any Model, _ trainer: TrainerOptions, on data: DataSet, _ isStopped: () -> Bool
     ) throws(USPError) -> Double? {
         let count = min(data.count, 512)
         var sum = 0.0
@@ -98,25 +98,54 @@ final class StageWatch: Sendable {
             if isStopped() { return nil }
             let batch = try data.samples(first..<min(first + 32, count))
             let seed = options.seed &+ UInt64(first)
-            let found: LossAndGradient
-            if model.configuration.isFlow {
-                found = try trainer.flow().losses(
-                    of: model.denoiser, data: batch.inputs, labels: batch.classes, seed: seed)
+            if let model = model as? MAR {
+                var options = MAR.Options()
+                (options.seed, options.copies) = (seed, 1)
+                let found = try model.forward(batch.inputs, labels: batch.classes, options)
+                sum += Double(found.loss) * Double(batch.inputs.shape[0])
             } else {
-                let process = if let own = trainer.diffusion { own } else { try Diffusion() }
-                found = try process.losses(
-                    of: model.denoiser, start: batch.inputs, labels: batch.classes, seed: seed)
+                let found = try losses(of: transformer(model), trainer, batch, seed)
+                sum += found.reduce(0) { $0 + Double($1) }
             }
-            sum += found.losses.reduce(0) { $0 + Double($1) }
         }
         return sum / Double(count)
     }
 
+    private func losses(
+        of model: DiT, _ trainer: TrainerOptions, _ batch: Batch, _ seed: UInt64
+    ) throws(USPError) -> [Float] {
+        if model.configuration.isFlow {
+            return try trainer.flow().losses(
+                of: model.denoiser, data: batch.inputs, labels: batch.classes, seed: seed
+            ).losses
+        }
+        let process = if let own = trainer.diffusion { own } else { try Diffusion() }
+        return try process.losses(
+            of: model.denoiser, start: batch.inputs, labels: batch.classes, seed: seed
+        ).losses
+    }
+
+    private func transformer(_ model: any Model) throws(USPError) -> DiT {
+        guard let model = model as? DiT else {
+            throw USPError(.internal, "\(model.family): draws no samples")
+        }
+        return model
+    }
+
     /// Latents of these samples: of a flow along its velocity by Adams and Bashforth's rule, of a
-    /// diffusion by DPM-Solver++.
+    /// diffusion by DPM-Solver++, of a masked autoregressive model in a few iterations.
     private func samples(
-        of model: DiT, _ trainer: TrainerOptions, _ range: Range<Int>, _ isStopped: () -> Bool
+        of model: any Model, _ trainer: TrainerOptions, _ range: Range<Int>,
+        _ isStopped: () -> Bool
     ) throws(USPError) -> Tensor {
+        let wanted = Array(labels.first(range.upperBound)[range])
+        if let model = model as? MAR {
+            var sampling = MAR.SampleOptions.early
+            sampling.iterations = min(options.sampleSteps, model.tokens)
+            (sampling.seed, sampling.firstSample) = (options.seed, range.lowerBound)
+            return try model.sample(labels: wanted, sampling)
+        }
+        let model = try transformer(model)
         let shape = model.inputShape(batch: range.count)
         let noise = try Tensor.normal(shape, seed: options.seed, firstSample: range.lowerBound)
         var sampling = SampleOptions()
@@ -130,7 +159,6 @@ final class StageWatch: Sendable {
             process.respacing = "\(options.sampleSteps)"
             kind = .diffusion(try Diffusion(process))
         }
-        let wanted = Array(labels.first(range.upperBound)[range])
         return try Sampler(kind, sampling).run(model.denoiser, from: noise, labels: wanted)
     }
 

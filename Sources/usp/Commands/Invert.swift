@@ -41,8 +41,8 @@ struct Invert: ParsableCommand {
         let data = try LatentFile.read(latents)
         let (count, shape) = (data.shape[0], network.inputShape(batch: data.shape[0]))
         try require(data.shape == shape, .shape, "\(latents): \(data.shape), expected \(shape)")
-        let batch = LatentSampler.Batch(
-            z: data, labels: try chosen.labels(count, network, seed: seed),
+        let batch = SampledBatch(
+            z: data, labels: try chosen.labels(count, KnownClasses(network), seed: seed),
             guidance: try guidance.guidance(0..<count, channels: shape[1]), first: 0, total: count)
         var progress = Progress("invert", total: sampler.sampler.steps)
         let show = { (step: Int, _: Int) in progress.update(step) }

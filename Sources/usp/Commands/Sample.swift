@@ -1,4 +1,4 @@
-// `usp sample MODEL --vae VAE --classes 207,360 -o grid.png`: images from a DiT or SiT.
+// `usp sample MODEL --vae VAE --classes 207,360 -o grid.png`: images from a DiT, SiT or MAR.
 
 import ArgumentParser
 import USPBase
@@ -8,7 +8,7 @@ import USPTensor
 
 struct Sample: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Draw images of classes from a DiT or SiT.",
+        abstract: "Draw images of classes from a DiT, SiT or MAR.",
         discussion: """
             Writes each image beside OUT with its number as soon as it is done, and at the end the \
             grid as OUT, all pixels as an npz (arr_0, uint8 [N, H, W, 3], as evaluation suites \
@@ -21,12 +21,17 @@ struct Sample: ParsableCommand {
             \(Solver.explained { $0.isDiffusion })
             Solvers of a SiT:
             \(Solver.explained { !$0.isDiffusion })
+
+            A MAR has none: each of --iterations (64, at most as many as tokens) predicts some of the \
+            tokens, each by a diffusion of --steps (100) of its own, guided by --cfg as --cfg-schedule \
+            says. --last-steps takes fewer steps for later tokens.
             """)
 
     @OptionGroup var model: ModelArguments
     @OptionGroup var chosen: ClassArguments
     @OptionGroup(title: "Solver") var solver: SolverArguments
     @OptionGroup(title: "Guidance") var guidance: GuidanceArguments
+    @OptionGroup(title: "MAR") var tokens: TokenSettings
 
     @Option(help: "The autoencoder that decodes.")
     var vae: String
@@ -80,16 +85,15 @@ struct Sample: ParsableCommand {
             throw unknownName(generator, what: "generator", known: known)
         }
         let decoder = try autoencoder.load(vae)
-        let network = try model.load()
+        let network = try model.loadSampled()
+        let (sampler, classes) = try sampler(of: network)
         try check(decoder, network)
         if let known = network.notes.autoencoder, known != decoder.fingerprint {
             complain(otherAutoencoder(known, decoder))
         }
-        let sampler = try LatentSampler(
-            network, solver, seed: seed, generator: generator == "counter" ? nil : generator)
         for note in sampler.notes { complain("note: \(note)") }
-        let start = try SampleStart(self, network)
-        let labels = try chosen.labels(start.count, network, seed: seed)
+        let start = try SampleStart(self, network, classes)
+        let labels = try chosen.labels(start.count, classes, seed: seed)
         let latents = network.inputShape(batch: 1)
         let ranks = Job.ranks ?? .alone
         let record = try record(network, decoder, sampler)
@@ -105,9 +109,29 @@ struct Sample: ParsableCommand {
         try draw(start, labels, sampler, decoder, written, channels: latents[1], over: ranks)
     }
 
-    private func check(_ decoder: VAE, _ network: DiT) throws(USPError) {
+    private func sampler(
+        of network: any Model
+    ) throws -> (any BatchSampler, KnownClasses) {
+        let generator = generator == "counter" ? nil : generator
+        if let network = network as? MAR {
+            let sampler = try TokenSampler(
+                network, tokens, solver, guidance, seed: seed, generator: generator)
+            return (sampler, KnownClasses(network))
+        }
+        guard let network = network as? DiT else {
+            throw USPError(.internal, "\(network.family): draws no latents")
+        }
+        if let name = tokens.said.first {
+            throw USPError(
+                .argument, "\(name): has no part in a \(network.family), only in a MAR")
+        }
+        let sampler = try LatentSampler(network, solver, seed: seed, generator: generator)
+        return (sampler, KnownClasses(network))
+    }
+
+    private func check(_ decoder: VAE, _ network: any Model) throws(USPError) {
         let (wanted, given) = (
-            decoder.configuration.latentChannels, network.configuration.channels
+            decoder.configuration.latentChannels, network.inputShape(batch: 1)[1]
         )
         try require(
             wanted == given, .shape,
@@ -117,14 +141,16 @@ struct Sample: ParsableCommand {
     /// Draws and decodes batch after batch, and tells what was written. Ranks take turns, each with
     /// batches of its own; their images come to rank 0.
     private func draw(
-        _ start: SampleStart, _ labels: [Int], _ sampler: LatentSampler, _ decoder: VAE,
+        _ start: SampleStart, _ labels: [Int], _ sampler: any BatchSampler, _ decoder: VAE,
         _ output: SampleOutput?, channels: Int, over ranks: Ranks
     ) throws {
         let count = labels.count
         let size = batchSize(sampler, count)
         let batches = try stride(from: 0, to: count, by: size).map { first in
             let range = first..<min(first + size, count)
-            return (range: range, guidance: try guidance.guidance(range, channels: channels))
+            return (
+                range: range, guidance: try guidance.guidance(range, channels: channels)
+            )
         }
         let began = seconds()
         var evaluations = 0
@@ -137,7 +163,7 @@ struct Sample: ParsableCommand {
             (add: @escaping ([UInt8]) throws(USPError) -> Void) throws(USPError) -> [JSON.Member] in
             try ranks.share(batches.count) { number, emit throws(USPError) in
                 let (range, guidance) = batches[number]
-                let batch = LatentSampler.Batch(
+                let batch = SampledBatch(
                     z: try start.latents(range), labels: Array(labels[range]), guidance: guidance,
                     first: range.lowerBound, total: count)
                 let latents = try sampler.run(
@@ -169,20 +195,14 @@ struct Sample: ParsableCommand {
         say(try output.write(produce))
     }
 
-    private func batchSize(_ sampler: LatentSampler, _ count: Int) -> Int {
+    private func batchSize(_ sampler: any BatchSampler, _ count: Int) -> Int {
         min(batch ?? (sampler.isAdaptive ? Sample.mostTogether : 8), count)
     }
 
     /// Everything that the pixels depend on, but the labels.
     private func record(
-        _ network: DiT, _ decoder: VAE, _ sampler: LatentSampler
+        _ network: any Model, _ decoder: VAE, _ sampler: any BatchSampler
     ) throws -> [JSON.Member] {
-        let channels = network.configuration.channels
-        let guidance = try guidance.guidance(0..<1, channels: channels)
-        let scales = try self.guidance.scales
-        let numbers = { (values: [Float]) in
-            JSON.array(values.map { .number(Double("\($0)") ?? Double($0)) })
-        }
         var members: [JSON.Member] = [
             .init("model", .string(model.model)),
             .init("table", .string(network.weights.file?.table ?? "")),
@@ -190,22 +210,15 @@ struct Sample: ParsableCommand {
             .init("parameters", .integer(network.weights.count)),
             .init("precision", .string(model.dtype.lowercased())),
         ]
-        members += sampler.record
+        members += try sampler.record(guidance)
         members += [
-            .init("cfg", numbers(scales)),
-            .init(
-                "cfg_channels",
-                .integer(min(guidance.channels ?? network.denoiser.guidedChannels, channels))),
-            .init(
-                "cfg_interval",
-                guidance.begin.map { numbers([$0, guidance.end ?? $0]) } ?? .null),
             .init("seed", .string(String(seed))), .init("generator", .string(generator)),
             .init("noise", noise.map(JSON.string) ?? .null),
             .init("batch", batch.map(JSON.integer) ?? .null),
             .init("classes", .string(chosen.classes)),
             .init("vae", .string(vae)), .init("vae_precision", .string("f32")),
-            .init("latent_scale", numbers(decoder.scales)),
-            .init("latent_shift", numbers(decoder.shifts)),
+            .init("latent_scale", .numbers(decoder.scales)),
+            .init("latent_shift", .numbers(decoder.shifts)),
             .init("uint8", .string("truncated clamp(127.5 x + 128, 0, 255)")),
             .init("version", .string(USPKit.version)),
         ]
@@ -213,13 +226,16 @@ struct Sample: ParsableCommand {
     }
 }
 
-/// The latents that samples start from: drawn when their turn comes, as far as the generator can.
+/// The latents that samples start from: drawn when their turn comes, as far as the generator can. A
+/// MAR draws its own.
 struct SampleStart {
     let count: Int
     /// Of a batch's numbers; not to be changed.
-    let latents: (Range<Int>) throws(USPError) -> Tensor
+    let latents: (Range<Int>) throws(USPError) -> Tensor?
 
-    fileprivate init(_ asked: Sample, _ network: DiT) throws(USPError) {
+    fileprivate init(
+        _ asked: Sample, _ network: any Model, _ classes: KnownClasses
+    ) throws(USPError) {
         if let noise = asked.noise {
             let given = try LatentFile.read(noise, orNoise: true)
             let shape = network.inputShape(batch: given.shape[0])
@@ -231,9 +247,11 @@ struct SampleStart {
             latents = { (range) throws(USPError) in try given.detachedRows(range).copied() }
             return
         }
-        count = asked.num ?? asked.chosen.count(network)
+        count = asked.num ?? asked.chosen.count(classes)
         let seed = asked.seed
-        if asked.generator == "counter" {
+        if network is MAR {
+            latents = { _ in nil }
+        } else if asked.generator == "counter" {
             latents = { (range) throws(USPError) in
                 try Tensor.normal(
                     network.inputShape(batch: range.count), seed: seed,

@@ -17,10 +17,11 @@ struct Train: ParsableCommand {
             1000 linear steps. Images are cut to what a model of --from takes. With --cache the \
             latents are the same, but each image is encoded only once.
 
-            --family MAR trains a masked autoregressive model, by its own recipe: batch 2048, 400 \
-            epochs, a rate of 8e-4 after 100 epochs of warm-up, AdamW (0.9, 0.95) with a decay of \
-            0.02 outside of the head, gradients clipped to 3, dropout 0.1. A masked autoencoder of \
-            --from gives its decoder too, where that has the encoder's sizes.
+            --family MAR, or a MAR of --from, trains a masked autoregressive model by its own recipe: \
+            batch 2048, 400 epochs, a rate of 8e-4 after 100 epochs of warm-up, AdamW (0.9, 0.95) with a decay of \
+            0.02 outside of the head, gradients clipped to 3, dropout 0.1, each token denoised \
+            --copies (4) times a step. A masked autoencoder of --from gives its decoder too, where that \
+            has the encoder's sizes, as pretrain --model MAE-B/1-MAR makes it; what does not fit is said.
 
             --align 0.5 --teacher dinov2_vitb14.pth is REPA's training (with --batch 256 --clip-norm 1): \
             projectors are added where the start has none, behind block 4 of 12 or 8 of more. A \
@@ -41,6 +42,7 @@ struct Train: ParsableCommand {
     var family: String?
 
     @OptionGroup(title: "Training") var settings: DiffusionSettings
+    @OptionGroup(title: "MAR") var autoregression: AutoregressionArguments
     @OptionGroup(title: "Alignment with a teacher (REPA)") var teacher: TeacherArguments
 
     @Option(help: "DiT's noise schedule: linear (default), cosine.")
@@ -76,7 +78,7 @@ struct Train: ParsableCommand {
     @Option(help: "Samples of a distance; 2,000 by default.")
     var frechetSamples: Int?
 
-    @Option(help: "Points of time of the samples' solver; 20 by default.")
+    @Option(help: "Points of time of the samples' solver, of a MAR iterations; 20 by default.")
     var sampleSteps: Int?
 
     @Option(
@@ -85,20 +87,19 @@ struct Train: ParsableCommand {
 
     func validate() throws {
         try start.requireOne()
-        if family == "MAR" && [sampleEvery, frechetEvery].contains(where: { $0 != nil }) {
-            throw ValidationError("--sample-every, --frechet-every: have no part in a MAR")
-        }
     }
 
     func run() throws {
         try Job.begin(threads: training.threads)
         Interrupt.listen()
         try Run.checkOutput(training.output, from: start.from)
-        let recipe = family == "MAR" ? Recipe.autoregress : .train
+        var of = family.map { [(name: "family", value: $0)] } ?? []
+        let from = start.from.map(StageStart.file) ?? .fresh
+        let recipe = Recipe.train.serving(from, table: start.table, &of)
         let options = try StageOptions(
             recipe, training, start, settings,
-            [
-                ("family", family == "MAR" ? nil : family), ("noise_schedule", noiseSchedule),
+            of.map { ($0.name, $0.value) } + autoregression.said + [
+                ("noise_schedule", noiseSchedule),
                 ("path", path),
                 ("prediction", prediction), ("loss_weight", lossWeight),
                 ("sample_every", sampleEvery.map(String.init)),

@@ -5,7 +5,7 @@ import ArgumentParser
 import USPBase
 import USPKit
 
-/// Options of TrainerOptions that have a part in SiT.
+/// Options of TrainerOptions that have a part in DiT or SiT or MAR.
 struct DiffusionSettings: ParsableArguments {
     @Option(
         name: .customLong("optimizer"),
@@ -44,7 +44,7 @@ struct DiffusionSettings: ParsableArguments {
 
     @Option(
         name: .customLong("layer-decay"),
-        help: "Factor of the rate for each layer away from the head. 0 or more. Default: 1.")
+        help: "Factor of the rate for each layer away from the head. 0 or more. Default: 1. Part in: DiT, SiT.")
     var layerDecay: String?
 
     @Option(
@@ -78,8 +78,23 @@ struct DiffusionSettings: ParsableArguments {
     var schedule: String?
 
     @Option(
+        name: .customLong("dropout"),
+        help: "Rate at which a Segmenter's head's channels are zeroed, and a MAR's values behind attention's projection and both layers of the MLPs. 0 to below 1. Default: 0. Part in: MAR.")
+    var dropout: String?
+
+    @Option(
+        name: .customLong("copies"),
+        help: "How often each hidden token is denoised in a step, each time at another step and with other noise. 1 to 4096. Default: 4. Part in: MAR.")
+    var copies: String?
+
+    @Option(
+        name: .customLong("attention-dropout"),
+        help: "Share of attention's probabilities that are dropped: not built, so 0. 0 to below 1. Default: 0. Part in: MAR.")
+    var attentionDropout: String?
+
+    @Option(
         name: .customLong("align"),
-        help: "Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine of a model's projected tokens with them. 0 or more. Default: 0.")
+        help: "Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine of a model's projected tokens with them. 0 or more. Default: 0. Part in: SiT.")
     var align: String?
 
     @Option(
@@ -104,6 +119,9 @@ struct DiffusionSettings: ParsableArguments {
             recompute == nil ? nil : "recompute",
             labelDropout == nil ? nil : "label_dropout",
             schedule == nil ? nil : "schedule",
+            dropout == nil ? nil : "dropout",
+            copies == nil ? nil : "copies",
+            attentionDropout == nil ? nil : "attention_dropout",
             align == nil ? nil : "align",
             parts == nil ? nil : "parts",
         ].compactMap(\.self)
@@ -125,6 +143,9 @@ struct DiffusionSettings: ParsableArguments {
         if let recompute { try options.set("recompute", recompute) }
         if let labelDropout { try options.set("label_dropout", labelDropout) }
         if let schedule { try options.set("schedule", schedule) }
+        if let dropout { try options.set("dropout", dropout) }
+        if let copies { try options.set("copies", copies) }
+        if let attentionDropout { try options.set("attention_dropout", attentionDropout) }
         if let align { try options.set("align", align) }
         if let parts { try options.set("parts", parts) }
     }

@@ -1,21 +1,44 @@
 // A model with its process, solver and guidance: one way to draw latents, whatever the family.
 
 import USPBase
+import USPFiles
 import USPKit
 
-/// Draws latents of batches, and tells how it does.
-struct LatentSampler {
-    /// What one batch is.
-    struct Batch {
-        let z: Tensor
-        let labels: [Int]
-        let guidance: Guidance
-        /// Number of the first sample, and samples in all.
-        let first: Int
-        let total: Int
-    }
+/// What one batch is.
+struct SampledBatch {
+    /// What samples start from; nil: what the model draws.
+    let z: Tensor?
+    let labels: [Int]
+    let guidance: Guidance
+    /// Number of the first sample, and samples in all.
+    let first: Int
+    let total: Int
+}
 
-    private let model: DiT
+/// Draws latents of batches, and tells how it does.
+protocol BatchSampler {
+    /// Latents of the batch; Ctrl-C ends between two steps.
+    ///
+    /// - progress: receives steps done and all steps
+    /// - preview: receives predicted clean latents every so many steps
+    func run(
+        _ batch: SampledBatch, progress: @escaping (Int, Int) -> Void,
+        preview: (interval: Int, show: (Tensor) throws(USPError) -> Void)?
+    ) throws(USPError) -> Tensor
+    /// Calls of the model since the last time this was asked.
+    func takeEvaluations() -> Int
+    /// Whether a sample depends on those it is drawn with.
+    var isAdaptive: Bool { get }
+    /// What was moved.
+    var notes: [String] { get }
+    /// Everything that numbers depend on, but seeds and files.
+    func record(_ guidance: GuidanceArguments) throws -> [JSON.Member]
+}
+
+/// Of a diffusion or flow.
+struct LatentSampler: BatchSampler {
+
+    let model: DiT
     let sampler: Sampler
     /// As the command line says it: of a diffusion those of the process.
     let steps: Int
@@ -58,62 +81,44 @@ struct LatentSampler {
         sampler = try Sampler(process, options, for: task)
     }
 
-    /// Latents of the batch, or the noise that its latents come from if that is the task; Ctrl-C
-    /// ends between two steps.
-    ///
-    /// - progress: receives steps done and all steps
-    /// - preview: receives predicted clean latents every so many steps
+    /// Latents of the batch, or the noise that its latents come from if that is the task.
     func run(
-        _ batch: Batch, progress: @escaping (Int, Int) -> Void,
+        _ batch: SampledBatch, progress: @escaping (Int, Int) -> Void,
         preview: (interval: Int, show: (Tensor) throws(USPError) -> Void)? = nil
     ) throws(USPError) -> Tensor {
         var options = sampler.options
         (options.firstSample, options.totalSamples) = (batch.first, batch.total)
-        var monitor = monitor(progress)
-        if let preview {
-            options.previewInterval = preview.interval
-            monitor.preview = { state throws(USPError) in
-                if let latents = state.latents { try preview.show(latents) }
-            }
-        }
+        if let preview { options.previewInterval = preview.interval }
         return try Sampler(sampler.process, options, for: sampler.task).run(
-            denoiser(batch), from: batch.z, labels: batch.labels, noise: nil, monitor)
+            denoiser(batch), from: start(batch), labels: batch.labels, noise: nil,
+            calls.monitor(progress, preview?.show))
     }
 
     /// Log-likelihoods in nats of the batch's latents, and the noise that they come from.
     func likelihood(
-        _ batch: Batch, progress: @escaping (Int, Int) -> Void
+        _ batch: SampledBatch, progress: @escaping (Int, Int) -> Void
     ) throws(USPError) -> (logLikelihood: [Float], noise: Tensor) {
         try require(
             batch.guidance.changesNothing, .argument,
             "likelihood: a guided model has none; give --cfg 1")
         return try sampler.likelihood(
-            denoiser(batch), of: batch.z, labels: batch.labels, probe: nil, monitor(progress))
+            denoiser(batch), of: start(batch), labels: batch.labels, probe: nil,
+            calls.monitor(progress))
     }
 
-    private func denoiser(_ batch: Batch) throws(USPError) -> Denoiser {
+    private func start(_ batch: SampledBatch) throws(USPError) -> Tensor {
+        guard let z = batch.z else { throw USPError(.internal, "a batch without its start") }
+        return z
+    }
+
+    private func denoiser(_ batch: SampledBatch) throws(USPError) -> Denoiser {
         try require(
             model.nullClass != nil || batch.guidance.changesNothing, .argument,
             "guidance: the model has no null class to guide away from; give --cfg 1")
         return try model.denoiser.guided(batch.guidance)
     }
 
-    private func monitor(_ progress: @escaping (Int, Int) -> Void) -> SamplingMonitor {
-        let calls = calls
-        var before = 0
-        return SamplingMonitor { state throws(USPError) in
-            try Interrupt.check()
-            calls.count += state.evaluations - before
-            before = state.evaluations
-            progress(state.step, state.steps)
-        }
-    }
-
-    /// Calls of the model since the last time this was asked.
-    func takeEvaluations() -> Int {
-        defer { calls.count = 0 }
-        return calls.count
-    }
+    func takeEvaluations() -> Int { calls.take() }
 
     /// Whether a sample depends on those it is drawn with: steps are chosen for all together.
     var isAdaptive: Bool { sampler.solver.isAdaptive }
@@ -122,9 +127,34 @@ struct LatentSampler {
     var notes: [String] { sampler.interval?.notes ?? [] }
 }
 
-/// A count that closures share.
-private final class Calls {
-    var count = 0
+/// A count of the model's calls that closures share.
+final class Calls {
+    private var count = 0
+
+    func take() -> Int {
+        defer { count = 0 }
+        return count
+    }
+
+    /// Counts, tells of each step and shows what is there, until it is interrupted.
+    func monitor(
+        _ progress: @escaping (Int, Int) -> Void,
+        _ show: ((Tensor) throws(USPError) -> Void)? = nil
+    ) -> SamplingMonitor {
+        var before = 0
+        var monitor = SamplingMonitor { state throws(USPError) in
+            try Interrupt.check()
+            self.count += state.evaluations - before
+            before = state.evaluations
+            progress(state.step, state.steps)
+        }
+        if let show {
+            monitor.preview = { state throws(USPError) in
+                if let latents = state.latents { try show(latents) }
+            }
+        }
+        return monitor
+    }
 }
 
 extension SolverArguments {

@@ -5,8 +5,20 @@ import USPFiles
 import USPKit
 
 extension LatentSampler {
-    /// Solver and process with everything that numbers depend on.
-    var record: [JSON.Member] {
+    func record(_ guidance: GuidanceArguments) throws -> [JSON.Member] {
+        let channels = model.configuration.channels
+        let own = try guidance.guidance(0..<1, channels: channels)
+        return try process + [
+            .init("cfg", .numbers(guidance.scales)),
+            .init(
+                "cfg_channels",
+                .integer(min(own.channels ?? model.denoiser.guidedChannels, channels))),
+            .init("cfg_interval", own.begin.map { .numbers([$0, own.end ?? $0]) } ?? .null),
+        ]
+    }
+
+    /// Solver and process.
+    private var process: [JSON.Member] {
         let solver = sampler.solver
         var members: [JSON.Member] = [
             .init("solver", .string(solver.name)), .init("steps", .integer(steps)),
@@ -32,6 +44,13 @@ extension LatentSampler {
     }
 }
 
+extension TokenSampler {
+    func record(_ guidance: GuidanceArguments) throws -> [JSON.Member] {
+        [.init("kind", .string("masked autoregression"))]
+            + options.record { !TokenSampler.ofRuns.contains($0.name) }
+    }
+}
+
 extension Described {
     /// Names and values of the wanted fields that are set.
     fileprivate func record(where isWanted: (Field<Self>) -> Bool) -> [JSON.Member] {
@@ -42,6 +61,11 @@ extension Described {
 }
 
 extension JSON {
+    /// As they are written, in f32.
+    static func numbers(_ values: [Float]) -> JSON {
+        .array(values.map { .number(Double("\($0)") ?? Double($0)) })
+    }
+
     /// The value of a field.
     fileprivate init(_ value: FieldValue) {
         self =

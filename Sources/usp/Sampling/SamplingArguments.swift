@@ -1,12 +1,13 @@
-// What commands that run a DiT or SiT ask: the model, its process and solver, guidance, labels.
+// What commands that run a DiT, SiT or MAR ask: the model, its process and solver, guidance, labels.
 
 import ArgumentParser
 import USPBase
+import USPFiles
 import USPKit
 
 /// The network and how it computes.
 struct ModelArguments: ParsableArguments {
-    @Argument(help: "The DiT or SiT.")
+    @Argument(help: "The model.")
     var model: String
 
     @Option(help: "DiT or SiT, where the file does not tell.")
@@ -28,19 +29,34 @@ struct ModelArguments: ParsableArguments {
     @Flag(help: "Plain sums in all products: slower, with half the rounding.")
     var exact = false
 
-    func load() throws(USPError) -> DiT {
-        var options = LoadOptions()
-        options.exact = exact
-        switch dtype.lowercased() {
-        case "f32": options.compute = .float32
-        case "bf16": options.compute = .bfloat16
-        default: throw unknownName(dtype, what: "dtype", known: ["f32", "bf16"])
+    func load() throws(USPError) -> DiT { try DiT.load(model, loading).told() }
+
+    /// - Throws: for a model that draws no latents
+    func loadSampled() throws(USPError) -> any Model {
+        let options = try loading
+        let file = try? FileModel(
+            Archive.open(model), table: options.table, ignoring: options.ignore)
+        guard file?.kind == .maskedAutoregressive else {
+            return try DiT.load(model, options).told()
         }
-        options.family = family
-        options.heads = heads
-        options.nullClass = nullClass
-        try fitting.apply(to: &options)
-        return try DiT.load(model, options).told()
+        return try MAR.load(model, options).told()
+    }
+
+    private var loading: LoadOptions {
+        get throws(USPError) {
+            var options = LoadOptions()
+            options.exact = exact
+            switch dtype.lowercased() {
+            case "f32": options.compute = .float32
+            case "bf16": options.compute = .bfloat16
+            default: throw unknownName(dtype, what: "dtype", known: ["f32", "bf16"])
+            }
+            options.family = family
+            options.heads = heads
+            options.nullClass = nullClass
+            try fitting.apply(to: &options)
+            return options
+        }
     }
 }
 
@@ -50,7 +66,10 @@ struct SolverArguments: ParsableArguments {
     @Option(help: "See above; by default the first of the model's process.")
     var solver: String?
 
-    @Option(help: "Steps; DiT 250, SiT 50 points of time (SDE 250) by default.")
+    @Option(
+        help: """
+            Steps; DiT 250, SiT 50 points of time (SDE 250), MAR 100 reverse steps of a token by default.
+            """)
     var steps: Int?
 
     @Option(
@@ -73,12 +92,25 @@ struct SolverArguments: ParsableArguments {
     func validate() throws {
         if let steps, steps < 1 { throw ValidationError("--steps: \(steps), expected 1 or more") }
     }
+
+    /// Names of what was said but the steps.
+    var said: [String] {
+        let own = [
+            ("solver", solver), ("noise-schedule", noiseSchedule), ("path", path),
+            ("prediction", prediction),
+        ]
+        return own.compactMap { $1 == nil ? nil : $0 } + options.said
+    }
 }
 
 /// Classifier-free guidance.
 struct GuidanceArguments: ParsableArguments {
-    @Option(help: "Guidance; 1 is off. Several, such as 1,2,4, are taken by the images in turn.")
-    var cfg = "4"
+    @Option(
+        help: """
+            Guidance; 1 is off; by default 4, of a MAR 3. Several, such as 1,2,4, are taken by the \
+            images in turn, but not of a MAR.
+            """)
+    var cfg: String?
 
     @Option(help: "Leading latent channels that are guided, or all; by default the model's rule.")
     var cfgChannels: String?
@@ -92,10 +124,26 @@ struct GuidanceArguments: ParsableArguments {
 
     var scales: [Float] {
         get throws {
+            let cfg = cfg ?? "4"
             guard let scales: [Float] = numbers(cfg), scales.allSatisfy(\.isFinite) else {
                 throw ValidationError("--cfg \(cfg): expected numbers with commas between")
             }
             return scales
+        }
+    }
+
+    /// Of a masked autoregressive model, which is guided in all values and iterations.
+    var scale: Float {
+        get throws {
+            try require(
+                cfgChannels == nil && cfgInterval == nil, .argument,
+                "cfg-channels, cfg-interval: have no part in a MAR")
+            guard cfg != nil else { return 3 }
+            let scales = try scales
+            try require(
+                scales.count == 1, .argument,
+                "cfg: \(scales.count) numbers, expected one, since a MAR's images share it")
+            return scales[0]
         }
     }
 
@@ -125,6 +173,22 @@ struct GuidanceArguments: ParsableArguments {
     }
 }
 
+/// The classes of a model.
+struct KnownClasses {
+    let count: Int
+    /// The label for no class.
+    let null: Int?
+    let names: [String]
+
+    init(_ model: DiT) {
+        (count, null, names) = (model.classes, model.nullClass, model.notes.classNames)
+    }
+
+    init(_ model: MAR) {
+        (count, null, names) = (model.classes, model.nullClass, model.notes.classNames)
+    }
+}
+
 /// Classes that images take in turn, or draw.
 struct ClassArguments: ParsableArguments {
     @Option(
@@ -135,17 +199,17 @@ struct ClassArguments: ParsableArguments {
     var classes: String
 
     /// Images that are made where their number is not told.
-    func count(_ model: DiT) -> Int {
+    func count(_ known: KnownClasses) -> Int {
         switch classes {
-        case "all": model.classes
+        case "all": known.count
         case "random": 1
         default: classes.split(separator: ",").count
         }
     }
 
     /// The label of a name or number.
-    private func label(_ text: String, _ model: DiT) throws -> Int {
-        let names = model.notes.classNames
+    private func label(_ text: String, _ known: KnownClasses) throws -> Int {
+        let names = known.names
         if let label = names.firstIndex(of: text) ?? Int(text) { return label }
         guard !names.isEmpty else {
             throw ValidationError(
@@ -158,25 +222,25 @@ struct ClassArguments: ParsableArguments {
     /// One label an image.
     ///
     /// - Throws: for classes that the model has not; K means no class.
-    func labels(_ count: Int, _ model: DiT, seed: UInt64) throws -> [Int] {
+    func labels(_ count: Int, _ known: KnownClasses, seed: UInt64) throws -> [Int] {
         if classes == "random" {
             let key = RandomKey(seed: seed).stream("classes")
             return (0..<count).map { index in
                 var stream = RandomStream(key.stream(index))
-                return stream.below(model.classes)
+                return stream.below(known.count)
             }
         }
-        var chosen: [Int] = classes == "all" ? Array(0..<model.classes) : []
+        var chosen: [Int] = classes == "all" ? Array(0..<known.count) : []
         if classes != "all" {
             for name in classes.split(separator: ",") {
-                chosen.append(try label(String(name), model))
+                chosen.append(try label(String(name), known))
             }
         }
         try require(!chosen.isEmpty, .argument, "--classes: names none")
-        for label in chosen where !(0..<model.classes).contains(label) && label != model.nullClass {
-            let null = model.nullClass.map { ", and \($0) for none" } ?? ""
+        for label in chosen where !(0..<known.count).contains(label) && label != known.null {
+            let null = known.null.map { ", and \($0) for none" } ?? ""
             throw USPError(
-                .argument, "class \(label): the model has 0 to \(model.classes - 1)\(null)")
+                .argument, "class \(label): the model has 0 to \(known.count - 1)\(null)")
         }
         return (0..<count).map { chosen[$0 % chosen.count] }
     }

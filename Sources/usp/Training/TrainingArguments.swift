@@ -278,6 +278,41 @@ extension TrainerSettings {
     }
 }
 
+/// What of a masked autoregressive model its start or its published name does not say.
+struct AutoregressionArguments: ParsableArguments {
+    @Option(help: "A fresh decoder's width.")
+    var decoderWidth: Int?
+
+    @Option(help: "A fresh decoder's blocks.")
+    var decoderDepth: Int?
+
+    @Option(help: "A decoder's heads.")
+    var decoderHeads: Int?
+
+    @Option(help: "Rows of the class in front of the patches; MAR's 64 where nothing tells.")
+    var buffer: Int?
+
+    @Option(help: "Width of the diffusion head.")
+    var headWidth: Int?
+
+    @Option(help: "Residual blocks of the diffusion head.")
+    var headDepth: Int?
+
+    @Option(help: "A transferred decoder: continue, fresh; by default the source's where it fits.")
+    var decoderRule: String?
+
+    /// By the names of the stage's options.
+    var said: [(String, String?)] {
+        [
+            ("decoder_width", decoderWidth.map(String.init)),
+            ("decoder_depth", decoderDepth.map(String.init)),
+            ("decoder_heads", decoderHeads.map(String.init)),
+            ("buffer", buffer.map(String.init)), ("head_width", headWidth.map(String.init)),
+            ("head_depth", headDepth.map(String.init)), ("decoder_rule", decoderRule),
+        ]
+    }
+}
+
 /// Where a model starts: a file, or a published size, or sizes of one's own.
 struct StartArguments: ParsableArguments {
     @Option(help: "Start from this file.")

@@ -149,3 +149,74 @@ def test_ignored_arrays_of_a_file_to_start_from(tmp_path):
     with pytest.raises(usp.ShapeError, match="unexpected 1: more"):
         usp.Stage("autoregress", data, **start)
     assert usp.Stage("autoregress", data, ignore="more", **start).model().config.width == 16
+
+
+def small(**sizes):
+    given = dict(
+        grid=2, channels=4, width=16, depth=1, heads=2, buffer=2, classes=3, head_width=16,
+        head_depth=1)
+    return usp.MAR.create(**{**given, **sizes})
+
+
+def test_pictures_in_one_call():
+    vae = usp.VAE.create(base_width=8, multipliers=(1, 2), groups=4, seed=1)
+    model = small()
+    images = usp.sample(
+        model, vae, classes=[0, 2], num=3, steps=4, iterations=3, cfg_scale=2.0,
+        cfg_schedule="constant", temperature=0.9, seed=5, batch=2)
+    assert images.shape[0] == 3 and images.dtype == np.uint8
+    latents = model.sample(
+        [0, 2, 0], iterations=3, respacing="4", cfg_scale=2.0, cfg_schedule="constant",
+        temperature=0.9, seed=5)
+    assert np.abs(
+        images.astype(int) - usp.images.to_uint8(vae.decode(latents)).astype(int)).max() <= 1
+    assert usp.sample(model, vae, num=1, steps=2).shape[0] == 1
+    for given, words in [
+        (dict(solver="euler"), "solver: has no part in a MAR"),
+        (dict(cfg_interval=(0, 1)), "cfg_interval: has no part in a MAR"),
+        (dict(process=usp.Transport()), "process: has no part in a MAR"),
+        (dict(cfg_scale=[1, 2]), "cfg_scale: several numbers"),
+        (dict(iterations=5), "iterations: 5, expected 1 to 4"),
+        (dict(classes=[3]), "classes: 3, expected 0 to 2"),
+    ]:
+        with pytest.raises(usp.ArgumentError, match=words):
+            usp.sample(model, vae, **{**dict(num=1, steps=2), **given})
+    sit = usp.SiT.create(grid=2, channels=4, patch=1, width=16, depth=1, heads=2, classes=3)
+    with pytest.raises(usp.ArgumentError, match="iterations: has no part in a SiT"):
+        usp.sample(sit, vae, num=1, iterations=2)
+
+
+def test_training_in_one_call(tmp_path):
+    usp.Checkpoint({"latents": usp.random.normal((8, 4, 2, 2), 1),
+                    "labels": np.arange(8) % 3}).save(tmp_path / "latents.npz")
+    data = usp.Data(tmp_path / "latents.npz", batch=4)
+    own = usp.train(data, start=small(), steps=2, copies=2)
+    assert isinstance(own, usp.MAR) and own.config.head_width == 16
+    own.save(tmp_path / "mar.safetensors")
+    again = usp.train(
+        data, start=tmp_path / "mar.safetensors", val=data, steps=1, dropout=0.1)
+    assert isinstance(again, usp.MAR)
+    pretrained = usp.MaskedAutoencoder.create(
+        grid=2, channels=4, patch=1, width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1,
+        decoder_heads=2)
+    made = usp.train(
+        data, start=pretrained, family="MAR", steps=0, heads=2, decoder_heads=2, buffer=3,
+        head_width=8, head_depth=2)
+    assert (made.config.buffer, made.config.head_width, made.config.head_depth) == (3, 8, 2)
+    name = "decoder_blocks.0.attn.qkv.weight"
+    assert np.array_equal(made.parameters[name], pretrained.parameters[name])
+    fresh = usp.train(
+        data, start=pretrained, family="MAR", steps=0, heads=2, decoder_heads=2,
+        decoder_rule="fresh")
+    assert not np.array_equal(fresh.parameters[name], pretrained.parameters[name])
+    with pytest.raises(usp.ArgumentError, match="path: has no part in"):
+        usp.train(data, start=small(), steps=1, path="GVP")
+
+
+def test_names_of_pretraining_that_fits():
+    for size, depth in (("B", 12), ("L", 16), ("H", 20)):
+        sizes = usp.create(f"MAE-{size}/1-MAR", depth=1, decoder_depth=1).config
+        target = usp.create(f"MAR-{size}", depth=1, decoder_depth=1, head_depth=1, classes=2).config
+        assert (sizes.width, sizes.heads) == (target.width, target.heads)
+        assert (sizes.decoder_width, sizes.decoder_heads) == (sizes.width, sizes.heads)
+        assert f"MAE-{size}/1-MAR" in usp.presets()

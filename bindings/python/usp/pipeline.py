@@ -153,7 +153,10 @@ def train(
 
     `start` is a DiT or SiT to go on with; or another transformer, such as a masked autoencoder,
     whose weights are transferred (to a SiT, or to `family="DiT"`), which the log of Python's
-    logging "usp" tells; or None: a fresh SiT-B/2, or of other sizes. The loss on `val` is logged
+    logging "usp" tells; or None: a fresh SiT-B/2, or of other sizes. A `usp.MAR` to start from, or
+    `family="MAR"`, trains a masked autoregressive model by `recipe("autoregress")` and returns it,
+    with `copies`, `dropout`, `buffer`, `head_width`, `head_depth` and `decoder_rule` beside the other
+    options; a masked autoencoder gives its decoder where it fits. The loss on `val` is logged
     each epoch; `sample_every=N` writes a picture of 32 samples into log_dir every N steps,
     `frechet_every=N` with `judge` (the file of a classifier, or Inception's weights) logs their
     distance. Other parameters as for `pretrain`; see `recipe("train")`.

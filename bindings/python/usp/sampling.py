@@ -1,4 +1,4 @@
-"""Pictures from a diffusion transformer: classes by name, noise, solver, decoder in one call."""
+"""Pictures from a generator: classes by name, noise, solver, decoder in one call."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ._errors import ArgumentError, ShapeError
 from .diffusion import Diffusion
 from .dit import DiT, SiT
 from .images import Images, to_uint8
+from .mar import MAR
 from .random import drawn, normal
 from .transport import Transport
 from .vae import VAE
@@ -20,29 +21,40 @@ Classes = Union[None, int, str, Sequence[Union[int, str]]]
 
 
 def sample(
-    model: DiT, vae: VAE, *, classes: Classes = None, num: Optional[int] = None,
+    model: Union[DiT, MAR], vae: VAE, *, classes: Classes = None, num: Optional[int] = None,
     steps: Optional[int] = None, solver: Optional[str] = None, cfg_scale: Any = 1.0,
     cfg_interval: Optional[Tuple[float, float]] = None, seed: Optional[int] = 0, batch: int = 8,
     process: "Union[Transport, Diffusion, None]" = None, progress: Any = None,
+    iterations: Optional[int] = None, cfg_schedule: Optional[str] = None,
+    temperature: Optional[float] = None, last_steps: Optional[int] = None,
 ) -> Images:
     """Images uint8 [N, H, W, C] of classes; `.save("grid.png")` writes them, a notebook shows them.
 
     Parameters
     ----------
-    model : a SiT, or a DiT, which is asked by DDPM's steps
+    model : a SiT; a DiT, which is asked by DDPM's steps; or a MAR
     vae : the autoencoder whose latents it was trained on; another one gets a warning
     classes : names (see `model.class_names`) or numbers, taken in turn; None: every class
     num : how many images; by default one for each class, at most 16 where none is named
-    steps : points of time (SiT, 50), or steps (DiT, 250)
+    steps : points of time (SiT, 50), steps (DiT, 250), or reverse steps of a token (MAR, 100)
     solver : of a SiT, see `usp.Transport.sample_ode`; by default "adams-bashforth", which comes
         near with few steps
-    cfg_scale : guidance; 1 is off
+    cfg_scale : guidance; 1 is off. One number, or one an image (not of a MAR)
     seed : of the noise, a stream for each image; None draws afresh
     process : what the model was trained for, where it is not the usual: a Transport (SiT) or a
         respaced Diffusion (DiT)
+    iterations : of a MAR, at most its tokens; by default 64, or as many as there are tokens
+    cfg_schedule, temperature, last_steps : of a MAR, see `usp.MAR.sample`
     """
-    if not isinstance(model, DiT):
-        raise ArgumentError(f"model: {type(model).__name__}, expected a SiT or DiT")
+    if not isinstance(model, (DiT, MAR)):
+        raise ArgumentError(f"model: {type(model).__name__}, expected a SiT, DiT or MAR")
+    tokens = dict(
+        iterations=iterations, cfg_schedule=cfg_schedule, temperature=temperature,
+        last_steps=last_steps)
+    if isinstance(model, MAR):
+        refuse(model, solver=solver, process=process, cfg_interval=cfg_interval)
+    else:
+        refuse(model, **tokens)
     if not isinstance(vae, VAE):
         raise ArgumentError(f"vae: {type(vae).__name__}, expected a VAE")
     if vae.latent_channels != model.config.channels:
@@ -54,20 +66,44 @@ def sample(
     warn_of_other_autoencoder(model, vae)
     labels = chosen(model, classes, num)
     key = drawn(seed)
-    shape = model.input_shape(len(labels))
-    noise = normal(shape, key)
+    noise = None if isinstance(model, MAR) else normal(model.input_shape(len(labels)), key)
     parts = []
     for first in range(0, len(labels), batch):
         part = slice(first, min(first + batch, len(labels)))
-        latents = _draw(
-            model, noise[part], labels[part], steps, solver, cfg_scale, cfg_interval, process,
-            dict(seed=key, first_sample=first, total_samples=len(labels), progress=progress))
+        common = dict(
+            seed=key, first_sample=first, total_samples=len(labels), progress=progress)
+        if noise is None:
+            latents = _draw_tokens(model, labels[part], steps, cfg_scale, tokens, common)
+        else:
+            latents = _draw(
+                model, noise[part], labels[part], steps, solver, cfg_scale, cfg_interval, process,
+                common)
         parts.append(to_uint8(vae.decode(latents)))
     return np.concatenate(parts).view(Images)
 
 
+def refuse(model: Any, **given: Any) -> None:
+    """Refuses what has no part in the model."""
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(f"{name}: has no part in a {type(model).__name__}")
+
+
+def _draw_tokens(
+    model: Any, labels: np.ndarray, steps: Optional[int], cfg_scale: Any, given: Any, common: Any,
+) -> np.ndarray:
+    if np.ndim(cfg_scale) > 0:
+        raise ArgumentError("cfg_scale: several numbers, expected one, since a MAR's images share it")
+    said = {name: value for name, value in given.items() if value is not None}
+    said.setdefault("iterations", min(64, model.tokens))
+    if steps is not None:
+        said["respacing"] = str(steps)
+    latents: np.ndarray = model.sample(labels, cfg_scale=float(cfg_scale), **said, **common)
+    return latents
+
+
 def _draw(
-    model: DiT, noise: np.ndarray, labels: np.ndarray, steps: Optional[int],
+    model: Any, noise: np.ndarray, labels: np.ndarray, steps: Optional[int],
     solver: Optional[str], cfg_scale: Any, cfg_interval: Optional[Tuple[float, float]],
     process: "Union[Transport, Diffusion, None]", common: Any,
 ) -> np.ndarray:
@@ -91,7 +127,7 @@ def _draw(
     return process.p_sample_loop(model, noise, labels, **guidance, **common)
 
 
-def chosen(model: DiT, classes: Classes, num: Optional[int]) -> np.ndarray:
+def chosen(model: Union[DiT, MAR], classes: Classes, num: Optional[int]) -> np.ndarray:
     """The labels of `num` images, [N] int64."""
     names = model.class_names
     count = int(model.config.classes)

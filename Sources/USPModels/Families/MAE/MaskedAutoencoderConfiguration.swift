@@ -107,7 +107,8 @@ extension MaskedAutoencoder.Configuration {
 extension Family {
     static let mae = Family(
         "MAE", MaskedAutoencoder.self, .visionTransformer, stream: "mae",
-        presets: Presets.vision("MAE") { MaskedAutoencoder.Configuration($0) },
+        presets: Presets.vision("MAE") { MaskedAutoencoder.Configuration($0) }
+            + Presets.beforeAutoregression,
         claims: { $0.source("mask_token") != nil },
         rules: { sizes in
             var rules = LoadRules(tolerated: [

@@ -163,6 +163,22 @@ extension Presets {
     }
 }
 
+extension Presets {
+    /// Masked autoencoders whose encoder and decoder both have the sizes of MAR-B, MAR-L, MAR-H, which
+    /// then take all of their weights; on USP's f16 latents.
+    static let beforeAutoregression: [Preset] = autoregressive.compactMap { preset in
+        guard let sizes = preset.configuration as? MAR.Configuration else { return nil }
+        let encoder = TransformerSizes(
+            grid: Grid(14, 14), channels: 16, patch: 1, width: sizes.width, depth: sizes.depth,
+            heads: sizes.heads)
+        return Preset(
+            name: "MAE-\(preset.name.dropFirst(4))/1-MAR",
+            configuration: MaskedAutoencoder.Configuration(
+                encoder, decoderWidth: sizes.decoderWidth, decoderDepth: sizes.decoderDepth,
+                decoderHeads: sizes.decoderHeads))
+    }
+}
+
 extension FileModel {
     /// Sizes of masked autoregressive generation. Shapes do not tell patches apart from channels:
     /// 1x1 unless the file says so.
