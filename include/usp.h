@@ -85,5 +85,6 @@
 #include "usp/alignment.h"
 #include "usp/segmentation.h"
 #include "usp/segmenter.h"
+#include "usp/understand.h"
 
 #endif /* USP_H */

@@ -13,10 +13,15 @@ public typealias FieldPath<Root, Value> = any WritableKeyPath<Root, Value> & Sen
 
 extension Field {
     /// The row in the table of a struct that holds this row's.
-    public func within<Outer>(_ path: FieldPath<Outer, Root>) -> Field<Outer> {
+    ///
+    /// - parts: where it has one there; nil: the row's own
+    public func within<Outer>(
+        _ path: FieldPath<Outer, Root>, in parts: [String]? = nil
+    ) -> Field<Outer> {
         let (get, put) = (get, put)
         return Field<Outer>(
-            name: name, kind: kind, parts: parts, sentence: sentence, isOptional: isOptional,
+            name: name, kind: kind, parts: parts ?? self.parts, sentence: sentence,
+            isOptional: isOptional,
             get: { get($0[keyPath: path]) },
             put: { outer, value throws(USPError) in try put(&outer[keyPath: path], value) })
     }

@@ -113,7 +113,8 @@ public enum FieldKind: Sendable {
     }
 
     private func list(_ text: String) -> [Substring] {
-        text.split(separator: ",", omittingEmptySubsequences: !text.contains(","))
+        text == "none"
+            ? [] : text.split(separator: ",", omittingEmptySubsequences: !text.contains(","))
     }
 }
 

@@ -23,18 +23,9 @@ private func data(_ pointer: OpaquePointer?) throws(USPError) -> DataSet {
         let vae = try vae.map { pointer throws(USPError) in
             try model(pointer, as: VAE.self, "vae")
         }
-        let clock = Stopwatch()
+        let progress = ProgressCall(members.progress, members.progress_user)
         let set = try DataSet(text(path, "path"), vae, wanted) { done, all throws(USPError) in
-            guard let function = members.progress else { return }
-            let status = "encode".withCString { stage in
-                var state = usp_progress(
-                    stage: stage, step: Int64(done), steps: Int64(all),
-                    seconds: clock.seconds, latents: nil)
-                return function(&state, members.progress_user)
-            }
-            guard status == 0 else {
-                throw USPError(.cancelled, "progress: the callback returned \(status)")
-            }
+            try progress.tell("encode", done, all)
         }
         try store(set, in: out)
     }
@@ -107,6 +98,8 @@ private func data(_ pointer: OpaquePointer?) throws(USPError) -> DataSet {
         let target = try result(out, "out")
         if let map = data.labelShape {
             describe(nil, map, .uint8, in: target)
+        } else if let classes = data.labelShares {
+            describe(nil, [classes], .float32, in: target)
         } else {
             describe(nil, data.classes > 0 ? [] : [0], .int64, in: target)
         }
@@ -135,7 +128,8 @@ private func data(_ pointer: OpaquePointer?) throws(USPError) -> DataSet {
     guarded("usp_data_batch") { () throws(USPError) in
         let data = try USPC.data(data)
         try require(step >= 0, .argument, "step: \(step), expected 0 or more")
-        let target = try BatchOutput(data, data.batchSize, outInputs, outLabels)
+        let target = try BatchOutput(
+            data, data.batchSize, shares: data.labelShares, outInputs, outLabels)
         try target.write(data.batch(atStep: Int(step)))
     }
 }
@@ -162,14 +156,17 @@ private struct BatchOutput {
     let labels: StridedView?
 
     init(
-        _ data: DataSet, _ count: Int, _ inputs: UnsafeMutablePointer<usp_tensor>?,
-        _ labels: UnsafeMutablePointer<usp_tensor>?
+        _ data: DataSet, _ count: Int, shares: Int? = nil,
+        _ inputs: UnsafeMutablePointer<usp_tensor>?, _ labels: UnsafeMutablePointer<usp_tensor>?
     ) throws(USPError) {
         self.inputs = try output(
             inputs, "out_inputs", [.extent(count)] + axes(data.sampleShape))
         if let map = data.labelShape {
             self.labels = try optionalOutput(
                 labels, "out_labels", [.extent(count)] + axes(map), .uint8)
+        } else if let shares {
+            self.labels = try optionalOutput(
+                labels, "out_labels", [.extent(count), .extent(shares)])
         } else {
             self.labels = try optionalOutput(labels, "out_labels", [.extent(count)], .int64)
             try require(
@@ -179,7 +176,13 @@ private struct BatchOutput {
 
     func write(_ batch: Batch) throws(USPError) {
         try inputs.write(batch.inputs)
-        if let labels, case .map(let map) = batch.labels { return try labels.write(map) }
+        if let labels {
+            switch batch.labels {
+            case .map(let map): return try labels.write(map)
+            case .shares(let shares): return try labels.write(shares)
+            default: break
+            }
+        }
         guard let labels, let classes = batch.classes else { return }
         let words = try Tensor([classes.count], .int64)
         let target = words.raw.assumingMemoryBound(to: Int64.self)

@@ -50,7 +50,7 @@ private let staticTexts = InternedTexts()
     guarded("usp_recipe_text") { () throws(USPError) in
         let recipe = try Recipe.named(text(name, "name"))
         var options = recipe.options
-        try options.change(optionalText(changes, "changes") ?? "", in: recipe.name)
+        try options.change(optionalText(changes, "changes") ?? "", in: recipe.stage)
         let words = options.text(differingFrom: StageOptions())
         try write(words, buffer, capacity, outLength)
     }

@@ -27,16 +27,9 @@ private func prepared(
 ) -> usp_status {
     guarded("usp_study_run") { () throws(USPError) in
         let (source, options) = try prepared(source, length, changes)
-        let clock = Stopwatch()
+        let progress = ProgressCall(progress, user)
         let study = try Study(source, options, to: text(out, "out")) { told throws(USPError) in
-            guard let progress else { return }
-            let status = told.title.withCString { title in
-                var state = usp_progress(
-                    stage: title, step: Int64(told.done), steps: Int64(told.total),
-                    seconds: clock.seconds, latents: nil)
-                return progress(&state, user)
-            }
-            guard status == 0 else { throw USPError(.cancelled, "progress returned \(status)") }
+            try progress.tell(told.title, told.done, told.total)
         }
         try study.run()
     }

@@ -25,8 +25,16 @@ extension DataOptions {
     /// Whether a sample is always the same.
     package var isStill: Bool { augmentation.isStill && (mirror ?? 0) == 0 }
 
+    /// To measure on the same images: nothing is drawn.
+    public func measuring(_ crop: Augmentation) -> DataOptions {
+        var result = withoutImagesAlone
+        (result.augmentation, result.mirror, result.cropArea) = (crop, nil, [])
+        result.mixing = Mixing()
+        return result
+    }
+
     /// The pipeline of images, with what was said in place of the augmentation's own.
-    package func transform(channels: Int) -> ImageTransform {
+    package func transform(channels: Int) throws(USPError) -> ImageTransform {
         var result: ImageTransform =
             switch augmentation {
             case .pretraining: .pretraining(size, channels: channels)
@@ -50,6 +58,8 @@ extension DataOptions {
         }
         let mirrors = result.steps.contains { if case .mirror = $0 { true } else { false } }
         if let mirror, mirror > 0, !mirrors { result.steps.append(.mirror(mirror)) }
+        if let policy = try policy { result.steps.append(.augment(policy)) }
+        result.erasing = erasing
         return result
     }
 }

@@ -25,6 +25,11 @@ public struct DataOptions: Sendable {
     public var teacherSize: Int?
     public var featureType = DType.float16
 
+    public var randAugment: String?
+    public var erasing = RandomErasing.none
+    public var mixing = Mixing()
+    public var mixesPixels = false
+
     public init() {}
 }
 
@@ -41,7 +46,24 @@ extension DataOptions: Described {
         CMember("void *", "progress_user", "Given to progress."),
     ]
 
-    public static let fields: [Field<DataOptions>] = [
+    public static let fields: [Field<DataOptions>] = {
+        var rows = reading
+        rows.append(
+            .text(
+                "rand_augment", \.randAugment,
+                "RandAugment of each image, behind its crop and mirror image, in timm's words: "
+                    + "rand-m9-mstd0.5-inc1 is what MAE and USP fine-tune with; absent: none.",
+                in: [images]))
+        rows += RandomErasing.fields.map { $0.within(\.erasing, in: [images]) }
+        rows += Mixing.fields.map { $0.within(\.mixing) }
+        rows.append(
+            .flag(
+                "mix_pixels", \.mixesPixels,
+                "Mix images before they are encoded, not their latents.", in: [images]))
+        return rows
+    }()
+
+    private static let reading: [Field<DataOptions>] = [
         .integer(
             "batch", \.batch, .from(1),
             "Samples of a step, over all ranks; those that do not fill one wait for another epoch."),
@@ -129,5 +151,42 @@ extension DataOptions: Described {
         try require(
             cropArea.isEmpty || crops, .argument,
             "crop_area: has no part in \(augmentation), which crops nothing at random")
+        _ = try policy
+        if augmentation.isStill, let name = changing.first {
+            throw USPError(
+                .argument, "\(name): has no part in \(augmentation), which is to measure on")
+        }
+    }
+
+    /// The policy by which images are changed; nil: none.
+    ///
+    /// - Throws: `.argument` for a text that is not timm's
+    var policy: RandAugment? {
+        get throws(USPError) {
+            guard let randAugment else { return nil }
+            do throws(USPError) {
+                return try RandAugment(timm: randAugment)
+            } catch { throw error.at("rand_augment") }
+        }
+    }
+
+    /// Names of what is on that changes images or mixes samples.
+    private var changing: [String] {
+        imagesAlone + (mixing.isOn && !mixesPixels ? ["mixup, cutmix"] : [])
+    }
+
+    /// Names of what is on that only images can have, before they are encoded.
+    package var imagesAlone: [String] {
+        [
+            ("rand_augment", randAugment != nil), ("erasing", erasing.probability > 0),
+            ("mix_pixels", mixesPixels),
+        ].filter(\.1).map(\.0)
+    }
+
+    /// Without that.
+    package var withoutImagesAlone: DataOptions {
+        var result = self
+        (result.randAugment, result.erasing, result.mixesPixels) = (nil, .none, false)
+        return result
     }
 }

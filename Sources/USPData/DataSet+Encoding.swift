@@ -32,6 +32,22 @@ extension DataSet {
         try FileLock(path + ".lock", path, waits: waits)
     }
 
+    /// The same images before they are encoded, each cut as to measure on it; nil where samples are
+    /// latents of a file.
+    package func pixels() throws(USPError) -> DataSet? {
+        switch source {
+        case .memory: return self
+        case .images(let images):
+            var still = options.measuring(
+                options.augmentation == .middle ? .middle : .evaluation
+            ).untaught
+            still.channels = images.encoder?.imageChannels ?? options.channels
+            let plain = try EncodedImages(images.folder, nil, still)
+            return try DataSet(.images(plain), still, among: chosen, notes: notes)
+        default: return nil
+        }
+    }
+
     /// The same data with every latent in memory.
     public func encoded(progress: EncodingProgress = { _, _ in }) throws(USPError) -> DataSet {
         guard case .images(let images) = source else { return self }
@@ -72,7 +88,7 @@ extension DataOptions {
         (result.size, result.channels, result.cache) = (plain.size, nil, nil)
         (result.mirror, result.cropArea) = (nil, [])
         (result.asStored, result.skipUnreadable) = (plain.asStored, plain.skipUnreadable)
-        return result.untaught
+        return result.untaught.withoutImagesAlone
     }
 
     /// Without a teacher.
@@ -86,7 +102,14 @@ extension DataOptions {
     /// The augmentation, in words.
     var summary: String {
         augmentation.rawValue + (mirror.map { " mirror \($0)" } ?? "")
-            + (cropArea.isEmpty ? "" : " crop \(cropArea)")
+            + (cropArea.isEmpty ? "" : " crop \(cropArea)") + (randAugment.map { " \($0)" } ?? "")
+            + (erasing.probability > 0 ? " " + erasing.text(differingFrom: .none) : "")
+    }
+
+    /// How samples are mixed, in words; nothing where they are not.
+    var mixingSummary: String {
+        guard mixing.isOn else { return "" }
+        return ", " + mixing.text + (mixesPixels ? " of pixels" : "")
     }
 }
 

@@ -41,7 +41,34 @@ public final class DataSet: Sendable {
         self.notes = notes
         ranks = options.ranks ?? .alone
         order = Lock(nil)
+        if options.mixing.isOn { try checkMixing() }
     }
+
+    /// - Throws: `.argument` for samples that cannot be mixed
+    private func checkMixing() throws(USPError) {
+        switch source {
+        case .images(let images):
+            try require(
+                images.teacher == nil, .argument,
+                "mixup, cutmix: have no part beside a teacher, which sees images as they are")
+        case .memory, .latents: break
+        case .features, .scenes, .maps:
+            throw USPError(
+                .argument,
+                "mixup, cutmix: have no part in features or masks, only in images and latents of "
+                    + "classes")
+        }
+        try require(
+            classes > 0, .argument, "mixup, cutmix: \(place): no labels, which are mixed as well")
+        let share = options.batch / ranks.count
+        try require(
+            share % 2 == 0 || ranks.count == 1, .argument,
+            "mixup, cutmix: batch \(options.batch) over \(ranks.count) ranks, expected an even "
+                + "number of samples each, which are mixed in pairs")
+    }
+
+    /// The extent of a label of a step's sample: the classes where labels are shares.
+    public var labelShares: Int? { options.mixing.isOn ? classes : nil }
 
     /// Images or latents, as the path's content says.
     ///
@@ -87,6 +114,12 @@ public final class DataSet: Sendable {
             options.cache == nil || (options.mirror == nil && options.cropArea.isEmpty), .argument,
             "mirror, crop_area: have no part in a cache, whose images are cut in the middle and kept "
                 + "in both orientations")
+        if options.cache != nil, let name = options.imagesAlone.first {
+            throw USPError(
+                .argument,
+                "\(name): has no part in a cache, whose images are encoded once; mixup, cutmix and "
+                    + "mirror images are what latents can have")
+        }
         let images = try EncodedImages(
             ImageFolder.any(path, asStored: options.asStored), encoder, options)
         guard let cache = options.cache else {
@@ -379,7 +412,7 @@ public final class DataSet: Sendable {
             text += ", \(chosen.count) of them \(print.text)"
         }
         if options.order == .sequential { text += ", sequential" }
-        return text
+        return text + options.mixingSummary
     }
 
     public var stepsPerEpoch: Int { count / options.batch }
@@ -404,7 +437,9 @@ public final class DataSet: Sendable {
             return present.batch(atStep: step)
         }
         let samples = key.stream("samples").stream(chosen.epoch)
-        return try batch(chosen.indices) { samples.stream($0) }
+        return try batch(
+            chosen.indices, { samples.stream($0) },
+            mixed: options.mixing.isOn ? key.stream("mixing").stream(step) : nil)
     }
 
     /// Consecutive samples, not mirrored and not drawn: for evaluation.
@@ -415,10 +450,45 @@ public final class DataSet: Sendable {
         return try batch(Array(range), nil)
     }
 
+    /// - mixed: the stream of the step that mixes these samples; nil: they stay apart
     private func batch(
-        _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
+        _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?, mixed: RandomKey? = nil
     ) throws(USPError) -> Batch {
         let indices = chosen.map { chosen in indices.map { chosen[$0] } } ?? indices
+        guard let mixed else { return try plainBatch(indices, key) }
+        guard options.mixesPixels, case .images(let images) = source else {
+            var batch = try plainBatch(indices, key)
+            let draws = mixes(batch.inputs.shape, mixed)
+            batch.inputs = try options.mixing.mix(batch.inputs, draws, .neighbours)
+            batch.labels = try shares(batch.classes ?? [], draws)
+            return batch
+        }
+        let draws = mixes([indices.count, 3, options.size, options.size], mixed)
+        var batch = Batch(
+            try images.batch(indices, key) { pixels throws(USPError) in
+                try options.mixing.mix(pixels, draws, .neighbours)
+            }.inputs)
+        batch.labels = try shares(indices.map { images.folder.label($0) }, draws)
+        return batch
+    }
+
+    /// How this rank's samples are mixed: drawn for those of all ranks.
+    private func mixes(_ shape: Shape, _ key: RandomKey) -> [SampleMix] {
+        var stream = RandomStream(key)
+        let all = options.mixing.draw(
+            options.batch, height: shape[2], width: shape[3], &stream, .neighbours)
+        return Array(all[ranks.rank * shape[0]..<(ranks.rank + 1) * shape[0]])
+    }
+
+    private func shares(
+        _ labels: [Int], _ draws: [SampleMix]
+    ) throws(USPError) -> Batch.Labels {
+        .shares(try options.mixing.targets(labels, classes: classes, draws, .neighbours))
+    }
+
+    private func plainBatch(
+        _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
+    ) throws(USPError) -> Batch {
         switch source {
         case .images(let images):
             let labels = images.folder.labels.map { _ in indices.map { images.folder.label($0) } }

@@ -12,6 +12,8 @@ struct EncodedImages {
     let sampleShape: Shape
     let teacher: TeacherFeatures?
     private let loader: ImageLoader
+    /// Of samples to measure on: what only steps change stays as it is.
+    private let stillLoader: ImageLoader
 
     init(
         _ folder: ImageFolder, _ encoder: LatentEncoder?, _ options: DataOptions
@@ -36,8 +38,10 @@ struct EncodedImages {
         folder.skipsUnreadable = options.skipUnreadable
         (self.folder, self.encoder, self.options) = (folder, encoder, options)
         teacher = try TeacherFeatures(options)
-        loader = try ImageLoader(
-            folder, options.transform(channels: Self.channels(encoder, options)))
+        let channels = Self.channels(encoder, options)
+        loader = try ImageLoader(folder, options.transform(channels: channels))
+        stillLoader = try ImageLoader(
+            folder, options.withoutImagesAlone.transform(channels: channels))
     }
 
     /// The folder for training, where all folders are parts of a data set and no classes.
@@ -78,10 +82,13 @@ struct EncodedImages {
     }
 
     /// These images, or their normalised latents, and a teacher's features of them.
+    ///
+    /// - mix: what becomes of the images of a step before they are encoded
     func batch(
-        _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
+        _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?,
+        mix: (Tensor) throws(USPError) -> Tensor = { images throws(USPError) in images }
     ) throws(USPError) -> (inputs: Tensor, features: [Tensor]) {
-        let images = try images(indices, key)
+        let images = try mix(images(indices, key))
         guard let teacher else { return (try inputs(images, indices, key), []) }
         let features = try Tensor(Shape([indices.count] + teacher.shape.extents))
         for range in pieces(indices.count) {
@@ -94,8 +101,10 @@ struct EncodedImages {
     private func images(
         _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
     ) throws(USPError) -> Tensor {
-        let still: @Sendable (Int) -> RandomKey = { RandomKey(seed: 0).stream($0) }
-        return try loader.batch(indices, key: key ?? still)
+        guard let key else {
+            return try stillLoader.batch(indices) { RandomKey(seed: 0).stream($0) }
+        }
+        return try loader.batch(indices, key: key)
     }
 
     private func inputs(

@@ -43,7 +43,10 @@ package struct ImageLoader: Sendable {
         let result = try Tensor([images.count, channels, height, width])
         let (target, size) = (result.floats, channels * height * width)
         parallelRanges(images.count, grain: 1) { range in
-            for place in range { transform.normalise(images[place], into: target + place * size) }
+            for place in range {
+                transform.normalise(
+                    images[place], key(indices[place]), into: target + place * size)
+            }
         }
         return result
     }

@@ -17,6 +17,8 @@ package enum ImageStep: Sendable, Equatable {
     case randomCrop(RandomCrop)
     /// Flip left to right with this probability.
     case mirror(Float)
+    /// Operations on bytes, drawn from a stream of their own.
+    case augment(RandAugment)
 }
 
 /// Geometry, then (byte / 255 − mean) / deviation for each channel.
@@ -27,6 +29,8 @@ package struct ImageTransform: Sendable, Equatable {
     package var deviation: [Float]
     /// Colours become grey first.
     package var makesGrey = false
+    /// Of what is normalised, from a stream of its own.
+    package var erasing = RandomErasing.none
 
     package init(_ steps: [ImageStep], mean: [Float], deviation: [Float]) {
         self.steps = steps
@@ -91,14 +95,25 @@ package struct ImageTransform: Sendable, Equatable {
                 result = try result.cropped(
                     left: box.left, top: box.top, width: box.width, height: box.height
                 ).resized(width: crop.size, height: crop.size, .bicubic)
+            case .augment(let policy):
+                var own = RandomStream(key.stream("augment"))
+                let (grey, image) = (result.channels == 1, result)
+                let changed = try policy.apply(grey ? image.rgb() : image, &own)
+                result = grey ? try changed.grey() : changed
             }
         }
         return result
     }
 
-    /// Writes the normalised image `[C, H, W]`.
-    package func normalise(_ image: PixelImage, into target: UnsafeMutablePointer<Float>) {
+    /// Writes the normalised image `[C, H, W]`, and erases what is drawn for it.
+    package func normalise(
+        _ image: PixelImage, _ key: RandomKey, into target: UnsafeMutablePointer<Float>
+    ) {
         image.writePlanes(mean: mean, deviation: deviation, into: target)
+        guard erasing.probability > 0 else { return }
+        var stream = RandomStream(key.stream("erase"))
+        erasing.erase(
+            target, channels: image.channels, height: image.height, width: image.width, &stream)
     }
 }
 

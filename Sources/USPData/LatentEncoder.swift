@@ -37,11 +37,24 @@ public struct LatentEncoder: Sendable {
     /// The latent of a square image: `[z, h, w]`.
     ///
     /// - Throws: `.argument` for a side that cannot be halved so often
-    func sampleShape(side: Int) throws(USPError) -> Shape {
+    package func sampleShape(side: Int) throws(USPError) -> Shape {
         try require(
             side % factor == 0, .argument,
             "size: \(side), expected a multiple of \(factor), the autoencoder's factor")
         return [latentChannels, side / factor, side / factor]
+    }
+
+    /// The posterior's mean for images of any number: as many at a time as have the pixels of four of
+    /// 256x256.
+    package func means(_ images: Tensor) throws(USPError) -> Tensor {
+        let (count, side) = (images.shape[0], images.shape[2])
+        let piece = max(1, 4 * 256 * 256 / max(side * side, 1))
+        let result = try Tensor(Shape([count] + sampleShape(side: side).extents))
+        for first in stride(from: 0, to: count, by: piece) {
+            let range = first..<min(first + piece, count)
+            try result.detachedRows(range).copy(from: latents(images.detachedRows(range), nil))
+        }
+        return result
     }
 
     /// - Throws: `.argument` for an autoencoder whose latents nobody should train on

@@ -19,6 +19,7 @@ extension Evaluate {
         isStopped: () -> Bool = { false }
     ) throws(USPError) -> [(k: Int, share: Double)] {
         try data.requireLabels()
+        try expectClasses(of: model, data)
         let ks = data.classes > 5 ? [1, 5] : [1]
         var accuracy = try TopAccuracy(ks)
         for round in stride(from: 0, to: data.count, by: 64 * ranks.count) {
@@ -35,6 +36,30 @@ extension Evaluate {
         }
         try accuracy.sum(over: ranks)
         return Array(zip(accuracy.ks, accuracy.shares)).map { (k: $0.0, share: $0.1) }
+    }
+}
+
+extension ViT {
+    /// See `Evaluate.accuracy`.
+    public func accuracy(
+        on data: DataSet, over ranks: Ranks = .alone, isStopped: () -> Bool = { false }
+    ) throws(USPError) -> [(k: Int, share: Double)] {
+        try Evaluate.accuracy(of: self, on: data, over: ranks, isStopped: isStopped)
+    }
+}
+
+extension Evaluate {
+    /// - Throws: `.argument` for data of other classes than the model's, as far as both tell theirs
+    static func expectClasses(of model: ViT, _ data: DataSet) throws(USPError) {
+        let (own, given) = (model.notes.classNames, data.classNames)
+        try require(
+            data.classes <= model.classes
+                && (own.isEmpty || given.isEmpty || own.count != model.classes || own == given),
+            .argument,
+            "\(data.place): classes \(data.classText); the classifier's are "
+                + (own.isEmpty
+                    ? "0 to \(model.classes - 1)"
+                    : own.prefix(12).joined(separator: ", ") + (own.count > 12 ? ", …" : "")))
     }
 }
 

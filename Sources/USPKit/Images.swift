@@ -62,12 +62,13 @@ public enum Images {
         (options.size, options.augmentation) = (side, crop)
         options.channels = channels
         try options.checkFields()
-        let transform = options.transform(channels: channels)
+        let transform = try options.transform(channels: channels)
         let image = try PixelImage.open(path, asStored: asStored)
         let result = try Tensor([1, channels, side, side])
         try locating(path) { () throws(USPError) in
             transform.normalise(
-                try transform.geometry(image, RandomKey(seed: 0)), into: result.floats)
+                try transform.geometry(image, RandomKey(seed: 0)), RandomKey(seed: 0),
+                into: result.floats)
         }
         return result
     }

@@ -38,5 +38,7 @@ package let optionStructs = [
     OptionStruct("usp_inception_options", in: "inception", Inception.Options.self),
     OptionStruct("usp_trainer_options", in: "trainer", TrainerOptions.self),
     OptionStruct("usp_data_options", in: "data", DataOptions.self),
+    OptionStruct("usp_robustness_options", in: "understand", Robustness.Options.self),
+    OptionStruct("usp_probe_options", in: "understand", DiffusionProbe.Options.self),
     OptionStruct("usp_run_options", in: "run", RunOptions.self),
 ]

@@ -24,7 +24,7 @@ AT(usp_checkpoint_options, struct_size, 0);
 AT(usp_checkpoint_options, reserved, 4);
 AT(usp_checkpoint_options, table, 8);
 
-SIZE(usp_data_options, 176);
+SIZE(usp_data_options, 264);
 AT(usp_data_options, struct_size, 0);
 AT(usp_data_options, reserved, 4);
 AT(usp_data_options, progress, 8);
@@ -48,6 +48,17 @@ AT(usp_data_options, teacher, 144);
 AT(usp_data_options, teacher_encoder, 152);
 AT(usp_data_options, teacher_size, 160);
 AT(usp_data_options, feature_type, 168);
+AT(usp_data_options, rand_augment, 176);
+AT(usp_data_options, erasing, 184);
+AT(usp_data_options, erasing_fill, 192);
+AT(usp_data_options, erasing_count, 200);
+AT(usp_data_options, mixup, 208);
+AT(usp_data_options, cutmix, 216);
+AT(usp_data_options, mixing_probability, 224);
+AT(usp_data_options, switch_probability, 232);
+AT(usp_data_options, mixing_unit, 240);
+AT(usp_data_options, label_smoothing, 248);
+AT(usp_data_options, mix_pixels, 256);
 
 SIZE(usp_denoiser, 88);
 AT(usp_denoiser, struct_size, 0);
@@ -172,6 +183,21 @@ AT(usp_model_options, multiplier, 152);
 AT(usp_model_options, positions, 160);
 AT(usp_model_options, encoder_depth, 168);
 
+SIZE(usp_probe_options, 96);
+AT(usp_probe_options, struct_size, 0);
+AT(usp_probe_options, reserved, 4);
+AT(usp_probe_options, progress, 8);
+AT(usp_probe_options, progress_user, 16);
+AT(usp_probe_options, times, 24);
+AT(usp_probe_options, blocks, 32);
+AT(usp_probe_options, samples, 40);
+AT(usp_probe_options, test_samples, 48);
+AT(usp_probe_options, steps, 56);
+AT(usp_probe_options, final_epochs, 64);
+AT(usp_probe_options, batch, 72);
+AT(usp_probe_options, rate, 80);
+AT(usp_probe_options, seed, 88);
+
 SIZE(usp_progress, 40);
 AT(usp_progress, stage, 0);
 AT(usp_progress, step, 8);
@@ -188,6 +214,17 @@ AT(usp_rand_augment_options, magnitude, 24);
 AT(usp_rand_augment_options, magnitude_std, 32);
 AT(usp_rand_augment_options, increasing, 40);
 AT(usp_rand_augment_options, operations, 48);
+
+SIZE(usp_robustness_options, 64);
+AT(usp_robustness_options, struct_size, 0);
+AT(usp_robustness_options, reserved, 4);
+AT(usp_robustness_options, progress, 8);
+AT(usp_robustness_options, progress_user, 16);
+AT(usp_robustness_options, sigmas, 24);
+AT(usp_robustness_options, steps, 32);
+AT(usp_robustness_options, shares, 40);
+AT(usp_robustness_options, samples, 48);
+AT(usp_robustness_options, seed, 56);
 
 SIZE(usp_run_options, 112);
 AT(usp_run_options, struct_size, 0);

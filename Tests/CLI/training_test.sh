@@ -134,6 +134,37 @@ expect 0 '1 steps' finetune $on_photos --size 48 --from "$work/pretrained.safete
 expect 0 '1 steps' finetune $on_photos --size 32 --model ViT-S/2 $small --steps 1 -o "$work/i.pt"
 expect 1 'others: classes cat, dog, eel; .*photos has cat, dog' finetune $on_photos --from "$work/pretrained.safetensors" \
     --val "$work/others" -o "$work/j.safetensors"
+# As published, and what latents cannot have; accuracy alone.
+expect 0 '2 steps, top1 ' $finetune --recipe mae-b --batch 4 --steps 2 -o "$work/p.safetensors"
+expect 0 'note: rand_augment, erasing: left out' finetune "$work/cache.safetensors" --recipe usp-b \
+    --from "$work/pretrained.safetensors" --batch 4 --steps 1 -o "$work/q.safetensors"
+expect 0 'note: rand_augment, erasing: left out' $finetune --recipe mae-b --steps 1 \
+    --cache "$work/cache.safetensors" -o "$work/q.safetensors" --restart
+expect 1 'erasing: has no part in latents' finetune "$work/cache.safetensors" --erasing 0.5 \
+    --from "$work/pretrained.safetensors" --batch 4 --steps 1 -o "$work/r.safetensors"
+expect 1 'unknown recipe "mae-q".*did you mean "mae-b"' $finetune --recipe mae-q -o "$work/r.safetensors"
+expect 2 'recipe: has no part in a probe' $finetune --probe --recipe mae-b -o "$work/r.safetensors"
+expect 0 'p.safetensors: 4 images, top1 [0-9.]* %' finetune "$work/other" --vae "$vae" --eval \
+    --from "$work/p.safetensors"
+expect 0 'p.safetensors: 5 images, top1' finetune "$work/other" --eval --from "$work/p.safetensors" \
+    --val "$work/cache.safetensors"
+expect 1 'classes cat, dog, eel; the classifier.s are cat, dog' finetune "$work/others" --vae "$vae" \
+    --eval --from "$work/p.safetensors"
+expect 2 'eval writes nothing' finetune "$photos" --eval --from "$work/p.safetensors" -o "$work/r.pt"
+expect 2 "Missing expected argument '--output" finetune "$photos" --from "$work/p.safetensors"
+
+# robustness: several classifiers, images and latents.
+expect 0 'linear, share' robustness "one=$work/p.safetensors" "$work/q.safetensors" "$work/other" \
+    --vae "$vae" --sigmas 0.08,0.38 --steps 100 --shares 0.5 -o "$work/noise"
+holds "$work/said" '^one  *[0-9.]* '
+holds "$work/noise/robustness.json" '"sigma": \['
+holds "$work/noise/robustness-pixels.svg" 'xmlns=.http://www.w3.org/2000/svg'
+expect 0 'sigmas: left out, latents have no pixels' robustness "$work/p.safetensors" \
+    "$work/cache.safetensors"
+expect 1 'takes \[4, 8, 8\], the samples are .*give the autoencoder' robustness "$work/p.safetensors" \
+    "$work/other" --size 32
+expect 2 'give a classifier or more, and the data' robustness "$work/other"
+
 expect 2 'have no part in a probe' $finetune --probe --drop-path 0 -o "$work/j.safetensors"
 expect 1 'cache has no part in latents' finetune "$work/cache.safetensors" --batch 2 \
     --from "$work/pretrained.safetensors" --cache "$work/x.safetensors" -o "$work/j.safetensors"
@@ -151,7 +182,16 @@ for family in SiT DiT; do
     continues 30 train $on_photos --from "$work/init.safetensors" --steps 30 --ema 0.9 --ema-warmup
     expect 0 '2 images' sample "$work/cut.safetensors" --vae "$vae" --classes 0,1 --steps 4 \
         -o "$work/drawn.png"
+    expect 0 'best: block [12] at t .*; trained to the end [0-9.]* %' probe-diffusion \
+        "$work/cut.safetensors" "$photos" --vae "$vae" --val "$work/other" --steps 5 --rate 1 \
+        --final-epochs 2 -o "$work/inside"
+    holds "$work/inside/probe-diffusion.json" "\"family\": \"$family\""
+    holds "$work/inside/probe-diffusion-map.svg" 'block 2'
 done
+expect 1 '5 samples, of which a fifth is kept' probe-diffusion "$work/cut.safetensors" \
+    "$work/cache.safetensors"
+expect 1 'blocks: 3, the model has 2' probe-diffusion "$work/cut.safetensors" \
+    "$work/cache.safetensors" --blocks 3
 
 # The commands around training: an autoencoder of one's own, what a masked model completes, classes by
 # name, accuracy, weights of another family.

@@ -119,7 +119,8 @@ typedef struct usp_mixing_options {
     double switch_probability;
     /* What has a draw of its own. One of batch, pair, sample. Default: batch. */
     const char *mixing_unit;
-    /* What of each label is spread evenly over all classes. 0 to 1. Default: 0.1. */
+    /* What of each label, where labels are shares, is spread evenly over all classes. 0 to 1.
+     * Default: 0.1. */
     double label_smoothing;
 } usp_mixing_options;
 

@@ -84,11 +84,42 @@ typedef struct usp_data_options {
     /* Type of features in a cache. One of f32, f16, bf16. Default: f16. Part in: folder of
      * images. */
     const char *feature_type;
+    /* RandAugment of each image, behind its crop and mirror image, in timm's words:
+     * rand-m9-mstd0.5-inc1 is what MAE and USP fine-tune with; absent: none. Part in: folder of
+     * images. NULL: absent. */
+    const char *rand_augment;
+    /* Chance of an image to have a box of it erased. 0 to 1. Default: 0. Part in: folder of
+     * images. */
+    double erasing;
+    /* What is in the box: noise for each value, one random number for each channel, or 0. One of
+     * pixel, color, constant. Default: pixel. Part in: folder of images. */
+    const char *erasing_fill;
+    /* Boxes in such an image. 1 to 100. Default: 1. Part in: folder of images. */
+    int64_t erasing_count;
+    /* Parameter of mixup's beta distribution (published: 0.8); 0: no mixup. 0 or more. Default:
+     * 0. */
+    double mixup;
+    /* Parameter of CutMix's beta distribution (published: 1); 0: no CutMix. 0 or more. Default:
+     * 0. */
+    double cutmix;
+    /* Chance that anything is mixed. 0 to 1. Default: 1. */
+    double mixing_probability;
+    /* Chance of CutMix, not mixup, where both are on. 0 to 1. Default: 0.5. */
+    double switch_probability;
+    /* What has a draw of its own. One of batch, pair, sample. Default: batch. */
+    const char *mixing_unit;
+    /* What of each label, where labels are shares, is spread evenly over all classes. 0 to 1.
+     * Default: 0.1. */
+    double label_smoothing;
+    /* Mix images before they are encoded, not their latents. Default: no. Part in: folder of
+     * images. */
+    int64_t mix_pixels;
 } usp_data_options;
 
 #define USP_DATA_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_data_options), 0, NULL, NULL, 64, 256, -1, "generation", USP_ABSENT, \
-     NULL, 0, NULL, "shuffled", 0, NULL, 0, 0, NULL, 0, NULL, NULL, -1, "f16"}
+     NULL, 0, NULL, "shuffled", 0, NULL, 0, 0, NULL, 0, NULL, NULL, -1, "f16", NULL, 0, "pixel", \
+     1, 0, 0, 1, 0.5, "batch", 0.1, 0}
 /* end of usp_data_options */
 
 /* Open a folder of PNG and JPEG images, with one subfolder for each class or without any; a file of
@@ -121,8 +152,9 @@ USP_API const char *usp_data_remark(const usp_data *data, size_t index);
 /* Describes one sample, [C, h, w] f32, without data. */
 USP_API USP_CHECK usp_status usp_data_sample(const usp_data *data, usp_tensor *out);
 
-/* The label of one sample: shape and dtype, data NULL. A class of a sample is a scalar i64, masks are
- * [H, W] u8 (255: no class), and [0] means that there are none. */
+/* The label of one sample of a step: shape and dtype, data NULL. A class of a sample is a scalar i64,
+ * masks are [H, W] u8 (255: no class), shares of the K classes [K] f32 (mixup, cutmix), and [0] means
+ * that there are none. */
 USP_API USP_CHECK usp_status usp_data_label(const usp_data *data, usp_tensor *out);
 
 /* Mean and unbiased deviation of each channel of encoded latents as they are, not normalised: what
@@ -133,12 +165,14 @@ USP_API USP_CHECK usp_status usp_data_latent_statistics(
 
 /* The samples of one step, 0 the first of all.
  *   out_inputs  [B, C, h, w]  f32  B = usp_data_batch_size
- *   out_labels  [B]           i64  NULL where they are not wanted; ARGUMENT where there are none */
+ *   out_labels  [B]           i64  NULL where they are not wanted; ARGUMENT where there are none
+ *               [B, K]        f32  where samples are mixed: shares of the classes, smoothed
+ *               [B, H, W]     u8   of masks */
 USP_API USP_CHECK usp_status usp_data_batch(
     const usp_data *data, int64_t step, usp_tensor *out_inputs, usp_tensor *out_labels);
 
-/* Consecutive samples from `first` on, as many as the arrays hold, neither mirrored nor drawn: to
- * measure on. Arrays as for usp_data_batch. */
+/* Consecutive samples from `first` on, as many as the arrays hold, neither mirrored, mixed nor drawn:
+ * to measure on. Arrays as for usp_data_batch, labels that are no masks [B] i64. */
 USP_API USP_CHECK usp_status usp_data_samples(
     const usp_data *data, int64_t first, usp_tensor *out_inputs, usp_tensor *out_labels);
 

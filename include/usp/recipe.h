@@ -8,8 +8,9 @@ USP_BEGIN_DECLARATIONS
 
 /* ---- recipe: the pipeline's stages with their papers' values -------------------------------- */
 
-/* "autoencoder", "pretrain", "finetune", "probe", "train", "autoregress": static; NULL past the
- * end. */
+/* "autoencoder", "pretrain", "finetune", "probe", "train", "autoregress", "segment",
+ * "segment-linear", and published values for fine-tuning: "usp-b", "mae-b", "mae-l". Static; NULL past
+ * the end. */
 USP_API size_t usp_recipe_count(void);
 USP_API const char *usp_recipe_name(size_t index);
 

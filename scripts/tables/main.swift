@@ -47,6 +47,8 @@ private let commandOptions: [CommandOptions] = [
         leaving: LoadOptions.fields.map(\.name).filter {
             !["table", "ignore", "strict"].contains($0)
         }),
+    CommandOptions("RobustnessSettings", "", Robustness.Options.self),
+    CommandOptions("ProbeSettings", "", DiffusionProbe.Options.self),
     CommandOptions("StudySettings", "", StudyOptions.self),
     CommandOptions(
         "TransferSettings", "", TransferOptions.self, also: [("gate_bias", ["gate"])]),
@@ -56,6 +58,14 @@ private let commandOptions: [CommandOptions] = [
     CommandOptions(
         "FinetuningSettings", "ViT", TrainerOptions.self, leaving: ofRecipes,
         also: [("clip_norm", ["clip"]), ("label_smoothing", ["smoothing"])]),
+    CommandOptions(
+        "AugmentationSettings", "", DataOptions.self,
+        leaving: DataOptions.fields.map(\.name).filter {
+            ![
+                "rand_augment", "erasing", "erasing_fill", "erasing_count", "mixup", "cutmix",
+                "mixing_probability", "switch_probability", "mixing_unit", "mix_pixels",
+            ].contains($0)
+        }, also: [("rand_augment", ["aa"]), ("erasing", ["reprob"])]),
     CommandOptions(
         "SegmentationSettings", "Segmenter", TrainerOptions.self, leaving: ofRecipes,
         also: [("clip_norm", ["clip"])]),

@@ -1,5 +1,5 @@
-// Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019) in timm's form: sample i of a batch of B is
-// mixed with sample B - 1 - i, its label too.
+// Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019) in timm's form: samples of a batch are mixed
+// in pairs, and their labels too.
 
 import CKernels
 import Glibc
@@ -49,8 +49,24 @@ extension Mixing: Described {
         .choice("mixing_unit", \.unit, "What has a draw of its own."),
         .real(
             "label_smoothing", \.smoothing, .share,
-            "What of each label is spread evenly over all classes."),
+            "What of each label, where labels are shares, is spread evenly over all classes."),
     ]
+}
+
+/// Which sample of a batch is mixed with which.
+package enum Pairing: Sendable {
+    /// Sample i of B with B - 1 - i, as timm's.
+    case mirrored
+    /// 0 with 1, 2 with 3, ..., so that a part of a batch that begins at an even sample and has an
+    /// even number needs no other; the last of an odd number is left as it is.
+    case neighbours
+
+    func partner(of i: Int, _ count: Int) -> Int {
+        switch self {
+        case .mirrored: count - 1 - i
+        case .neighbours: i ^ 1 < count ? i ^ 1 : i
+        }
+    }
 }
 
 /// How one sample is mixed with its partner.
@@ -66,7 +82,8 @@ package struct SampleMix: Sendable, Equatable {
 extension Mixing {
     /// Draws what happens to each of a batch of samples of height x width places.
     package func draw(
-        _ count: Int, height: Int, width: Int, _ stream: inout RandomStream
+        _ count: Int, height: Int, width: Int, _ stream: inout RandomStream,
+        _ pairing: Pairing = .mirrored
     ) -> [SampleMix] {
         guard isOn, count > 0 else { return [SampleMix](repeating: .none, count: count) }
         switch unit {
@@ -76,10 +93,13 @@ extension Mixing {
         case .sample:
             return (0..<count).map { _ in draw(height: height, width: width, &stream) }
         case .pair:
-            let half = (0..<(count + 1) / 2).map { _ in
-                draw(height: height, width: width, &stream)
+            var drawn: [Int: SampleMix] = [:]
+            return (0..<count).map { i in
+                let first = min(i, pairing.partner(of: i, count))
+                let mix = drawn[first] ?? draw(height: height, width: width, &stream)
+                drawn[first] = mix
+                return mix
             }
-            return (0..<count).map { half[min($0, count - 1 - $0)] }
         }
     }
 
@@ -107,7 +127,9 @@ extension Mixing {
     }
 
     /// Samples `[B, C, H, W]`, latents or pixels, after what was drawn for each.
-    package func mix(_ samples: Tensor, _ draws: [SampleMix]) throws(USPError) -> Tensor {
+    package func mix(
+        _ samples: Tensor, _ draws: [SampleMix], _ pairing: Pairing = .mirrored
+    ) throws(USPError) -> Tensor {
         try require(
             samples.shape.rank == 4 && samples.shape[0] == draws.count
                 && samples.dtype == .float32, .shape,
@@ -120,7 +142,7 @@ extension Mixing {
         parallelRanges(draws.count, grain: 1) { range in
             for i in range where draws[i].share != 1 {
                 let own = result.floats + i * each
-                let other = samples.floats + (draws.count - 1 - i) * each
+                let other = samples.floats + pairing.partner(of: i, draws.count) * each
                 guard let box = draws[i].box else {
                     uspi_scale(own, draws[i].share, own, each, 0)
                     uspi_scale(other, 1 - draws[i].share, own, each, 1)
@@ -141,7 +163,7 @@ extension Mixing {
     ///
     /// - Throws: `.argument` for a label outside of 0 ..< classes
     package func targets(
-        _ labels: [Int], classes: Int, _ draws: [SampleMix]
+        _ labels: [Int], classes: Int, _ draws: [SampleMix], _ pairing: Pairing = .mirrored
     ) throws(USPError) -> Tensor {
         try require(
             labels.count == draws.count, .shape,
@@ -159,7 +181,7 @@ extension Mixing {
         let result = try Tensor.filled([labels.count, classes], low)
         for (i, draw) in draws.enumerated() {
             let row = result.floats + i * classes
-            let (own, other) = (labels[i], labels[labels.count - 1 - i])
+            let (own, other) = (labels[i], labels[pairing.partner(of: i, labels.count)])
             if own == other {
                 row[own] = high
             } else {

@@ -26,6 +26,13 @@ public struct RandomErasing: Sendable, Equatable {
     public var aspect: ClosedRange<Double> = 0.3...1 / 0.3
 
     public init() {}
+
+    /// Nothing is erased.
+    public static let none: RandomErasing = {
+        var result = RandomErasing()
+        result.probability = 0
+        return result
+    }()
 }
 
 extension RandomErasing: Described {

@@ -8,21 +8,43 @@ import USPTraining
 
 /// A stage of the pipeline, and what it does where nothing is said.
 public struct Recipe: Sendable {
-    /// `autoencoder`, `pretrain`, `finetune`, `probe`, `train` or `autoregress`.
+    /// That of the stage, or of published values for it.
     public let name: String
+    /// `autoencoder`, `pretrain`, `finetune`, `probe`, `train`, `autoregress`, `segment` or
+    /// `segment-linear`.
+    public let stage: String
     /// What is trained, in one sentence.
     public let sentence: String
     public var options: StageOptions
 
     init(_ name: String, _ sentence: String, _ change: (inout StageOptions) -> Void) {
-        (self.name, self.sentence) = (name, sentence)
+        (self.name, stage, self.sentence) = (name, name, sentence)
         options = StageOptions()
         change(&options)
     }
 
-    public static let all = [
-        autoencoder, pretrain, finetune, probe, train, autoregress, segment, segmentLinear,
-    ]
+    /// Other values for a stage.
+    init(
+        _ name: String, of base: Recipe, _ sentence: String,
+        _ change: (inout StageOptions) -> Void
+    ) {
+        (self.name, stage, self.sentence, options) = (name, base.stage, sentence, base.options)
+        change(&options)
+    }
+
+    public static let all =
+        [
+            autoencoder, pretrain, finetune, probe, train, autoregress, segment, segmentLinear,
+        ] + fineTunings
+
+    /// Fine-tuning as published, with what changes images and labels.
+    public static let fineTunings = [uspB, maeB, maeL]
+
+    /// - Throws: `.argument` with the known names and the nearest
+    public static func fineTuning(_ name: String) throws(USPError) -> Recipe {
+        if let recipe = fineTunings.first(where: { $0.name == name }) { return recipe }
+        throw unknownName(name, what: "recipe", known: fineTunings.map(\.name))
+    }
 
     /// - Throws: `.argument` with the known names and the nearest
     public static func named(_ name: String) throws(USPError) -> Recipe {
@@ -46,13 +68,34 @@ public struct Recipe: Sendable {
         $0.data.augmentation = .pretraining
     }
 
-    /// MAE's and USP's fine-tuning, without RandAugment and random erasing.
+    /// MAE's and USP's fine-tuning for images few enough for a CPU: without RandAugment and random
+    /// erasing, which take longer to learn from.
     public static let finetune = Recipe("finetune", "A classifier, from pretrained weights.") {
         ($0.batch, $0.epochs, $0.blr, $0.minimumRate) = (64, 50, 1e-3, 1e-6)
         ($0.warmupShare, $0.trainer.weightDecay) = (1 / 10, 0.05)
         ($0.model, $0.trainer.layerDecay) = ("ViT-B/2", 0.75)
         ($0.trainer.dropPath, $0.trainer.labelSmoothing) = (0.1, 0.1)
         $0.data.augmentation = .classification
+    }
+
+    /// What USP's code fine-tunes with where nothing is said; the paper's own settings are not
+    /// published.
+    public static let uspB = Recipe("usp-b", of: finetune, "Fine-tuning as in USP's code.") {
+        $0.data.randAugment = "rand-m9-mstd0.5-inc1"
+        $0.data.erasing.probability = 0.25
+    }
+
+    /// MAE's for ViT-B.
+    public static let maeB = Recipe("mae-b", of: uspB, "MAE's fine-tuning of ViT-B.") {
+        ($0.batch, $0.epochs, $0.blr, $0.warmupShare) = (1024, 100, 5e-4, 1 / 20)
+        $0.trainer.layerDecay = 0.65
+        ($0.data.mixing.mixup, $0.data.mixing.cutmix) = (0.8, 1)
+    }
+
+    /// MAE's for ViT-L.
+    public static let maeL = Recipe("mae-l", of: maeB, "MAE's fine-tuning of ViT-L.") {
+        ($0.epochs, $0.blr, $0.warmupShare, $0.model) = (50, 1e-3, 1 / 10, "ViT-L/2")
+        ($0.trainer.layerDecay, $0.trainer.dropPath) = (0.75, 0.2)
     }
 
     /// MAE's linear probe.
@@ -121,7 +164,7 @@ public struct Recipe: Sendable {
     /// The recipe's options with what was given in their place.
     public func with(_ given: [(name: String, value: String)]) throws(USPError) -> StageOptions {
         var result = options
-        try result.change(given, in: name)
+        try result.change(given, in: stage)
         return result
     }
 
@@ -134,7 +177,33 @@ extension StageOptions {
     public var reading: DataOptions {
         var result = data
         (result.batch, result.seed) = (batch, seed)
+        result.mixing.smoothing = Double(trainer.labelSmoothing.description) ?? 0
         return result
+    }
+
+    /// Leaves out what the recipe does to images, where samples are latents, which were images once.
+    ///
+    /// - Returns: what there is to say about it
+    /// - Throws: `.argument` for what is not the recipe's but was asked for
+    public mutating func leaveImages(_ recipe: Recipe) throws(USPError) -> [String] {
+        let names = data.imagesAlone
+        guard !names.isEmpty else { return [] }
+        let usual = recipe.options.data
+        for (name, isUsual) in [
+            ("rand_augment", data.randAugment == usual.randAugment),
+            ("erasing", data.erasing == usual.erasing),
+            ("mix_pixels", data.mixesPixels == usual.mixesPixels),
+        ] where names.contains(name) && !isUsual {
+            throw USPError(
+                .argument,
+                "\(name): has no part in latents, whose images were cut and encoded before; mixup, "
+                    + "cutmix and mirror images are what latents can have")
+        }
+        data = data.withoutImagesAlone
+        return [
+            "\(names.joined(separator: ", ")): left out, latents' images were cut and encoded before; "
+                + "without a cache, from images, the recipe is whole"
+        ]
     }
 
     /// Steps of all, for an epoch of so many.

@@ -78,7 +78,7 @@ public final class Stage: Sendable {
         var notes: [String] = []
         let start = try Self.start(start, options)
         let count =
-            validation == nil && recipe.name == "autoencoder"
+            validation == nil && recipe.stage == "autoencoder"
             ? data.count - Self.held(options, data.count) : data.count
         if options.batch > count, options.batch == recipe.options.batch, count > 0 {
             notes.append("batch \(count), all samples there are; the recipe's is \(options.batch)")
@@ -87,6 +87,7 @@ public final class Stage: Sendable {
         try require(
             options.batch <= count, .argument,
             "batch \(options.batch): there are \(count) samples")
+        if data.isEncoded { notes += try options.leaveImages(recipe) }
         let prepared = try StageData(recipe, data, vae, options, validation, progress)
         let model = try StageModel(recipe, options, start, prepared.data)
         (self.data, self.validation) = try prepared.features(of: model.model, progress)
@@ -146,10 +147,10 @@ public final class Stage: Sendable {
     /// What the run's record says beside data, model and trainer.
     public var record: [(name: String, value: String)] {
         let model = trainer.network
-        switch recipe.name {
+        switch recipe.stage {
         case "finetune", "probe":
             let pool = (model as? ViT)?.configuration.pool.rawValue ?? ""
-            return [("probe", "\(recipe.name == "probe")"), ("pool", pool)]
+            return [("probe", "\(recipe.stage == "probe")"), ("pool", pool)]
         case "train":
             return [
                 ("noise-schedule", options.noiseSchedule), ("path", options.path),
@@ -165,7 +166,7 @@ public final class Stage: Sendable {
     ) throws(USPError) -> Run {
         var options = options
         (options.steps, options.epochs) = (steps, nil)
-        (options.averaged, options.command) = (isAveraged, recipe.name)
+        (options.averaged, options.command) = (isAveraged, recipe.stage)
         options.evaluateEvery = watch?.interval
         if trainer.options.ranks?.writes ?? true { watch?.write(beside: output) }
         return try Run(

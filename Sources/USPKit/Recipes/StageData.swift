@@ -15,7 +15,7 @@ struct StageData {
         _ recipe: Recipe, _ data: DataSet, _ vae: VAE?, _ options: StageOptions,
         _ validation: DataSet?, _ progress: DataSet.EncodingProgress
     ) throws(USPError) {
-        isProbe = recipe.name == "probe"
+        isProbe = recipe.stage == "probe"
         var reading = options.reading
         (reading.size, reading.channels) = (data.options.size, data.options.channels)
         (reading.cache, reading.ranks) = (data.options.cache, data.options.ranks)
@@ -31,20 +31,23 @@ struct StageData {
         try require(
             reading.teacher == nil || options.trainer.align != 0, .argument,
             "teacher: has no part in training without align, the weight of its alignment")
+        try require(
+            !reading.mixing.isOn || recipe.stage == "finetune", .argument,
+            "mixup, cutmix: have no part in the recipe \(recipe.stage), only in finetune")
         reading.asStored = reading.asStored || data.options.asStored
         reading.skipUnreadable = reading.skipUnreadable || data.options.skipUnreadable
         // As the original: what is kept of an image is its posterior.
-        if recipe.name == "pretrain" && data.isEncoded { reading.samplePosterior = true }
+        if recipe.stage == "pretrain" && data.isEncoded { reading.samplePosterior = true }
         let source = try data.reading(vae?.latentEncoder, reading)
-        guard recipe.name != "autoencoder" else {
+        guard recipe.stage != "autoencoder" else {
             (self.data, self.validation) = try Self.images(source, validation, options)
             return
         }
-        let isSegmenter = StageOptions.segmenters.contains(recipe.name)
+        let isSegmenter = StageOptions.segmenters.contains(recipe.stage)
         try require(
             source.hasMasks == isSegmenter, .argument,
             isSegmenter
-                ? "\(source.place): no masks, which the recipe \(recipe.name) learns; give data with "
+                ? "\(source.place): no masks, which the recipe \(recipe.stage) learns; give data with "
                     + "masks"
                 : "\(source.place): images with masks, which only the recipes segment and "
                     + "segment-linear learn")
@@ -52,7 +55,7 @@ struct StageData {
             !source.holdsPixels || isSegmenter, .argument,
             "\(source.place): \(source.count) images, which need an autoencoder: give vae")
         self.data = source
-        switch recipe.name {
+        switch recipe.stage {
         case "finetune", "probe":
             try source.requireLabels()
             try require(
@@ -78,16 +81,13 @@ struct StageData {
         try require(
             source.holdsPixels, .argument, "an autoencoder learns from images, not from latents")
         if let validation {
-            var still = validation.options
-            still.augmentation = .middle
-            return (source, try validation.with(still))
+            return (source, try validation.with(validation.options.measuring(.middle)))
         }
         let held = Stage.held(options, source.count)
         guard held > 0, held < source.count else { return (source, nil) }
         // Evenly over the folder, so that every class has its share.
         let kept = Set((0..<held).map { ($0 * source.count + source.count / 2) / held })
-        var still = source.options
-        (still.augmentation, still.mirror, still.cropArea) = (.middle, nil, [])
+        let still = source.options.measuring(.middle)
         return (
             try source.selecting((0..<source.count).filter { !kept.contains($0) }),
             try source.with(still).selecting(kept.sorted())
@@ -99,9 +99,8 @@ struct StageData {
         _ given: DataSet, like data: DataSet, _ vae: VAE?, _ reading: DataOptions,
         _ progress: DataSet.EncodingProgress, _ crop: Augmentation = .evaluation
     ) throws(USPError) -> DataSet {
-        var still = reading.untaught
-        (still.augmentation, still.batch) = (data.isEncoded ? .middle : crop, 1)
-        (still.mirror, still.cropArea, still.cache) = (nil, [], given.options.cache)
+        var still = reading.untaught.measuring(data.isEncoded ? .middle : crop)
+        (still.batch, still.cache) = (1, given.options.cache)
         let result = try given.reading(vae?.latentEncoder, still)
         try result.requireLabels()
         try require(

@@ -21,7 +21,7 @@ struct StageModel {
     ) throws(USPError) {
         (self.recipe, self.options) = (recipe, options)
         let maker = StageMaker(recipe: recipe, options: options, start: start, data: data)
-        switch recipe.name {
+        switch recipe.stage {
         case "autoencoder": model = try maker.autoencoder()
         case "pretrain":
             model = try maker.maskedAutoencoder()
@@ -150,7 +150,7 @@ private struct StageMaker {
 
     /// For the data's classes and size; positions are resampled where it is another.
     func classifier() throws(USPError) -> (any Model, [String]) {
-        let isProbe = recipe.name == "probe"
+        let isProbe = recipe.stage == "probe"
         if case .fresh = start {
             var sizes = try ViT.Configuration(named: options.model ?? "ViT-B/2")
             try apply(to: &sizes.transformer)
@@ -169,7 +169,7 @@ private struct StageMaker {
         guard let classes = options.classes else {
             throw USPError(.argument, "classes: is needed, how many classes the masks have")
         }
-        let head: Segmenter.Head = recipe.name == "segment" ? .upernet : .linear
+        let head: Segmenter.Head = recipe.stage == "segment" ? .upernet : .linear
         if case .fresh = start {
             var sizes = try Segmenter.Configuration(named: options.model ?? "Segmenter-B/2")
             try apply(to: &sizes.transformer)

@@ -208,7 +208,10 @@ extension StageOptions: Described {
                 "steps", "head_only", "size", "channels", "cache", "masks", "reduce_zero_label",
             ])
         let trainer = TrainerOptions.fields.filter { !said.contains($0.name) }
-        let data = DataOptions.fields.filter { !said.contains($0.name) && $0.name != "ranks" }
+        // Of shares, data smooths labels as the trainer does others.
+        let data = DataOptions.fields.filter {
+            !said.contains($0.name) && !["ranks", "label_smoothing"].contains($0.name)
+        }
         return own + trainer.map { $0.within(\.trainer) } + data.map { $0.within(\.data) }
     }()
 

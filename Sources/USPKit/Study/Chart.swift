@@ -40,6 +40,14 @@ struct Chart {
 
     /// The chart as one `<figure>` element.
     var svg: String {
+        let body = body
+        guard !body.isEmpty else { return "" }
+        return
+            "<figure><figcaption>\(title)</figcaption><svg viewBox='0 0 \(Int(width)) \(Int(height))' role='img' aria-label='\(title)'>\(body)</svg>\(legend)</figure>"
+    }
+
+    /// Axes and lines.
+    private var body: String {
         let edges = lines.flatMap(\.band).flatMap { [($0.x, $0.low), ($0.x, $0.high)] }
         let points = (lines.flatMap(\.points) + edges.map { (x: $0.0, y: $0.1) }).filter {
             $0.y.isFinite && (!logarithmic || $0.y > 0)
@@ -64,8 +72,20 @@ struct Chart {
                 "<text class='tick' x='\(width - right)' y='\(decimal(y(floor.value) - 5, 1))' text-anchor='end'>\(floor.title)</text>"
         }
         for line in lines { body += draw(line, x, y) }
-        return
-            "<figure><figcaption>\(title)</figcaption><svg viewBox='0 0 \(Int(width)) \(Int(height))' role='img' aria-label='\(title)'>\(body)</svg>\(legend)</figure>"
+        return body
+    }
+
+    /// The chart as a file of its own, with its title and what its lines are.
+    var file: String {
+        var keys = ""
+        for (place, line) in lines.enumerated() {
+            let y = Int(height) + 22 + 18 * place
+            keys +=
+                "<circle class='dot \(line.style)' cx='\(left + 5)' cy='\(y - 4)' r='4'/><text class='name' x='\(left + 16)' y='\(y)'>\(escaped(line.title))</text>"
+        }
+        return SVGStyle.document(
+            width: Int(width), height: Int(height) + 24 + 18 * lines.count, title: title,
+            body: body + keys)
     }
 
     private var legend: String {

@@ -210,35 +210,22 @@ extension Study {
                 of: [folder.results[text: "done." + name] ?? "", coded.key]
             ) { () throws(USPError) in
                 let model = try ViT.load(folder.statePath(name + "-model.safetensors"))
+                var settings = Robustness.Options()
+                (settings.sigmas, settings.steps) = ([], [])
+                settings.shares = levels.dropFirst().map { Float($0) / 100 }
+                settings.seed = seed("noise")
+                let (found, _) = try Robustness.curves(
+                    [(encoder.name, model)], on: coded.test, nil, settings
+                ) { done, all throws(USPError) in
+                    try report(title("understanding", "accuracy under noise"), done, all)
+                }
                 var curve = Curve()
-                for level in levels {
-                    let share = Float(level) / 100
-                    var right = 0.0
-                    try inBatches(coded.test.count, 250) { (range) throws(USPError) in
-                        let (latents, labels) = try coded.measured(range)
-                        let mixed = try noised(latents, share, range.lowerBound)
-                        right +=
-                            try Evaluate.accuracy(model.logits(mixed), labels: labels)
-                            * Double(range.count)
-                        try report(
-                            title("understanding", "accuracy under noise"), range.upperBound,
-                            coded.test.count)
-                    }
-                    curve.append(level, right / Double(coded.test.count))
+                for (level, value) in zip(levels, found[0].accuracy[0]) {
+                    curve.append(level, value)
                 }
                 folder.results[curve: "noise.\(encoder.name)_top1"] = curve
             }
         }
-    }
-
-    /// (1 − share) latents + share noise.
-    private func noised(_ latents: Tensor, _ share: Float, _ first: Int) throws(USPError) -> Tensor
-    {
-        let noise = try Tensor.normal(latents.shape, seed: seed("noise"), firstSample: first)
-        for index in 0..<noise.count {
-            noise.floats[index] = (1 - share) * latents.floats[index] + share * noise.floats[index]
-        }
-        return noise
     }
 
     /// Linear probes of the diffusion transformer after each block and at several times: where in it
@@ -252,67 +239,24 @@ extension Study {
         try stage("blocks", of: [made, coded.key] + said("depth")) { () throws(USPError) in
             var loading = LoadOptions()
             (loading.family, loading.compute) = ("SiT", options.dtype)
-            let model = try DiT.load(folder.file(file), loading)
+            var settings = DiffusionProbe.Options()
+            (settings.times, settings.steps) = (times.map { Float($0) / 100 }, 200)
+            (settings.rate, settings.seed) = (options.probeRate, seed("classifier"))
             let count = min(coded.training.count, 5_000)
             let chosen = (0..<count).map { $0 * coded.training.count / count }
-            let (known, kept) = (
-                try coded.training.selecting(chosen).samples(0..<count),
-                try coded.measured(0..<coded.test.count)
-            )
-            var done = 0
-            for time in times {
-                let own = try features(model, known.inputs, time)
-                let other = try features(model, kept.0, time)
-                for depth in 1...options.depth {
-                    done += 1
-                    try report(
-                        title("understanding", "blocks of the SiT"), done,
-                        times.count * options.depth, "probes")
-                    folder.results[number: "blocks.\(depth).t\(time)"] = try linearAccuracy(
-                        own[depth - 1], known.classes ?? [], other[depth - 1], kept.1,
-                        coded.classes)
+            let map = try DiffusionProbe.map(
+                DiT.load(folder.file(file), loading), coded.training.selecting(chosen), coded.test,
+                classes: coded.classes, settings, finalEpochs: 0
+            ) { told throws(USPError) in
+                try report(
+                    title("understanding", "blocks of the SiT, \(told.part)"), told.done, told.all,
+                    told.unit)
+            }
+            for (row, block) in map.blocks.enumerated() {
+                for (column, time) in times.enumerated() {
+                    folder.results[number: "blocks.\(block).t\(time)"] = map.cells[row][column]
                 }
             }
         }
-    }
-
-    /// Means of the tokens after each block at a time of SiT's path in hundredths; 100: no noise.
-    private func features(
-        _ model: DiT, _ latents: Tensor, _ time: Int
-    ) throws(USPError) -> [Tensor] {
-        let result = try (0..<options.depth).map { _ throws(USPError) in
-            try Tensor([latents.shape[0], options.width])
-        }
-        try inBatches(latents.shape[0], 250) { (range) throws(USPError) in
-            let mixed = try noised(
-                latents.detachedRows(range), 1 - Float(time) / 100, range.lowerBound)
-            let times = [Float](repeating: Float(time) / 100, count: range.count)
-            for (all, part) in zip(result, try model.featuresOfBlocks(mixed, t: times)) {
-                try all.detachedRows(range).copy(from: part)
-            }
-        }
-        return result
-    }
-
-    /// A batch norm and a linear layer on features, as a probe's; its accuracy on others.
-    private func linearAccuracy(
-        _ training: Tensor, _ labels: [Int], _ test: Tensor, _ testLabels: [Int], _ classes: Int
-    ) throws(USPError) -> Double {
-        var sizes = ViT.Configuration()
-        sizes.transformer = TransformerSizes(
-            grid: Grid(1, 1), channels: 1, patch: 1, width: training.shape[1], depth: 1, heads: 1)
-        (sizes.pool, sizes.classes, sizes.head) = (.token, classes, .probe)
-        var settings = TrainerOptions()
-        (settings.optimizer, settings.headOnly) = (.lars, true)
-        let batch = min(500, labels.count)
-        (settings.steps, settings.warmup, settings.seed) = (200, 20, seed("classifier"))
-        settings.rate = options.probeRate * Float(batch) / 256
-        let trainer = try Trainer(ViT(sizes, seed: seed("classifier")), settings)
-        var reading = DataOptions()
-        (reading.batch, reading.seed) = (batch, settings.seed)
-        let data = try DataSet(features: training, labels: labels, reading)
-        for step in 0..<settings.steps { _ = try trainer.step(data.batch(atStep: step)) }
-        guard let model = try trainer.model(averaged: false) as? ViT else { return 0 }
-        return try Evaluate.accuracy(model.logits(features: test), labels: testLabels)
     }
 }

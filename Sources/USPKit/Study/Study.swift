@@ -299,8 +299,8 @@ public final class Study {
         return
             ([
                 "usp-cli",
-                recipe.name == "probe"
-                    ? "finetune \(quoted(data)) --probe" : "\(recipe.name) \(quoted(data))",
+                recipe.stage == "probe"
+                    ? "finetune \(quoted(data)) --probe" : "\(recipe.stage) \(quoted(data))",
             ]
             + (start.map { ["--from \(quoted($0))"] } ?? [])
             + (validation.map { ["--val \(quoted($0))"] } ?? []) + words

@@ -57,6 +57,8 @@ struct Autoencoder: ParsableCommand {
     @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
     var asStored = false
 
+    func validate() throws { try training.requireOutput() }
+
     func run() throws {
         try Job.begin(threads: training.threads)
         Interrupt.listen()

@@ -38,6 +38,8 @@ struct Pretrain: ParsableCommand {
 
     @OptionGroup(title: "Training") var settings: PretrainingSettings
 
+    func validate() throws { try training.requireOutput() }
+
     func run() throws {
         try Job.begin(threads: training.threads)
         Interrupt.listen()

@@ -68,6 +68,7 @@ struct Segment: ParsableCommand {
 
     func validate() throws {
         try start.requireOne()
+        try training.requireOutput()
         if (valImages == nil) != (valMasks == nil) {
             throw ValidationError("--val-images and --val-masks: one needs the other")
         }

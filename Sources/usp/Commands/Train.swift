@@ -87,6 +87,7 @@ struct Train: ParsableCommand {
 
     func validate() throws {
         try start.requireOne()
+        try training.requireOutput()
     }
 
     func run() throws {

@@ -21,7 +21,7 @@ struct CommandRun {
         (options.restart, options.logDir) = (arguments.restart, arguments.logDir)
         run = try stage.run(
             to: arguments.output, options, heading: [("version", version)])
-        title = stage.recipe.name
+        title = stage.recipe.stage
         guard run.resumed > 0 else { return }
         complain(
             run.resumed >= run.steps

@@ -156,8 +156,13 @@ func encodingProgress(_ title: String) -> (_ done: Int, _ all: Int) throws(USPEr
 
 /// The run: its length, its rate, its files.
 struct RunArguments: ParsableArguments {
-    @Option(name: [.short, .long], help: "The model to write, .safetensors or .pt.")
-    var output: String
+    @Option(
+        name: [.customShort("o"), .customLong("output")],
+        help: "The model to write, .safetensors or .pt.")
+    var file: String?
+
+    /// Empty where a command writes none.
+    var output: String { file ?? "" }
 
     @Option(help: "Passes over the data.")
     var epochs: Double?
@@ -229,6 +234,11 @@ struct RunArguments: ParsableArguments {
         if threads < 0 { throw ValidationError("--threads: expected 0 or more, got \(threads)") }
     }
 
+    /// For commands that write a model.
+    func requireOutput() throws {
+        if file == nil { throw ValidationError("Missing expected argument '--output <output>'") }
+    }
+
     /// What was said, by the names of the stage's options.
     var said: [(name: String, value: String)] {
         let all: [(String, String?)] = [
@@ -250,7 +260,7 @@ extension StageOptions {
     ) throws(USPError) {
         self = recipe.options
         let own = more.compactMap { name, value in value.map { (name: name, value: $0) } }
-        try change(training.said + start.said + own, in: recipe.name)
+        try change(training.said + start.said + own, in: recipe.stage)
         try settings.apply(to: &trainer)
         join(Job.ranks)
     }
@@ -365,6 +375,15 @@ struct StartArguments: ParsableArguments {
         if from == nil && model == nil {
             throw ValidationError("give --from FILE, or --model NAME for a fresh one")
         }
+    }
+
+    /// How the file of `--from` is read as it is.
+    func loading() throws(USPError) -> LoadOptions {
+        var result = LoadOptions()
+        (result.heads, result.table) = (heads, table)
+        if let ignore { try result.set("ignore", ignore) }
+        result.isStrict = strict ?? true
+        return result
     }
 
     /// What was said, by the names of the stage's options.

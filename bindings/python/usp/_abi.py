@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "60fed574f30ffdf4b72bdb7f1372f76ddadea261d9182cf1a04019d61856a47a"
+HEADER_SHA256 = "e16ad3388a46996aa1d24e72c4afa84867aed40b3e1eec5ee7718b381ef482f5"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -367,6 +367,17 @@ usp_data_options._fields_ = [
     ("teacher_encoder", c_char_p),
     ("teacher_size", c_int64),
     ("feature_type", c_char_p),
+    ("rand_augment", c_char_p),
+    ("erasing", c_double),
+    ("erasing_fill", c_char_p),
+    ("erasing_count", c_int64),
+    ("mixup", c_double),
+    ("cutmix", c_double),
+    ("mixing_probability", c_double),
+    ("switch_probability", c_double),
+    ("mixing_unit", c_char_p),
+    ("label_smoothing", c_double),
+    ("mix_pixels", c_int64),
 ]
 
 
@@ -658,6 +669,48 @@ usp_window_options._fields_ = [
     ("crop_width", c_int64),
     ("stride_height", c_int64),
     ("stride_width", c_int64),
+]
+
+
+class usp_measurement(Structure):
+    """Opaque."""
+
+
+class usp_robustness_options(Structure):
+    pass
+
+
+usp_robustness_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("progress", usp_progress_fn),
+    ("progress_user", c_void_p),
+    ("sigmas", c_char_p),
+    ("steps", c_char_p),
+    ("shares", c_char_p),
+    ("samples", c_int64),
+    ("seed", c_uint64),
+]
+
+
+class usp_probe_options(Structure):
+    pass
+
+
+usp_probe_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("progress", usp_progress_fn),
+    ("progress_user", c_void_p),
+    ("times", c_char_p),
+    ("blocks", c_char_p),
+    ("samples", c_int64),
+    ("test_samples", c_int64),
+    ("steps", c_int64),
+    ("final_epochs", c_double),
+    ("batch", c_int64),
+    ("rate", c_double),
+    ("seed", c_uint64),
 ]
 
 
@@ -1498,5 +1551,33 @@ PROTOTYPES = {
     "usp_segmenter_predict": (
         c_int,
         [POINTER(usp_model), POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_window_options), POINTER(usp_tensor)],
+    ),
+    "usp_measurement_free": (
+        None,
+        [POINTER(usp_measurement)],
+    ),
+    "usp_measurement_json": (
+        c_char_p,
+        [POINTER(usp_measurement)],
+    ),
+    "usp_measurement_table": (
+        c_char_p,
+        [POINTER(usp_measurement)],
+    ),
+    "usp_measurement_picture_name": (
+        c_char_p,
+        [POINTER(usp_measurement), c_size_t],
+    ),
+    "usp_measurement_picture": (
+        c_char_p,
+        [POINTER(usp_measurement), c_size_t],
+    ),
+    "usp_robustness": (
+        c_int,
+        [POINTER(POINTER(usp_model)), POINTER(c_char_p), c_size_t, POINTER(usp_data), POINTER(usp_model), POINTER(usp_robustness_options), POINTER(POINTER(usp_measurement))],
+    ),
+    "usp_probe_diffusion": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_data), POINTER(usp_data), POINTER(usp_probe_options), POINTER(POINTER(usp_measurement))],
     ),
 }

@@ -188,7 +188,8 @@ def mix(
     mixing_unit : str, default "batch"
         What has a draw of its own. One of batch, pair, sample. Default: batch.
     label_smoothing : float, default 0.1
-        What of each label is spread evenly over all classes. 0 to 1. Default: 0.1.
+        What of each label, where labels are shares, is spread evenly over all classes. 0 to 1.
+        Default: 0.1.
     """
     given = options(
         _abi.usp_mixing_options, mixup=mixup, cutmix=cutmix,

@@ -98,6 +98,34 @@ class Data(Handle):
         images.
     feature_type : str, default "f16"
         Type of features in a cache. One of f32, f16, bf16. Default: f16. Part in: folder of images.
+    rand_augment : Optional[str], optional
+        RandAugment of each image, behind its crop and mirror image, in timm's words:
+        rand-m9-mstd0.5-inc1 is what MAE and USP fine-tune with; absent: none. Part in: folder of
+        images.
+    erasing : float, default 0.0
+        Chance of an image to have a box of it erased. 0 to 1. Default: 0. Part in: folder of
+        images.
+    erasing_fill : str, default "pixel"
+        What is in the box: noise for each value, one random number for each channel, or 0. One of
+        pixel, color, constant. Default: pixel. Part in: folder of images.
+    erasing_count : int, default 1
+        Boxes in such an image. 1 to 100. Default: 1. Part in: folder of images.
+    mixup : float, default 0.0
+        Parameter of mixup's beta distribution (published: 0.8); 0: no mixup. 0 or more. Default: 0.
+    cutmix : float, default 0.0
+        Parameter of CutMix's beta distribution (published: 1); 0: no CutMix. 0 or more. Default: 0.
+    mixing_probability : float, default 1.0
+        Chance that anything is mixed. 0 to 1. Default: 1.
+    switch_probability : float, default 0.5
+        Chance of CutMix, not mixup, where both are on. 0 to 1. Default: 0.5.
+    mixing_unit : str, default "batch"
+        What has a draw of its own. One of batch, pair, sample. Default: batch.
+    label_smoothing : float, default 0.1
+        What of each label, where labels are shares, is spread evenly over all classes. 0 to 1.
+        Default: 0.1.
+    mix_pixels : bool, default False
+        Mix images before they are encoded, not their latents. Default: no. Part in: folder of
+        images.
 
     Examples
     --------
@@ -121,6 +149,10 @@ class Data(Handle):
         masks: Optional[str] = None, reduce_zero_label: bool = False,
         teacher: Optional[Model] = None, teacher_encoder: Optional[str] = None,
         teacher_size: Optional[int] = None, feature_type: str = "f16",
+        rand_augment: Optional[str] = None, erasing: float = 0.0, erasing_fill: str = "pixel",
+        erasing_count: int = 1, mixup: float = 0.0, cutmix: float = 0.0,
+        mixing_probability: float = 1.0, switch_probability: float = 0.5,
+        mixing_unit: str = "batch", label_smoothing: float = 0.1, mix_pixels: bool = False,
         # end of options
     ):
         given = options(
@@ -129,7 +161,11 @@ class Data(Handle):
             sample_posterior=sample_posterior, cache=cache, order=order, seed=seed,
             as_stored=as_stored, skip_unreadable=skip_unreadable, masks=masks,
             reduce_zero_label=reduce_zero_label, teacher_encoder=teacher_encoder,
-            teacher_size=teacher_size, feature_type=dtype_name(feature_type))
+            teacher_size=teacher_size, feature_type=dtype_name(feature_type),
+            rand_augment=rand_augment, erasing=erasing, erasing_fill=erasing_fill,
+            erasing_count=erasing_count, mixup=mixup, cutmix=cutmix,
+            mixing_probability=mixing_probability, switch_probability=switch_probability,
+            mixing_unit=mixing_unit, label_smoothing=label_smoothing, mix_pixels=mix_pixels)
         if teacher is not None:
             given.teacher = teacher.handle
         if ranks is not None:
@@ -139,7 +175,14 @@ class Data(Handle):
             name: value for name, value, usual in (
                 ("batch", batch, 64), ("augmentation", augmentation, "generation"),
                 ("mirror", mirror, None), ("crop_area", shares(crop_area), None),
-                ("sample_posterior", sample_posterior, False), ("order", order, "shuffled"))
+                ("sample_posterior", sample_posterior, False), ("order", order, "shuffled"),
+                ("rand_augment", rand_augment, None), ("erasing", erasing, 0.0),
+                ("erasing_fill", erasing_fill, "pixel"), ("erasing_count", erasing_count, 1),
+                ("mixup", mixup, 0.0), ("cutmix", cutmix, 0.0),
+                ("mixing_probability", mixing_probability, 1.0),
+                ("switch_probability", switch_probability, 0.5),
+                ("mixing_unit", mixing_unit, "batch"), ("mix_pixels", mix_pixels, False),
+                ("label_smoothing", label_smoothing, 0.1))
             if value != usual}
         callbacks = Callbacks()
         given.progress = callbacks.progress(progress)
@@ -232,8 +275,8 @@ class Data(Handle):
         return Checkpoint(found)
 
     def batch(self, step: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        """Inputs [B, C, h, w] and labels [B] (None without), or masks [B, H, W] uint8, of a step, 0
-        the first of all."""
+        """Inputs [B, C, h, w] and labels [B] (None without), masks [B, H, W] uint8, or shares of the
+        classes [B, K] float32 where samples are mixed, of a step, 0 the first of all."""
         return self._read(lib.usp_data_batch, step, self.batch_size)
 
     def __getitem__(self, index: "Union[int, slice]") -> Tuple[np.ndarray, Any]:
@@ -259,7 +302,9 @@ class Data(Handle):
         call(lib.usp_data_label, self.handle, ctypes.byref(label))
         shape = tuple(label.shape[: label.rank])
         has_labels = shape != (0,)
-        kind = np.int64 if len(shape) < 2 else np.uint8
+        kind = {2: np.uint8, 1: np.float32}.get(len(shape) if has_labels else 0, np.int64)
+        if kind is np.float32 and function is lib.usp_data_samples:
+            shape, kind = (), np.int64  # not mixed
         labels, numbers = result(None, (count, *shape) if has_labels else (count,), "labels", kind)
         call(
             function, self.handle, place, ctypes.byref(inputs),

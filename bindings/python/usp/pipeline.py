@@ -127,20 +127,26 @@ def pretrain(
 
 def finetune(
     data: Data, vae: Optional[VAE] = None, *, start: Start = None, val: Optional[Data] = None,
-    probe: bool = False, epochs: Optional[float] = None, steps: Optional[int] = None,
-    log_dir: Optional[Path] = None, seed: Optional[int] = 0,
+    probe: bool = False, recipe: Optional[str] = None, epochs: Optional[float] = None,
+    steps: Optional[int] = None, log_dir: Optional[Path] = None, seed: Optional[int] = 0,
     callbacks: "Union[Callback, Sequence[Callback], None]" = None, progress: Any = None,
     **settings: Any,
 ) -> Training:
     """A classifier of these images from pretrained weights; `.accuracy` is on `val`.
 
     `start` is a model of any family, or its file; without it the classifier starts from scratch.
-    `probe` trains a linear classifier on the frozen encoder. Other parameters as for `pretrain`;
-    see `recipe("finetune")` and `recipe("probe")`.
+    `probe` trains a linear classifier on the frozen encoder. `recipe` names published values, with
+    RandAugment and random erasing: "usp-b", "mae-b", "mae-l" (with mixup and CutMix too); on latents,
+    whose images were encoded before, `notes` tell what of it is left out. Other parameters as for
+    `pretrain`; see `usp.recipe("finetune")`, `usp.recipe("mae-b")` and `usp.recipe("probe")`.
     """
+    if recipe is not None and (probe or recipe not in ("finetune", "usp-b", "mae-b", "mae-l")):
+        raise ArgumentError(
+            f"recipe: {recipe!r}, expected 'usp-b', 'mae-b' or 'mae-l', and none in a probe")
     return _run(
-        "probe" if probe else "finetune", data, vae, start, val, log_dir, callbacks, progress,
-        dict(settings, epochs=epochs, steps=steps, seed=drawn(seed)))
+        "probe" if probe else recipe or "finetune", data, vae, start, val, log_dir, callbacks,
+        progress, dict(settings, epochs=epochs, steps=steps, seed=drawn(seed)),
+        called="probe" if probe else "finetune")
 
 
 def train(
@@ -195,7 +201,7 @@ def segment(
 def _run(
     name: str, data: Data, vae: Optional[VAE], start: Start, val: Optional[Data],
     log_dir: Optional[Path], callbacks: "Union[Callback, Sequence[Callback], None]", progress: Any,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any], called: Optional[str] = None,
 ) -> Training:
     if not isinstance(data, Data):
         raise ArgumentError(f"data: {type(data).__name__}, expected a usp.Data")
@@ -203,6 +209,7 @@ def _run(
     options = {key: settings[key] for key in ("save_every", "log_every") if key in settings}
     rest = {key: value for key, value in settings.items() if key not in options}
     stage = Stage(name, data, vae, start=start, val=val, **rest)
+    name = called or name
     for note in stage.notes:
         _log.info("%s: %s", name, note)
     with tempfile.TemporaryDirectory() as scratch:
