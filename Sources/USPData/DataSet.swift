@@ -74,8 +74,8 @@ public final class DataSet: Sendable {
     ///
     /// - path: a folder of PNG and JPEG images, with one subfolder for each class or without any;
     ///   a file of latents: what `cache` and `writeLatents` write, or an array `latents`,
-    ///   normalised, with `labels` if there are some; a folder of the original's npz files, or of
-    ///   LightningDiT's shards with raw latents, whose statistics are `latents_stats.pt` beside them,
+    ///   normalised, with `labels` if there are some; a folder of the original's npz files, of REPA's
+    ///   npy files (or the folder that has them as `vae-sd`), or of LightningDiT's shards with raw latents, whose statistics are `latents_stats.pt` beside them,
     ///   else the autoencoder's, else measured and written there
     /// - encoder: images become latents by it, else they stay what they are; latents take from it
     ///   the scale that their file does not tell
@@ -100,13 +100,18 @@ public final class DataSet: Sendable {
                 try require(
                     set.features != nil, .argument,
                     "\(path): has no features of a teacher beside its latents; encode the images with "
-                        + "it")
+                        + "it"
+                        + (FolderListing.isFolder("\(path)/images") ? " (\(path)/images)" : ""))
                 try require(
                     set.teacher.map(teacher.made) ?? true, .argument,
                     "\(path): has features of the \(set.teacher ?? ""), expected of the "
                         + "\(teacher.words)")
             }
-            try self.init(.latents(set), options.untaught)
+            // Of what is no file nothing but REPA's folders tells a scale by itself.
+            let told =
+                try LatentSet.deviations(in: path) != nil && set.scale == [0.18215]
+                ? ["scale 0.18215, REPA's, of the autoencoder's latents"] : []
+            try self.init(.latents(set), options.untaught, notes: told)
             return
         }
         try options.check(for: DataOptions.images)
@@ -156,17 +161,21 @@ public final class DataSet: Sendable {
 
     static func read(_ path: String, measures: Bool) throws(USPError) -> LatentSet {
         guard FolderListing.isFolder(path) else { return try LatentSet.load(path) }
+        if let folder = try LatentSet.deviations(in: path) {
+            return try LatentSet.load(deviations: folder)
+        }
         let shards = try LatentSet.shards(in: path)
         return shards.isEmpty
             ? try LatentSet.load(folder: path)
             : try LatentSet.load(shards: shards, folder: path, measures: measures)
     }
 
-    /// Whether a path is of latents: a file, a folder of safetensors, or one with an npz file in the first of its
-    /// subfolders that has any file.
+    /// Whether a path is of latents: a file, a folder of safetensors, REPA's, or one with an npz file in the first of
+    /// its subfolders that has any file.
     public static func holdsLatents(_ path: String) throws(USPError) -> Bool {
         guard FolderListing.isFolder(path) else { return true }
         if try !LatentSet.shards(in: path).isEmpty { return true }
+        if try LatentSet.deviations(in: path) != nil { return true }
         for name in try FolderListing.names(path) where FolderListing.isFolder("\(path)/\(name)") {
             if let file = try FolderListing.names("\(path)/\(name)").first {
                 return file.hasSuffix(".npz")

@@ -100,8 +100,8 @@ struct TeacherFeatures: Sendable {
 }
 
 extension TeacherEncoder {
-    /// MAE's tokens are taken before its last norm.
-    fileprivate var takesNormed: Bool { self != .mae }
+    /// MAE's and CLIP's tokens are taken before their last norm.
+    fileprivate var takesNormed: Bool { self != .mae && self != .clip }
 }
 
 /// Features of a file, `[N, T, Z]` in f32 or 16 bits, read a few rows at a time.

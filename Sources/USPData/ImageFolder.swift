@@ -13,6 +13,8 @@ package struct ImageFolder: ImageSource {
     package private(set) var files: [(path: String, label: Int)]
     /// What else is in the folder.
     package let skipped: [SkippedFile]
+    /// The classes of its files, where not their subfolders are.
+    private let listed: ListedLabels?
     /// Whether images stay as PIL gives them, however their camera was held; see `PixelImage.open`.
     package let asStored: Bool
     /// Whether another image of its class takes the place of one that cannot be read.
@@ -52,15 +54,24 @@ package struct ImageFolder: ImageSource {
         self.files = files
         self.skipped = skipped
         self.asStored = asStored
-        classNames = classes
+        (classNames, listed) = (classes, nil)
         inspectFiles()
     }
 
     /// All images of a listing, of class 0.
     init(_ path: String, classNames: [String], _ listing: ImageListing, _ asStored: Bool) {
         (self.path, self.classNames, self.asStored) = (path, classNames, asStored)
+        listed = nil
         files = listing.files.map { (path: $0, label: 0) }
         skipped = listing.skipped
+        inspectFiles()
+    }
+
+    /// The same files with labels, which are listed.
+    init(_ other: ImageFolder, classNames: [String], _ labels: [Int]?, _ listed: ListedLabels) {
+        (path, asStored, self.classNames) = (other.path, other.asStored, classNames)
+        (skipped, self.listed) = (other.skipped.filter { $0.path != ListedLabels.file }, listed)
+        files = zip(other.files, labels ?? other.files.map(\.label)).map { ($0.path, $1) }
         inspectFiles()
     }
 
@@ -75,6 +86,11 @@ package struct ImageFolder: ImageSource {
     func listing(_ paths: [String]) throws(USPError) -> ImageFolder {
         let numbers = Dictionary(uniqueKeysWithValues: zip(classNames, 0...))
         var result = self
+        if let labels = try listed?.labels(of: paths) {
+            result.files = zip(paths, labels).map { ($0, $1) }
+            result.inspectFiles()
+            return result
+        }
         result.files = try paths.map { path throws(USPError) in
             guard !classNames.isEmpty else { return (path: path, label: 0) }
             let name = String(path.prefix { $0 != "/" })

@@ -1,5 +1,6 @@
 // Latent caches as files: one safetensors or npz for a set, or the original's npz for each image.
 
+import Glibc
 import USPBase
 import USPFiles
 import USPTensor
@@ -128,6 +129,62 @@ extension LatentSet {
             channels: shape[0] / 2)
         set.classNames = classes
         return set
+    }
+
+    /// REPA's folder of posteriors: in subfolders that are no classes one npy for each image, `[2C, h, w]`
+    /// of means and deviations as the autoencoder gives them, in the order of their paths; labels as
+    /// `dataset.json` tells.
+    package static func load(deviations path: String) throws(USPError) -> LatentSet {
+        var files: [String] = []
+        for name in try FolderListing.names(path) where FolderListing.isFolder("\(path)/\(name)") {
+            files += try FolderListing.names("\(path)/\(name)").filter { $0.hasSuffix(".npy") }
+                .map { "\(name)/\($0)" }
+        }
+        guard let first = files.first else {
+            throw USPError(.format, "\(path): no npy file in its subfolders")
+        }
+        let shape = try Archive.open("\(path)/\(first)").entry("array").shape
+        try require(
+            shape.rank == 3 && shape[0] % 2 == 0 && shape.count > 0, .format,
+            "\(path)/\(first): expected means and deviations [2C, h, w], got \(shape)")
+        let whole = try Tensor(
+            Shape.checked([files.count] + shape.extents, dtype: .float32, "moments"))
+        let half = shape.count / 2
+        for (index, file) in files.enumerated() {
+            try locating("\(path)/\(file)") { () throws(USPError) in
+                let values = try tensor(try Archive.open("\(path)/\(file)").entry("array"))
+                try expect(values, shape, "array")
+                let row = try whole.detachedRows(index..<index + 1)
+                try row.copy(from: values.reshaped(row.shape))
+                for i in half..<2 * half {
+                    try require(
+                        row.floats[i] >= 0, .format,
+                        "a deviation of \(row.floats[i]), expected 0 or more")
+                    // The least log variance of the autoencoder's distributions.
+                    row.floats[i] = max(2 * log(row.floats[i]), -30)
+                }
+            }
+        }
+        let listed = try ListedLabels(in: path)
+        var set = try LatentSet(
+            moments: whole, labels: listed?.labels(of: files), channels: shape[0] / 2)
+        set.classNames = listed?.classNames ?? []
+        // The original's code has it for whatever autoencoder.
+        if set.channels == 4 { set.scale = [0.18215] }
+        return set
+    }
+
+    /// Where in a folder REPA's posteriors lie: in it, or in its `vae-sd`.
+    static func deviations(in path: String) throws(USPError) -> String? {
+        for folder in ["\(path)/vae-sd", path] where FolderListing.isFolder(folder) {
+            let first = try FolderListing.names(folder).first {
+                FolderListing.isFolder("\(folder)/\($0)")
+            }
+            guard let first else { continue }
+            let file = try FolderListing.names("\(folder)/\(first)").first
+            if file?.hasSuffix(".npy") == true { return folder }
+        }
+        return nil
     }
 
     /// An array of floating-point numbers as f32; a view of the file where it can be one.

@@ -112,15 +112,38 @@ public struct Denoiser {
         guard let labels else { throw USPError(.argument, "guidance: needs labels") }
         let scales = try guidance.expanded(times.count)
         guard guidance.applies(at: time ?? times[0]) else { return try function(x, times, labels) }
+        return try halves(x, times, labels, nullClass, scales).detachedRows(0..<times.count)
+    }
+
+    /// Guided predictions of the samples and, behind them, what the originals' batches of both halves
+    /// have in the null half: the same in the channels that guidance moves, its own in the others.
+    func predictHalves(
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?
+    ) throws(USPError) -> Tensor {
+        guard let guidance, let nullClass, let labels else {
+            throw USPError(.argument, "guidance: needs a null class and labels")
+        }
+        let scales = try guidance.expanded(times.count)
+        let moves = guidance.applies(at: times[0])
+        return try halves(
+            x, times, labels, nullClass, moves ? scales : scales.map { _ in 1 }, alsoNull: true)
+    }
+
+    /// `[2B, ..]`: labelled samples, moved, and those of the null class.
+    private func halves(
+        _ x: Tensor, _ times: [Float], _ labels: [Int], _ nullClass: Int, _ scales: [Float],
+        alsoNull: Bool = false
+    ) throws(USPError) -> Tensor {
         let null = [Int](repeating: nullClass, count: times.count)
         let both = try function(
             repeatsLatents ? x : try x.twice(), times + times, labels + null)
         try require(
             both.shape.rank == 4 && both.shape[0] == 2 * times.count, .shape,
             "model output: shape \(both.shape), expected a batch of \(2 * times.count)")
-        let channels = guidance.channels ?? guidedChannels
-        Guidance.combine(both, scales: scales, channels: min(channels, x.shape[1]))
-        return try both.detachedRows(0..<times.count)
+        let channels = guidance?.channels ?? guidedChannels
+        Guidance.combine(
+            both, scales: scales, channels: min(channels, x.shape[1]), alsoNull: alsoNull)
+        return both
     }
 }
 
@@ -175,7 +198,7 @@ extension Denoiser.Options: Described {
 
 extension Tensor {
     /// The batch and its copy: `[2B, ..]`.
-    fileprivate func twice() throws(USPError) -> Tensor {
+    func twice() throws(USPError) -> Tensor {
         let result = try Tensor(Shape([2 * shape[0]] + shape.extents.dropFirst()))
         for half in 0..<2 { (result.floats + half * count).update(from: floats, count: count) }
         return result

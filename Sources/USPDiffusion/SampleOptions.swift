@@ -14,6 +14,7 @@ public struct SampleOptions: Sendable {
     public var eta: Float = 0
     public var atol: Float = 1e-6
     public var rtol: Float = 1e-3
+    public var nullHalf = false
     public var timestepShift: Float = 1
     public var form: DiffusionForm = .sigma
     public var norm: Float = 1
@@ -98,6 +99,11 @@ extension SampleOptions: Described {
         .integer(
             "preview_interval", \.previewInterval, .from(1),
             "Steps from one preview to the next; the last step always has one."),
+        .flag(
+            "null_half", \.nullHalf,
+            "Guidance's null half is integrated too and has a part in the choice of steps, as in the "
+                + "originals' batches: their numbers, at no evaluation more.",
+            in: Solver.names { $0.isAdaptive }),
     ]
 }
 

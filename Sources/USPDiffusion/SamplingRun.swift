@@ -53,6 +53,22 @@ final class SamplingRun {
         return try checked(output, x, times[0], doubled: doubled)
     }
 
+    /// Whether predictions are guided.
+    var isGuided: Bool { denoiser.guidance != nil }
+
+    /// As `predict`, of a state `[2B, C, H, W]` whose second half is guidance's null half. Both see the
+    /// first half's latents, as in the originals.
+    func predictHalves(_ x: Tensor, time: Double) throws(USPError) -> Prediction {
+        let batch = x.shape[0] / 2
+        let times = [Float](repeating: Float(time), count: batch)
+        evaluations += 1
+        let output: Tensor
+        do {
+            output = try denoiser.predictHalves(x.detachedRows(0..<batch), times, labels)
+        } catch { throw told(error) }
+        return try checked(output, x, times[0])
+    }
+
     /// Whether `differentiate` can be called.
     var hasDerivative: Bool { denoiser.derivative != nil }
 

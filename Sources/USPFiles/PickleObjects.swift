@@ -55,6 +55,12 @@ extension PickleReader {
             guard case .dictionary = state else { break }
             _ = try pop()
             push(state)
+        // A program's module, of which the arrays are read.
+        case .opaque(let name) where name.hasPrefix("__torch__."):
+            guard case .dictionary(let index) = state else { break }
+            arena.modules.insert(index)
+            _ = try pop()
+            push(state)
         case .dictionary, .opaque, .tensor, .module: break
         case let other: throw failure("a state for \(other.kind)")
         }

@@ -64,6 +64,8 @@ struct PickleArray {
 struct PickleArena {
     var lists: [[PickleValue]] = []
     var dictionaries: [[(key: PickleValue, value: PickleValue)]] = []
+    /// Which of them are modules of a TorchScript program.
+    var modules: Set<Int> = []
     var storages: [PickleStorage] = []
     var tensors: [PickleTensor] = []
     var arrays: [PickleArray] = []

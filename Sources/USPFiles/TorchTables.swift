@@ -44,6 +44,9 @@ struct TorchTables {
         switch root {
         case .tensor, .array:
             try add(root, table: "", name: "tensor")
+        case .dictionary(let index) where arena.modules.contains(index):
+            // As `torch.jit.load(path).state_dict()` names them.
+            try visit(root, table: "", name: "", depth: 1)
         case .dictionary, .list, .tuple:
             for (key, value) in items(root) {
                 visitsForOthers = visitsLeft / 2
@@ -56,8 +59,7 @@ struct TorchTables {
         case .opaque(let name) where name.hasPrefix("__torch__."):
             throw USPError(
                 .format,
-                "holds a TorchScript program (\(name)), not tensors; torch.jit.load it and save its "
-                    + "state_dict() instead")
+                "holds a TorchScript program without arrays (\(name))")
         default:
             throw USPError(
                 .format, "holds \(root.kind), not tensors; save its state_dict() instead")

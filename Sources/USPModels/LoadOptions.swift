@@ -31,6 +31,8 @@ public struct LoadOptions: Sendable {
     /// How positions are resampled for images of another size; nil goes by the file, else as its
     /// layout's code does.
     public var positions: PositionResampling?
+    /// Activation of a vision transformer's MLPs, which names and shapes do not tell.
+    public var activation: Activation?
     /// Latents of an autoencoder are (z − shift)·scale; nil takes the file's, else the layout's own.
     public var scale: Float?
     public var shift: Float?
@@ -170,5 +172,9 @@ extension LoadOptions: Described {
             "Projectors (REPA) read the tokens behind this block, counted from 1; without it by the "
                 + "file's names or arguments of training, else 8.",
             in: Family.having("encoder_depth")),
+        .choice(
+            "activation", \.activation,
+            "Activation of a vision transformer's MLPs; without it by the file, else gelu_quick for "
+                + "CLIP's names and gelu_erf for others.", in: Family.having("pre_norm")),
     ]
 }

@@ -40,7 +40,8 @@ extension ViT {
             let encoder = self
             return FeatureTeacher(
                 patch: configuration.patch, width: width, fingerprint: fingerprint,
-                kind: ["DINOv2": .dinov2, "MoCo v3": .mocov3][weights.loading?.dialect ?? ""],
+                kind: ["DINOv2": .dinov2, "MoCo v3": .mocov3, "CLIP": .clip][
+                    weights.loading?.dialect ?? ""],
                 tokens: { images, normed throws(USPError) in
                     try encoder.tokens(images, norm: normed)
                 })

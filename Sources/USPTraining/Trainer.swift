@@ -267,7 +267,8 @@ extension Batch {
             ("times", times != nil, DiT.families.map(\.name)),
             ("times of tokens", tokenTimes != nil, ["MAR"]), ("mask", mask != nil, ["MAR"]),
             ("noise", noise != nil, ["VAE", "MAE", "MAR"] + DiT.families.map(\.name)),
-            ("target", target != nil, ["MAE"]), ("features", !features.isEmpty, Family.flows),
+            ("target", target != nil, ["MAE"]),
+            ("features", !features.isEmpty, Family.flows + ["VAE"]),
         ]
     }
 }

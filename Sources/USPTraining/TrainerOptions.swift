@@ -44,6 +44,9 @@ public struct TrainerOptions: Sendable {
     public var copies = 4
     public var attentionDropout: Float = 0
     public var align: Float = 0
+    public var teacherWidth = 0
+    public var distmatMargin: Float = 0
+    public var cosMargin: Float = 0
     public var parts: Int?
 
     public init() {}
@@ -165,14 +168,28 @@ extension TrainerOptions: Described {
             "Share of attention's probabilities that are dropped: not built, so 0.", in: ["MAR"]),
         .real(
             "align", \.align, .notNegative,
-            "Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean "
-                + "cosine of a model's projected tokens with them.", in: Family.flows),
+            "Weight of the alignment with a teacher's features: of a flow minus the mean cosine of its "
+                + "projected tokens with them (REPA, 0.5); of an autoencoder how its latents' cosines "
+                + "differ from theirs (VA-VAE, 0.1 to 0.5), balanced with the reconstruction.",
+            in: Family.flows + ["VAE"]),
         .integer(
             "parts", \.parts, FieldRange(1, 1024),
             "What a batch of all ranks is cut into, a power of two that divides it: gradients are "
                 + "summed over parts in pairs, so the number of ranks changes no bit. Absent: with "
                 + "ranks that have collectives the largest one up to 64, else the batch is not cut."
         ),
+        .integer(
+            "teacher_width", \.teacherWidth, FieldRange(0, 65536),
+            "Width of the features that an autoencoder aligns with, to which a 1x1 convolution of the "
+                + "training's own takes its latents; needed by align.", in: ["VAE"]),
+        .real(
+            "distmat_margin", \.distmatMargin, .notNegative,
+            "Difference of two latents' cosine from their features' that costs nothing (VA-VAE: 0, "
+                + "in the end 0.25).", in: ["VAE"]),
+        .real(
+            "cos_margin", \.cosMargin, .notNegative,
+            "Distance 1 - cosine of a latent from its feature that costs nothing (VA-VAE: 0, in the end "
+                + "0.5).", in: ["VAE"]),
     ]
 
     package var arithmetic: Arithmetic { Arithmetic(compute: dtype, exact: exact) }

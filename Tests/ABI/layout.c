@@ -158,7 +158,7 @@ AT(usp_mixing_options, switch_probability, 32);
 AT(usp_mixing_options, mixing_unit, 40);
 AT(usp_mixing_options, label_smoothing, 48);
 
-SIZE(usp_model_options, 176);
+SIZE(usp_model_options, 184);
 AT(usp_model_options, struct_size, 0);
 AT(usp_model_options, reserved, 4);
 AT(usp_model_options, heads, 8);
@@ -182,6 +182,7 @@ AT(usp_model_options, statistics, 144);
 AT(usp_model_options, multiplier, 152);
 AT(usp_model_options, positions, 160);
 AT(usp_model_options, encoder_depth, 168);
+AT(usp_model_options, activation, 176);
 
 SIZE(usp_probe_options, 96);
 AT(usp_probe_options, struct_size, 0);
@@ -252,7 +253,7 @@ AT(usp_run_progress, rate, 32);
 AT(usp_run_progress, images_per_second, 40);
 AT(usp_run_progress, seconds, 48);
 
-SIZE(usp_sample_options, 192);
+SIZE(usp_sample_options, 200);
 AT(usp_sample_options, struct_size, 0);
 AT(usp_sample_options, reserved, 4);
 AT(usp_sample_options, noise, 8);
@@ -278,6 +279,7 @@ AT(usp_sample_options, norm, 160);
 AT(usp_sample_options, last_step, 168);
 AT(usp_sample_options, last_step_size, 176);
 AT(usp_sample_options, preview_interval, 184);
+AT(usp_sample_options, null_half, 192);
 
 SIZE(usp_save_options, 40);
 AT(usp_save_options, struct_size, 0);
@@ -315,7 +317,7 @@ AT(usp_tensor, strides, 72);
 AT(usp_tensor, rank, 136);
 AT(usp_tensor, dtype, 140);
 
-SIZE(usp_trainer_options, 312);
+SIZE(usp_trainer_options, 336);
 AT(usp_trainer_options, struct_size, 0);
 AT(usp_trainer_options, reserved, 4);
 AT(usp_trainer_options, optimizer, 8);
@@ -356,6 +358,9 @@ AT(usp_trainer_options, copies, 280);
 AT(usp_trainer_options, attention_dropout, 288);
 AT(usp_trainer_options, align, 296);
 AT(usp_trainer_options, parts, 304);
+AT(usp_trainer_options, teacher_width, 312);
+AT(usp_trainer_options, distmat_margin, 320);
+AT(usp_trainer_options, cos_margin, 328);
 
 SIZE(usp_transfer_options, 312);
 AT(usp_transfer_options, struct_size, 0);

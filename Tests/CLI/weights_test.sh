@@ -96,6 +96,15 @@ expect 1 'beside a model --vae-table' $seen
 expect 1 'unexpected 1: extra' $seen --vae-table a
 expect 0 'e.npz: latents' $seen --vae-table a --vae-ignore extra
 expect 0 'was loaded all the same: unexpected 1: extra' $seen --vae-table a --no-vae-strict
+expect 0 '' encode "$work/e.npz" --statistics -o "$work/statistics.pt"
+seen="convert $work/vaes.safetensors --statistics $work/statistics.pt -o $work/n.safetensors"
+expect 1 'unexpected 1: extra' $seen --table a
+expect 0 'statistics of 4 channels' $seen --table a --ignore extra
+named averaged model.,ema.
+expect 0 'note: .*takes the averaged weights, table ema' convert "$work/averaged.safetensors" \
+    --statistics "$work/statistics.pt" -o "$work/n.safetensors"
+expect 1 'ignore has a part beside --dialect and --statistics only' \
+    convert "$vae" --ignore extra -o "$work/n.safetensors"
 "$tool" transfer "$golden/transfer/checkpoint-3.pth" --to Segmenter --head linear --heads 2 \
     --classes 3 -o "$work/w.safetensors" >"$work/said" 2>&1
 named masks a.,b. a.extra

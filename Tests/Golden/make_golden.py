@@ -9,7 +9,7 @@ from pathlib import Path
 from common import HERE, MANIFEST
 
 TOPICS = ("operations", "blocks", "segmentation", "models", "newer", "mar", "segmenter",
-          "autoencoders", "tiny", "classifiers", "diffusers", "positions", "transfer",
+          "autoencoders", "vavae", "tiny", "classifiers", "diffusers", "positions", "transfer",
           "containers", "images", "random", "diffusion", "transport", "repa", "seeds", "training",
           "inception", "augment", "odd", "formats")
 

@@ -1,13 +1,17 @@
 """Golden cases of representation alignment, by REPA's code, and of its teachers, by their own."""
 
+import io
+import sys
+import zipfile
 from functools import partial
+from types import ModuleType
 
 import timm.layers.pos_embed
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torchvision.transforms import Normalize
 
-from common import Case, normal, randomise, save_params
+from common import HERE, Case, normal, randomise, save_params
 from originals import injected, load
 
 DINOV2 = {"dinov2": {"num_register_tokens": 0, "interpolate_offset": 0.1},
@@ -83,6 +87,35 @@ def make_teachers(originals):
         with torch.no_grad():
             case.put("in.images", images).put("out.tokens", forward(images.double())[:, tokens])
         case.save()
+
+
+def make_clip(originals):
+    """Tokens of CLIP's picture half as REPA takes them, and its class token behind the last norm; a file of
+    both halves, and the picture half as a TorchScript program, as OpenAI gives its files out."""
+    clip = load(originals, "CLIP/clip", "model")
+    sys.modules["clip"] = ModuleType("clip")  # REPA's file imports it and takes nothing from it
+    teacher = load(originals, "REPA", "models.clip_vit").UpdatedVisionTransformer
+    model = clip.CLIP(6, 16, 1, 64, 4, 4, 5, 8, 2, 1)
+    model.visual = clip.VisionTransformer(16, 4, 24, 2, 3, 6)
+    randomise(model.eval(), "teacher_clip", skip=("logit_scale",))
+    save_params("models/teacher_clip_params", model.state_dict(), "seeded values, OpenAI's names")
+    case = Case("models/teacher_clip", "CLIP clip/model.py (MIT), REPA models/clip_vit.py (MIT)",
+                {"heads": 3}, 1e-5, "models/teacher_clip_params")
+    images = normal("teachers/images", 2, 3, 16, 16)
+    with torch.no_grad():
+        case.put("in.images", images).put("out.tokens", teacher(model.visual)(images))
+        # The class token's last norm, without the projection beside texts.
+        model.visual.proj, projection = None, model.visual.proj
+        case.put("out.class", model.visual(images)).save()
+        model.visual.proj = projection
+        program = torch.jit.trace(model.visual, images)
+    written = io.BytesIO()
+    torch.jit.save(program, written)
+    with (zipfile.ZipFile(written) as whole,
+          zipfile.ZipFile(HERE / "models/teacher_clip_script.pt", "w") as kept):
+        for member in whole.infolist():
+            if not member.filename.endswith(".debug_pkl"):  # where the program's lines stood
+                kept.writestr(member, whole.read(member))
 
 
 def slip(key):
@@ -201,6 +234,7 @@ def make_images(originals):
 def make(originals):
     make_dinov2(originals)
     make_teachers(originals)
+    make_clip(originals)
     make_images(originals)
     make_alignment(originals)
     make_samplers(originals)

@@ -317,6 +317,9 @@ def make_network_runs(transport):
             case.put(f"out.{method}", run(start, plain)[-1])
         run = sampler.sample_ode(sampling_method="euler", num_steps=5)
         case.put("out.euler.guided", run(torch.cat([start, start]), with_guidance)[-1][:2])
+        # Its null half, whose last channel goes its own way, has a part in the choice of steps.
+        run = sampler.sample_ode(sampling_method="dopri5", num_steps=2)
+        case.put("out.dopri5.guided", run(torch.cat([start, start]), with_guidance)[-1][:2])
         with injected(randn=noises):
             run = sampler.sample_sde(diffusion_form="sigma", num_steps=5)
             case.put("out.sde", run(start, plain)[-1])

@@ -32,6 +32,14 @@ package struct GoldenCase {
         self.line = line
     }
 
+    /// The file of the case's parameters.
+    package func paramsFile() throws -> String {
+        guard let file = line["params"] as? String else {
+            throw USPError(.io, "the golden case has no parameters")
+        }
+        return goldenFolder.appending(path: file).path(percentEncoded: false)
+    }
+
     package var config: [String: Any] { line["config"] as? [String: Any] ?? [:] }
 
     package func tensor(_ key: String) throws -> Tensor {

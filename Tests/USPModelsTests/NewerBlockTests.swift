@@ -17,12 +17,6 @@ extension GoldenCase {
         try result.apply(config["sizes"] as? String ?? "")
         return result
     }
-
-    /// The file of the case's parameters.
-    func paramsFile() throws -> String {
-        let file = try #require(line["params"] as? String)
-        return goldenFolder.appending(path: file).path(percentEncoded: false)
-    }
 }
 
 @Suite struct NewerBlockTests {

@@ -53,6 +53,32 @@ import USPTensor
         #expect(model.leading == (name == "teacher_jepa" ? 0 : 1))
     }
 
+    /// From OpenAI's file of both halves, and from a program of the half that sees.
+    @Test func tokensAreCLIPs() throws {
+        let golden = try GoldenCase("models/teacher_clip")
+        let model = try load(golden)
+        let sizes = model.configuration.transformer
+        #expect(sizes.preNorm && sizes.activation == .geluQuick && sizes.epsilon == 1e-5)
+        let images = try golden.tensor("in.images")
+        let tokens = try model.tokens(images, norm: false)
+        #expect(try golden.error(tokens.values, "tokens") < 1e-5)
+        #expect(try golden.error(model.features(images).values, "class") < 1e-5)
+        #expect(model.weights.notes.contains { $0.contains("gelu_quick") })
+        var options = LoadOptions()
+        options.heads = 3
+        let program = try ViT.load(
+            goldenFolder.appending(path: "models/teacher_clip_script.pt").path, options)
+        #expect(try program.tokens(images, norm: false).values == tokens.values)
+        let again = try ViT.load(model.checkpoint(), options)
+        #expect(again.configuration == model.configuration)
+        #expect(try again.tokens(images, norm: false).values == tokens.values)
+        // OpenCLIP's own have another activation, which the names do not tell.
+        options.activation = .geluErf
+        let other = try ViT.load(try golden.paramsFile(), options)
+        #expect(other.configuration.activation == .geluErf)
+        #expect(!other.weights.notes.contains { $0.contains("gelu_quick") })
+    }
+
     @Test func blocksInChunksAreBlocks() throws {
         let golden = try GoldenCase("models/dinov2")
         let plain = try Checkpoint.open(try golden.paramsFile())

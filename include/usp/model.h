@@ -78,11 +78,15 @@ typedef struct usp_model_options {
      * file's names or arguments of training, else 8. 1 to 4096. Part in: LightningDiT, DiT, SiT.
      * -1: absent. */
     int64_t encoder_depth;
+    /* Activation of a vision transformer's MLPs; without it by the file, else gelu_quick for
+     * CLIP's names and gelu_erf for others. One of none, gelu_erf, gelu_tanh, gelu_quick, silu,
+     * relu. Part in: ViT. NULL: absent. */
+    const char *activation;
 } usp_model_options;
 
 #define USP_MODEL_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_model_options), 0, -1, -1, USP_ABSENT, USP_ABSENT, 0, 0, 0, NULL, NULL, \
-     "f32", NULL, -1, USP_ABSENT, -1, NULL, 1, NULL, NULL, 1, NULL, -1}
+     "f32", NULL, -1, USP_ABSENT, -1, NULL, 1, NULL, NULL, 1, NULL, -1, NULL}
 /* end of usp_model_options */
 
 /* Make a model with parameters drawn from seed.

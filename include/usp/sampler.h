@@ -78,11 +78,15 @@ typedef struct usp_sample_options {
     double last_step_size;
     /* Steps from one preview to the next; the last step always has one. 1 or more. Default: 10. */
     int64_t preview_interval;
+    /* Guidance's null half is integrated too and has a part in the choice of steps, as in the
+     * originals' batches: their numbers, at no evaluation more. Default: no. Part in: dopri5,
+     * bosh3. */
+    int64_t null_half;
 } usp_sample_options;
 
 #define USP_SAMPLE_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_sample_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, \
-     0, NULL, 0, -1, 0, 0, 1e-06, 0.001, 1, "sigma", 1, NULL, 0.04, 10}
+     0, NULL, 0, -1, 0, 0, 1e-06, 0.001, 1, "sigma", 1, NULL, 0.04, 10, 0}
 /* end of usp_sample_options */
 
 USP_END_DECLARATIONS

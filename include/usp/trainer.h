@@ -113,21 +113,31 @@ typedef struct usp_trainer_options {
     /* Share of attention's probabilities that are dropped: not built, so 0. 0 to below 1.
      * Default: 0. Part in: MAR. */
     double attention_dropout;
-    /* Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine
-     * of a model's projected tokens with them. 0 or more. Default: 0. Part in: LightningDiT,
-     * SiT. */
+    /* Weight of the alignment with a teacher's features: of a flow minus the mean cosine of its
+     * projected tokens with them (REPA, 0.5); of an autoencoder how its latents' cosines differ
+     * from theirs (VA-VAE, 0.1 to 0.5), balanced with the reconstruction. 0 or more. Default: 0.
+     * Part in: LightningDiT, SiT, VAE. */
     double align;
     /* What a batch of all ranks is cut into, a power of two that divides it: gradients are
      * summed over parts in pairs, so the number of ranks changes no bit. Absent: with ranks that
      * have collectives the largest one up to 64, else the batch is not cut. 1 to 1024. -1:
      * absent. */
     int64_t parts;
+    /* Width of the features that an autoencoder aligns with, to which a 1x1 convolution of the
+     * training's own takes its latents; needed by align. 0 to 65536. Default: 0. Part in: VAE. */
+    int64_t teacher_width;
+    /* Difference of two latents' cosine from their features' that costs nothing (VA-VAE: 0, in
+     * the end 0.25). 0 or more. Default: 0. Part in: VAE. */
+    double distmat_margin;
+    /* Distance 1 - cosine of a latent from its feature that costs nothing (VA-VAE: 0, in the end
+     * 0.5). 0 or more. Default: 0. Part in: VAE. */
+    double cos_margin;
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, "adamw", 0.0001, 0, 0, 0, 0, 0.9, 0.999, 0, 0, 0, \
      1, 1, "f32", 0, 0, "nothing", 0.75, 1, 0, 0, 1e-06, "squared", 0, 0, 0, 0, NULL, NULL, NULL, \
-     "cosine", 0, "all", 255, 4, 0, 0, -1}
+     "cosine", 0, "all", 255, 4, 0, 0, -1, 0, 0, 0}
 /* end of usp_trainer_options */
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. Errors: ARGUMENT for numbers

@@ -12,16 +12,20 @@ extension Transport {
         let grid = try timeGrid(
             from: interval.start, to: interval.end, points: run.steps + 1,
             shift: Double(run.options.timestepShift))
-        let state = try run.latents.copied()
+        let halves = method.isAdaptive && run.options.nullHalf && run.isGuided
+        let state = try halves ? run.latents.twice() : run.latents.copied()
         let start = run.showsPreviews ? try Tensor(state.shape) : nil
         // REPA guides all evaluations of a step or none, by its start.
         var stepStart = grid.first
         let problem = ODEProblem(
             field: { t, y, into throws(USPError) in
                 let deciding = self.isReversed && !method.isAdaptive ? stepStart : nil
-                let prediction = try run.predict(
-                    y, time: self.modelTime(Double(t)),
-                    guidedBy: deciding.map { self.modelTime(Double($0)) })
+                let time = self.modelTime(Double(t))
+                let prediction =
+                    try halves
+                    ? run.predictHalves(y, time: time)
+                    : run.predict(
+                        y, time: time, guidedBy: deciding.map { self.modelTime(Double($0)) })
                 if run.previews, let start {
                     self.data(Double(t)).apply(y, prediction, into: start)
                 }
@@ -30,11 +34,12 @@ extension Transport {
             staysInside: path == .vp && prediction != .velocity,
             finished: { _, t, _ throws(USPError) in
                 stepStart = t
-                try run.finishStep(start: start)
+                try run.finishStep(
+                    start: halves ? start?.detachedRows(0..<run.latents.shape[0]) : start)
             })
         guard run.options.lastStep == .euler else {
             try method.solve(problem, state, grid, run.options.tolerances)
-            return state
+            return halves ? try state.detachedRows(0..<run.latents.shape[0]) : state
         }
         if grid.count > 2 {
             try method.solve(problem, state, Array(grid.dropLast()), run.options.tolerances)

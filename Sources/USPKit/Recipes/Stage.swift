@@ -94,6 +94,13 @@ public final class Stage: Sendable {
         steps = try options.length(self.data.stepsPerEpoch)
         var trained = try options.scheduled(steps, stepsPerEpoch: self.data.stepsPerEpoch)
         try model.setProcess(&trained, options)
+        if model.model is VAE, trained.align != 0 {
+            guard let shape = self.data.featureShape else {
+                throw USPError(
+                    .argument, "align: the data has no features of a teacher; give a teacher")
+            }
+            trained.teacherWidth = shape[1]
+        }
         trainer = try Trainer(model.model, trained)
         try trainer.describe(self.data)
         (self.recipe, self.options) = (recipe, options)

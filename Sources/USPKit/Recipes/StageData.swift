@@ -28,6 +28,10 @@ struct StageData {
         (reading.teacherSize, reading.featureType) = (
             data.options.teacherSize, data.options.featureType
         )
+        if recipe.name == "autoencoder", reading.teacherSize == nil, let teacher = reading.teacher {
+            // A patch of its own for each latent.
+            reading.teacherSize = reading.size / max(options.factor, 1) * teacher.patch
+        }
         try require(
             reading.teacher == nil || options.trainer.align != 0, .argument,
             "teacher: has no part in training without align, the weight of its alignment")

@@ -87,6 +87,14 @@ extension FileModel {
         if let sizes = configuration as? any DecodingConfiguration, sizes.hasDecoder {
             add("decoder_heads", "decoder_num_heads", sizes.decoderHeads, sizes.decoderWidth)
         }
+        if dialect.name == Dialect.clip.name, options.activation == nil {
+            items.append(
+                SkippedItem(
+                    name: "activation gelu_quick",
+                    reason:
+                        "OpenAI's; for OpenCLIP's models without quickgelu in their name give gelu_erf"
+                ))
+        }
         if let sizes = configuration as? VAE.Configuration {
             items += assumedScale(sizes, isGiven: options.givesNormalization)
         }
@@ -162,6 +170,7 @@ extension FileModel {
         sizes.swiglu = has("mlp.w12.weight")
         sizes.queryKeyNorm = has("attn.q_norm.weight")
         sizes.layerScale = has("ls1.gamma")
+        sizes.preNorm = sources["norm_pre.weight"] != nil
         sizes.rope = sources["feat_rope.freqs_cos"] != nil
         let registers = sources["register_tokens"]?.shape
         sizes.registers = registers.map { $0.rank == 3 ? $0[1] : 0 } ?? 0
@@ -170,6 +179,7 @@ extension FileModel {
             sizes.activation = Activation(rawValue: told) ?? sizes.activation
         }
         if toldTransformer == nil { sizes.activation = folder?.activation ?? sizes.activation }
+        sizes.activation = options.activation ?? sizes.activation
         sizes.epsilon = options.epsilon ?? sizes.epsilon
         return sizes
     }
@@ -194,16 +204,21 @@ extension FileModel {
 
     /// Sizes of a vision transformer's encoder.
     func encoder(_ options: LoadOptions) throws(USPError) -> TransformerSizes {
-        var sizes = try blocks(TransformerSizes(), patches: "patch_embed", options)
+        var base = TransformerSizes()
+        if dialect.name == Dialect.clip.name {
+            (base.activation, base.epsilon) = (.geluQuick, 1e-5)
+        }
+        var sizes = try blocks(base, patches: "patch_embed", options)
         sizes.classToken = sources["cls_token"] != nil
         sizes.affine = true
-        guard let table = sources["pos_embed"]?.shape else {
+        guard var table = sources["pos_embed"]?.shape else {
             guard let given = options.grid ?? toldGrid else {
                 throw USPError(.argument, "\(path): no pos_embed in it; give the grid")
             }
             sizes.grid = given
             return sizes
         }
+        if table.rank == 2, dialect.name == Dialect.clip.name { table = Shape([1] + table.extents) }
         try require(
             table.rank == 3 && table[0] == 1 && table[2] == sizes.width, .format,
             "\(path): pos_embed is \(table), not [1, T, \(sizes.width)]")

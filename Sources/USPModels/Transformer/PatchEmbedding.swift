@@ -3,7 +3,7 @@
 import USPBase
 import USPTensor
 
-/// Tokens = patches·Wᵀ + b with the parameters `NAME.proj.weight` [D, C, P, P] and
+/// Tokens = patches·Wᵀ + b with the parameters `NAME.proj.weight` [D, C, P, P] and, of most,
 /// `NAME.proj.bias` [D].
 package struct PatchEmbedding {
     package let projection: LinearLayer
@@ -12,16 +12,14 @@ package struct PatchEmbedding {
 
     /// - xavier: start as a linear layer does; otherwise as PyTorch's convolutions do
     package static func specs(
-        _ name: String, width: Int, channels: Int, patch: Int, xavier: Bool
+        _ name: String, width: Int, channels: Int, patch: Int, xavier: Bool, hasBias: Bool = true
     ) -> [ParameterSpec] {
         let inputs = channels * patch * patch
         let weight: Initializer =
             xavier ? .xavierUniform(fanIn: inputs, fanOut: width) : .torchDefault(fanIn: inputs)
-        return [
-            ParameterSpec("\(name).proj.weight", [width, channels, patch, patch], weight),
-            ParameterSpec(
-                "\(name).proj.bias", [width], xavier ? .zeros : .torchDefault(fanIn: inputs)),
-        ]
+        let bias: Initializer = xavier ? .zeros : .torchDefault(fanIn: inputs)
+        return [ParameterSpec("\(name).proj.weight", [width, channels, patch, patch], weight)]
+            + (hasBias ? [ParameterSpec("\(name).proj.bias", [width], bias)] : [])
     }
 
     /// - Throws: `.missingWeight`

@@ -50,6 +50,8 @@ public struct TransformerSizes: Sendable, Equatable {
     public var layerScale = false
     /// Each pair of tokens has a bias in attention's scores, by how far apart they are (BEiT).
     public var relativePositions = false
+    /// A layer norm between positions and blocks, and patches without a bias (CLIP).
+    public var preNorm = false
 
     public init() { self.init(grid: Grid(14, 14)) }
 
@@ -163,6 +165,9 @@ extension TransformerSizes: Described {
         .flag(
             "relative_positions", \.relativePositions,
             "Attention's scores have a bias by how far apart two tokens are, as BEiT's."),
+        .flag(
+            "pre_norm", \.preNorm,
+            "A norm between positions and blocks, and patches without a bias, as CLIP's."),
     ]
 
     /// The table's rows for a family that leaves out some.

@@ -3,8 +3,8 @@
 import USPBase
 import USPTensor
 
-/// Parameters `cls_token`, `register_tokens`, `pos_embed`, `patch_embed.proj.*`, `blocks.i.*`, behind
-/// a prefix where they are a part of a model.
+/// Parameters `cls_token`, `register_tokens`, `pos_embed`, `patch_embed.proj.*`, `norm_pre.*`,
+/// `blocks.i.*`, behind a prefix where they are a part of a model.
 package struct ViTEncoder {
     package let configuration: TransformerSizes
     package let patchEmbedding: PatchEmbedding
@@ -14,6 +14,7 @@ package struct ViTEncoder {
     /// `[1, leadingPositions + T, D]`; nil where only relative positions tell places apart.
     package let positions: Tensor?
     package let blocks: [TransformerBlock]
+    private let preNorm: NormLayer?
     private let rotation: RotaryEmbedding?
     /// Of the position table, for images of another size.
     private let resampling: PositionResampling
@@ -36,6 +37,11 @@ package struct ViTEncoder {
         let isRelative =
             configuration.relativePositions && !parameters.contains("\(prefix)pos_embed")
         positions = try tensor("pos_embed", !isRelative)
+        preNorm =
+            configuration.preNorm
+            ? try NormLayer(
+                parameters, "\(prefix)norm_pre", configuration.norm, epsilon: configuration.epsilon)
+            : nil
         rotation = try configuration.rotation(parameters, "\(prefix)feat_rope")
         let places =
             configuration.relativePositions
@@ -98,7 +104,8 @@ package struct ViTEncoder {
             parts.append(try context.broadcastToken(first, batch: batch, count: 1))
         }
         if let registers { parts.append(try context.repeated(registers, batch)) }
-        return parts.isEmpty ? tokens : try context.concatenateTokens(parts + [tokens])
+        if !parts.isEmpty { tokens = try context.concatenateTokens(parts + [tokens]) }
+        return try preNorm?.forward(tokens, in: context) ?? tokens
     }
 
     /// Tokens after the first `depth` blocks (all by default), before any norm.

@@ -60,7 +60,7 @@ extension DiT: Trainable {
                 part.key.stream("time"), count: part.count, firstSample: part.first)
         let noised = try transport.noised(part.inputs, times: times, noise: noise)
         let labels = try labels(part, options)
-        try checkFeatures(part.batch.features, options)
+        try part.expectFeatures(options)
         let (output, cosines) =
             options.align == 0
             ? (try forward(noised, t: times, y: labels, in: context), [])
@@ -79,18 +79,6 @@ extension DiT: Trainable {
         }
         return .scalar(
             try context.known(losses.mean + options.align * Float(mean), slopes))
-    }
-
-    /// Nothing is given in vain, and nothing is missing.
-    private func checkFeatures(
-        _ features: [Tensor], _ options: TrainerOptions
-    ) throws(USPError) {
-        try require(
-            features.isEmpty || options.align != 0, .argument,
-            "features: have no part in training without align, the weight of the alignment")
-        try require(
-            !features.isEmpty || options.align == 0, .argument,
-            "features: align is \(options.align), so the teacher's tokens [B, T, Z] are needed")
     }
 
     /// The labels, some of them dropped for the null class.

@@ -56,6 +56,16 @@ package struct BatchPart {
     var inputs: Tensor { batch.inputs }
     var count: Int { batch.count }
 
+    /// A teacher's features: nothing is given in vain, and nothing is missing.
+    func expectFeatures(_ options: TrainerOptions) throws(USPError) {
+        try require(
+            batch.features.isEmpty || options.align != 0, .argument,
+            "features: have no part in training without align, the weight of the alignment")
+        try require(
+            !batch.features.isEmpty || options.align == 0, .argument,
+            "features: align is \(options.align), so the teacher's tokens [B, T, Z] are needed")
+    }
+
     /// The noise that was given, or standard normal noise of this shape.
     func normalNoise(_ shape: Shape) throws(USPError) -> Tensor {
         if let noise = batch.noise { return noise }

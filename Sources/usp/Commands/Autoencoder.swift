@@ -48,6 +48,21 @@ struct Autoencoder: ParsableCommand {
     @Option(help: "How images are compared: absolute, squared.")
     var reconstruction: String?
 
+    @Option(
+        help: """
+            Weight of the alignment of latents with a teacher's features (VA-VAE: 0.1 to 0.5), balanced \
+            with the reconstruction; needs --teacher.
+            """)
+    var align: Float?
+
+    @Option(help: "Difference of cosines that costs nothing (VA-VAE: 0, in the end 0.25).")
+    var distmatMargin: Float?
+
+    @Option(help: "Distance from a feature that costs nothing (VA-VAE: 0, in the end 0.5).")
+    var cosMargin: Float?
+
+    @OptionGroup(title: "Teacher") var teacher: TeacherArguments
+
     @Option(help: "Images to measure on, in place of a part of the folder's.")
     var val: String?
 
@@ -83,7 +98,9 @@ struct Autoencoder: ParsableCommand {
             ("factor", factor.map(String.init)),
             ("latent_channels", latentChannels.map(String.init)),
             ("base_width", baseWidth.map(String.init)), ("kl_weight", klWeight.map { "\($0)" }),
-            ("reconstruction", reconstruction), ("held_out", heldOut.map { "\($0)" }),
+            ("reconstruction", reconstruction), ("align", align.map { "\($0)" }),
+            ("distmat_margin", distmatMargin.map { "\($0)" }),
+            ("cos_margin", cosMargin.map { "\($0)" }), ("held_out", heldOut.map { "\($0)" }),
         ]
         let said = own.compactMap { name, value in value.map { (name: name, value: $0) } }
         var options = try Recipe.autoencoder.with(training.said + said)
@@ -99,6 +116,7 @@ struct Autoencoder: ParsableCommand {
             FolderListing.isFolder(path), .argument, "\(path): expected a folder of images")
         var reading = options.reading
         (reading.size, reading.channels, reading.asStored) = (size, channels, asStored)
+        try teacher.apply(to: &reading)
         let images = try DataSet(path, nil, reading)
         for note in images.leftOut { complain("note: \(path): \(note)") }
         return images

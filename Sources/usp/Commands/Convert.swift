@@ -36,7 +36,8 @@ struct Convert: ParsableCommand {
     @Option(help: "A model's names: official, training or diffusers; the file's own without it.")
     var dialect: WrittenDialect?
 
-    @Option(help: "With --dialect: names of arrays that are left aside, with commas.")
+    @Option(
+        help: "With --dialect or --statistics: names of arrays that are left aside, with commas.")
     var ignore: String?
     @Option(
         help: ArgumentHelp(
@@ -63,6 +64,9 @@ struct Convert: ParsableCommand {
         try require(
             dialect == nil || dtype != .int8, .argument,
             "--dtype int8 has no part in another dialect; convert twice")
+        try require(
+            dialect != nil || statistics != nil || ignore == nil, .argument,
+            "--ignore has a part beside --dialect and --statistics only")
         if let statistics { return try normalize(statistics) }
         if let dialect { return try convert(to: dialect, writer) }
         let checkpoint = try Checkpoint.open(input, table: table == "all" ? "*" : table)
@@ -89,10 +93,11 @@ struct Convert: ParsableCommand {
         var loading = LoadOptions()
         (loading.statistics, loading.table) = (try Checkpoint.open(statistics), table)
         loading.multiplier = multiplier
+        if let ignore { try loading.set("ignore", ignore) }
         var options = Checkpoint.SaveOptions()
         options.dtype = dtype?.dtype ?? options.dtype
         options.checksums = checksums
-        let model = try VAE.load(input, loading)
+        let model = try VAE.load(input, loading).told()
         try model.save(output, options)
         print(
             "\(output): \(grouped(model.weights.count)) parameters, statistics of "

@@ -94,7 +94,7 @@ struct DiffusionSettings: ParsableArguments {
 
     @Option(
         name: .customLong("align"),
-        help: "Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine of a model's projected tokens with them. 0 or more. Default: 0. Part in: SiT.")
+        help: "Weight of the alignment with a teacher's features: of a flow minus the mean cosine of its projected tokens with them (REPA, 0.5); of an autoencoder how its latents' cosines differ from theirs (VA-VAE, 0.1 to 0.5), balanced with the reconstruction. 0 or more. Default: 0. Part in: SiT.")
     var align: String?
 
     @Option(

@@ -52,6 +52,11 @@ struct SamplerOptions: ParsableArguments {
         help: "Size of that step. 0 to below 1. Default: 0.04. Part in: sde, sde-heun.")
     var lastStepSize: String?
 
+    @Flag(
+        name: .customLong("null-half"), inversion: .prefixedNo,
+        help: "Guidance's null half is integrated too and has a part in the choice of steps, as in the originals' batches: their numbers, at no evaluation more. Default: no. Part in: dopri5, bosh3.")
+    var nullHalf: Bool?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -64,6 +69,7 @@ struct SamplerOptions: ParsableArguments {
             norm == nil ? nil : "norm",
             lastStep == nil ? nil : "last_step",
             lastStepSize == nil ? nil : "last_step_size",
+            nullHalf == nil ? nil : "null_half",
         ].compactMap(\.self)
     }
 
@@ -78,5 +84,6 @@ struct SamplerOptions: ParsableArguments {
         if let norm { try options.set("norm", norm) }
         if let lastStep { try options.set("last_step", lastStep) }
         if let lastStepSize { try options.set("last_step_size", lastStepSize) }
+        if let nullHalf { try options.set("null_half", nullHalf ? "yes" : "no") }
     }
 }

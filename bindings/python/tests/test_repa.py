@@ -1,5 +1,7 @@
 """REPA's models and DINOv2's tokens through Python: the numbers, what is kept, what is said."""
 
+import json
+
 import golden
 import numpy as np
 import pytest
@@ -278,3 +280,78 @@ def test_training_files_tell_the_block_in_their_arguments(tmp_path):
     torch.save({"model": state, "ema": state, "args": Namespace(encoder_depth=2), "steps": 5}, path)
     model = usp.SiT.load(path, num_heads=3)
     assert model.config.encoder_depth == 2
+
+
+def test_repas_folders_are_read(tmp_path):
+    """Pictures and posteriors (means and deviations, not scaled), paired by order, labels in lists."""
+    rng = np.random.default_rng(3)
+    names, labels = [f"0000{i // 3}/%s{i:08d}" for i in range(5)], [2, 0, 2, 1, 0]
+    moments = rng.normal(size=(5, 8, 4, 4)).astype(np.float32)
+    moments[:, 4:] = np.abs(moments[:, 4:])
+    moments[0, 4:] = 0                                              # as certain as can be
+    for i, name in enumerate(names):
+        for folder, kind in (("images", "img"), ("vae-sd", "img-mean-std-")):
+            path = tmp_path / folder / (name % kind)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if folder == "images":
+                usp.images.save(f"{path}.png", np.full((32, 32, 3), 40 * i, np.uint8))
+            else:
+                np.save(f"{path}.npy", moments[i])
+    for folder, kind, ending in (("images", "img", "png"), ("vae-sd", "img-mean-std-", "npy")):
+        listed = [[f"{name % kind}.{ending}", label] for name, label in zip(names, labels)]
+        (tmp_path / folder / "dataset.json").write_text(json.dumps({"labels": listed[::-1]}))
+    for path in (tmp_path, tmp_path / "vae-sd"):
+        data = usp.Data(path, batch=5, order="sequential")
+        latents, found = data.batch(0)
+        assert list(found) == labels and data.classes == ["0", "1", "2"]
+        np.testing.assert_allclose(latents, 0.18215 * moments[:, :4], rtol=1e-6)
+        assert any("0.18215" in note for note in data.remarks)
+    drawn = np.stack([
+        usp.Data(tmp_path, batch=5, order="sequential", sample_posterior=True, seed=seed).batch(0)[0]
+        for seed in range(200)])
+    deviation = drawn.std(0) / 0.18215
+    assert np.all(deviation[0] < 1e-5)
+    np.testing.assert_allclose(deviation[1:], moments[1:, 4:], atol=0.05, rtol=0.25)
+    pictures = usp.Data(tmp_path / "images", batch=5, size=32, order="sequential")
+    assert list(pictures.batch(0)[1]) == labels and pictures.classes == ["0", "1", "2"]
+    with pytest.raises(usp.ArgumentError, match="encode the images with it .*/images"):
+        usp.Data(tmp_path, teacher=teacher(), teacher_encoder="mae", size=32)
+    (tmp_path / "images/dataset.json").write_text('{"labels": null}')
+    assert usp.Data(tmp_path / "images", batch=5, size=32).classes == []
+    (tmp_path / "images/dataset.json").write_text('{"labels": [["00000/other.png", 1]]}')
+    with pytest.raises(usp.FormatError, match="dataset.json: labels: has none of 00000/img0"):
+        usp.Data(tmp_path / "images", size=32)
+    (tmp_path / "vae-sd/dataset.json").write_text('{"labels": [[1, "a"]]}')
+    with pytest.raises(usp.FormatError, match="expected .path, class."):
+        usp.Data(tmp_path)
+    moments[4, 5, 0, 0] = -1
+    np.save(tmp_path / "vae-sd" / f"{names[4] % 'img-mean-std-'}.npy", moments[4])
+    with pytest.raises(usp.FormatError, match="a deviation of -1.0, expected 0 or more"):
+        usp.Data(tmp_path)
+
+
+def test_autoencoders_align_with_a_teacher(photos):
+    """VA-VAE's losses: a data set with a teacher is enough."""
+    data = usp.Data(photos, size=32, batch=2, teacher=teacher(), teacher_encoder="dinov2", teacher_size=16)
+    settings = dict(factor=8, steps=2, batch=2, base_width=8, seed=1)
+    vae = usp.autoencoder(data, align=0.5, **settings)
+    plain = usp.autoencoder(usp.Data(photos, size=32, batch=2), **settings)
+    name = "encoder.conv_out.weight"
+    assert error(vae.parameters[name], plain.parameters[name]) > 1e-5
+    assert "linear_proj.weight" not in vae.parameters
+    with pytest.raises(usp.ArgumentError, match="no part in training without align"):
+        usp.autoencoder(data, **settings)
+    with pytest.raises(usp.ArgumentError, match="no features of a teacher"):
+        usp.autoencoder(usp.Data(photos, size=32, batch=2), align=0.5, **settings)
+    trainer = usp.Trainer(plain, align=0.5, teacher_width=16, distmat_margin=0.25, cos_margin=0.5)
+    images, features = data.batch(0)[0], data.features(0)
+    assert "linear_proj.weight" in trainer.gradients(images, features=features)[1]
+    assert trainer.step(images, features=features) > 0
+    with pytest.raises(usp.ShapeError, match="expected .2, 16, 16., one for each latent of 4 x 4"):
+        trainer.step(images, features=features[:, :3])
+    with pytest.raises(usp.ArgumentError, match="the teacher's tokens"):
+        trainer.step(images)
+    with pytest.raises(usp.ArgumentError, match="teacher_width"):
+        usp.Trainer(plain, align=0.5)
+    with pytest.raises(usp.ArgumentError, match="cos_margin: has no part in a ViT"):
+        usp.Trainer(usp.ViT.create(grid=2, width=16, depth=1, heads=2), cos_margin=0.5)

@@ -133,6 +133,14 @@ def test_network_runs(sit):
         close(transport.sample_ode(sit, start, labels, method, points), case[f"out.{method}"])
     guided = transport.sample_ode(sit, start, labels, "euler", 5, cfg_scale=1.5)
     close(guided, case["out.euler.guided"])
+    # The null half's own steps: the original's, or those of the wanted half alone.
+    adaptive = dict(cfg_scale=1.5, method="dopri5", steps=2)
+    guided = transport.sample_ode(sit, start, labels, null_half=True, **adaptive)
+    close(guided, case["out.dopri5.guided"], 1e-4)
+    alone = transport.sample_ode(sit, start, labels, **adaptive)
+    assert np.abs(alone - case["out.dopri5.guided"]).max() > 1e-4
+    with pytest.raises(usp.ArgumentError, match="null_half"):
+        transport.sample_ode(sit, start, labels, "heun2", 5, cfg_scale=1.5, null_half=True)
     value = transport.sample_sde(sit, start, labels, steps=5, noise=case["in.noises"])
     close(value, case["out.sde"])
 

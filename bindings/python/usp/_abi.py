@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "e16ad3388a46996aa1d24e72c4afa84867aed40b3e1eec5ee7718b381ef482f5"
+HEADER_SHA256 = "c7ee45c4007ca7cdfa44a3b04369da0dd27ff8e67bd5977c126ed66e4013cc12"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -137,6 +137,7 @@ usp_model_options._fields_ = [
     ("multiplier", c_double),
     ("positions", c_char_p),
     ("encoder_depth", c_int64),
+    ("activation", c_char_p),
 ]
 
 
@@ -271,6 +272,7 @@ usp_sample_options._fields_ = [
     ("last_step", c_char_p),
     ("last_step_size", c_double),
     ("preview_interval", c_int64),
+    ("null_half", c_int64),
 ]
 
 
@@ -430,6 +432,9 @@ usp_trainer_options._fields_ = [
     ("attention_dropout", c_double),
     ("align", c_double),
     ("parts", c_int64),
+    ("teacher_width", c_int64),
+    ("distmat_margin", c_double),
+    ("cos_margin", c_double),
 ]
 
 

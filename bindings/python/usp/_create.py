@@ -52,6 +52,7 @@ def load(
     epsilon: Optional[float] = None, null_class: Optional[bool] = None, ignore: Names = None,
     strict: bool = True, out_indices: Optional[Sequence[int]] = None,
     positions: Optional[str] = None, encoder_depth: Optional[int] = None,
+    activation: Optional[str] = None,
 ) -> Any:
     """A model of whatever family the file says, or its names and shapes tell.
 
@@ -71,7 +72,7 @@ def load(
         shift=shift, groups=groups, epsilon=epsilon,
         null_class=None if null_class is None else int(null_class), ignore=ignore, strict=strict,
         out_indices=None if out_indices is None else value_text("out_indices", out_indices),
-        positions=positions, encoder_depth=encoder_depth))
+        positions=positions, encoder_depth=encoder_depth, activation=activation))
 
 
 def presets() -> Tuple[str, ...]:

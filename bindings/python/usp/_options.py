@@ -79,6 +79,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "last_step": None,
         "last_step_size": 0.04,
         "preview_interval": 10,
+        "null_half": 0,
     },
     "usp_diffusion_options": {
         "training_steps": 1000,
@@ -120,6 +121,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "multiplier": 1,
         "positions": None,
         "encoder_depth": -1,
+        "activation": None,
     },
     "usp_vae_options": {
         "scaled": 1,
@@ -245,6 +247,9 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "attention_dropout": 0,
         "align": 0,
         "parts": -1,
+        "teacher_width": 0,
+        "distmat_margin": 0,
+        "cos_margin": 0,
     },
     "usp_data_options": {
         "batch": 64,

@@ -86,8 +86,9 @@ def autoencoder(
 
     `factor`, a power of 2, is how many image pixels a latent one stands for along each side. A part
     of the images (`held_out`, 0.05) is kept to measure on, or `val` is; the ratio of signal to noise
-    is logged. Other settings: batch, rate, latent_channels, base_width, kl_weight, reconstruction
-    ("absolute" or "squared"), and those of `usp.Trainer`. See `recipe("autoencoder")`.
+    is logged. With `align` and data that has a teacher the latents are aligned with its features, as
+    VA-VAE's (`distmat_margin`, `cos_margin`). Other settings: batch, rate, latent_channels,
+    base_width, kl_weight, reconstruction ("absolute" or "squared"), and those of `usp.Trainer`. See `recipe("autoencoder")`.
     """
     done = _run(
         "autoencoder", data, None, settings.pop("start", None), val, log_dir, callbacks, progress,

@@ -133,12 +133,23 @@ class Trainer(Handle):
         Share of attention's probabilities that are dropped: not built, so 0. 0 to below 1. Default:
         0. Part in: MAR.
     align : float, default 0.0
-        Weight of the alignment with a teacher's features (REPA, 0.5 there): minus the mean cosine
-        of a model's projected tokens with them. 0 or more. Default: 0. Part in: LightningDiT, SiT.
+        Weight of the alignment with a teacher's features: of a flow minus the mean cosine of its
+        projected tokens with them (REPA, 0.5); of an autoencoder how its latents' cosines differ
+        from theirs (VA-VAE, 0.1 to 0.5), balanced with the reconstruction. 0 or more. Default: 0.
+        Part in: LightningDiT, SiT, VAE.
     parts : Optional[int], optional
         What a batch of all ranks is cut into, a power of two that divides it: gradients are summed
         over parts in pairs, so the number of ranks changes no bit. Absent: with ranks that have
         collectives the largest one up to 64, else the batch is not cut. 1 to 1024.
+    teacher_width : int, default 0
+        Width of the features that an autoencoder aligns with, to which a 1x1 convolution of the
+        training's own takes its latents; needed by align. 0 to 65536. Default: 0. Part in: VAE.
+    distmat_margin : float, default 0.0
+        Difference of two latents' cosine from their features' that costs nothing (VA-VAE: 0, in the
+        end 0.25). 0 or more. Default: 0. Part in: VAE.
+    cos_margin : float, default 0.0
+        Distance 1 - cosine of a latent from its feature that costs nothing (VA-VAE: 0, in the end
+        0.5). 0 or more. Default: 0. Part in: VAE.
 
     Examples
     --------
@@ -168,7 +179,8 @@ class Trainer(Handle):
         transport: Optional[Transport] = None, ranks: Optional[Ranks] = None,
         schedule: str = "cosine", dropout: float = 0.0, average: str = "all", ignored: int = 255,
         copies: int = 4, attention_dropout: float = 0.0, align: float = 0.0,
-        parts: Optional[int] = None,
+        parts: Optional[int] = None, teacher_width: int = 0, distmat_margin: float = 0.0,
+        cos_margin: float = 0.0,
         # end of options
     ):
         self._head_only = head_only
@@ -188,7 +200,8 @@ class Trainer(Handle):
             drop_path=drop_path, head_only=head_only, label_dropout=label_dropout,
             schedule=schedule, dropout=dropout, average=average, ignored=ignored,
             copies=copies, attention_dropout=attention_dropout, align=align,
-            parts=parts)
+            parts=parts, teacher_width=teacher_width, distmat_margin=distmat_margin,
+            cos_margin=cos_margin)
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:

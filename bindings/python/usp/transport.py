@@ -83,7 +83,7 @@ class Transport(Handle):
         atol: float = 1e-6, rtol: float = 1e-3, reverse: bool = False, cfg_scale: Any = None, *,
         cfg_channels: Optional[int] = None, cfg_interval: Interval = None,
         null_class: Optional[int] = None, timestep_shift: float = 1.0,
-        last_step: Optional[str] = None, out: Any = None, **common: Any,
+        last_step: Optional[str] = None, null_half: bool = False, out: Any = None, **common: Any,
     ) -> np.ndarray:
         """Latents from noise z [B, C, H, W] along the probability flow.
 
@@ -91,14 +91,16 @@ class Transport(Handle):
         `method` is an ODE solver, such as "dopri5" (adaptive), "heun" or "adams-bashforth"; the
         error for an unknown one lists all. `steps` are points of time. `last_step` "Euler" takes
         the last interval as Euler's method does: with "heun" REPA's sampler of steps - 1 steps.
-        Further keywords: progress, preview, preview_interval.
+        With `null_half` guidance's null half has a part in an adaptive method's choice of steps, as
+        in the originals' batches of both halves. Further keywords: progress, preview, preview_interval.
         """
         self._tell_moved_ends(stochastic=False)
         function = lib.usp_transport_invert_ode if reverse else lib.usp_transport_sample_ode
         return sample(
             function, self, model, z, y, out, common,
             (cfg_scale, cfg_channels, cfg_interval, null_class), method=method, steps=steps,
-            atol=atol, rtol=rtol, timestep_shift=timestep_shift, last_step=last_step)
+            atol=atol, rtol=rtol, timestep_shift=timestep_shift, last_step=last_step,
+            null_half=int(null_half))
 
     def sample_sde(
         self, model: Any, z: Any, y: Any = None, method: str = "Euler", form: str = "sigma",

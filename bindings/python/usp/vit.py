@@ -33,7 +33,8 @@ class ViT(Model):
     def load(
         cls, source: Source, pool: Optional[str] = None, num_heads: Optional[int] = None, *,
         dtype: Any = None, exact: bool = False, table: Optional[str] = None, grid: Grid = None,
-        positions: Optional[str] = None, ignore: Names = None, strict: bool = True,
+        positions: Optional[str] = None, activation: Optional[str] = None, ignore: Names = None,
+        strict: bool = True,
     ) -> "ViT":
         """Loads a file or checkpoint; pool is "token" or "avg", None goes by the file.
 
@@ -42,11 +43,13 @@ class ViT(Model):
         none for the class token, even if they are 5x3 and one. `positions` is how the position
         table is resampled for images of another size: "bicubic" (MAE, USP), "offset" (DINOv2
         without registers), "antialias" (timm, REPA, DINOv2 with registers); None goes by the file.
+        `activation` is the MLPs', which OpenCLIP's names do not tell ("gelu_erf", or OpenAI's
+        "gelu_quick", which is assumed and stands in `report`).
         `ignore`, `strict`: see `Model`.
         """
         return cls._load(
             source, grid, pool=pool, heads=num_heads, compute=dtype_name(dtype), exact=int(exact),
-            table=table, positions=positions, ignore=ignore, strict=strict)
+            table=table, positions=positions, activation=activation, ignore=ignore, strict=strict)
 
     @classmethod
     def create(

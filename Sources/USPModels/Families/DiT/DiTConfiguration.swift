@@ -101,7 +101,8 @@ extension DiT.Configuration: Described {
     public static let title = "DiT"
     public static let fields: [Field<Self>] =
         TransformerSizes.rows(
-            without: ["class_token", "class_position", "relative_positions"], \.transformer) + [
+            without: ["class_token", "class_position", "relative_positions", "pre_norm"],
+            \.transformer) + [
             .integer(
                 "classes", \.classes, FieldRange(0, 1e6),
                 "Classes; the label after the last is the null class."),

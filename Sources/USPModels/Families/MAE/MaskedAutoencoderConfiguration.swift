@@ -45,7 +45,8 @@ extension MaskedAutoencoder {
 extension MaskedAutoencoder.Configuration: Described {
     public static let title = "MAE"
     public static let fields: [Field<Self>] =
-        TransformerSizes.rows(without: ["affine", "shift", "relative_positions"], \.transformer) + [
+        TransformerSizes.rows(
+            without: ["affine", "shift", "relative_positions", "pre_norm"], \.transformer) + [
             .integer(
                 "decoder_width", \.decoderWidth, FieldRange(0, 65536),
                 "Width of the decoder's tokens; 0 has no decoder: features only."),

@@ -84,6 +84,7 @@ extension MAR.Configuration: Described {
             without: [
                 "affine", "class_token", "class_position", "rms_norm", "swiglu", "rope", "qk_norm",
                 "shift", "registers", "layer_scale", "relative_positions", "attention_epsilon",
+                "pre_norm",
             ], \.transformer) + [
             .integer(
                 "decoder_width", \.decoderWidth, FieldRange(1, 65536),

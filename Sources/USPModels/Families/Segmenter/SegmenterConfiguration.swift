@@ -82,7 +82,7 @@ extension Segmenter.Configuration: Described {
     public static let title = "Segmenter"
     public static let fields: [Field<Self>] =
         TransformerSizes.rows(
-            without: ["affine", "shift"], \.transformer) + [
+            without: ["affine", "shift", "pre_norm"], \.transformer) + [
             .integer("classes", \.classes, FieldRange(1, 65536), "Classes of the maps."),
             .choice(
                 "head", \.head,

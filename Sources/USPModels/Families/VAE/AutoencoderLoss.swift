@@ -20,6 +20,8 @@ extension VAE {
         package let divergence: Tensor?
         /// `[B, C, H, W]`
         package let image: Tensor
+        /// `[B, h, w, z]`, as they were decoded.
+        package let latents: Tensor
     }
 
     /// error(decode(sample), images) + weight·divergence (latent diffusion: absolute error and
@@ -41,12 +43,14 @@ extension VAE {
             }
         guard let logVariance = posterior.logVariance else {
             return LossParts(
-                total: reconstruction, reconstruction: reconstruction, divergence: nil, image: image
-            )
+                total: reconstruction, reconstruction: reconstruction, divergence: nil,
+                image: image,
+                latents: z)
         }
         let divergence = try context.klDivergence(mean: posterior.mean, logVariance: logVariance)
         let total = try context.add(reconstruction, context.scale(divergence, by: divergenceWeight))
         return LossParts(
-            total: total, reconstruction: reconstruction, divergence: divergence, image: image)
+            total: total, reconstruction: reconstruction, divergence: divergence, image: image,
+            latents: z)
     }
 }

@@ -83,7 +83,7 @@ public final class VAE: Model {
     }
 
     /// `[B, h, w, z]`
-    func sample(
+    package func sample(
         _ posterior: RawPosterior, noise: Tensor?, in context: Context
     ) throws(USPError) -> Tensor {
         guard let noise, let logVariance = posterior.logVariance else { return posterior.mean }

@@ -117,7 +117,8 @@ extension ViT.Configuration {
                 .truncatedNormal(deviation: 0.02)))
         specs += PatchEmbedding.specs(
             "patch_embed", width: width, channels: encoder.channels, patch: encoder.patch,
-            xavier: false)
+            xavier: false, hasBias: !encoder.preNorm)
+        if encoder.preNorm { specs += NormLayer.specs("norm_pre", width: width, encoder.norm) }
         let block = encoder.block(.truncatedNormal(0.02))
         specs += try encoder.rotarySpecs()
         for index in 0..<encoder.depth { specs += block.specs("blocks.\(index)") }

@@ -5,12 +5,13 @@ import USPFiles
 
 extension ModelKind {
     package static let visionTransformer = ModelKind(
-        "vision transformer", [.dinov2, .moco, .vit], tables: ["model"])
+        "vision transformer", [.dinov2, .moco, .clip, .vit], tables: ["model"])
 }
 
 extension Dialect {
     private static let encoder = [
-        "cls_token", "register_tokens", "pos_embed", "patch_embed", "blocks", "norm", "fc_norm",
+        "cls_token", "register_tokens", "pos_embed", "patch_embed", "norm_pre", "blocks", "norm",
+        "fc_norm",
         "head", "feat_rope",
     ]
     private static let decoder = [
@@ -61,6 +62,44 @@ extension Dialect {
     private static let slips = [
         "13.norm13": "norm1", "13.fc13": "fc1", "14.norm14": "norm2", "14.fc14": "fc2",
     ]
+
+    /// The picture half of CLIP's and OpenCLIP's files, beside which its text half may lie.
+    static let clip = Dialect(
+        name: "CLIP", anchors: ["conv1.weight"],
+        matches: { table in
+            table["conv1.weight"]?.shape.rank == 4
+                && table.contains("transformer.resblocks.0.attn.in_proj_weight")
+        },
+        meaning: { name, _ in
+            switch name {
+            case "class_embedding": return .parameter("cls_token", reshapes: true)
+            case "positional_embedding": return .parameter("pos_embed", reshapes: true)
+            case "proj": return .ignored("the projection beside texts")
+            default: break
+            }
+            var parts = components(name)
+            if parts.starts(with: ["transformer", "resblocks"]), parts.count > 4 {
+                parts.replaceSubrange(..<2, with: ["blocks"])
+                guard let own = layersOfCLIP[parts[2...].joined(separator: ".")] else {
+                    return .unknown
+                }
+                return .parameter((parts[..<2] + [own]).joined(separator: "."))
+            }
+            let own = ["conv1": "patch_embed.proj", "ln_pre": "norm_pre", "ln_post": "norm"][
+                parts[0]]
+            return own.map { .parameter(([$0] + parts.dropFirst()).joined(separator: ".")) }
+                ?? .unknown
+        })
+    private static let layersOfCLIP = [
+        "ln_1": "norm1", "ln_2": "norm2", "attn.in_proj": "attn.qkv", "attn.out_proj": "attn.proj",
+        "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2",
+    ].reduce(into: [String: String]()) { names, layer in
+        for part in ["weight", "bias"] {
+            // PyTorch's attention names its first product so.
+            let dot = layer.key == "attn.in_proj" ? "_" : "."
+            names["\(layer.key)\(dot)\(part)"] = "\(layer.value).\(part)"
+        }
+    }
 
     private static func transformerMeaning(_ name: String) -> NameMeaning {
         let parts = components(name)
