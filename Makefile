@@ -17,7 +17,7 @@ build: setup ## build library and command line tool (release)
 mpi: ## the plug-in for MPI, .build/release/libusp-mpi.so (MPICC=mpicc)
 	@scripts/mpi.sh $(FOLDER)
 
-demo: build ## the whole idea on real pictures, in ten minutes: out/demo/index.html
+demo: build ## the whole idea on real pictures, in some twenty minutes: out/demo/index.html
 	$(TOOL) demo --out out/demo $(DEMO)
 
 test: setup ## everything: Swift, header and ABI, C, Python, examples

@@ -34,7 +34,9 @@ private func small() throws -> StudyOptions {
             decoder_width=16 decoder_depth=1 decoder_heads=2 dtype=f32 pretrain_steps=3 \
             pretrain_batch=8 supervised_steps=2 train_steps=4 train_batch=8 evaluate_every=2 \
             samples=66 evaluations=2 probe_steps=3 probe_batch=8 finetune_steps=2 finetune_batch=8 \
-            few_labels=2 few_labels_steps=2 solver_samples=66 solver_evaluations=4 ablation_steps=2
+            few_labels=2 few_labels_steps=2 solver_samples=66 solver_evaluations=4 ablation_steps=2 \
+            mar_steps=3 mar_samples=66 mar_iterations=2 mar_buffer=2 mar_head_width=16 \
+            mar_head_depth=1 mar_control_steps=2
             """)
 }
 
@@ -56,7 +58,7 @@ private func numbers(_ folder: String) throws -> [String] {
             let whole = try numbers("\(root)/whole")
             #expect(whole.count > 8)
             var told = 0
-            for stop in [3, 20, 33, 47, 60, 75] {
+            for stop in [3, 20, 33, 47, 60, 75, 110, 140] {
                 told = 0
                 let study = try Study(source, small(), to: "\(root)/parts") {
                     progress throws(USPError) in
@@ -103,6 +105,7 @@ private func numbers(_ folder: String) throws -> [String] {
             #expect(page.contains("photos &amp; &lt;more&gt;") && !page.contains("<more>"))
             for word in [
                 "type='range'", "usp-cli pretrain", "usp-cli study", "Solvers", "gate_bias",
+                "Masked autoregression", "autoregression_both-start.safetensors", "--copies 2",
             ] {
                 #expect(page.contains(word), "\(word)")
             }
@@ -115,6 +118,7 @@ private func numbers(_ folder: String) throws -> [String] {
             for (part, name) in [
                 ("probe", "random_top1"), ("finetune", "usp_top1"), ("noise", "usp_top1"),
                 ("blocks", "2"), ("ablation", "layers"), ("vae", "test_mse"),
+                ("autoregression", "both_accuracy"), ("autoregression", "decoder_frechet_steps"),
             ] {
                 #expect(metrics[part]?[name] != nil, "\(part).\(name)")
             }

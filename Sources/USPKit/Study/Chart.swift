@@ -6,7 +6,7 @@ import USPBase
 /// One line of a chart.
 struct ChartLine {
     let title: String
-    /// A CSS class that gives the colour: `usp`, `scratch` or `supervised`.
+    /// A CSS class that gives the colour: `usp`, `scratch`, `supervised` or `encoder`.
     let style: String
     let points: [(x: Double, y: Double)]
     /// Lowest and highest over repetitions, where there are several.

@@ -30,12 +30,7 @@ enum Judge {
     /// `[B, D]` of images `[B, C, H, W]`, which are limited to −1 … 1.
     func features(_ images: Tensor) throws(USPError) -> Tensor {
         switch self {
-        case .network(let model):
-            let limited = try images.copied()
-            for index in 0..<limited.count {
-                limited.floats[index] = min(max(limited.floats[index], -1), 1)
-            }
-            return try model.features(limited)
+        case .network(let model): return try model.features(limited(images))
         case .latents: throw USPError(.internal, "a judge of latents is shown images")
         case .inception(let network):
             let shape = images.shape
@@ -47,6 +42,20 @@ enum Judge {
             }
             return try network.features(bytes).pool
         }
+    }
+
+    /// The share of images that it takes for these classes; nil for a network that knows none.
+    func accuracy(_ images: Tensor, _ labels: [Int]) throws(USPError) -> Double? {
+        guard case .network(let model) = self else { return nil }
+        return try Evaluate.accuracy(model.logits(limited(images)), labels: labels)
+    }
+
+    private func limited(_ images: Tensor) throws(USPError) -> Tensor {
+        let result = try images.copied()
+        for index in 0..<result.count {
+            result.floats[index] = min(max(result.floats[index], -1), 1)
+        }
+        return result
     }
 }
 

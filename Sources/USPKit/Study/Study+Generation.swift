@@ -119,6 +119,15 @@ extension Study {
         _ judging: Judging, _ coded: StudyLatents, samples: Int, picture: String? = nil,
         _ draw: (Tensor, [Int], Int) throws(USPError) -> Tensor
     ) throws(USPError) -> Double {
+        try judged(judging, coded, samples: samples, picture: picture, draw).distance
+    }
+
+    /// The same, and the share of samples that the judge takes for their class; nil without classes.
+    func judged(
+        _ judging: Judging, _ coded: StudyLatents, samples: Int, picture: String? = nil,
+        _ draw: (Tensor, [Int], Int) throws(USPError) -> Tensor
+    ) throws(USPError) -> (distance: Double, accuracy: Double?) {
+        var right: Double? = coded.classes > 1 ? 0 : nil
         let features = try Tensor([samples, judging.width])
         let labels = judging.labels.first(samples)
         try inBatches(samples, 250) { (range) throws(USPError) in
@@ -128,13 +137,19 @@ extension Study {
             let latents = try draw(noise, Array(labels[range]), range.lowerBound)
             let images = try coded.autoencoder.decode(latents)
             try features.detachedRows(range).copy(from: judging.judge.features(images))
+            if let sum = right {
+                let share = try judging.judge.accuracy(images, Array(labels[range]))
+                right = share.map { sum + $0 * Double(range.count) }
+            }
             if let picture, range.lowerBound == 0 {
                 try folder.savePicture(
                     picture, ImageGrid(columns: 10),
                     images.detachedRows(0..<min(40, range.count)))
             }
         }
-        return try Evaluate.frechetDistance(features, judging.real)
+        return (
+            try Evaluate.frechetDistance(features, judging.real), right.map { $0 / Double(samples) }
+        )
     }
 
     /// Latents from noise along the learned velocity, t from 0 to 1, by the solver that comes

@@ -135,6 +135,7 @@ public final class Study {
         if options.has(.generation) || options.has(.solvers) {
             try generate(encoders, judging, coded)
         }
+        if options.has(.autoregression) { try autoregress(encoders[0], judging, coded) }
         if options.has(.understanding) { try understand(encoders, images, coded) }
         if options.has(.solvers) { try compareSolvers(judging, coded) }
         for name in options.ablate {
@@ -292,6 +293,7 @@ public final class Study {
         _ recipe: Recipe, _ data: String, _ said: [(name: String, value: String)],
         _ start: String?, _ validation: String?, _ output: String
     ) -> String {
+        let verb = recipe.stage == "autoregress" ? "train" : recipe.stage
         let names = ["rate": "lr", "minimum_rate": "min-lr"]
         let words = said.map { name, value in
             flag(names[name] ?? name.split(separator: "_").joined(separator: "-"), value)
@@ -300,7 +302,7 @@ public final class Study {
             ([
                 "usp-cli",
                 recipe.stage == "probe"
-                    ? "finetune \(quoted(data)) --probe" : "\(recipe.stage) \(quoted(data))",
+                    ? "finetune \(quoted(data)) --probe" : "\(verb) \(quoted(data))",
             ]
             + (start.map { ["--from \(quoted($0))"] } ?? [])
             + (validation.map { ["--val \(quoted($0))"] } ?? []) + words

@@ -15,14 +15,14 @@ public enum StudyLength: String, Sendable, CaseIterable {
 
 /// What a study looks at, beside the training of what it needs.
 public enum StudyPart: String, Sendable, CaseIterable {
-    case generation, understanding, observations, solvers
+    case generation, autoregression, understanding, observations, solvers
 }
 
 /// Sizes, lengths and comparisons of a study.
 public struct StudyOptions: Sendable {
     public var seed: UInt64 = 0
     public var seeds = 3
-    public var parts = ["generation", "understanding", "observations"]
+    public var parts = ["generation", "autoregression", "understanding", "observations"]
     public var ablate: [String] = []
     // Images.
     public var size = 64
@@ -51,8 +51,9 @@ public struct StudyOptions: Sendable {
     public var width = 128
     public var depth = 6
     public var heads = 4
-    public var decoderWidth = 64
-    public var decoderDepth = 2
+    // The decoder is as wide as the encoder, so that it starts a MAR's.
+    public var decoderWidth = 128
+    public var decoderDepth = 3
     public var decoderHeads = 4
     public var dtype = DType.bfloat16
     // Masked latent modelling.
@@ -73,6 +74,16 @@ public struct StudyOptions: Sendable {
     public var evaluateEvery = 100
     public var samples = 2_000
     public var evaluations = 10
+    // Masked autoregression.
+    public var marSteps = 800
+    public var marRate: Float = 1e-3
+    public var marSamples = 500
+    public var marIterations = 8
+    public var marCopies = 2
+    public var marBuffer = 4
+    public var marHeadWidth = 192
+    public var marHeadDepth = 2
+    public var marControlSteps: Int?
     // Understanding.
     public var probeSteps = 5_400
     public var probeBatch = 1_000
@@ -99,6 +110,7 @@ public struct StudyOptions: Sendable {
             (autoencoderSteps, judgeSteps) = (100, 80)
             (pretrainSteps, supervisedSteps) = (1_000, 100)
             (trainSteps, evaluateEvery, samples) = (60, 20, 250)
+            (marSteps, marSamples, marControlSteps) = (40, 100, 40)
             (solverSamples, solverEvaluations) = (100, [8])
             (probeSteps, finetuneSteps, fewLabelsSteps) = (400, 20, 20)
             ablationSteps = 40
@@ -107,6 +119,7 @@ public struct StudyOptions: Sendable {
             (autoencoderSteps, baseWidth, judgeSteps) = (4_000, 32, 4_000)
             (pretrainSteps, supervisedSteps) = (100_000, 20_000)
             (trainSteps, evaluateEvery, samples, evaluations) = (6_000, 500, 5_000, 20)
+            (marSteps, marSamples) = (6_000, 2_000)
             (solverSamples, solverEvaluations) = (5_000, [8, 16, 32, 56])
             (finetuneSteps, fewLabelsSteps, ablationSteps) = (2_000, 600, 2_000)
         }
@@ -150,7 +163,8 @@ extension StudyOptions: Described {
             "Runs of each comparison, with other seeds; pretraining is made once."),
         .names(
             "parts", \.parts,
-            "What is looked at: generation, understanding, observations, solvers; with commas."),
+            "What is looked at: generation, autoregression, understanding, observations, solvers; with "
+                + "commas."),
         .names(
             "ablate", \.ablate, "Ablations by name, with commas: \(Ablation.list)."),
         .integer(
@@ -243,5 +257,24 @@ extension StudyOptions: Described {
             "Evaluations at which solvers are compared, multiples of 4."),
         .integer(
             "ablation_steps", \.ablationSteps, .from(1), "Steps of generation in an ablation."),
+        .integer(
+            "mar_steps", \.marSteps, .from(1), "Steps of each masked autoregressive model."),
+        .real("mar_rate", \.marRate, .notNegative, "Their constant learning rate."),
+        .integer("mar_samples", \.marSamples, FieldRange(66, 1e7), "Their samples at each point."),
+        .integer(
+            "mar_iterations", \.marIterations, FieldRange(1, 1e6),
+            "Iterations of these samples, at most as many as tokens."),
+        .integer(
+            "mar_copies", \.marCopies, FieldRange(1, 4096), "How often a token is denoised a step."),
+        .integer(
+            "mar_buffer", \.marBuffer, FieldRange(1, 65536), "Rows of the class before the patches."
+        ),
+        .integer("mar_head_width", \.marHeadWidth, .size, "Width of their diffusion heads."),
+        .integer(
+            "mar_head_depth", \.marHeadDepth, FieldRange(1, 4096), "Residual blocks of the heads."),
+        .integer(
+            "mar_control_steps", \.marControlSteps, .notNegative,
+            "Steps that the one from scratch goes on for; absent: as many as the pretraining took "
+                + "multiply-adds."),
     ]
 }

@@ -16,7 +16,9 @@ struct StudyPage {
         page += try header()
         page += try images()
         page += try pretraining()
+        if leadsWithAutoregression { page += try autoregression() }
         if hasGeneration { page += try generation() }
+        if !leadsWithAutoregression { page += try autoregression() }
         page += try understanding()
         page += observations
         if options.has(.solvers) { page += solvers }
@@ -37,7 +39,7 @@ struct StudyPage {
         Self.names.filter { results[curve: "generation.\($0.key)_frechet"] != nil }
     }
 
-    private func number(_ name: String, _ places: Int = 2, percent: Bool = false) -> String {
+    func number(_ name: String, _ places: Int = 2, percent: Bool = false) -> String {
         guard let value = results[number: name] else { return "–" }
         return percent ? decimal(value * 100, places) + " %" : decimal(value, places)
     }
@@ -60,7 +62,7 @@ struct StudyPage {
             "<img alt='\(escaped(alt))' \(attributes) src='data:image/png;base64,\(base64(bytes))'>"
     }
 
-    private func picture(_ file: String, _ title: String) throws(USPError) -> String {
+    func picture(_ file: String, _ title: String) throws(USPError) -> String {
         guard FolderListing.isFile(folder + "/" + file) else { return "" }
         return
             "<figure><figcaption>\(escaped(title))</figcaption>\(try embedded(file, alt: title))</figure>"
@@ -70,11 +72,14 @@ struct StudyPage {
 
     private func header() throws(USPError) -> String {
         var text =
-            "<header><h1>Pretrain once, start everything from it</h1><p class='lead'>USP (Unified Self-supervised Pretraining, ICCV 2025) on \(number("images.training", 0)) images, on this computer's processor. \(verdict)</p>"
+            "<header><h1>Pretrain once, start everything from it</h1><p class='lead'>USP (Unified Self-supervised Pretraining, ICCV 2025) on \(number("images.training", 0)) images, on this computer's processor. \(verdicts)</p>"
         if hasGeneration { text += try hero() }
         var facts: [(String, String)] = []
         if hasGeneration {
             facts.append(("speed-up of generation", speedups("generation.speedup")))
+        }
+        if hasAutoregression {
+            facts.append(("speed-up of MAR", speedups("autoregression.speedup_both")))
         }
         for (title, first, second) in [
             ("linear probe, pretrained / random", "probe.usp_top1", "probe.random_top1"),
@@ -91,6 +96,12 @@ struct StudyPage {
         return text + "<dl class='facts'>\(list)</dl></header>"
     }
 
+    /// The larger effect first.
+    private var verdicts: String {
+        let both = [verdict, autoregressionVerdict].filter { !$0.isEmpty }
+        return (leadsWithAutoregression ? both.reversed() : both).joined(separator: " ")
+    }
+
     private var verdict: String {
         guard hasGeneration else { return "" }
         guard let speedup = results[number: "generation.speedup"] else {
@@ -101,7 +112,7 @@ struct StudyPage {
             "The diffusion transformer that started from pretrained weights reached the best quality of the one from scratch in <b>\(decimal(speedup, 2)) times fewer steps</b>\(speedup < 1 ? ", that is more" : "")."
     }
 
-    private func speedups(_ name: String) -> String {
+    func speedups(_ name: String) -> String {
         guard results[number: name] != nil else { return "not reached" }
         guard options.seeds > 1, results[number: name + "_low"] != nil else {
             return number(name) + "×"
@@ -224,7 +235,7 @@ struct StudyPage {
         }.joined()
     }
 
-    private func band(_ prefix: String) -> [(x: Double, low: Double, high: Double)] {
+    func band(_ prefix: String) -> [(x: Double, low: Double, high: Double)] {
         let runs = results.repetitions(prefix, options.seeds)
         guard runs.count > 1 else { return [] }
         return runs[0].steps.compactMap { step in
@@ -382,6 +393,7 @@ struct StudyPage {
             "metrics.json", "autoencoder.safetensors", StudyLatents.trainingFile,
             StudyLatents.testFile, "judge.safetensors", "pretrained.safetensors",
             "supervised.safetensors", "sit_usp.safetensors", "sit_scratch.safetensors",
+            "mar_both.safetensors", "mar_random.safetensors",
         ].filter { $0 == "metrics.json" || FolderListing.isFile(folder + "/" + $0) }
             .map { "<a href='\($0)'>\($0)</a>" }.joined(separator: ", ")
         return

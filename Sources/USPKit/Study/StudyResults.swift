@@ -157,6 +157,11 @@ extension StudyResults {
             lines.append(
                 "generation speed-up   \(number("generation.speedup"))\(range ?? "")")
         }
+        if self[curve: "autoregression.both_frechet"] != nil {
+            lines.append(
+                "MAR speed-up          \(number("autoregression.speedup_both")) from encoder and decoder, "
+                    + "\(number("autoregression.speedup_encoder")) from the encoder")
+        }
         for (title, usp, other) in [
             ("linear probe          ", "probe.usp_top1", "probe.random_top1"),
             ("few labels            ", "few_labels.usp_top1", "few_labels.scratch_top1"),

@@ -2,8 +2,8 @@
 
 enum StudyStyle {
     static let css = """
-        :root{color-scheme:light dark;--ink:#1d2430;--soft:#5d6878;--paper:#fbfaf7;--card:#fff;--line:#dfe2e8;--usp:#d9480f;--scratch:#1f6feb;--supervised:#2b8a3e}
-        @media(prefers-color-scheme:dark){:root{--ink:#e8eaee;--soft:#9aa4b2;--paper:#15181d;--card:#1d2129;--line:#333a45;--usp:#ff8a4c;--scratch:#6cb0ff;--supervised:#69db7c}}
+        :root{color-scheme:light dark;--ink:#1d2430;--soft:#5d6878;--paper:#fbfaf7;--card:#fff;--line:#dfe2e8;--usp:#d9480f;--scratch:#1f6feb;--supervised:#2b8a3e;--encoder:#9c36b5}
+        @media(prefers-color-scheme:dark){:root{--ink:#e8eaee;--soft:#9aa4b2;--paper:#15181d;--card:#1d2129;--line:#333a45;--usp:#ff8a4c;--scratch:#6cb0ff;--supervised:#69db7c;--encoder:#da77f2}}
         *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.6 system-ui,sans-serif}
         main{max-width:1080px;margin:0 auto;padding:2.5rem 1.2rem 5rem}h1{font-size:2.3rem;line-height:1.15;margin:.2em 0}
         h2{margin:2.6rem 0 .6rem;font-size:1.35rem}.lead{font-size:1.13rem;color:var(--soft);max-width:46em}
@@ -20,6 +20,7 @@ enum StudyStyle {
         svg{width:100%;height:auto;display:block}.grid{stroke:var(--line)}.tick{font-size:11.5px;fill:var(--soft)}.name{font-size:12.5px;fill:var(--soft)}
         .line{fill:none;stroke-width:2.4}.line.usp{stroke:var(--usp)}.line.scratch{stroke:var(--scratch)}.dot.usp{fill:var(--usp)}.dot.scratch{fill:var(--scratch)}
         .line.supervised{stroke:var(--supervised)}.dot.supervised{fill:var(--supervised)}.legend .supervised{color:var(--supervised)}
+        .line.encoder{stroke:var(--encoder)}.dot.encoder{fill:var(--encoder)}.legend .encoder{color:var(--encoder)}.band.encoder{fill:var(--encoder)}
         .band{stroke:none;opacity:.16}.band.usp{fill:var(--usp)}.band.scratch{fill:var(--scratch)}.band.supervised{fill:var(--supervised)}
         .hero{display:grid;grid-template-columns:repeat(auto-fit,minmax(270px,1fr));gap:1rem;margin:1.4rem 0 .4rem}.hero img[hidden]{display:none}
         .slide{display:flex;gap:.8rem;align-items:center;font-variant-numeric:tabular-nums}.slide input{flex:1;accent-color:var(--usp)}

@@ -19,7 +19,7 @@ struct StudySettings: ParsableArguments {
 
     @Option(
         name: .customLong("parts"),
-        help: "What is looked at: generation, understanding, observations, solvers; with commas. Default: generation,understanding,observations.")
+        help: "What is looked at: generation, autoregression, understanding, observations, solvers; with commas. Default: generation,autoregression,understanding,observations.")
     var parts: String?
 
     @Option(
@@ -144,12 +144,12 @@ struct StudySettings: ParsableArguments {
 
     @Option(
         name: .customLong("decoder-width"),
-        help: "Width of the masked autoencoder's decoder. 1 to 65536. Default: 64.")
+        help: "Width of the masked autoencoder's decoder. 1 to 65536. Default: 128.")
     var decoderWidth: String?
 
     @Option(
         name: .customLong("decoder-depth"),
-        help: "Its blocks. 1 to 65536. Default: 2.")
+        help: "Its blocks. 1 to 65536. Default: 3.")
     var decoderDepth: String?
 
     @Option(
@@ -297,6 +297,51 @@ struct StudySettings: ParsableArguments {
         help: "Steps of generation in an ablation. 1 or more. Default: 400.")
     var ablationSteps: String?
 
+    @Option(
+        name: .customLong("mar-steps"),
+        help: "Steps of each masked autoregressive model. 1 or more. Default: 800.")
+    var marSteps: String?
+
+    @Option(
+        name: .customLong("mar-rate"),
+        help: "Their constant learning rate. 0 or more. Default: 0.001.")
+    var marRate: String?
+
+    @Option(
+        name: .customLong("mar-samples"),
+        help: "Their samples at each point. 66 to 10000000. Default: 500.")
+    var marSamples: String?
+
+    @Option(
+        name: .customLong("mar-iterations"),
+        help: "Iterations of these samples, at most as many as tokens. 1 to 1000000. Default: 8.")
+    var marIterations: String?
+
+    @Option(
+        name: .customLong("mar-copies"),
+        help: "How often a token is denoised a step. 1 to 4096. Default: 2.")
+    var marCopies: String?
+
+    @Option(
+        name: .customLong("mar-buffer"),
+        help: "Rows of the class before the patches. 1 to 65536. Default: 4.")
+    var marBuffer: String?
+
+    @Option(
+        name: .customLong("mar-head-width"),
+        help: "Width of their diffusion heads. 1 to 65536. Default: 192.")
+    var marHeadWidth: String?
+
+    @Option(
+        name: .customLong("mar-head-depth"),
+        help: "Residual blocks of the heads. 1 to 4096. Default: 2.")
+    var marHeadDepth: String?
+
+    @Option(
+        name: .customLong("mar-control-steps"),
+        help: "Steps that the one from scratch goes on for; absent: as many as the pretraining took multiply-adds. 0 or more.")
+    var marControlSteps: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -358,6 +403,15 @@ struct StudySettings: ParsableArguments {
             solverSamples == nil ? nil : "solver_samples",
             solverEvaluations == nil ? nil : "solver_evaluations",
             ablationSteps == nil ? nil : "ablation_steps",
+            marSteps == nil ? nil : "mar_steps",
+            marRate == nil ? nil : "mar_rate",
+            marSamples == nil ? nil : "mar_samples",
+            marIterations == nil ? nil : "mar_iterations",
+            marCopies == nil ? nil : "mar_copies",
+            marBuffer == nil ? nil : "mar_buffer",
+            marHeadWidth == nil ? nil : "mar_head_width",
+            marHeadDepth == nil ? nil : "mar_head_depth",
+            marControlSteps == nil ? nil : "mar_control_steps",
         ].compactMap(\.self)
     }
 
@@ -421,5 +475,14 @@ struct StudySettings: ParsableArguments {
         if let solverSamples { try options.set("solver_samples", solverSamples) }
         if let solverEvaluations { try options.set("solver_evaluations", solverEvaluations) }
         if let ablationSteps { try options.set("ablation_steps", ablationSteps) }
+        if let marSteps { try options.set("mar_steps", marSteps) }
+        if let marRate { try options.set("mar_rate", marRate) }
+        if let marSamples { try options.set("mar_samples", marSamples) }
+        if let marIterations { try options.set("mar_iterations", marIterations) }
+        if let marCopies { try options.set("mar_copies", marCopies) }
+        if let marBuffer { try options.set("mar_buffer", marBuffer) }
+        if let marHeadWidth { try options.set("mar_head_width", marHeadWidth) }
+        if let marHeadDepth { try options.set("mar_head_depth", marHeadDepth) }
+        if let marControlSteps { try options.set("mar_control_steps", marControlSteps) }
     }
 }

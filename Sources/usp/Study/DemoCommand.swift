@@ -9,7 +9,7 @@ struct DemoCommand: ParsableCommand {
         commandName: "demo",
         abstract: "Run the whole idea on Fashion-MNIST and write a page about it.",
         discussion: """
-            The study of fashion-mnist with one seed, in about ten minutes on two cores, and with a \
+            The study of fashion-mnist with one seed, in some twenty minutes on two cores, and with a \
             comparison of solvers. See study, which takes one's own photographs and says more.
             """)
 

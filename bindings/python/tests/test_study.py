@@ -13,7 +13,8 @@ SMALL = dict(
     decoder_depth=1, decoder_heads=2, dtype="f32", pretrain_steps=2, pretrain_batch=8,
     supervised_steps=0, train_steps=2, train_batch=8, evaluate_every=2, samples=66, evaluations=2,
     probe_steps=2, probe_batch=8, finetune_steps=2, finetune_batch=8, few_labels=2,
-    few_labels_steps=2)
+    few_labels_steps=2, mar_steps=2, mar_samples=66, mar_iterations=2, mar_head_width=16,
+    mar_head_depth=1, mar_control_steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,10 @@ def test_a_study_that_is_stopped_goes_on(photos, tmp_path):
     assert 0 <= result.metrics["probe"]["usp_top1"] <= 1
     model = usp.load(tmp_path / "out" / "sit_usp.safetensors")
     assert model.config.classes == 2 and model.class_names == ["sky", "water"]
+    tokens = result.metrics["autoregression"]
+    assert tokens["random_frechet_steps"] == [1, 2, 3] and tokens["both_frechet_steps"] == [1, 2]
+    assert 0 <= tokens["decoder_accuracy"][-1] <= 1
+    assert isinstance(usp.load(tmp_path / "out" / "mar_both.safetensors"), usp.MAR)
 
 
 def test_ablations_that_are_none_are_refused(photos, tmp_path):
