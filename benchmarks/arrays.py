@@ -10,6 +10,11 @@ TRANSFORMERS = {"S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16), "XL"
 DECODER = (512, 8, 16)
 CLASSES = 1000
 KEPT = 0.25
+# Width, depth, heads of MAR's encoder and decoder; width and depth of its head.
+AUTOREGRESSIVE = {"B": (768, 12, 12, 1024, 6), "L": (1024, 16, 16, 1280, 8)}
+# Its buffer, copies of the loss, hidden tokens of a training step (the mean of what is drawn), reverse
+# steps of a token and guidance.
+BUFFER, COPIES, HIDDEN, REVERSE, GUIDANCE = 64, 4, 222, 100, 2.9
 # Channels of the autoencoder's levels, residual blocks of an encoder level, latent channels.
 LEVELS, BLOCKS, LATENT = (128, 256, 512, 512), 2, 4
 
@@ -69,6 +74,30 @@ def vit_shapes(work):
     return shapes | norm("decoder_norm", inner) | linear("decoder_pred", inner, 16)
 
 
+def mar_shapes(work):
+    width, depth, _, own, layers = AUTOREGRESSIVE[work.model]
+    tokens, values, head = work.size ** 2, 16, "diffloss.net"
+    shapes = {"fake_latent": (1, width), "mask_token": (1, 1, width),
+              "class_emb.weight": (CLASSES, width),
+              "diffusion_pos_embed_learned": (1, tokens, width)}
+    shapes |= linear("z_proj", values, width) | norm("z_proj_ln", width)
+    shapes |= linear("decoder_embed", width, width)
+    for side in ("encoder", "decoder"):
+        shapes |= {f"{side}_pos_embed_learned": (1, BUFFER + tokens, width)}
+        for i in range(depth):
+            shapes |= block(f"{side}_blocks.{i}", width, affine=True, modulated=False)
+        shapes |= norm(f"{side}_norm", width)
+    shapes |= linear(f"{head}.time_embed.mlp.0", 256, own)
+    shapes |= linear(f"{head}.time_embed.mlp.2", own, own)
+    shapes |= linear(f"{head}.cond_embed", width, own) | linear(f"{head}.input_proj", values, own)
+    for i in range(layers):
+        name = f"{head}.res_blocks.{i}"
+        shapes |= norm(f"{name}.in_ln", own) | linear(f"{name}.adaLN_modulation.1", own, 3 * own)
+        shapes |= linear(f"{name}.mlp.0", own, own) | linear(f"{name}.mlp.2", own, own)
+    shapes |= linear(f"{head}.final_layer.adaLN_modulation.1", own, 2 * own)
+    return shapes | linear(f"{head}.final_layer.linear", own, 2 * values)
+
+
 def residual_block(name, inputs, outputs):
     shapes = norm(f"{name}.norm1", inputs) | convolution(f"{name}.conv1", inputs, outputs, 3)
     shapes |= norm(f"{name}.norm2", outputs) | convolution(f"{name}.conv2", outputs, outputs, 3)
@@ -110,7 +139,8 @@ def vae_shapes(_):
     return shapes | convolution("decoder.conv_out", width, 3, 3)
 
 
-SHAPES = {"dit": dit_shapes, "vit": vit_shapes, "mae": vit_shapes, "vae": vae_shapes}
+SHAPES = {
+    "dit": dit_shapes, "vit": vit_shapes, "mae": vit_shapes, "mar": mar_shapes, "vae": vae_shapes}
 
 
 def shapes(work):
@@ -121,7 +151,7 @@ def shapes(work):
 def random_weight(name, shape):
     """Values that keep activations near one: no zero gates, norms about the identity."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    if "norm" in name and name.endswith(".weight"):
+    if ("norm" in name or "_ln" in name) and name.endswith(".weight"):
         return 1 + 0.1 * random.standard_normal(shape, np.float32)
     if len(shape) == 1:
         return 0.02 * random.standard_normal(shape, np.float32)
@@ -141,6 +171,8 @@ def inputs(work):
         small = side // 8
         shape = (batch, 3, side, side) if work.task == "encode" else (batch, LATENT, small, small)
         return {"x": np.tanh(random.standard_normal(shape, np.float32))}
+    if work.family == "mar":
+        return autoregressive_inputs(work, random)
     arrays = {"x": random.standard_normal((batch, 4, side, side), np.float32)}
     if work.family == "dit":
         arrays["t"] = np.linspace(20, 980, batch).astype(np.int64)
@@ -151,8 +183,30 @@ def inputs(work):
     return arrays
 
 
+def autoregressive_inputs(work, random):
+    batch, tokens = work.batch, work.size ** 2
+    image = (batch, 16, work.size, work.size)
+    orders = np.stack([random.permutation(tokens) for _ in range(batch)])
+    labels = random.integers(0, CLASSES, batch)
+    if work.task == "sample":
+        return {"y": labels, "orders": orders, "x": random.standard_normal(image, np.float32),
+                "noise": random.standard_normal((REVERSE, *image), np.float32)}
+    mask = np.zeros((batch, tokens), np.float32)
+    np.put_along_axis(mask, orders[:, :HIDDEN], 1, axis=1)
+    return {"x": random.standard_normal(image, np.float32), "y": labels, "mask": mask,
+            "t": random.integers(0, 1000, (COPIES, batch, tokens)),
+            "noise": random.standard_normal((COPIES, *image), np.float32)}
+
+
+def reverse_steps(work):
+    """Those of each iteration of a sampler; with last_steps they fall evenly from 50."""
+    first = 50 if work.last_steps else REVERSE
+    last, intervals = work.last_steps or first, max(work.iterations - 1, 1)
+    return [int(first - (first - last) * k / intervals + 0.5) for k in range(work.iterations)]
+
+
 def feeds(work):
     """The arguments of a forward pass."""
-    names = {"dit": ("x", "t", "y")}.get(work.family, ("x",))
     arrays = inputs(work)
+    names = {"dit": ("x", "t", "y"), "mar": tuple(arrays)}.get(work.family, ("x",))
     return {name: arrays[name] for name in names}

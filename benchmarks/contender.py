@@ -104,7 +104,8 @@ def ours(tool, work, dtype, folder):
 def words(work, dtype, folder):
     """The arguments of our runner."""
     return [work.family, work.task, work.model, str(work.batch), str(work.size), dtype,
-            str(work.threads), str(folder), str(work.tile), str(work.recompute)]
+            str(work.threads), str(folder), str(work.tile), str(work.recompute),
+            str(work.iterations), str(work.last_steps)]
 
 
 def peer(python, name, dtype, work, folder):

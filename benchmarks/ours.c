@@ -1,5 +1,5 @@
 /* Runs one work through the C ABI, driven by lines on standard input.
- *   usp-bench FAMILY TASK MODEL BATCH SIZE f32|bf16 THREADS FOLDER TILE RECOMPUTE
+ *   usp-bench FAMILY TASK MODEL BATCH SIZE f32|bf16 THREADS FOLDER TILE RECOMPUTE ITERATIONS LAST
  * Commands: `run N` (N timed runs), `output PATH` (the first result as f32), `memory`, `quit`.
  * When the first result is there it says `ready` and the seconds of its last run; a training
  * work's result is the losses of its first steps.
@@ -15,15 +15,18 @@
         if ((call) != USP_OK) fail(usp_last_error()); \
     } while (0)
 
-enum { CLASSES = 1000, STEPS = 3 };
+/* Of MAR: copies of the loss, reverse steps of a token. */
+enum { CLASSES = 1000, STEPS = 3, COPIES = 4, REVERSE = 100 };
+static const double GUIDANCE = 2.9;
 
 typedef struct {
     const char *family, *task, *folder;
     int64_t batch, size;
     int32_t tile, recompute;
+    int64_t iterations, last_steps;
     usp_model *model;
     usp_trainer *trainer;
-    usp_tensor x, t, y, noise, out;
+    usp_tensor x, t, y, noise, mask, orders, out;
 } work;
 
 static void fail(const char *why) {
@@ -47,9 +50,13 @@ static size_t count(const usp_tensor *tensor) {
 }
 
 /* A tensor of this shape (extents after the first may be 0: absent), filled from FOLDER/name. */
-static usp_tensor array(const work *w, const char *name, usp_dtype dtype, int64_t a, int64_t b,
-                        int64_t c, int64_t d) {
-    usp_tensor r = {NULL, {a, b, c, d}, {0}, 1 + (b > 0) + (c > 0) + (d > 0), dtype};
+static usp_tensor array_of(const work *w, const char *name, usp_dtype dtype,
+                           const int64_t shape[5]) {
+    usp_tensor r = {NULL, {0}, {0}, 0, dtype};
+    while (r.rank < 5 && (r.rank == 0 || shape[r.rank] > 0)) {
+        r.shape[r.rank] = shape[r.rank];
+        r.rank++;
+    }
     const size_t bytes = count(&r) * usp_dtype_size(dtype);
     r.data = malloc(bytes);
     if (!r.data) fail("out of memory");
@@ -63,17 +70,43 @@ static usp_tensor array(const work *w, const char *name, usp_dtype dtype, int64_
     return r;
 }
 
-/* DiT's times are integers in the inputs; the library takes floats. */
-static usp_tensor times(const work *w) {
-    usp_tensor whole = array(w, "t.i64", USP_I64, w->batch, 0, 0, 0);
-    usp_tensor r = array(w, NULL, USP_F32, w->batch, 0, 0, 0);
+static usp_tensor array(const work *w, const char *name, usp_dtype dtype, int64_t a, int64_t b,
+                        int64_t c, int64_t d) {
+    return array_of(w, name, dtype, (const int64_t[]){a, b, c, d, 0});
+}
+
+/* Times are integers in the inputs; forward passes of DiT and training steps take floats. */
+static usp_tensor times(const work *w, int64_t a, int64_t b, int64_t c) {
+    usp_tensor whole = array(w, "t.i64", USP_I64, a, b, c, 0);
+    usp_tensor r = array(w, NULL, USP_F32, a, b, c, 0);
     MUST(usp_tensor_copy(&whole, &r));
     free(whole.data);
     return r;
 }
 
+static void read_tokens(work *w) {
+    const int64_t b = w->batch, s = w->size, tokens = s * s;
+    const int64_t copies = is(w->task, "sample") ? REVERSE : COPIES;
+    w->x = array(w, "x.f32", USP_F32, b, 16, s, s);
+    w->y = array(w, "y.i64", USP_I64, b, 0, 0, 0);
+    w->noise = array_of(w, "noise.f32", USP_F32, (const int64_t[]){copies, b, 16, s, s});
+    if (is(w->task, "sample")) {
+        w->orders = array(w, "orders.i64", USP_I64, b, tokens, 0, 0);
+        w->out = array(w, NULL, USP_F32, b, 16, s, s);
+    } else {
+        w->mask = array(w, "mask.f32", USP_F32, b, tokens, 0, 0);
+        w->t = is(w->task, "train") ? times(w, copies, b, tokens)
+                                    : array(w, "t.i64", USP_I64, copies, b, tokens, 0);
+        w->out = array(w, NULL, USP_F32, 1, 0, 0, 0);
+    }
+}
+
 static void read_inputs(work *w) {
     const int64_t b = w->batch, s = w->size, half = s / 2;
+    if (is(w->family, "mar")) {
+        read_tokens(w);
+        return;
+    }
     if (is(w->family, "vae")) {
         const int encode = is(w->task, "encode");
         const int64_t small = s / 8;
@@ -87,7 +120,7 @@ static void read_inputs(work *w) {
     if (is(w->family, "vit")) w->out = array(w, NULL, USP_F32, b, CLASSES, 0, 0);
     if (is(w->family, "mae")) w->noise = array(w, "noise.f32", USP_F32, b, half * half, 0, 0);
     if (is(w->family, "dit")) {
-        w->t = times(w);
+        w->t = times(w, b, 0, 0);
         w->y = array(w, "y.i64", USP_I64, b, 0, 0, 0);
         w->noise = array(w, "noise.f32", USP_F32, b, 4, s, s);
         w->out = array(w, NULL, USP_F32, b, 8, s, s);
@@ -107,6 +140,11 @@ static void open_model(work *w, const char *dtype) {
     training.recompute = (const char *[]){"nothing", "blocks", "hidden"}[w->recompute % 3];
     if (is(w->family, "dit")) {
         training.average_decay = 0.9999f;
+    } else if (is(w->family, "mar")) {
+        training.average_decay = 0.9999;
+        training.beta2 = 0.95;
+        training.weight_decay = 0.02;
+        training.clip_norm = 3;
     } else {
         training.beta2 = 0.95f;
         training.weight_decay = 0.05f;
@@ -114,18 +152,45 @@ static void open_model(work *w, const char *dtype) {
     MUST(usp_trainer_create(w->model, &training, &w->trainer));
     usp_model_free(w->model);
     w->model = NULL;
+    free(w->out.data);
     w->out = array(w, NULL, USP_F32, 1, 0, 0, 0);
 }
 
+static void run_tokens(work *w) {
+    if (is(w->task, "sample")) {
+        usp_mar_sample_options options = USP_MAR_SAMPLE_OPTIONS_INIT;
+        options.iterations = w->iterations;
+        options.cfg_scale = GUIDANCE;
+        options.orders = &w->orders;
+        options.z = &w->x;
+        options.noise = &w->noise;
+        if (w->last_steps) {
+            options.respacing = "50";
+            options.last_steps = w->last_steps;
+        }
+        MUST(usp_mar_sample(w->model, &w->y, &options, &w->out));
+    } else {
+        usp_mar_options options = USP_MAR_OPTIONS_INIT;
+        options.mask = &w->mask;
+        options.times = &w->t;
+        options.noise = &w->noise;
+        MUST(usp_mar_forward(w->model, &w->x, &w->y, &options, w->out.data, NULL, NULL));
+    }
+}
+
 static void run(work *w) {
+    const int mar = is(w->family, "mar");
     if (w->trainer) {
-        const int dit = is(w->family, "dit");
+        const int labelled = mar || is(w->family, "dit");
         usp_batch batch = USP_BATCH_INIT;
         batch.inputs = &w->x;
-        batch.labels = dit ? &w->y : NULL;
-        batch.times = dit ? &w->t : NULL;
+        batch.labels = labelled ? &w->y : NULL;
+        batch.times = labelled ? &w->t : NULL;
         batch.noise = &w->noise;
+        batch.mask = mar ? &w->mask : NULL;
         MUST(usp_trainer_step(w->trainer, &batch, w->out.data));
+    } else if (mar) {
+        run_tokens(w);
     } else if (is(w->family, "dit")) {
         MUST(usp_dit_forward(w->model, &w->x, &w->t, &w->y, &w->out));
     } else if (is(w->family, "vit")) {
@@ -194,11 +259,12 @@ static float *first_results(work *w, size_t *values, double *seconds) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 11) fail("usage: usp-bench FAMILY TASK MODEL BATCH SIZE DTYPE THREADS FOLDER TILE "
-                         "RECOMPUTE");
+    if (argc != 13) fail("usage: usp-bench FAMILY TASK MODEL BATCH SIZE DTYPE THREADS FOLDER TILE "
+                         "RECOMPUTE ITERATIONS LAST_STEPS");
     work w = {.family = argv[1], .task = argv[2], .folder = argv[8], .batch = atoll(argv[4]),
               .size = atoll(argv[5]), .tile = atoi(argv[9]),
-              .recompute = atoi(argv[10])};
+              .recompute = atoi(argv[10]), .iterations = atoll(argv[11]),
+              .last_steps = atoll(argv[12])};
     MUST(usp_set_threads(atoi(argv[7])));
     read_inputs(&w);
     open_model(&w, argv[6]);

@@ -52,7 +52,18 @@ class Torch:
         for value in module.parameters():
             value.data = value.data.clone()
         self.trained = [value for value in module.parameters() if value.requires_grad]
-        dit = self.work.family == "dit"
+        dit, mar = self.work.family == "dit", self.work.family == "mar"
+        if mar:
+            decaying, others = [], []
+            for name, value in module.named_parameters():
+                decays = value.dim() > 1 and not name.startswith("diffloss")
+                (decaying if decays else others).append(value)
+            groups = [{"params": decaying, "weight_decay": 0.02},
+                      {"params": others, "weight_decay": 0}]
+            self.optimizer = torch.optim.AdamW(groups, lr=1e-4, betas=(0.9, 0.95), fused=True)
+            self.average = [value.detach().clone() for value in self.trained]
+            self.diffusion = None
+            return
         self.optimizer = torch.optim.AdamW(
             self.trained, lr=1e-4, betas=(0.9, 0.999 if dit else 0.95),
             weight_decay=0 if dit else 0.05, fused=True)
@@ -64,11 +75,15 @@ class Torch:
         with self.autocast:
             if self.diffusion:
                 return self.diffusion.loss(self.module, a["x"], a["t"], a["y"], a["noise"])
+            if self.work.family == "mar":
+                return self.module(*a.values())
             return self.module(a["x"], a["noise"])
 
     def step(self):
         loss = self.loss()
         loss.backward()
+        if self.work.family == "mar":
+            self.torch.nn.utils.clip_grad_norm_(self.trained, 3.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:

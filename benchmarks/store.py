@@ -56,7 +56,8 @@ def prepare(work, root):
     weights = weights.with_suffix(".safetensors")
     if not weights.exists():
         write_weights(work, weights)
-    folder = root / f"{work.family}-{work.task}-{work.model}-{work.batch}-{work.size}"
+    task = f"{work.task}{work.iterations or ''}{'-fewer' if work.last_steps else ''}"
+    folder = root / f"{work.family}-{task}-{work.model}-{work.batch}-{work.size}"
     folder.mkdir(exist_ok=True)
     link = folder / "weights.safetensors"
     if not link.exists():

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from arrays import DECODER, KEPT, LEVELS, TRANSFORMERS, shapes
+from arrays import (
+    AUTOREGRESSIVE, BUFFER, COPIES, DECODER, HIDDEN, KEPT, LEVELS, TRANSFORMERS, reverse_steps,
+    shapes)
 
 # Training steps whose losses are compared.
 STEPS = 3
@@ -18,8 +20,8 @@ class Work:
 
     key: str
     title: str
-    family: str  # dit, vit, mae, vae
-    task: str  # forward, encode, decode, train
+    family: str  # dit, vit, mae, mar, vae
+    task: str  # forward, encode, decode, train, sample
     model: str  # S, B, L, XL; f8
     batch: int
     size: int  # side of the latents; of the images for the autoencoder
@@ -27,6 +29,8 @@ class Work:
     threads: int = 2
     tile: int = 0  # of the autoencoder, in latent pixels; 0: the whole image at once
     recompute: int = 0  # of our side's training steps, a usp_recompute: 1 blocks, 2 hidden layers
+    iterations: int = 0  # of a sampler of MAR
+    last_steps: int = 0  # reverse steps of its last iteration; 0: as of the first
     peers: tuple = ("torch", "onnxruntime", "openvino")
 
     @property
@@ -61,6 +65,14 @@ WORKS = [
          "B", 4, 32, peers=TORCH, recompute=2),
     Work("dit-recompute", "DiT-B/2 training step, batch 4, recomputing", "dit", "train", "B", 4, 32,
          peers=TORCH, recompute=1),
+    Work("mar-forward", "MAR-B 256, batch 4, loss", "mar", "forward", "B", 4, 16, peers=TORCH),
+    Work("mar-train", "MAR-B training step, batch 4", "mar", "train", "B", 4, 16, peers=TORCH),
+    Work("mar-16", "MAR-B picture, guided, 16 iterations", "mar", "sample", "B", 1, 16,
+         iterations=16, peers=TORCH),
+    Work("mar-16-fewer", "MAR-B picture, guided, 16 iterations, 50 to 5 reverse steps", "mar",
+         "sample", "B", 1, 16, iterations=16, last_steps=5, peers=TORCH),
+    Work("mar-64", "MAR-B picture, guided, 64 iterations", "mar", "sample", "B", 1, 16,
+         iterations=64, peers=TORCH),
 ]
 
 
@@ -135,7 +147,32 @@ def vae_extent(work, name):
     return work.size if parts[1] == full else work.size >> last
 
 
+def autoregressive_flops(work):
+    """Of what is needed: the head on hidden tokens alone, guidance's both passes."""
+    width, depth, _, own, layers = AUTOREGRESSIVE[work.model]
+    tokens, values = work.size ** 2, 16
+    head = 2 * own * (own * (5 * layers + 3) + 3 * values + 256)
+
+    def trunk(visible):
+        rows = BUFFER + visible, BUFFER + tokens
+        return sum(depth * block_flops(work.batch * r, r, width) for r in rows)
+
+    if work.task != "sample":
+        return trunk(tokens - HIDDEN) + work.batch * COPIES * HIDDEN * head
+    left, total = tokens, 0
+    for iteration, steps in enumerate(reverse_steps(work)):
+        total += 2 * trunk(tokens - left)
+        share = np.cos(np.pi / 2 * (iteration + 1) / work.iterations)
+        after = max(1, min(left - 1, int(tokens * share)))
+        if iteration == work.iterations - 1:
+            after = 0
+        total += 2 * work.batch * (left - after) * steps * head
+        left = after
+    return total
+
+
 def flops(work):
     """Of one run; a training step counts three forward passes."""
-    forward = autoencoder_flops(work) if work.family == "vae" else transformer_flops(work)
+    kinds = {"vae": autoencoder_flops, "mar": autoregressive_flops}
+    forward = kinds.get(work.family, transformer_flops)(work)
     return 3 * forward if work.task == "train" else forward
