@@ -18,6 +18,17 @@ options() {
     export TSAN_OPTIONS="halt_on_error=1"
 }
 
+# How a build is told: Swift has no undefined behaviour sanitizer, C has, whose runtime is linked by hand.
+flags() {
+    if [ "$1" = undefined ]; then
+        runtime="$("$clang" -print-resource-dir)/lib/linux"
+        echo "-Xcc -fsanitize=undefined -Xcc -fno-sanitize=function -Xcc -fno-sanitize-recover=all" \
+            "-Xlinker $runtime/libclang_rt.ubsan_standalone-$(uname -m).so -Xlinker -rpath=$runtime"
+    else
+        echo "--sanitize=$1"
+    fi
+}
+
 # The C tests against the library that was built.
 interface() {
     "$clang" -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror -Iinclude -O1 -g -pthread \
@@ -33,7 +44,7 @@ for kind in "${@:-address undefined thread}"; do
         export USP_SANITIZER="$kind"
         # Fixed addresses: the shadow of the thread sanitizer has no place for others.
         quiet="setarch $(uname -m) -R"
-        common="--scratch-path $built -c debug --sanitize=$kind -Xcc -O1 -Xcc -fno-omit-frame-pointer"
+        common="--scratch-path $built -c debug $(flags "$kind") -Xcc -O1 -Xcc -fno-omit-frame-pointer"
         # The runtime is in the program, not in the library.
         common="$common -Xlinker --unresolved-symbols=ignore-all"
         echo "== $kind: build"

@@ -9,12 +9,15 @@ memory; `full_size.py vae mae` leaves it out.
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import usp
 
+import make_newer
+import reference_blocks
 from common import integers, normal, uniform
 from reference_params import diffusion_shapes, draw, masked_shapes
 from reference_vae import Autoencoder, decode, encode, shapes
@@ -27,8 +30,8 @@ class Doubles(dict):
     def __getitem__(self, name):
         return super().__getitem__(name).double()
 
-    def get(self, name):
-        return self[name] if name in self else None
+    def get(self, name, default=None):
+        return self[name] if name in self else default
 
 
 def distance(value, reference):
@@ -87,11 +90,26 @@ def diffusion(folder):
                              for p, kind in passes(weights)))
 
 
-MODELS = {"vae": autoencoder, "mae": masked, "dit": diffusion}
+def lightning(folder):
+    sizes = replace(make_newer.LIGHTNING, grid=(16, 16), channels=32, width=1152, heads=16, depth=28)
+    weights = reference_blocks.draw(
+        "full/lightning", reference_blocks.diffusion_shapes(sizes, False, 1000), sizes)
+    path = folder / "lightningdit-xl-imagenet256.pt"
+    torch.save({"model": {f"module.{key}": value for key, value in weights.items()},
+                "ema": weights, "opt": {}}, path)
+    x, labels = normal("full/vavae", 1, 32, 16, 16), integers("full/labels", 1001, 1)
+    times = torch.tensor([0.3])
+    ours = usp.LightningDiT.load(path).forward(x.numpy(), times.numpy(), labels.numpy())
+    told("LightningDiT-XL/1", ours, *(
+        reference_blocks.diffusion(p, sizes, x.to(kind), times.to(kind), labels, False)
+        for p, kind in passes(weights)))
+
+
+MODELS = {"vae": autoencoder, "mae": masked, "dit": diffusion, "lightning": lightning}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", help="vae, mae, dit; all of them by default")
+    parser.add_argument("models", nargs="*", help="vae, mae, dit, lightning; all of them by default")
     print(f"{'':24}{'torch - f64':>14}{'ours - f64':>14}{'ours - torch':>14}")
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         for model in parser.parse_args().models or MODELS:
