@@ -18,7 +18,7 @@ def main(arguments):
     for path in (Path(argument) for argument in arguments if argument != "--write"):
         book, start = nbformat.read(path, as_version=4), time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            NotebookClient(book, timeout=600, resources={"metadata": {"path": folder}}).execute()
+            NotebookClient(book, timeout=3600, resources={"metadata": {"path": folder}}).execute()
         pictures = sum(
             any(kind.startswith("image/") for kind in output.get("data", {}))
             for cell in book.cells for output in cell.get("outputs", []))
