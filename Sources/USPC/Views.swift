@@ -192,3 +192,30 @@ func result<Value: BitwiseCopyable>(
     try checkAligned(UnsafePointer(pointer), name)
     return pointer
 }
+
+/// Blocks, and arrays for what is found behind each of them.
+struct LayerOutputs {
+    let layers: [Int]
+    private let targets: [StridedView]
+
+    /// - shape: of each array
+    init(
+        _ layers: UnsafePointer<Int64>?, _ count: Int, _ outs: UnsafeMutablePointer<usp_tensor>?,
+        _ shape: [Int]
+    ) throws(USPError) {
+        guard let layers, let outs, (1...1 << 20).contains(count) else {
+            throw USPError(.argument, "layers, outs: expected one or more, got \(count)")
+        }
+        self.layers = (0..<count).map { Int(layers[$0]) }
+        var targets: [StridedView] = []
+        for index in 0..<count {
+            targets.append(
+                try output(outs + index, "outs[\(index)]", shape.map { Axis.extent($0) }))
+        }
+        self.targets = targets
+    }
+
+    func write(_ found: [Tensor]) throws(USPError) {
+        for (target, tensor) in zip(targets, found) { try target.write(tensor) }
+    }
+}

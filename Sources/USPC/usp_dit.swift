@@ -118,3 +118,31 @@ private struct DenoisingPass {
         for (target, result) in zip(targets, results) { try target.write(result) }
     }
 }
+
+@_cdecl("usp_dit_layers") @implementation public func usp_dit_layers(
+    _ dit: OpaquePointer?, _ x: UnsafePointer<usp_tensor>?, _ t: UnsafePointer<usp_tensor>?,
+    _ y: UnsafePointer<usp_tensor>?, _ layers: UnsafePointer<Int64>?, _ count: Int,
+    _ tokens: Int32, _ outs: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_dit_layers") { () throws(USPError) in
+        let pass = try DenoisingPass(dit, x, t, y)
+        let sizes = pass.dit.configuration
+        let target = try LayerOutputs(
+            layers, count, outs,
+            [pass.x.shape[0]] + (tokens != 0 ? [sizes.grid.count] : []) + [sizes.width])
+        try target.write(
+            pass.dit.features(
+                pass.x, t: pass.t, y: pass.y, layers: target.layers, tokens: tokens != 0))
+    }
+}
+
+@_cdecl("usp_dit_attention") @implementation public func usp_dit_attention(
+    _ dit: OpaquePointer?, _ x: UnsafePointer<usp_tensor>?, _ t: UnsafePointer<usp_tensor>?,
+    _ y: UnsafePointer<usp_tensor>?, _ layer: Int64, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_dit_attention") { () throws(USPError) in
+        let pass = try DenoisingPass(dit, x, t, y)
+        let found = try pass.dit.attention(pass.x, t: pass.t, y: pass.y, layer: Int(layer))
+        try output(out, "out", axes(found.shape)).write(found)
+    }
+}

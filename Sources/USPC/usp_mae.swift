@@ -93,3 +93,30 @@ private struct MaskedPass {
         try target.write(mae.image(prediction))
     }
 }
+
+@_cdecl("usp_mae_layers") @implementation public func usp_mae_layers(
+    _ mae: OpaquePointer?, _ images: UnsafePointer<usp_tensor>?,
+    _ layers: UnsafePointer<Int64>?, _ count: Int, _ tokens: Int32,
+    _ outs: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_mae_layers") { () throws(USPError) in
+        let pass = try MaskedPass(mae, images, nil)
+        let sizes = pass.mae.configuration
+        let target = try LayerOutputs(
+            layers, count, outs,
+            [pass.batch] + (tokens != 0 ? [sizes.tokens] : []) + [sizes.width])
+        try target.write(
+            pass.mae.features(pass.images, layers: target.layers, tokens: tokens != 0))
+    }
+}
+
+@_cdecl("usp_mae_attention") @implementation public func usp_mae_attention(
+    _ mae: OpaquePointer?, _ images: UnsafePointer<usp_tensor>?, _ layer: Int64,
+    _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_mae_attention") { () throws(USPError) in
+        let pass = try MaskedPass(mae, images, nil)
+        let found = try pass.mae.attention(pass.images, layer: Int(layer))
+        try output(out, "out", axes(found.shape)).write(found)
+    }
+}

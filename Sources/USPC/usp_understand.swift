@@ -102,3 +102,14 @@ private func lentText(
         try store(MeasurementHandle(found), in: out)
     }
 }
+
+@_cdecl("usp_principal_colours") @implementation public func usp_principal_colours(
+    _ tokens: UnsafePointer<usp_tensor>?, _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_principal_colours") { () throws(USPError) in
+        let tokens = try tensor(tokens, "tokens", ["N", "T", "D"])
+        let target = try output(
+            out, "out", [.extent(tokens.shape[0]), .extent(tokens.shape[1]), .extent(3)], .uint8)
+        try target.write(PrincipalColours.of(tokens))
+    }
+}

@@ -57,3 +57,32 @@ private func inputs(
         try target.write(vit.logits(images))
     }
 }
+
+@_cdecl("usp_vit_layers") @implementation public func usp_vit_layers(
+    _ vit: OpaquePointer?, _ images: UnsafePointer<usp_tensor>?,
+    _ layers: UnsafePointer<Int64>?, _ count: Int, _ tokens: Int32,
+    _ outs: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_vit_layers") { () throws(USPError) in
+        let vit = try model(vit, as: ViT.self, "vit")
+        let images = try inputs(vit, images)
+        let patch = vit.configuration.patch
+        let places = (images.shape[2] / patch) * (images.shape[3] / patch)
+        let target = try LayerOutputs(
+            layers, count, outs,
+            [images.shape[0]] + (tokens != 0 ? [places] : []) + [vit.configuration.width])
+        try target.write(
+            vit.features(images, layers: target.layers, tokens: tokens != 0))
+    }
+}
+
+@_cdecl("usp_vit_attention") @implementation public func usp_vit_attention(
+    _ vit: OpaquePointer?, _ images: UnsafePointer<usp_tensor>?, _ layer: Int64,
+    _ out: UnsafeMutablePointer<usp_tensor>?
+) -> usp_status {
+    guarded("usp_vit_attention") { () throws(USPError) in
+        let vit = try model(vit, as: ViT.self, "vit")
+        let found = try vit.attention(inputs(vit, images), layer: Int(layer))
+        try output(out, "out", axes(found.shape)).write(found)
+    }
+}

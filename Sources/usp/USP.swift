@@ -25,6 +25,7 @@ struct USP: ParsableCommand {
             DemoCommand.self, StudyCommand.self, Inspect.self, Convert.self, Transfer.self,
             Autoencoder.self, Pretrain.self, Reconstruct.self, Finetune.self, Predict.self,
             Segment.self, PredictMasks.self, RobustnessCommand.self, ProbeDiffusion.self,
+            Features.self,
             Train.self, Encode.self, Decode.self, Sample.self,
             Invert.self, Evaluate.self,
             Version.self,

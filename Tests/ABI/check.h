@@ -73,6 +73,7 @@ void test_mar(void);
 void test_trainer(void);
 void test_alignment(void);
 void test_augment(void);
+void test_understand(void);
 void test_run(void);
 void test_recipe(void);
 void test_story(void);

@@ -15,6 +15,7 @@ int main(void) {
     test_trainer();
     test_alignment();
     test_augment();
+    test_understand();
     test_run();
     test_recipe();
     test_story();

@@ -193,6 +193,22 @@ expect 1 '5 samples, of which a fifth is kept' probe-diffusion "$work/cut.safete
 expect 1 'blocks: 3, the model has 2' probe-diffusion "$work/cut.safetensors" \
     "$work/cache.safetensors" --blocks 3
 
+# features: tokens, attention and colours of encoders and of a diffusion transformer.
+expect 0 '5 images, blocks 1, 2' features "$work/pretrained.safetensors" "$photos" --vae "$vae" \
+    --layers 1,2 --tokens --attention -o "$work/tokens.npz"
+expect 0 'attention.1 *f32 *5 x 2 x 17 x 17' inspect "$work/tokens.npz"
+expect 0 'layer.2 *f32 *5 x 16 x 32' inspect "$work/tokens.npz"
+expect 0 'colours.png: 5 images, block 2' features "$work/cut.safetensors" "$photos" --vae "$vae" \
+    --time 500 --pca "$work/colours.png" -o "$work/means.safetensors"
+expect 0 'layer.2 *f32 *5 x 32' inspect "$work/means.safetensors"
+holds "$work/colours.png" IHDR
+expect 1 'time: has no part in this MAE' features "$work/pretrained.safetensors" "$photos" --vae "$vae" \
+    --time 1 -o "$work/x.npz"
+expect 1 'layers: 3, expected 1 to 2' features "$work/pretrained.safetensors" "$photos" --vae "$vae" \
+    --layers 3 -o "$work/x.npz"
+expect 1 'tokens of a VAE: expected a ViT' features "$vae" "$photos" -o "$work/x.npz"
+expect 2 'give --output ARRAYS, or --pca PICTURE' features "$work/cut.safetensors" "$photos"
+
 # The commands around training: an autoencoder of one's own, what a masked model completes, classes by
 # name, accuracy, weights of another family.
 mkdir -p "$work/car"

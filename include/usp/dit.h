@@ -43,6 +43,17 @@ USP_API USP_CHECK usp_status usp_dit_features(
     const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
     int32_t depth, usp_tensor *out);
 
+/* Tokens after blocks (1 is the first), or their means, from one pass: as usp_vit_layers; inputs as
+ * usp_dit_forward. */
+USP_API USP_CHECK usp_status usp_dit_layers(
+    const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+    const int64_t *layers, size_t count, int32_t tokens, usp_tensor *outs);
+
+/* Attention's probabilities in a block, as usp_vit_attention, registers in front. */
+USP_API USP_CHECK usp_status usp_dit_attention(
+    const usp_model *dit, const usp_tensor *x, const usp_tensor *t, const usp_tensor *y,
+    int64_t layer, usp_tensor *out);
+
 /* What each projector (REPA's) makes of the tokens behind block encoder_depth.
  *   count  of outs: as many as usp_model_config tells projections
  *   outs   count arrays, [B, T, Z] f32 with a teacher's Z each; inputs as usp_dit_forward

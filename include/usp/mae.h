@@ -56,6 +56,14 @@ USP_API USP_CHECK usp_status usp_mae_gradients(
 USP_API USP_CHECK usp_status usp_mae_features(
     const usp_model *mae, const usp_tensor *images, usp_tensor *out);
 
+/* The patches' tokens after blocks of the encoder, and attention in one: as usp_vit_layers and
+ * usp_vit_attention; nothing is masked. */
+USP_API USP_CHECK usp_status usp_mae_layers(
+    const usp_model *mae, const usp_tensor *images, const int64_t *layers, size_t count,
+    int32_t tokens, usp_tensor *outs);
+USP_API USP_CHECK usp_status usp_mae_attention(
+    const usp_model *mae, const usp_tensor *images, int64_t layer, usp_tensor *out);
+
 /* Predicted patches as images.
  *   pred  [B, T, E]  f32      out  [B, C, H, W]  f32 */
 USP_API USP_CHECK usp_status usp_mae_image(

@@ -122,6 +122,12 @@ USP_API USP_CHECK usp_status usp_probe_diffusion(
     const usp_model *model, const usp_data *data, const usp_data *validation,
     const usp_probe_options *options, usp_measurement **out);
 
+/* Tokens as colours, as people look at DINOv2: the first three principal components of all tokens
+ * together, each from its 1st to its 99th percentile as 0 to 255 of red, green and blue.
+ *   tokens  [N, T, D]  f32   T and D 1 or more, more than one token in all
+ *   out     [N, T, 3]  u8 */
+USP_API USP_CHECK usp_status usp_principal_colours(const usp_tensor *tokens, usp_tensor *out);
+
 USP_END_DECLARATIONS
 
 #endif /* USP_UNDERSTAND_H */

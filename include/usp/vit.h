@@ -27,6 +27,22 @@ USP_API int64_t usp_vit_leading(const usp_model *vit);
 USP_API USP_CHECK usp_status usp_vit_features(
     const usp_model *vit, const usp_tensor *images, usp_tensor *out);
 
+/* The patches' tokens after blocks (1 is the first), before any norm, or their means; images as for
+ * usp_vit_tokens.
+ *   layers  count of them
+ *   tokens  not 0: outs are [B, T, D], else [B, D]
+ *   outs    count arrays, f32
+ * Errors: ARGUMENT for a block that the model does not have. */
+USP_API USP_CHECK usp_status usp_vit_layers(
+    const usp_model *vit, const usp_tensor *images, const int64_t *layers, size_t count,
+    int32_t tokens, usp_tensor *outs);
+
+/* Attention's probabilities in a block (1 is the first): row t is what token t takes from each, class
+ * token and registers in front.
+ *   out  [B, N, L + T, L + T]  f32   L = usp_vit_leading */
+USP_API USP_CHECK usp_status usp_vit_attention(
+    const usp_model *vit, const usp_tensor *images, int64_t layer, usp_tensor *out);
+
 /* Class scores; images as for usp_vit_tokens.
  *   images  [B, C, H, W]  f32      out  [B, K]  f32
  * Errors: UNSUPPORTED for a model without a head. */

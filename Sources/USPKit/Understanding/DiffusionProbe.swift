@@ -211,7 +211,7 @@ extension DiT {
     fileprivate var timeNote: String { isNoiseAtTheEnd ? "t 1 is noise" : "t 1 is data" }
 
     /// From the least noise.
-    fileprivate var usualTimes: [Float] {
+    var usualTimes: [Float] {
         guard isFlow else { return [0, 50, 100, 200, 300, 400, 500, 700] }
         let shares: [Float] = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7]
         return isNoiseAtTheEnd ? shares : [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.3]

@@ -126,7 +126,7 @@ package struct TransformerBlock {
         return try context.add(residual, own.dropout(layer.forward(h, in: context), rate: dropout))
     }
 
-    private func modulated(_ norm: NormLayer, _ half: Int, _ modulation: Tensor?) -> LayerNorm {
+    func modulated(_ norm: NormLayer, _ half: Int, _ modulation: Tensor?) -> LayerNorm {
         guard let modulation, let parts = configuration.modulation else { return norm.layerNorm() }
         let width = configuration.width
         return norm.layerNorm(

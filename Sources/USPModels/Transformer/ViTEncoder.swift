@@ -155,6 +155,33 @@ package struct ViTEncoder {
         return (result, grid)
     }
 
+    /// Patches' tokens, or their means, after these blocks (from 1): `[B, h·w, D]` or `[B, D]` each.
+    package func features(
+        _ images: Tensor, layers: [Int], tokens: Bool, in context: Context
+    ) throws(USPError) -> [Tensor] {
+        try afterLayers(layers, depth: blocks.count) { ascending throws(USPError) in
+            var result = try maps(images, after: ascending.map { $0 - 1 }, in: context).tokens
+            if !tokens {
+                for place in result.indices {
+                    result[place] = try context.meanTokens(result[place])
+                }
+            }
+            return result
+        }
+    }
+
+    /// Attention's probabilities in a block (from 1): `[B, N, leading + T, leading + T]`.
+    package func attention(
+        _ images: Tensor, layer: Int, in context: Context
+    ) throws(USPError) -> Tensor {
+        try afterLayers([layer], depth: blocks.count) { ascending throws(USPError) in
+            let x = try forward(images, depth: ascending[0] - 1, in: context)
+            return [
+                try blocks[ascending[0] - 1].attentionMap(x, rotation: rotation?.of(), in: context)
+            ]
+        }[0]
+    }
+
     /// The patches of images of any size.
     private func grid(of images: Tensor) throws(USPError) -> Grid {
         let (shape, patch) = (images.shape, configuration.patch)

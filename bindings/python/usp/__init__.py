@@ -47,7 +47,7 @@ from ._study import Study, study, study_settings
 from .trainer import Trainer
 from .transfer import TransferEntry, TransferPlan, TransferReport, transfer, transfer_plan
 from .transport import Transport
-from .understand import Measurement, probe_diffusion, robustness
+from .understand import Measurement, principal_colours, probe_diffusion, robustness
 from .vae import VAE, Posterior
 from .vit import ViT
 
@@ -93,6 +93,6 @@ __all__ = [
     "TransferEntry",
     "TransferPlan", "TransferReport", "USPError",
     "UnsupportedError", "alignment", "augment", "build_info", "create", "evaluate", "load", "presets",
-    "Measurement", "probe_diffusion", "random", "robustness",
+    "Measurement", "principal_colours", "probe_diffusion", "random", "robustness",
     "segmentation", "set_threads", "threads", "transfer", "transfer_plan", "trim",
 ]

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "c7ee45c4007ca7cdfa44a3b04369da0dd27ff8e67bd5977c126ed66e4013cc12"
+HEADER_SHA256 = "7acf50643d3207df179d004a62424d6ab1e12c6083b484a107c23a9cd32a92ea"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -985,6 +985,14 @@ PROTOTYPES = {
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
+    "usp_mae_layers": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(c_int64), c_size_t, c_int32, POINTER(usp_tensor)],
+    ),
+    "usp_mae_attention": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), c_int64, POINTER(usp_tensor)],
+    ),
     "usp_mae_image": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
@@ -1000,6 +1008,14 @@ PROTOTYPES = {
     "usp_vit_features": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor)],
+    ),
+    "usp_vit_layers": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(c_int64), c_size_t, c_int32, POINTER(usp_tensor)],
+    ),
+    "usp_vit_attention": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), c_int64, POINTER(usp_tensor)],
     ),
     "usp_vit_logits": (
         c_int,
@@ -1024,6 +1040,14 @@ PROTOTYPES = {
     "usp_dit_features": (
         c_int,
         [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_int32, POINTER(usp_tensor)],
+    ),
+    "usp_dit_layers": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(c_int64), c_size_t, c_int32, POINTER(usp_tensor)],
+    ),
+    "usp_dit_attention": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_tensor), POINTER(usp_tensor), POINTER(usp_tensor), c_int64, POINTER(usp_tensor)],
     ),
     "usp_dit_projections": (
         c_int,
@@ -1584,5 +1608,9 @@ PROTOTYPES = {
     "usp_probe_diffusion": (
         c_int,
         [POINTER(usp_model), POINTER(usp_data), POINTER(usp_data), POINTER(usp_probe_options), POINTER(POINTER(usp_measurement))],
+    ),
+    "usp_principal_colours": (
+        c_int,
+        [POINTER(usp_tensor), POINTER(usp_tensor)],
     ),
 }

@@ -10,6 +10,8 @@ import numpy as np
 from . import _abi
 from ._arrays import as_tensor, dtype_name, result, vector
 from ._call import call
+from ._errors import ArgumentError
+from ._layers import layer_arrays
 from ._library import lib
 from ._model import Grid, Model, Names, Source
 from .checkpoint import Checkpoint
@@ -124,12 +126,38 @@ class DiT(Model):
             lib.usp_dit_gradients, self.handle, *inputs, ctypes.byref(loss))
         return loss.value, gradients
 
-    def features(self, x: Any, t: Any, y: Any = None, depth: int = 0) -> np.ndarray:
-        """Tokens after the first `depth` blocks (0: all), averaged: [B, D]."""
+    def features(
+        self, x: Any, t: Any, y: Any = None, depth: int = 0, *,
+        layers: Optional[Sequence[int]] = None, tokens: bool = False,
+    ) -> Any:
+        """Tokens after the first `depth` blocks (0: all), averaged: [B, D].
+
+        With `layers`, blocks from 1: a list of what is behind each of them, from one pass, [B, D], or
+        with tokens=True all tokens, [B, T, D].
+        """
         inputs, batch, _keep = self._inputs(x, t, y)
+        if layers is not None:
+            config = self.config
+            return layer_arrays(
+                lib.usp_dit_layers, [self.handle, *inputs], layers, tokens,
+                (batch, config.grid_height * config.grid_width, config.width))
+        if tokens:
+            raise ArgumentError("tokens=True: needs layers")
         target, array = result(None, (batch, self.config.width))
         call(lib.usp_dit_features, self.handle, *inputs, depth, ctypes.byref(target))
         return array
+
+    def attention(self, x: Any, t: Any, y: Any = None, *, layer: int) -> np.ndarray:
+        """Attention's probabilities in a block (1 is the first): [B, N, R + T, R + T].
+
+        Row t of a head is what token t takes from each; R registers, if there are some, come first.
+        """
+        inputs, batch, _keep = self._inputs(x, t, y)
+        config = self.config
+        count = config.grid_height * config.grid_width + int(getattr(config, "registers", 0))
+        out, values = result(None, (batch, config.heads, count, count))
+        call(lib.usp_dit_attention, self.handle, *inputs, layer, ctypes.byref(out))
+        return values
 
     def projections(self, x: Any, t: Any, y: Any = None) -> List[np.ndarray]:
         """What each projector (REPA's) makes of the tokens behind block `encoder_depth`.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from . import _abi
 from ._arrays import as_tensor, dtype_name, result
 from ._call import call, options
+from ._layers import layer_arrays
 from ._library import lib
 from ._model import Grid, Model, Names, Source
 from .checkpoint import Checkpoint
@@ -128,14 +129,36 @@ class MaskedAutoencoder(Model):
             ctypes.byref(loss))
         return loss.value, gradients
 
-    def features(self, latents: Any) -> np.ndarray:
-        """Features of all tokens after the encoder's norm, class token first, if there is one: [B, L + T, D]."""
+    def features(
+        self, latents: Any, *, layers: Optional[Sequence[int]] = None, tokens: bool = False,
+    ) -> Any:
+        """Features of all tokens after the encoder's norm, class token first, if there is one: [B, L + T, D].
+
+        With `layers`, blocks of the encoder from 1: a list of what is behind each of them, before any
+        norm, the mean of the patches' tokens [B, D], or with tokens=True all of them, [B, T, D].
+        Nothing is masked.
+        """
         tensor, array = as_tensor(latents, "latents", shape=["B", *self.input_shape(1)[1:]])
         config = self.config
-        tokens = self.tokens + int(config.class_token)
-        out, features = result(None, (len(array), tokens, config.width))
+        if layers is not None:
+            return layer_arrays(
+                lib.usp_mae_layers, [self.handle, ctypes.byref(tensor)], layers, tokens,
+                (len(array), self.tokens, config.width))
+        count = self.tokens + int(config.class_token)
+        out, features = result(None, (len(array), count, config.width))
         call(lib.usp_mae_features, self.handle, ctypes.byref(tensor), ctypes.byref(out))
         return features
+
+    def attention(self, latents: Any, layer: int) -> np.ndarray:
+        """Attention's probabilities in a block of the encoder (1 is the first): [B, N, L + T, L + T].
+
+        Row t of a head is what token t takes from each; the class token comes first.
+        """
+        tensor, array = as_tensor(latents, "latents", shape=["B", *self.input_shape(1)[1:]])
+        count = self.tokens + int(self.config.class_token)
+        out, values = result(None, (len(array), self.config.heads, count, count))
+        call(lib.usp_mae_attention, self.handle, ctypes.byref(tensor), layer, ctypes.byref(out))
+        return values
 
     def image(self, pred: Any) -> np.ndarray:
         """Predicted patches [B, T, E] as latents [B, C, H, W]."""

@@ -7,8 +7,11 @@ import json
 import os
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
+import numpy as np
+
 from . import _abi
-from ._call import encoded, options, view_text
+from ._arrays import as_tensor, result
+from ._call import call, encoded, options, view_text
 from ._callbacks import Callbacks, Progress
 from ._errors import ArgumentError
 from ._handles import Handle
@@ -216,3 +219,23 @@ def numbers_text(value: "Union[str, Sequence[float], None]") -> Optional[str]:
     if value is None or isinstance(value, str):
         return value
     return ",".join(repr(number) for number in value) or "none"
+
+
+def principal_colours(tokens: Any) -> np.ndarray:
+    """Tokens [N, T, D] as colours uint8 [N, T, 3], as people look at DINOv2.
+
+    The first three principal components of all tokens together, each from its 1st to its 99th
+    percentile as 0 to 255 of red, green and blue; its largest weight is positive.
+
+    Examples
+    --------
+    >>> model = usp.ViT.create(grid=4, channels=3, patch=4, width=32, depth=2, heads=2, classes=10)
+    >>> images = usp.random.normal((2, 3, 16, 16), seed=1)
+    >>> [tokens] = model.features(images, layers=[2], tokens=True)
+    >>> usp.principal_colours(tokens).reshape(2, 4, 4, 3).shape
+    (2, 4, 4, 3)
+    """
+    tensor, array = as_tensor(tokens, "tokens", shape=["N", "T", "D"])
+    out, colours = result(None, (*array.shape[:2], 3), dtype=np.uint8)
+    call(lib.usp_principal_colours, ctypes.byref(tensor), ctypes.byref(out))
+    return colours

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ._arrays import as_tensor, dtype_name, result
 from ._call import call
 from ._config import worded
+from ._errors import ArgumentError
+from ._layers import layer_arrays
 from ._library import lib
 from ._model import Grid, Model, Names, Source
 
@@ -25,6 +27,10 @@ class ViT(Model):
     ((2, 32), (2, 10))
     >>> model.tokens(images).shape, model.tokens(images[..., :12], leading=True).shape
     ((2, 16, 32), (2, 13, 32))
+    >>> [array.shape for array in model.features(images, layers=[1, 2], tokens=True)]
+    [(2, 16, 32), (2, 16, 32)]
+    >>> model.attention(images, layer=2).shape         # the class token is first
+    (2, 2, 17, 17)
     """
 
     _family = "ViT"
@@ -88,9 +94,38 @@ class ViT(Model):
             ctypes.byref(out))
         return values
 
-    def features(self, images: Any) -> np.ndarray:
-        """Pooled and normed features [B, D] of [B, C, H, W]; images as for `tokens`."""
-        return self._run(lib.usp_vit_features, images, self.config.width)
+    def features(
+        self, images: Any, *, layers: Optional[Sequence[int]] = None, tokens: bool = False,
+    ) -> Any:
+        """Pooled and normed features [B, D] of [B, C, H, W]; images as for `tokens`.
+
+        With `layers`, blocks from 1: a list of what is behind each of them, before any norm, the mean
+        of the patches' tokens [B, D], or with tokens=True all of them, [B, T, D].
+        """
+        if layers is None:
+            if tokens:
+                raise ArgumentError("tokens=True: needs layers; .tokens() gives those of the last norm")
+            return self._run(lib.usp_vit_features, images, self.config.width)
+        tensor, array = self._images(images)
+        patch = int(self.config.patch)
+        count = (array.shape[2] // patch) * (array.shape[3] // patch)
+        return layer_arrays(
+            lib.usp_vit_layers, [self.handle, ctypes.byref(tensor)], layers, tokens,
+            (len(array), count, self.config.width))
+
+    def attention(self, images: Any, layer: int) -> np.ndarray:
+        """Attention's probabilities in a block (1 is the first): [B, N, L + T, L + T].
+
+        Row t of a head is what token t takes from each; class token and registers come first. Images
+        as for `tokens`.
+        """
+        tensor, array = self._images(images)
+        patch = int(self.config.patch)
+        count = (array.shape[2] // patch) * (array.shape[3] // patch)
+        count += int(lib.usp_vit_leading(self.handle))
+        out, values = result(None, (len(array), self.config.heads, count, count))
+        call(lib.usp_vit_attention, self.handle, ctypes.byref(tensor), layer, ctypes.byref(out))
+        return values
 
     def logits(self, images: Any) -> np.ndarray:
         """Class scores [B, K] of [B, C, H, W]; images as for `tokens`."""

@@ -33,6 +33,32 @@ extension DiT {
         return try context.meanTokens(tokens, from: 0)
     }
 
+    /// Tokens after these blocks (1 is the first), `[B, T, D]` each, or their means, `[B, D]`, from one
+    /// pass.
+    ///
+    /// - y: nil is the null class for all
+    public func features(
+        _ x: Tensor, t: [Float], y: [Int]?, layers: [Int], tokens: Bool = false
+    ) throws(USPError) -> [Tensor] {
+        let context = Context(arithmetic)
+        let conditioning = try conditioning(t: t, y: labels(y, t.count), in: context)
+        var result = try self.tokens(x, conditioning, layers: layers, in: context)
+        if !tokens {
+            for place in result.indices { result[place] = try context.meanTokens(result[place]) }
+        }
+        return result
+    }
+
+    /// Attention's probabilities in a block (1 is the first), for each head: row t is what token t takes
+    /// from each, registers in front. `[B, N, leading + T, leading + T]`.
+    public func attention(
+        _ x: Tensor, t: [Float], y: [Int]?, layer: Int
+    ) throws(USPError) -> Tensor {
+        let context = Context(arithmetic)
+        return try attention(
+            x, conditioning(t: t, y: labels(y, t.count), in: context), layer: layer, in: context)
+    }
+
     /// The same after every block, from one pass.
     package func featuresOfBlocks(_ x: Tensor, t: [Float]) throws(USPError) -> [Tensor] {
         let context = Context(arithmetic)

@@ -189,6 +189,39 @@ public final class DiT: Model, @unchecked Sendable {
         return means
     }
 
+    /// Patches' tokens after these blocks (from 1), from one pass.
+    package func tokens(
+        _ x: Tensor, _ conditioning: DiTConditioning, layers: [Int], in context: Context
+    ) throws(USPError) -> [Tensor] {
+        try afterLayers(layers, depth: blocks.count) { ascending throws(USPError) in
+            var (tokens, done) = (try embed(x, conditioning, in: context), 0)
+            var result: [Tensor] = []
+            for layer in ascending {
+                tokens = try run(done..<layer, tokens, conditioning, in: context)
+                done = layer
+                // The next blocks may write over the tokens.
+                result.append(try patches(tokens, in: context).copied())
+            }
+            return result
+        }
+    }
+
+    /// Attention's probabilities in a block (from 1), registers in front.
+    package func attention(
+        _ x: Tensor, _ conditioning: DiTConditioning, layer: Int, in context: Context
+    ) throws(USPError) -> Tensor {
+        try afterLayers([layer], depth: blocks.count) { ascending throws(USPError) in
+            let before = ascending[0] - 1
+            let tokens = try run(
+                0..<before, embed(x, conditioning, in: context), conditioning, in: context)
+            return [
+                try blocks[before].attentionMap(
+                    tokens, modulation: conditioning.blocks[before].value(),
+                    rotation: rotation?.of(), in: context)
+            ]
+        }[0]
+    }
+
     /// Patches with their positions, registers in front.
     private func embed(
         _ x: Tensor, _ conditioning: DiTConditioning, in context: Context

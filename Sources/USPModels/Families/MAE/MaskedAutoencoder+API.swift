@@ -77,6 +77,20 @@ extension MaskedAutoencoder {
         try encode(images, in: Context(arithmetic))
     }
 
+    /// The patches' tokens after these blocks of the encoder (1 is the first), before any norm,
+    /// `[B, T, D]` each, or their means, `[B, D]`; nothing is masked.
+    public func features(
+        _ images: Tensor, layers: [Int], tokens: Bool = false
+    ) throws(USPError) -> [Tensor] {
+        try features(images, layers: layers, tokens: tokens, in: Context(arithmetic))
+    }
+
+    /// Attention's probabilities in a block of the encoder (1 is the first), for each head, class token
+    /// in front: `[B, N, leading + T, leading + T]`.
+    public func attention(_ images: Tensor, layer: Int) throws(USPError) -> Tensor {
+        try attention(images, layer: layer, in: Context(arithmetic))
+    }
+
     /// Predicted patches `[B, T, E]` as images `[B, C, H, W]`.
     public func image(_ prediction: Tensor) throws(USPError) -> Tensor {
         try image(prediction, in: Context())

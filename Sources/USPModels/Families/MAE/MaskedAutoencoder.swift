@@ -80,6 +80,20 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         return try norm.forward(tokens, in: context)
     }
 
+    /// See `ViTEncoder.features`.
+    package func features(
+        _ images: Tensor, layers: [Int], tokens: Bool, in context: Context
+    ) throws(USPError) -> [Tensor] {
+        try encoder.features(images, layers: layers, tokens: tokens, in: context)
+    }
+
+    /// See `ViTEncoder.attention`.
+    package func attention(
+        _ images: Tensor, layer: Int, in context: Context
+    ) throws(USPError) -> Tensor {
+        try encoder.attention(images, layer: layer, in: context)
+    }
+
     /// Predicted patches of all tokens from the encoder's features of the kept ones.
     ///
     /// - latent: `[B, leading + S, D]`

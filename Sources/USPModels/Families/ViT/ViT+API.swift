@@ -30,6 +30,20 @@ extension ViT {
         try features(images, in: Context(arithmetic))
     }
 
+    /// The patches' tokens after these blocks (1 is the first), before any norm, `[B, T, D]` each, or
+    /// their means, `[B, D]`; images as for `tokens`.
+    public func features(
+        _ images: Tensor, layers: [Int], tokens: Bool = false
+    ) throws(USPError) -> [Tensor] {
+        try features(images, layers: layers, tokens: tokens, in: Context(arithmetic))
+    }
+
+    /// Attention's probabilities in a block (1 is the first), for each head: row t is what token t takes
+    /// from each, class token and registers in front. `[B, N, leading + T, leading + T]`.
+    public func attention(_ images: Tensor, layer: Int) throws(USPError) -> Tensor {
+        try attention(images, layer: layer, in: Context(arithmetic))
+    }
+
     /// Class scores of `[B, C, H, W]`: `[B, K]`.
     public func logits(_ images: Tensor) throws(USPError) -> Tensor {
         try logits(images, in: Context(arithmetic))

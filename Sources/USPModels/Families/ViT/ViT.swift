@@ -72,6 +72,20 @@ public final class ViT: Model, @unchecked Sendable {
         return normed ? try norm.forward(tokens, in: context) : tokens
     }
 
+    /// See `ViTEncoder.features`.
+    package func features(
+        _ images: Tensor, layers: [Int], tokens: Bool, in context: Context
+    ) throws(USPError) -> [Tensor] {
+        try encoder.features(images, layers: layers, tokens: tokens, in: context)
+    }
+
+    /// See `ViTEncoder.attention`.
+    package func attention(
+        _ images: Tensor, layer: Int, in context: Context
+    ) throws(USPError) -> Tensor {
+        try encoder.attention(images, layer: layer, in: context)
+    }
+
     /// The pooled and normed feature of each image: `[B, D]`.
     package func features(_ images: Tensor, in context: Context) throws(USPError) -> Tensor {
         let tokens = try tokens(images, in: context)
