@@ -31,6 +31,9 @@ public struct USPError: Error, Sendable, Equatable, CustomStringConvertible {
 
     public var description: String { message }
 
+    /// Whether a file, and not the system or the caller, is at fault, if reading one threw it.
+    package var isOfContent: Bool { [.io, .format, .unsupported, .shape].contains(kind) }
+
     /// The same error, told from one place further out: `place: message`.
     package func at(_ place: String) -> USPError {
         USPError(kind, "\(place): \(message)")

@@ -24,7 +24,7 @@ extension EncodedImages {
             }
         }
         let set = try LatentSet.load(path)
-        notes += unreadable.map { "\($0.reason); another image of its class is in its place" }
+        notes += unreadable.map(\.remark)
         return (set, try notes + expect(set, path))
     }
 
@@ -118,7 +118,9 @@ extension DataSet {
         switch source {
         case .images(let images): checksums = images.folder.checksums
         case .latents(let set), .features(let set): checksums = set.checksums
-        case .memory, .scenes, .maps: return
+        case .scenes(let scenes): checksums = scenes.folder.checksums
+        case .maps(let maps): checksums = maps.folder.checksums
+        case .memory: return
         }
         guard ranks.count > 1 else { return }
         let all = checksums.all
@@ -136,7 +138,9 @@ extension DataSet {
     private var record: SampleRecord {
         switch source {
         case .images(let images): images.folder.record
-        case .memory, .scenes, .maps: SampleRecord()
+        case .scenes(let scenes): scenes.folder.record
+        case .maps(let maps): maps.folder.record
+        case .memory: SampleRecord()
         case .latents(let set), .features(let set): set.samples
         }
     }
@@ -149,7 +153,15 @@ extension DataSet {
     package func continuing(_ state: Archive, _ place: String) throws(USPError) -> DataSet {
         guard let earlier = try SampleRecord(state) else { return self }
         switch source {
-        case .memory, .scenes, .maps: return self
+        case .memory: break
+        case .scenes(let scenes):
+            let folder = try scenes.folder.continuing(
+                earlier, canSkip: options.skipUnreadable, place)
+            return try DataSet(
+                .scenes(EncodedScenes(folder, scenes.encoder, options)), options, among: chosen,
+                notes: notes)
+        case .maps(let maps):
+            _ = try maps.folder.continuing(earlier, canSkip: false, place)
         case .images(let images):
             let difference = try images.folder.record.difference(from: earlier) {
                 index throws(USPError) in try images.folder.checksum(index)
@@ -184,7 +196,7 @@ extension DataSet {
                         : "\(earlier.checksums.count) of them, now \(set.count)")
                     + "; give the same data, another output, or restart")
             set.checksums.adopt(earlier.checksums)
-            return self
         }
+        return self
     }
 }

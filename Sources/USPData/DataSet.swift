@@ -90,7 +90,8 @@ public final class DataSet: Sendable {
             try require(
                 options.teacher == nil, .argument, "teacher: has no part in images with masks")
             let folder = try SceneFolder(
-                path, masks: masks, reducesZeroLabel: options.reducesZeroLabel)
+                path, masks: masks, reducesZeroLabel: options.reducesZeroLabel,
+                asStored: options.asStored)
             try self.init(.scenes(EncodedScenes(folder, encoder, options)), options)
             return
         }
@@ -196,13 +197,17 @@ public final class DataSet: Sendable {
 
     /// What was left out, and what could not be read so far, one line each.
     public var remarks: [String] {
-        leftOut + unreadable.map { "\($0.reason); another image of its class is in its place" }
+        leftOut + unreadable.map(\.remark)
     }
 
     /// Images that could not be read so far; others took their places.
     public var unreadable: [UnreadableImage] {
-        guard case .images(let images) = source else { return [] }
-        return images.unreadable
+        switch source {
+        case .images(let images): images.unreadable
+        case .scenes(let scenes): scenes.folder.unreadable
+        case .maps(let maps): maps.folder.unreadable
+        case .memory, .latents, .features: []
+        }
     }
 
     /// Normalised latents in memory, `[N, C, h, w]`.

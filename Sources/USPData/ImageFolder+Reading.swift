@@ -9,6 +9,11 @@ public struct UnreadableImage: Sendable, Equatable {
     public let path: String
     /// What is wrong, with the whole path.
     public let reason: String
+    /// What took its place.
+    var substitute = "another image of its class"
+
+    /// What is said of it.
+    public var remark: String { "\(reason); \(substitute) is in its place" }
 }
 
 /// Images that could not be read so far, by number. Any thread.
@@ -23,6 +28,35 @@ final class UnreadableImages: Sendable {
     var all: [(index: Int, error: USPError)] {
         reasons.withLock { $0 }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
+
+    /// What is read of a number, or else of the first behind it, round about in a range, that can be
+    /// read; nil if none can. Those that cannot are noted.
+    func first<Value>(
+        from index: Int, in range: @autoclosure () -> Range<Int>,
+        _ read: (Int) throws(USPError) -> Value
+    ) throws(USPError) -> Value? {
+        if let value = try readable(index, read) { return value }
+        let own = range()
+        for step in 1..<max(own.count, 1) {
+            let other = own.lowerBound + (index - own.lowerBound + step) % own.count
+            if let value = try readable(other, read) { return value }
+        }
+        return nil
+    }
+
+    /// nil, and a note, if it cannot be read.
+    func readable<Value>(
+        _ index: Int, _ read: (Int) throws(USPError) -> Value
+    ) throws(USPError) -> Value? {
+        guard self[index] == nil else { return nil }
+        do throws(USPError) {
+            return try read(index)
+        } catch {
+            guard error.isOfContent else { throw error }
+            note(index, error)
+            return nil
+        }
+    }
 }
 
 extension ImageFolder {
@@ -32,36 +66,17 @@ extension ImageFolder {
             do throws(USPError) {
                 return try read(index)
             } catch {
-                guard error.isOfContent else { throw error }
-                throw USPError(
-                    error.kind,
-                    "\(error.message); with skip_unreadable another image of its class takes its "
-                        + "place")
+                throw error.offeringSkip("another image of its class")
             }
         }
-        if let image = try readable(index) { return image }
-        let own = range(around: index)
-        for step in 1..<max(own.count, 1) {
-            let other = own.lowerBound + (index - own.lowerBound + step) % own.count
-            if let image = try readable(other) { return image }
+        if let image = try unreadable.first(from: index, in: range(around: index), read) {
+            return image
         }
         throw USPError(
             .format,
-            "\(path): none of the \(own.count) images"
+            "\(path): none of the \(range(around: index).count) images"
                 + (classNames.isEmpty ? "" : " of class \(classNames[label(index)])")
                 + " can be read; \(unreadable[index]?.message ?? "")")
-    }
-
-    /// nil, and a note, if it cannot be read.
-    private func readable(_ index: Int) throws(USPError) -> PixelImage? {
-        guard unreadable[index] == nil else { return nil }
-        do throws(USPError) {
-            return try read(index)
-        } catch {
-            guard error.isOfContent else { throw error }
-            unreadable.note(index, error)
-            return nil
-        }
     }
 
     /// The image itself. What it was is noted for runs that go on.
@@ -100,6 +115,9 @@ extension ImageFolder {
 }
 
 extension USPError {
-    /// Whether a file, and not the system or the caller, is at fault.
-    fileprivate var isOfContent: Bool { [.io, .format, .unsupported, .shape].contains(kind) }
+    /// The same error of a file, with the way out.
+    func offeringSkip(_ substitute: String) -> USPError {
+        guard isOfContent else { return self }
+        return USPError(kind, "\(message); with skip_unreadable \(substitute) takes its place")
+    }
 }

@@ -21,7 +21,7 @@ extension Evaluate {
         var confusion = try Confusion(classes: network.classes)
         for index in 0..<data.count {
             if isStopped() { break }
-            let scene = try data.scene(index)
+            guard let scene = try data.scene(index) else { continue }
             let labels = try network.predict(
                 scene.image, encoder: encoder, side: data.options.size)
             try confusion.add(
@@ -63,17 +63,17 @@ extension Segmenter {
         return try predict(PixelImage(image), encoder: vae?.latentEncoder, side: side)
     }
 
-    /// Writes the classes of an image file as a PNG of indices, and the same over the image to look
-    /// at.
+    /// Writes the classes of an image `[H, W, C]` u8 as a PNG of indices, and the same over the image to
+    /// look at.
     ///
     /// - overlay: nil writes none
     /// - Throws: `.unsupported` for more than 256 classes
     public func writeMask(
-        of image: String, vae: VAE?, side: Int, to path: String, overlay: String? = nil
+        of image: Tensor, vae: VAE?, side: Int, to path: String, overlay: String? = nil
     ) throws(USPError) {
         try require(
             classes <= 256, .unsupported, "\(classes) classes: a PNG of indices holds 256")
-        let picture = try PixelImage.open(image, asStored: true).rgb()
+        let picture = try PixelImage(image, "image").rgb()
         let labels = try predict(picture, encoder: vae?.latentEncoder, side: side)
         let values = UnsafeBufferPointer(
             start: labels.raw.assumingMemoryBound(to: UInt8.self), count: labels.count)

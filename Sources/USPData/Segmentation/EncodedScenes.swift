@@ -31,6 +31,8 @@ struct EncodedScenes: Sendable {
                 && options.channels != 1 && !options.samplePosterior, .argument,
             "masks: cache, mirror, crop_area, sample_posterior and grey images have no part in images "
                 + "with masks")
+        var folder = folder
+        folder.skipsUnreadable = options.skipUnreadable
         (self.folder, self.encoder, self.options) = (folder, encoder, options)
         var transform = SegmentationTransform()
         (transform.crop, transform.short) = (options.size, options.size)
@@ -41,7 +43,8 @@ struct EncodedScenes: Sendable {
     /// Images, masks, size and autoencoder, in words.
     var origin: String {
         "\(folder.count) images with masks \(folder.fingerprint)"
-            + (folder.reducesZeroLabel ? " but their label 0" : "") + ", \(options.size) pixels, "
+            + (folder.reducesZeroLabel ? " but their label 0" : "") + ", \(options.size) pixels"
+            + (folder.asStored ? ", as stored, " : ", ")
             + (encoder.map { "autoencoder \($0.fingerprint)" } ?? "no autoencoder")
     }
 
@@ -83,6 +86,8 @@ struct EncodedScenes: Sendable {
 struct LabelledMaps: Sendable {
     let maps: Tensor
     let labels: Tensor
+    /// Of the images and masks that they were made of.
+    let folder: SceneFolder
     let origin: String
 
     func batch(_ indices: [Int]) throws(USPError) -> Batch {
@@ -104,14 +109,15 @@ struct LabelledMaps: Sendable {
 }
 
 extension DataSet {
-    /// An image with its mask, whole: for evaluation.
+    /// An image with its mask, whole: for evaluation; nil where they cannot be read and may be left
+    /// out.
     ///
     /// - Throws: `.argument` for other data
-    package func scene(_ index: Int) throws(USPError) -> LabelledScene {
+    package func scene(_ index: Int) throws(USPError) -> LabelledScene? {
         guard case .scenes(let scenes) = source, (0..<count).contains(index) else {
             throw USPError(.argument, "scene \(index): expected one of images with masks")
         }
-        return try scenes.folder.scene(chosen?[index] ?? index)
+        return try scenes.folder.measured(chosen?[index] ?? index)
     }
 
     /// `[H, W]` of a sample's label map; nil where there is one label a sample, or none.
@@ -167,7 +173,10 @@ extension DataSet {
             throw USPError(.argument, "a data set of no samples")
         }
         return try DataSet(
-            .maps(LabelledMaps(maps: features, labels: labels, origin: scenes.origin)), options)
+            .maps(
+                LabelledMaps(
+                    maps: features, labels: labels, folder: scenes.folder, origin: scenes.origin)),
+            options)
     }
 }
 

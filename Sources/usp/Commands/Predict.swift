@@ -42,8 +42,8 @@ struct Predict: ParsableCommand {
         let images = try seen.images(for: classifier, model)
         Interrupt.listen()
         for path in try Images.paths(seen.images) {
-            try Interrupt.check()
-            let logits = try classifier.logits(images.inputs([path], crop: .evaluation)).values
+            guard let input = try images.input(path, crop: .evaluation) else { continue }
+            let logits = try classifier.logits(input).values
             print(line(path, shares(logits), classifier.notes.classNames))
         }
     }

@@ -68,6 +68,8 @@ struct Reconstruct: ParsableCommand {
         let decoded = try images.pixels(whole)
         try ImageFiles.writeRows(
             output, [masked.hiding(mask, in: decoded), images.pixels(completed), decoded])
-        print("\(output): \(count) images, \(decimal(100 * maskRatio, 0)) % of the tokens masked")
+        print(
+            "\(output): \(whole.shape[0]) images, \(decimal(100 * maskRatio, 0)) % of the tokens masked"
+        )
     }
 }

@@ -2,7 +2,6 @@
 // and `usp predict-masks SEGMENTER IMAGES -o FOLDER`.
 
 import ArgumentParser
-import Glibc
 import USPBase
 import USPFiles
 import USPKit
@@ -37,6 +36,7 @@ struct Segment: ParsableCommand {
     var vae: String?
 
     @OptionGroup var autoencoder: AutoencoderArguments
+    @OptionGroup var reading: ReadingArguments
 
     @Option(help: "Side of the square samples; by default what the start was trained on, else 512.")
     var size: Int?
@@ -112,6 +112,7 @@ struct Segment: ParsableCommand {
     ) throws(USPError) -> DataSet {
         var reading = options.reading
         (reading.masks, reading.reducesZeroLabel) = (masks, reduceZeroLabel)
+        self.reading.apply(to: &reading)
         let side = try start.from.map { path throws(USPError) in
             try StageStart.file(path).side(options)
         }
@@ -134,14 +135,7 @@ struct PredictMasks: ParsableCommand {
     @Argument(help: "The network, such as segment writes; mmsegmentation's and BEiT's files too.")
     var model: String
 
-    @Argument(help: "Images, or folders of them.")
-    var images: [String]
-
-    @Option(help: "The autoencoder whose latents the network reads; none for pixels.")
-    var vae: String?
-
-    @OptionGroup var autoencoder: AutoencoderArguments
-    @OptionGroup var fitting: FittingSettings
+    @OptionGroup var seen: SeenArguments
 
     @Option(name: [.short, .long], help: "The folder to write into; it is made.")
     var output: String
@@ -159,28 +153,31 @@ struct PredictMasks: ParsableCommand {
         Interrupt.listen()
         var loading = LoadOptions()
         loading.heads = heads
-        try fitting.apply(to: &loading)
+        try seen.fitting.apply(to: &loading)
         let network = try Segmenter.load(model, loading).told()
-        let encoder = try autoencoder.load(ifAny: vae)
-        let side = size ?? network.inputShape(batch: 1)[2] * (encoder?.factor ?? 1)
-        let paths = try Images.paths(images)
-        guard mkdir(output, 0o755) == 0 || errno == EEXIST && FolderListing.isFolder(output) else {
-            throw USPError(.io, "\(output): \(String(cString: strerror(errno)))")
-        }
+        let vae = try seen.images(for: network, model).vae
+        let side = size ?? network.inputShape(batch: 1)[2] * (vae?.factor ?? 1)
+        let paths = try Images.paths(seen.images)
+        try FolderListing.make(output)
         var progress = Progress("masks", total: paths.count, unit: "images")
-        var written: Set<String> = []
+        var (written, count): (Set<String>, Int) = ([], 0)
         for (index, path) in paths.enumerated() {
-            try Interrupt.check()
             let name = ImageFiles.withoutEnding(
                 path.split(separator: "/").last.map(String.init) ?? path)
             try require(
                 written.insert(name).inserted, .argument,
                 "\(path): another image is called \(name) too; give their folders one by one")
+            progress.update(index)
+            let image = try seen.reading { () throws(USPError) in
+                try Images.read(path, asStored: seen.asStored)
+            }
+            guard let image else { continue }
             try network.writeMask(
-                of: path, vae: encoder, side: side, to: "\(output)/\(name).png",
+                of: image, vae: vae, side: side, to: "\(output)/\(name).png",
                 overlay: noOverlay ? nil : "\(output)/\(name)-overlay.png")
-            progress.update(index + 1)
+            count += 1
         }
-        print("\(output): \(paths.count) masks")
+        progress.update(paths.count)
+        print("\(output): \(count) masks")
     }
 }

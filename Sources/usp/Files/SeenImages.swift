@@ -19,9 +19,28 @@ struct SeenArguments: ParsableArguments {
     @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
     var asStored = false
 
+    @Flag(
+        help: """
+            Leave out images that cannot be read; which they are is said. Else such an image is an \
+            error.
+            """)
+    var skipUnreadable = false
+
+    /// What is read of an image file; nil, and a note, if it cannot be and may be left out.
+    func reading<Value>(_ read: () throws(USPError) -> Value) throws(USPError) -> Value? {
+        try Interrupt.check()
+        do throws(USPError) {
+            return try read()
+        } catch {
+            guard skipUnreadable, error.isOfContent else { throw error }
+            complain("note: left out \(error.message)")
+            return nil
+        }
+    }
+
     /// - path: what messages call the model
     func images(for model: any Model, _ path: String) throws -> SeenImages {
-        try SeenImages(model, path, vae: autoencoder.load(ifAny: vae), asStored: asStored)
+        try SeenImages(model, path, vae: autoencoder.load(ifAny: vae), self)
     }
 }
 
@@ -30,12 +49,12 @@ struct SeenImages {
     let vae: VAE?
     private let side: Int
     private let channels: Int
-    private let asStored: Bool
+    private let arguments: SeenArguments
 
     /// - path: what messages call the model
     /// - Throws: for a model of latents without an autoencoder, and for one of other latents
     init(
-        _ model: any Model, _ path: String, vae: VAE?, asStored: Bool
+        _ model: any Model, _ path: String, vae: VAE?, _ arguments: SeenArguments
     ) throws(USPError) {
         let shape = model.inputShape(batch: 1)
         self.vae = vae
@@ -54,21 +73,26 @@ struct SeenImages {
         }
         side = shape[2] * (vae?.factor ?? 1)
         channels = vae?.configuration.imageChannels ?? shape[1]
-        self.asStored = asStored
+        self.arguments = arguments
     }
 
-    /// `[B, C, H, W]` as the model takes them.
-    func inputs(
-        _ paths: [String], crop: Augmentation = .middle
-    ) throws(USPError) -> Tensor {
+    /// `[1, C, H, W]` as the model takes it; nil for an image that is left out.
+    func input(_ path: String, crop: Augmentation = .middle) throws(USPError) -> Tensor? {
+        let image = try arguments.reading { () throws(USPError) in
+            try Images.square(
+                path, side: side, channels: channels, crop: crop, asStored: arguments.asStored)
+        }
+        guard let image, let vae else { return image }
+        return try vae.encode(image).mean
+    }
+
+    /// `[B, C, H, W]`, of those that are not left out.
+    func inputs(_ paths: [String]) throws(USPError) -> Tensor {
         var parts: [Tensor] = []
         for path in paths {
-            try Interrupt.check()
-            let image = try Images.square(
-                path, side: side, channels: channels, crop: crop, asStored: asStored)
-            parts.append(
-                try vae.map { model throws(USPError) in try model.encode(image).mean } ?? image)
+            if let part = try input(path) { parts.append(part) }
         }
+        try require(!parts.isEmpty, .format, "none of the \(paths.count) images can be read")
         let result = try Tensor(Shape([parts.count] + parts[0].shape.extents.dropFirst()))
         for (index, part) in parts.enumerated() {
             try result.detachedRows(index..<index + 1).copy(from: part)

@@ -87,8 +87,7 @@ struct UnreadableNotes {
 
     mutating func tell(_ data: DataSet) {
         for image in data.unreadable where told.insert(image.path).inserted {
-            complain(
-                "note: \(image.reason); another image of its class is in its place", onEvery: true)
+            complain("note: \(image.remark)", onEvery: true)
         }
     }
 }

@@ -31,15 +31,7 @@ struct DataArguments: ParsableArguments {
     @Option(help: "Side of the square that images are cut to.")
     var size: Int?
 
-    @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
-    var asStored = false
-
-    @Flag(
-        help: """
-            Take another image of its class in the place of one that cannot be read, or that is gone \
-            since an interruption; which they are is said. Else such an image is an error.
-            """)
-    var skipUnreadable = false
+    @OptionGroup var reading: ReadingArguments
 
     /// With the autoencoder loaded; what is kept is encoded in f32.
     func source(_ compute: DType) throws(USPError) -> DataSource {
@@ -52,6 +44,23 @@ struct DataArguments: ParsableArguments {
     /// Of validation images.
     var validationCache: String? {
         cache.map { "\(ImageFiles.withoutEnding($0))-val.safetensors" }
+    }
+}
+
+/// How the images of a data set are read.
+struct ReadingArguments: ParsableArguments {
+    @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
+    var asStored = false
+
+    @Flag(
+        help: """
+            Take another image of its class in the place of one that cannot be read, or that is gone \
+            since an interruption; which they are is said. Else such an image is an error.
+            """)
+    var skipUnreadable = false
+
+    func apply(to options: inout DataOptions) {
+        (options.asStored, options.skipUnreadable) = (asStored, skipUnreadable)
     }
 }
 
@@ -126,8 +135,7 @@ struct DataSource {
     ) throws(USPError) -> DataSet {
         var options = options
         options.cache = cache
-        options.asStored = arguments.asStored
-        options.skipUnreadable = arguments.skipUnreadable
+        arguments.reading.apply(to: &options)
         if try DataSet.holdsLatents(path) {
             try require(
                 cache == nil, .argument, "--cache has no part in latents, which \(path) has")

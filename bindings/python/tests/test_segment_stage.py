@@ -87,3 +87,39 @@ def test_segment(tmp_path, head):
     with pytest.raises(usp.ArgumentError, match="no masks"):
         usp.segment(usp.Data(images, size=16), classes=2, head=head, steps=1,
                     model="Segmenter-B/2", **SIZES)
+
+
+@pytest.mark.parametrize("head", ["upernet", "linear"])
+def test_masks_that_changed_are_told(tmp_path, head):
+    images, masks = scenes(tmp_path)
+
+    def train(steps, **options):
+        return usp.segment(
+            usp.Data(images, masks=masks, size=16, **options), classes=2, head=head, steps=steps,
+            model="Segmenter-B/2", log_dir=tmp_path / "run", **SIZES)
+    train(2)
+    path = tmp_path / "masks" / "part" / "2.png"
+    before = path.read_bytes()
+    write_png(path, np.ones((24, 32), np.uint8))
+    with pytest.raises(usp.ArgumentError, match="images: in .* mask part/2.png has changed; put"):
+        train(2)
+    path.write_bytes(before)
+    assert train(2).history[-1]["step"] == 2
+    path.unlink()
+    (tmp_path / "images" / "part" / "2.png").unlink()
+    with pytest.raises(usp.ArgumentError, match="part/2.png and 1 more are gone; put back"):
+        train(2)
+    if head == "upernet":  # another pair takes its place
+        assert train(2, skip_unreadable=True).history
+
+
+def test_pairs_that_cannot_be_read(tmp_path):
+    images, masks = scenes(tmp_path)
+    (tmp_path / "masks" / "part" / "1.png").write_bytes(b"P")
+    options = dict(masks=masks, size=16, batch=6, augmentation="middle", order="sequential")
+    with pytest.raises(usp.FormatError, match="1.png: .*; with skip_unreadable another image with"):
+        usp.Data(images, **options).batch(0)
+    data = usp.Data(images, skip_unreadable=True, **options)
+    inputs, labels = data.batch(0)
+    assert np.array_equal(inputs[1], inputs[2]) and np.array_equal(labels[1], labels[2])
+    assert len(data.remarks) == 1 and "another image with its mask is in its place" in data.remarks[0]
