@@ -15,6 +15,8 @@ AUTOREGRESSIVE = {"B": (768, 12, 12, 1024, 6), "L": (1024, 16, 16, 1280, 8)}
 # Its buffer, copies of the loss, hidden tokens of a training step (the mean of what is drawn), reverse
 # steps of a token and guidance.
 BUFFER, COPIES, HIDDEN, REVERSE, GUIDANCE = 64, 4, 222, 100, 2.9
+# Of the segmentation network's head: classes, channels of its maps, cells along a side of its pools.
+LABELS, MAPS, CELLS = 150, 768, (1, 2, 3, 6)
 # Channels of the autoencoder's levels, residual blocks of an encoder level, latent channels.
 LEVELS, BLOCKS, LATENT = (128, 256, 512, 512), 2, 4
 
@@ -139,8 +141,42 @@ def vae_shapes(_):
     return shapes | convolution("decoder.conv_out", width, 3, 3)
 
 
+def batch_norm(name, width):
+    return norm(name, width) | {
+        f"{name}.running_mean": (width,), f"{name}.running_var": (width,)}
+
+
+def unit(name, inputs, outputs, kernel):
+    """A convolution without bias, a batch norm and ReLU."""
+    weight = {f"{name}.conv.weight": (outputs, inputs, kernel, kernel)}
+    return weight | batch_norm(f"{name}.bn", outputs)
+
+
+def segmenter_shapes(work):
+    """The encoder's names are timm's, the rest mmsegmentation's; no head that only training has."""
+    width, depth, _ = TRANSFORMERS[work.model]
+    shapes = {"cls_token": (1, 1, width), "pos_embed": (1, work.tokens + 1, width)}
+    shapes |= convolution("patch_embed.proj", 4, width, 2)
+    for i in range(depth):
+        shapes |= block(f"blocks.{i}", width, affine=True, modulated=False)
+    shapes = {f"backbone.{name}": shape for name, shape in shapes.items()}
+    shapes |= convolution("neck.upsample_4x.0", width, width, 2)
+    shapes |= batch_norm("neck.upsample_4x.1", width)
+    shapes |= convolution("neck.upsample_4x.3", width, width, 2)
+    shapes |= convolution("neck.upsample_2x.0", width, width, 2)
+    for i in range(len(CELLS)):
+        shapes |= unit(f"decode_head.psp_modules.{i}.1", width, MAPS, 1)
+    shapes |= unit("decode_head.bottleneck", width + len(CELLS) * MAPS, MAPS, 3)
+    for level in range(3):
+        shapes |= unit(f"decode_head.lateral_convs.{level}", width, MAPS, 1)
+        shapes |= unit(f"decode_head.fpn_convs.{level}", MAPS, MAPS, 3)
+    shapes |= unit("decode_head.fpn_bottleneck", 4 * MAPS, MAPS, 3)
+    return shapes | convolution("decode_head.conv_seg", MAPS, LABELS, 1)
+
+
 SHAPES = {
-    "dit": dit_shapes, "vit": vit_shapes, "mae": vit_shapes, "mar": mar_shapes, "vae": vae_shapes}
+    "dit": dit_shapes, "vit": vit_shapes, "mae": vit_shapes, "mar": mar_shapes,
+    "segmenter": segmenter_shapes, "vae": vae_shapes}
 
 
 def shapes(work):
@@ -151,7 +187,8 @@ def shapes(work):
 def random_weight(name, shape):
     """Values that keep activations near one: no zero gates, norms about the identity."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    if ("norm" in name or "_ln" in name) and name.endswith(".weight"):
+    is_norm = any(part in name for part in ("norm", "_ln", ".bn.", "upsample_4x.1."))
+    if is_norm and name.endswith((".weight", ".running_var")):
         return 1 + 0.1 * random.standard_normal(shape, np.float32)
     if len(shape) == 1:
         return 0.02 * random.standard_normal(shape, np.float32)

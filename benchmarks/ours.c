@@ -16,7 +16,7 @@
     } while (0)
 
 /* Of MAR: copies of the loss, reverse steps of a token. */
-enum { CLASSES = 1000, STEPS = 3, COPIES = 4, REVERSE = 100 };
+enum { CLASSES = 1000, LABELS = 150, STEPS = 3, COPIES = 4, REVERSE = 100 };
 static const double GUIDANCE = 2.9;
 
 typedef struct {
@@ -118,6 +118,7 @@ static void read_inputs(work *w) {
     }
     w->x = array(w, "x.f32", USP_F32, b, 4, s, s);
     if (is(w->family, "vit")) w->out = array(w, NULL, USP_F32, b, CLASSES, 0, 0);
+    if (is(w->family, "segmenter")) w->out = array(w, NULL, USP_F32, b, LABELS, 2 * s, 2 * s);
     if (is(w->family, "mae")) w->noise = array(w, "noise.f32", USP_F32, b, half * half, 0, 0);
     if (is(w->family, "dit")) {
         w->t = times(w, b, 0, 0);
@@ -195,6 +196,8 @@ static void run(work *w) {
         MUST(usp_dit_forward(w->model, &w->x, &w->t, &w->y, &w->out));
     } else if (is(w->family, "vit")) {
         MUST(usp_vit_logits(w->model, &w->x, &w->out));
+    } else if (is(w->family, "segmenter")) {
+        MUST(usp_segmenter_logits(w->model, &w->x, &w->out));
     } else {
         usp_vae_options options = USP_VAE_OPTIONS_INIT;
         options.scaled = 0;

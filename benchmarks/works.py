@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from arrays import (
-    AUTOREGRESSIVE, BUFFER, COPIES, DECODER, HIDDEN, KEPT, LEVELS, TRANSFORMERS, reverse_steps,
-    shapes)
+    AUTOREGRESSIVE, BUFFER, CELLS, COPIES, DECODER, HIDDEN, KEPT, LEVELS, TRANSFORMERS,
+    reverse_steps, shapes)
 
 # Training steps whose losses are compared.
 STEPS = 3
@@ -20,7 +20,7 @@ class Work:
 
     key: str
     title: str
-    family: str  # dit, vit, mae, mar, vae
+    family: str  # dit, vit, mae, mar, segmenter, vae
     task: str  # forward, encode, decode, train, sample
     model: str  # S, B, L, XL; f8
     batch: int
@@ -52,6 +52,7 @@ WORKS = [
     Work("dit-xl", "DiT-XL/2 256, batch 2, forward", "dit", "forward", "XL", 2, 32,
          peers=("torch", "openvino")),
     Work("vit-b", "ViT-B on 28x28x4, patch 2, batch 8", "vit", "forward", "B", 8, 28),
+    Work("upernet", "UperNet-B for 512x512, batch 1", "segmenter", "forward", "B", 1, 64),
     Work("vae-encode", "VAE f8 encode 256x256, batch 1", "vae", "encode", "f8", 1, 256),
     Work("vae-decode", "VAE f8 decode 256x256, batch 1", "vae", "decode", "f8", 1, 256),
     Work("mae-train", "MAE-B pretraining step, batch 16", "mae", "train", "B", 16, 28,
@@ -76,10 +77,14 @@ WORKS = [
 ]
 
 
+def named(key):
+    return next(work for work in WORKS if work.key == key)
+
+
 def scaling():
     """The works of the tables of growth."""
     dit = replace(WORKS[0], peers=TORCH)
-    vae = replace(WORKS[6], peers=TORCH, table="resolution")
+    vae = replace(named("vae-decode"), peers=TORCH, table="resolution")
     for batch in (1, 2, 4, 8, 16, 32):
         yield replace(dit, key=f"batch-{batch}", title=f"DiT-B/2 256, batch {batch}",
                       batch=batch, table="batch")
@@ -136,6 +141,24 @@ def autoencoder_flops(work):
     return work.batch * (total + 4 * tokens * tokens * LEVELS[-1])
 
 
+def segmenter_flops(work):
+    """Of the encoder, and of each convolution where it stands."""
+    width, depth, _ = TRANSFORMERS[work.model]
+    tokens, side = work.tokens + 1, work.size // 2
+    pixels = {"upsample_4x.0": side ** 2, "upsample_4x.3": 4 * side ** 2,
+              "upsample_2x.0": side ** 2, "head.bottleneck": side ** 2 // 4,
+              "fpn_bottleneck": 16 * side ** 2, "conv_seg": 16 * side ** 2}
+    pixels |= {f"psp_modules.{i}": cells ** 2 for i, cells in enumerate(CELLS)}
+    for level in range(3):
+        pixels |= {f"{kind}_convs.{level}": (4 * side >> level) ** 2 for kind in ("lateral", "fpn")}
+    total = depth * block_flops(work.batch * tokens, tokens, width)
+    for name, shape in shapes(work).items():
+        if len(shape) == 4 and not name.startswith("backbone."):
+            found, = (count for part, count in pixels.items() if part in name)
+            total += 2 * work.batch * int(np.prod(shape)) * found
+    return total
+
+
 def vae_extent(work, name):
     """Side of what the named layer computes."""
     parts, last = name.split("."), len(LEVELS) - 1
@@ -173,6 +196,7 @@ def autoregressive_flops(work):
 
 def flops(work):
     """Of one run; a training step counts three forward passes."""
-    kinds = {"vae": autoencoder_flops, "mar": autoregressive_flops}
+    kinds = {"vae": autoencoder_flops, "mar": autoregressive_flops,
+             "segmenter": segmenter_flops}
     forward = kinds.get(work.family, transformer_flops)(work)
     return 3 * forward if work.task == "train" else forward

@@ -20,7 +20,7 @@ quietly() {
         { cat "$built/output.txt" >&2; echo "failed: $*" >&2; exit 1; }
 }
 
-for name in inspect autoencode train pretrain transfer sample autoregress; do
+for name in inspect autoencode train pretrain transfer sample autoregress segment; do
     ${CC:-cc} $flags "examples/c/$name.c" -lusp -lm -o "$built/$name"
     quietly "$root/$built/$name"
     echo "C: $name"

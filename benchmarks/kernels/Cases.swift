@@ -7,6 +7,7 @@ import USPTensor
 /// All operations that are checked against golden tensors and timed.
 func operations() -> [Operation] {
     linearOperations() + attentionOperations() + tokenOperations() + imageOperations()
+        + segmentationOperations()
 }
 
 private func product(_ label: String, rows: Int, _ inputs: Int, _ outputs: Int) -> Size {

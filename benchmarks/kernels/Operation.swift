@@ -45,16 +45,19 @@ struct Call {
     let context: Context
     let output: DType
     let heads: Int
+    /// The case that is checked, for what is no tensor of floats; nil at sizes that are timed.
+    var golden: GoldenCase?
 }
 
 extension Operation {
     /// Largest errors of the result and of the gradients on the golden case.
     func errors(_ dtype: DType) throws -> (output: Double, gradient: Double) {
         let found = try goldenErrors("operations/\(golden)", inputs: inputs, compute: dtype) {
-            values, _, context in
+            values, golden, context in
             let context = Context(
                 tape: context.tape, compute: dtype, exact: exact)
-            let call = Call(context: context, output: .float32, heads: heads.golden)
+            let call = Call(
+                context: context, output: .float32, heads: heads.golden, golden: golden)
             guard isImage, let x = values["x"] else { return try run(values, call) }
             var last = values
             last["x"] = try context.toChannelsLast(x)

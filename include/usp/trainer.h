@@ -154,7 +154,8 @@ typedef struct usp_batch {
                                    [B, D] with head_only also features (usp_vit_features),
                                    computed once */
     const usp_tensor *labels;   /* [B] i64  ViT; DiT and SiT, where NULL is the null class.
-                                   [B, K] f32  ViT: shares of the classes, as mixup makes them */
+                                   [B, K] f32  ViT: shares of the classes, as mixup makes them.
+                                   [B, H, W] u8 or i64  Segmenter: of each pixel, 255 for none */
     const usp_tensor *times;    /* [B] f32  DiT whole, 0 ... steps - 1; SiT 0 ... 1; NULL draws.
                                    [M, B, T] f32  MAR: whole, of each token in M copies */
     const usp_tensor *noise;    /* f32 of the inputs' shape (DiT, SiT), the latents' (VAE),
