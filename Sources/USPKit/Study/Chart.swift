@@ -89,7 +89,8 @@ struct Chart {
     }
 
     private var legend: String {
-        "<p class='legend'>" + lines.map { "<span class='\($0.style)'>\($0.title)</span>" }.joined()
+        "<p class='legend'>"
+            + lines.map { "<span class='\($0.style)'>\(escaped($0.title))</span>" }.joined()
             + "</p>"
     }
 
@@ -108,7 +109,7 @@ struct Chart {
         if points.count <= 40 {
             for point in points {
                 text +=
-                    "<circle class='dot \(line.style)' cx='\(decimal(x(point.x), 1))' cy='\(decimal(y(point.y), 1))' r='3.5'><title>\(line.title): \(decimal(point.y, 3)) at \(decimal(point.x, 0))</title></circle>"
+                    "<circle class='dot \(line.style)' cx='\(decimal(x(point.x), 1))' cy='\(decimal(y(point.y), 1))' r='3.5'><title>\(escaped(line.title)): \(decimal(point.y, 3)) at \(levelText(point.x))</title></circle>"
             }
         }
         return text

@@ -1,6 +1,7 @@
 """Robustness of classifiers, and probes of diffusion transformers, against sums of one's own."""
 
 import json
+from xml.dom import minidom
 
 import numpy as np
 import pytest
@@ -82,6 +83,9 @@ def test_what_is_found_is_kept(tmp_path):
         "robustness.json", "robustness-ddpm.svg", "robustness-linear.svg"]
     assert found.pictures["linear"].startswith("<svg xmlns") and "accuracy" in found.pictures["ddpm"]
     assert "linear, share" in found.table and repr(found).startswith("<usp.Measurement: ddpm, linear>")
+    odd = usp.robustness({"a <b> & 'c'": classifier(1)}, data)
+    for svg in odd.pictures.values():
+        minidom.parseString(svg)
     with pytest.raises(usp.Cancelled):
         usp.robustness(classifier(1), data, progress=lambda _: False)
 
@@ -136,6 +140,7 @@ def test_probes_find_the_classes_where_they_are(tmp_path):
     best = numbers["best"]
     assert best["time"] == 1 and best["accuracy"] == cells.max() and best["trained"] > 0.8
     assert {progress.stage for progress in told} >= {"features", "probes", "best cell"}
+    minidom.parseString(found.pictures["map"])
     assert found.pictures["map"].count("<rect") == 1 + 4 and "trained to the end" in found.table
     again = usp.probe_diffusion(
         transformer(), data, val, times=[1, 0], blocks=[2], steps=60, batch=60, rate=30.0,
