@@ -51,6 +51,14 @@ else
     echo "Python: photographs skipped (a wallpaper package such as lomiri-wallpapers-20.04 is needed)"
 fi
 
+if [ -d /usr/share/datasets/fashion-mnist ] &&
+    [ -n "$(find /usr/share/backgrounds -name '*_by_*.jpg' 2>/dev/null | head -n 1)" ]; then
+    quietly "$python" "$root/examples/python/segmentation.py" 0.005
+    echo "Python: segmentation, of short length"
+else
+    echo "Python: segmentation skipped (dataset-fashion-mnist and lomiri-wallpapers-16.04 are needed)"
+fi
+
 swift build -c release --product usp-examples >"$built/output.txt" 2>&1 || { cat "$built/output.txt" >&2; exit 1; }
 for name in inspect autoencode train transfer sample autoregress demo; do
     quietly "$library/usp-examples" "$name"

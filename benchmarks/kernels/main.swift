@@ -1,5 +1,5 @@
 // Prints the kernel-level table, one JSON object a line: errors of each operation, and its times.
-//   usp-kernels [--quick]
+//   usp-kernels [--quick] [PART ...]    only operations with one of these parts in their names
 
 import TestSupport
 import USPBase
@@ -89,10 +89,12 @@ func time(
 }
 
 let timer = Timer(quick: CommandLine.arguments.contains("--quick"))
-for operation in operations() {
+let parts = CommandLine.arguments.dropFirst().filter { !$0.hasPrefix("--") }
+for operation in operations()
+where parts.isEmpty || parts.contains(where: operation.name.contains) {
     for dtype in operation.dtypes {
         for line in try lines(operation, dtype, timer) { print(line.json) }
     }
     MemoryPool.shared.trim()
 }
-print(try optimizerLine(timer).json)
+if parts.isEmpty { print(try optimizerLine(timer).json) }
