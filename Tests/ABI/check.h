@@ -70,6 +70,7 @@ void test_diffusion(void);
 void test_transport(void);
 void test_model(void);
 void test_mar(void);
+void test_segmenter(void);
 void test_trainer(void);
 void test_alignment(void);
 void test_augment(void);

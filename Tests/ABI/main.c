@@ -12,6 +12,7 @@ int main(void) {
     test_transport();
     test_model();
     test_mar();
+    test_segmenter();
     test_trainer();
     test_alignment();
     test_augment();
