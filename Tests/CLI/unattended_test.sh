@@ -120,6 +120,11 @@ expect 0 'note: left out .*dog/3.PNG: PNG' encode "$copy/dog/3.PNG" "$copy/dog/4
     --skip-unreadable -o "$work/skipped.npz"
 expect 1 'none of the images can be read' encode "$copy/dog/3.PNG" --vae "$vae" \
     --skip-unreadable -o "$work/skipped.npz"
+expect 1 '^usp: .*dog/3.PNG: PNG' predict "$work/car/c.safetensors" "$copy" --vae "$own"
+expect 0 'note: left out .*dog/3.PNG: PNG' predict "$work/car/c.safetensors" "$copy" --vae "$own" \
+    --skip-unreadable
+expect 1 'none of the 1 images can be read' reconstruct "$work/car/mae.safetensors" "$copy/dog/3.PNG" \
+    --vae "$own" --skip-unreadable -o "$work/car/r.png"
 
 # Small things that people stumble over, each told in words.
 mkdir -p "$work/parts/Training" "$work/parts/validation" "$work/single/cat"
