@@ -37,6 +37,11 @@ extension LatentSet {
             let table = archive.entries
             let find = { (name: String) in table.first { $0.name == name } }
             let labels = try find("labels").map { entry throws(USPError) in try entry.integers() }
+            func features(of set: LatentSet) throws(USPError) -> FeatureRows? {
+                try find(FeatureRows.name).map { entry throws(USPError) in
+                    try FeatureRows(entry, count: set.count)
+                }
+            }
             if let entry = find("latents") ?? find("array"), find("moments") == nil {
                 let latents = try tensor(entry)
                 try require(
@@ -45,6 +50,7 @@ extension LatentSet {
                 var set = try LatentSet(
                     moments: latents, labels: labels, channels: latents.shape[1])
                 (set.scale, set.stamp) = ([1], stamp)
+                set.features = try features(of: set)
                 return set
             }
             try require(
@@ -62,9 +68,7 @@ extension LatentSet {
                 channels: channels ?? noted ?? moments.shape[1] / 2)
             try set.read(archive)
             (set.stamp, set.record) = (stamp, try SampleRecord(archive))
-            set.features = try find(FeatureRows.name).map { entry throws(USPError) in
-                try FeatureRows(entry, count: set.count)
-            }
+            set.features = try features(of: set)
             return set
         }
     }

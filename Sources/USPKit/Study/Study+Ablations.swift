@@ -91,7 +91,7 @@ extension Study {
             )
             try changed.set(ablation.option, value)
             try changed.check()
-            let variant = try Study(of: self, changed, "\(ablation.name)-\(value)")
+            let variant = try Study(of: self, changed, "ablations/\(ablation.name)-\(value)")
             let (own, judge): (StudyLatents, Judging)
             if ablation.option == "latent_channels" {
                 try require(
@@ -121,8 +121,8 @@ extension Study {
 }
 
 extension Encoder {
-    /// As an ablation's folder knows its files.
-    fileprivate var below: Encoder {
+    /// As a folder two levels below knows its files.
+    var below: Encoder {
         Encoder(name: name, title: title, files: files.map { "../../\($0)" }, key: key)
     }
 }

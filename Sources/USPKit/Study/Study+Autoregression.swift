@@ -78,7 +78,7 @@ extension Study {
             let stage = try train(
                 name, title("autoregression", "MAR \(start.phrase)" + repetition(number)),
                 .autoregress, on: coded.training,
-                called: folder.file(StudyLatents.trainingFile), said,
+                called: coded.trainingPath, said,
                 from: begin(start, name, number, encoder, coded),
                 curve: "autoregression.\(start.rawValue)_loss\(number == 0 ? "" : "_\(number)")"
             ) { step, stage throws(USPError) in

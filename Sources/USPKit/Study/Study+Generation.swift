@@ -37,23 +37,27 @@ extension Study {
             of: [encoder.key, judging.key, coded.key, "\(number)"]
                 + said(
                     "train_steps", "train_batch", "train_rate", "layers", "gate_bias",
-                    "average_decay", "evaluate_every", "samples", "evaluations", "dtype"),
+                    "average_decay", "evaluate_every", "samples", "evaluations", "dtype", "blocks",
+                    "align"),
             leaving: [file]
         ) { () throws(USPError) in
+            let family = options.blocks == .lightning ? "LightningDiT" : "SiT"
             let start = try transfer(
-                encoder.files[number], to: "SiT", as: name, seed: seed("transfer", number),
+                encoder.files[number], to: family, as: name, seed: seed("transfer", number),
                 classes: coded.classes
             ) { ($0.gateBias, $0.layers) = (options.gateBias, options.layers) }
             let curve = "generation.runs.\(encoder.name).\(number)"
-            let said: [(name: String, value: String)] = [
-                ("family", "SiT"), ("batch", "\(min(options.trainBatch, coded.training.count))"),
-                ("steps", "\(options.trainSteps)"), ("rate", "\(options.trainRate)"),
-                ("warmup", "0"), ("average_decay", "\(options.averageDecay)"),
-                ("dtype", options.dtype.name), ("seed", "\(seed("generation", number))"),
-            ]
+            let said: [(name: String, value: String)] =
+                [
+                    ("family", family),
+                    ("batch", "\(min(options.trainBatch, coded.training.count))"),
+                    ("steps", "\(options.trainSteps)"), ("rate", "\(options.trainRate)"),
+                    ("warmup", "0"), ("average_decay", "\(options.averageDecay)"),
+                    ("dtype", options.dtype.name), ("seed", "\(seed("generation", number))"),
+                ] + (options.align == 0 ? [] : [("align", "\(options.align)")])
             let stage = try train(
                 name, title("generation", "SiT from \(encoder.title)" + repetition(number)), .train,
-                on: coded.training, called: folder.file(StudyLatents.trainingFile), said,
+                on: coded.training, called: coded.trainingPath, said,
                 from: start,
                 curve: "generation.\(encoder.name)_loss\(number == 0 ? "" : "_\(number)")"
             ) { step, stage throws(USPError) in
@@ -91,7 +95,7 @@ extension Study {
     }
 
     /// The means over the repetitions, and how much sooner USP's came to what the others reached.
-    private func compare(_ encoders: [Encoder]) {
+    func compare(_ encoders: [Encoder]) {
         var means: [String: Curve] = [:]
         for encoder in encoders {
             let runs = folder.results.repetitions("generation.runs.\(encoder.name)", options.seeds)

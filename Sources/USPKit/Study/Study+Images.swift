@@ -27,6 +27,8 @@ struct StudyLatents {
     let training: DataSet
     let test: DataSet
     let key: String
+    /// Where those to train on lie.
+    let trainingPath: String
 
     static let trainingFile = "latents.safetensors"
     static let testFile = "latents-test.safetensors"
@@ -159,7 +161,8 @@ extension Study {
         }
         return StudyLatents(
             autoencoder: model, training: try DataSet(folder.file(both[0])),
-            test: try DataSet(folder.file(both[1])), key: key)
+            test: try DataSet(folder.file(both[1])), key: key,
+            trainingPath: folder.file(both[0]))
     }
 
     private func fitAutoencoder(_ images: StudyImages) throws(USPError) -> VAE {

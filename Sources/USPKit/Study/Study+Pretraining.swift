@@ -26,7 +26,24 @@ extension Study {
     }
 
     private var sizesSaid: [String] {
-        said("patch", "width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads")
+        said(
+            "patch", "width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads",
+            "blocks")
+    }
+
+    private func maskedSizes(
+        _ coded: StudyLatents
+    ) throws(USPError) -> MaskedAutoencoder.Configuration {
+        var sizes = MaskedAutoencoder.Configuration()
+        sizes.transformer = TransformerSizes(
+            grid: try tokenGrid(coded.shape, patch: options.patch), channels: coded.shape[0],
+            patch: options.patch, width: options.width, depth: options.depth, heads: options.heads)
+        (sizes.decoderWidth, sizes.decoderDepth) = (options.decoderWidth, options.decoderDepth)
+        sizes.decoderHeads = options.decoderHeads
+        if options.blocks == .lightning {
+            (sizes.rmsNorm, sizes.swiglu, sizes.rope) = (true, true, true)
+        }
+        return sizes
     }
 
     /// Pretrains the masked autoencoder on the latents; beside it stay untrained ones, the controls of
@@ -58,11 +75,21 @@ extension Study {
 
     private func fitMasked(_ coded: StudyLatents) throws(USPError) -> MaskedAutoencoder {
         let steps = options.pretrainSteps
-        let said =
-            transformerSaid + [
+        // Sizes by options alone are plain blocks'.
+        let start = options.blocks == .plain ? nil : "state/pretraining-start.safetensors"
+        if let start {
+            try MaskedAutoencoder(maskedSizes(coded), seed: seed("pretraining")).save(
+                folder.file(start))
+        }
+        let sizes =
+            start == nil
+            ? transformerSaid + [
                 ("decoder_width", "\(options.decoderWidth)"),
                 ("decoder_depth", "\(options.decoderDepth)"),
                 ("decoder_heads", "\(options.decoderHeads)"),
+            ] : []
+        let said =
+            sizes + [
                 ("batch", "\(min(options.pretrainBatch, coded.training.count))"),
                 ("steps", "\(steps)"), ("rate", "\(options.pretrainRate)"),
                 ("warmup", "\(min(100, steps / 10))"), ("mask_ratio", "\(options.maskRatio)"),
@@ -72,7 +99,7 @@ extension Study {
             ]
         let stage = try train(
             "pretraining", title("pretraining", "masked pretraining"), .pretrain,
-            on: coded.training, called: folder.file(StudyLatents.trainingFile), said,
+            on: coded.training, called: coded.trainingPath, said, from: start,
             curve: "pretrain.loss")
         guard let model = try stage.model() as? MaskedAutoencoder else {
             throw USPError(.internal, "pretraining made something else")
@@ -85,13 +112,7 @@ extension Study {
         let files = (0..<options.seeds).map { "random\($0 == 0 ? "" : "_\($0)").safetensors" }
         let key = try stage("controls", of: sizesSaid + ["\(coded.shape)"], leaving: files) {
             () throws(USPError) in
-            var sizes = MaskedAutoencoder.Configuration()
-            sizes.transformer = TransformerSizes(
-                grid: try tokenGrid(coded.shape, patch: options.patch), channels: coded.shape[0],
-                patch: options.patch, width: options.width, depth: options.depth,
-                heads: options.heads)
-            (sizes.decoderWidth, sizes.decoderDepth) = (options.decoderWidth, options.decoderDepth)
-            sizes.decoderHeads = options.decoderHeads
+            let sizes = try maskedSizes(coded)
             for (number, file) in files.enumerated() {
                 try MaskedAutoencoder(sizes, seed: seed("random encoder", number)).save(
                     folder.file(file))

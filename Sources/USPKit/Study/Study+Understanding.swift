@@ -72,7 +72,7 @@ extension Study {
         ]
         let stage = try train(
             name, title("understanding", "probe of \(encoder.title)"), .probe, on: coded.training,
-            called: folder.file(StudyLatents.trainingFile), said, from: encoder.files[0],
+            called: coded.trainingPath, said, from: encoder.files[0],
             curve: "loss." + name, validation: coded.test,
             validationPath: folder.file(StudyLatents.testFile))
         return try stage.measure().first?.value ?? 0

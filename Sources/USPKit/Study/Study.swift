@@ -77,6 +77,8 @@ public final class Study {
     private let running = Lock<Run?>(nil)
     /// The stages' numbers and how many there are.
     let outline: [String]
+    /// The stage that this is a part of, for titles.
+    private var whole: String?
 
     /// - out: a folder for the page, pictures, numbers and checkpoints; the state of an earlier study
     ///   there is gone on with, as far as it was made of the same images and settings
@@ -97,10 +99,13 @@ public final class Study {
         folder = try StudyFolder(out)
     }
 
-    /// An ablation's: the same images with other options, in a folder below.
-    init(of study: Study, _ options: StudyOptions, _ name: String) throws(USPError) {
+    /// The same images with other options, in a folder two levels below.
+    ///
+    /// - path: `stage/name`
+    init(of study: Study, _ options: StudyOptions, _ path: String) throws(USPError) {
+        whole = String(path.prefix { $0 != "/" })
         (source, self.options, tell, outline) = (study.source, options, study.tell, study.outline)
-        folder = try StudyFolder(study.folder.file("ablations/" + name))
+        folder = try StudyFolder(study.folder.file(path))
     }
 
     /// Everything, from images to the page.
@@ -132,9 +137,11 @@ public final class Study {
         let coded = try encode(images)
         let judging = try judge(images, coded)
         let encoders = try pretrain(coded)
+        let generated = options.align == 0 ? coded : try taught(coded, by: encoders[0])
         if options.has(.generation) || options.has(.solvers) {
-            try generate(encoders, judging, coded)
+            try generate(encoders, judging, generated)
         }
+        if options.has(.combinations) { try combine(encoders, judging, coded) }
         if options.has(.autoregression) { try autoregress(encoders[0], judging, coded) }
         if options.has(.understanding) { try understand(encoders, images, coded) }
         if options.has(.solvers) { try compareSolvers(judging, coded) }
@@ -189,7 +196,7 @@ public final class Study {
 
     /// `3/8 judge`
     func title(_ part: String, _ detail: String = "") -> String {
-        let place = (outline.firstIndex(of: part) ?? 0) + 1
+        let place = (outline.firstIndex(of: whole ?? part) ?? 0) + 1
         return "\(place)/\(outline.count) \(detail.isEmpty ? part : detail)"
     }
 

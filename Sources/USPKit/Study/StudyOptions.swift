@@ -15,7 +15,14 @@ public enum StudyLength: String, Sendable, CaseIterable {
 
 /// What a study looks at, beside the training of what it needs.
 public enum StudyPart: String, Sendable, CaseIterable {
-    case generation, autoregression, understanding, observations, solvers
+    case generation, autoregression, combinations, understanding, observations, solvers
+}
+
+/// What the transformers of a study are made of.
+public enum StudyBlocks: String, Sendable, CaseIterable {
+    case plain
+    /// RMS norms, SwiGLU and rotary positions: LightningDiT's.
+    case lightning
 }
 
 /// Sizes, lengths and comparisons of a study.
@@ -70,6 +77,8 @@ public struct StudyOptions: Sendable {
     public var trainRate: Float = 5e-4
     public var layers: Int?
     public var gateBias: Float = 1
+    public var blocks = StudyBlocks.plain
+    public var align: Float = 0
     public var averageDecay: Float = 0.999
     public var evaluateEvery = 100
     public var samples = 2_000
@@ -163,8 +172,8 @@ extension StudyOptions: Described {
             "Runs of each comparison, with other seeds; pretraining is made once."),
         .names(
             "parts", \.parts,
-            "What is looked at: generation, autoregression, understanding, observations, solvers; with "
-                + "commas."),
+            "What is looked at: generation, autoregression, combinations, understanding, observations, "
+                + "solvers; with commas."),
         .names(
             "ablate", \.ablate, "Ablations by name, with commas: \(Ablation.list)."),
         .integer(
@@ -235,6 +244,14 @@ extension StudyOptions: Described {
             "gate_bias", \.gateBias, .any,
             "Where the gates of all diffusion transformers start: 0 as published, at which pretrained blocks "
                 + "stay silent for much of a short run."),
+        .choice(
+            "blocks", \.blocks,
+            "Blocks of encoder and diffusion transformer: plain, or LightningDiT's (RMS norms, SwiGLU, "
+                + "rotary positions)."),
+        .real(
+            "align", \.align, .notNegative,
+            "Weight of the diffusion transformer's alignment with the pretrained encoder's tokens of the "
+                + "clean latents (REPA's 0.5, whose teacher has seen more)."),
         .real(
             "average_decay", \.averageDecay, .belowOne,
             "Of the averaged weights that are sampled from."),

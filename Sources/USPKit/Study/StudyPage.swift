@@ -19,6 +19,7 @@ struct StudyPage {
         if leadsWithAutoregression { page += try autoregression() }
         if hasGeneration { page += try generation() }
         if !leadsWithAutoregression { page += try autoregression() }
+        page += combinations()
         page += try understanding()
         page += observations
         if options.has(.solvers) { page += solvers }

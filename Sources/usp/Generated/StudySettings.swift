@@ -19,7 +19,7 @@ struct StudySettings: ParsableArguments {
 
     @Option(
         name: .customLong("parts"),
-        help: "What is looked at: generation, autoregression, understanding, observations, solvers; with commas. Default: generation,autoregression,understanding,observations.")
+        help: "What is looked at: generation, autoregression, combinations, understanding, observations, solvers; with commas. Default: generation,autoregression,understanding,observations.")
     var parts: String?
 
     @Option(
@@ -223,6 +223,16 @@ struct StudySettings: ParsableArguments {
     var gateBias: String?
 
     @Option(
+        name: .customLong("blocks"),
+        help: "Blocks of encoder and diffusion transformer: plain, or LightningDiT's (RMS norms, SwiGLU, rotary positions). One of plain, lightning. Default: plain.")
+    var blocks: String?
+
+    @Option(
+        name: .customLong("align"),
+        help: "Weight of the diffusion transformer's alignment with the pretrained encoder's tokens of the clean latents (REPA's 0.5, whose teacher has seen more). 0 or more. Default: 0.")
+    var align: String?
+
+    @Option(
         name: .customLong("average-decay"),
         help: "Of the averaged weights that are sampled from. 0 to below 1. Default: 0.999.")
     var averageDecay: String?
@@ -388,6 +398,8 @@ struct StudySettings: ParsableArguments {
             trainRate == nil ? nil : "train_rate",
             layers == nil ? nil : "layers",
             gateBias == nil ? nil : "gate_bias",
+            blocks == nil ? nil : "blocks",
+            align == nil ? nil : "align",
             averageDecay == nil ? nil : "average_decay",
             evaluateEvery == nil ? nil : "evaluate_every",
             samples == nil ? nil : "samples",
@@ -460,6 +472,8 @@ struct StudySettings: ParsableArguments {
         if let trainRate { try options.set("train_rate", trainRate) }
         if let layers { try options.set("layers", layers) }
         if let gateBias { try options.set("gate_bias", gateBias) }
+        if let blocks { try options.set("blocks", blocks) }
+        if let align { try options.set("align", align) }
         if let averageDecay { try options.set("average_decay", averageDecay) }
         if let evaluateEvery { try options.set("evaluate_every", evaluateEvery) }
         if let samples { try options.set("samples", samples) }

@@ -73,3 +73,21 @@ def test_ablations_that_are_none_are_refused(photos, tmp_path):
         usp.study(photos, tmp_path / "out", ablate="resolution")
     with pytest.raises(usp.ArgumentError, match="nothing"):
         usp.study(tmp_path / "nothing", tmp_path / "out")
+
+
+def test_combinations_have_their_controls(photos, tmp_path):
+    """Alignment with the run's own encoder, and LightningDiT's blocks, each from USP and from scratch."""
+    out = tmp_path / "out"
+    settings = dict(SMALL, width=32, heads=2, parts="combinations")
+    result = usp.study(photos, out, **settings)
+    for name in ("aligned", "lightning"):
+        numbers = result.metrics["combinations"][name]
+        assert numbers["usp_frechet_steps"] == numbers["scratch_frechet_steps"] == [2]
+        assert np.isfinite(numbers["usp_frechet"] + numbers["scratch_frechet"]).all()
+    folder = out / "combinations"
+    aligned = usp.load(folder / "aligned" / "sit_usp.safetensors")
+    assert type(aligned) is usp.SiT and aligned.config.projections == (32,)
+    lightning = usp.load(folder / "lightning" / "sit_scratch.safetensors")
+    assert isinstance(lightning, usp.LightningDiT) and lightning.config.swiglu
+    with open(result.page) as page:
+        assert "With what USP adds up" in page.read()
