@@ -82,13 +82,13 @@ extension MaskedAutoencoder {
     public func features(
         _ images: Tensor, layers: [Int], tokens: Bool = false
     ) throws(USPError) -> [Tensor] {
-        try features(images, layers: layers, tokens: tokens, in: Context(arithmetic))
+        try encoder.features(images, layers: layers, tokens: tokens, in: Context(arithmetic))
     }
 
     /// Attention's probabilities in a block of the encoder (1 is the first), for each head, class token
     /// in front: `[B, N, leading + T, leading + T]`.
     public func attention(_ images: Tensor, layer: Int) throws(USPError) -> Tensor {
-        try attention(images, layer: layer, in: Context(arithmetic))
+        try encoder.attention(images, layer: layer, in: Context(arithmetic))
     }
 
     /// Predicted patches `[B, T, E]` as images `[B, C, H, W]`.

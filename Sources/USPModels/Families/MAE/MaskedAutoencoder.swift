@@ -13,7 +13,7 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
     /// In each block, instead of keeping it for the gradient.
     package var recomputes = Recomputation.nothing
 
-    private let encoder: ViTEncoder
+    let encoder: ViTEncoder
     private let norm: NormLayer
     private let decoder: Decoder?
 
@@ -78,20 +78,6 @@ public final class MaskedAutoencoder: Model, @unchecked Sendable {
         let tokens = try encoder.forward(
             images, masking: masking, recomputes: recomputes, in: context)
         return try norm.forward(tokens, in: context)
-    }
-
-    /// See `ViTEncoder.features`.
-    package func features(
-        _ images: Tensor, layers: [Int], tokens: Bool, in context: Context
-    ) throws(USPError) -> [Tensor] {
-        try encoder.features(images, layers: layers, tokens: tokens, in: context)
-    }
-
-    /// See `ViTEncoder.attention`.
-    package func attention(
-        _ images: Tensor, layer: Int, in context: Context
-    ) throws(USPError) -> Tensor {
-        try encoder.attention(images, layer: layer, in: context)
     }
 
     /// Predicted patches of all tokens from the encoder's features of the kept ones.

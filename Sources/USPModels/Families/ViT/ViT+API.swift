@@ -35,13 +35,13 @@ extension ViT {
     public func features(
         _ images: Tensor, layers: [Int], tokens: Bool = false
     ) throws(USPError) -> [Tensor] {
-        try features(images, layers: layers, tokens: tokens, in: Context(arithmetic))
+        try encoder.features(images, layers: layers, tokens: tokens, in: Context(arithmetic))
     }
 
     /// Attention's probabilities in a block (1 is the first), for each head: row t is what token t takes
     /// from each, class token and registers in front. `[B, N, leading + T, leading + T]`.
     public func attention(_ images: Tensor, layer: Int) throws(USPError) -> Tensor {
-        try attention(images, layer: layer, in: Context(arithmetic))
+        try encoder.attention(images, layer: layer, in: Context(arithmetic))
     }
 
     /// Class scores of `[B, C, H, W]`: `[B, K]`.

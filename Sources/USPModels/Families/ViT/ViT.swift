@@ -13,7 +13,7 @@ public final class ViT: Model, @unchecked Sendable {
     /// In each block, instead of keeping it for the gradient.
     package var recomputes = Recomputation.nothing
 
-    private let encoder: ViTEncoder
+    let encoder: ViTEncoder
     private let norm: NormLayer
     private let head: LinearLayer?
     private let statistics: (mean: Tensor, variance: Tensor)?
@@ -70,20 +70,6 @@ public final class ViT: Model, @unchecked Sendable {
             tokens = try context.sliceTokens(tokens, configuration.leading..<tokens.shape[1])
         }
         return normed ? try norm.forward(tokens, in: context) : tokens
-    }
-
-    /// See `ViTEncoder.features`.
-    package func features(
-        _ images: Tensor, layers: [Int], tokens: Bool, in context: Context
-    ) throws(USPError) -> [Tensor] {
-        try encoder.features(images, layers: layers, tokens: tokens, in: context)
-    }
-
-    /// See `ViTEncoder.attention`.
-    package func attention(
-        _ images: Tensor, layer: Int, in context: Context
-    ) throws(USPError) -> Tensor {
-        try encoder.attention(images, layer: layer, in: context)
     }
 
     /// The pooled and normed feature of each image: `[B, D]`.
