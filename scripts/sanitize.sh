@@ -13,9 +13,10 @@ options() {
     # Faults are the sanitizers' to tell.
     export SWIFT_BACKTRACE="enable=no"
     # A process that is stopped by a sanitizer has to fail, also one that a test expects to.
-    export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:handle_segv=0:handle_sigbus=0"
-    export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
-    export TSAN_OPTIONS="halt_on_error=1"
+    faults="handle_segv=0:handle_sigbus=0"
+    export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:$faults"
+    export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1:$faults"
+    export TSAN_OPTIONS="halt_on_error=1:$faults"
 }
 
 # How a build is told: Swift has no undefined behaviour sanitizer, C has, whose runtime is linked by hand.

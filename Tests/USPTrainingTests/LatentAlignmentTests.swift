@@ -6,8 +6,7 @@ import USPBase
 import USPData
 import USPModels
 import USPTensor
-
-@testable import USPTraining
+import USPTraining
 
 struct LatentAlignmentTests {
     private let golden = try! GoldenCase("models/vae_aligned")
