@@ -77,7 +77,7 @@ extension TransferOptions {
         if var target = family as? MAR.Configuration {
             target.transformer = source.sizes
             (target.classToken, target.embedsClass, target.registers) = (false, false, 0)
-            target.affine = true
+            (target.affine, target.preNorm) = (true, false)
             return target
         }
         var result = family
@@ -95,6 +95,7 @@ extension TransferOptions {
             (result.registers, result.layerScale) = (0, false)
         }
         result.affine = true
+        result.preNorm = result.preNorm && family is ViT.Configuration
         return result
     }
 

@@ -24,7 +24,8 @@ final class TransferRun {
     func untouched(_ entry: TransferEntry) -> ArchiveEntry? {
         guard entry.operation == .copy, entry.steps.isEmpty,
             let source = plan.source.file.sources[entry.sourceName],
-            source.parts.count == 1, source.rowScale == nil
+            source.parts.count == 1, source.rowScale == nil,
+            source.parts[0].shape == entry.shape
         else { return nil }
         return source.parts[0]
     }

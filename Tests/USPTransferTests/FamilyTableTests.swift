@@ -24,7 +24,7 @@ import USPModels
             "grid=14x14 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
             + "activation=gelu_erf epsilon=1e-06 class_token=yes class_position=yes "
             + "rms_norm=no swiglu=no rope=no qk_norm=no registers=0 layer_scale=no "
-            + "attention_epsilon=none classes=1000 pool=token head=linear fc_norm=none "
+            + "attention_epsilon=none pre_norm=no classes=1000 pool=token head=linear fc_norm=none "
             + "positions=bicubic",
         "DiT":
             "grid=16x16 channels=4 patch=2 width=384 depth=12 heads=6 mlp_ratio=4 "
@@ -70,14 +70,14 @@ import USPModels
     let others = [
         "MAR": [
             "affine", "classToken", "embedsClass", "rmsNorm", "swiglu", "rope", "queryKeyNorm",
-            "shift", "registers", "layerScale", "relativePositions", "attentionEpsilon",
+            "shift", "registers", "layerScale", "relativePositions", "attentionEpsilon", "preNorm",
         ],
-        "DiT": ["variant", "classToken", "embedsClass", "relativePositions"],
-        "SiT": ["variant", "classToken", "embedsClass", "relativePositions"],
-        "LightningDiT": ["variant", "classToken", "embedsClass", "relativePositions"],
+        "DiT": ["variant", "classToken", "embedsClass", "relativePositions", "preNorm"],
+        "SiT": ["variant", "classToken", "embedsClass", "relativePositions", "preNorm"],
+        "LightningDiT": ["variant", "classToken", "embedsClass", "relativePositions", "preNorm"],
         "ViT": ["dropPath", "headDeviation", "affine", "shift", "relativePositions"],
-        "MAE": ["affine", "shift", "relativePositions"],
-        "Segmenter": ["dropPath", "dropout", "affine", "shift"],
+        "MAE": ["affine", "shift", "relativePositions", "preNorm"],
+        "Segmenter": ["dropPath", "dropout", "affine", "shift", "preNorm"],
         // in the table, and varied in test_tiny.py
         "VAE": [
             "isTiny", "encoderBlocks", "decoderBlocks", "decoderWidths", "hasStridedStem",
