@@ -1,5 +1,6 @@
 """Tests run against the package beside them and the repository's build."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +9,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import usp  # noqa: E402
+
+# What a shell runs in the background ignores it; tests of interruptions do not.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
