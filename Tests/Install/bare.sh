@@ -37,11 +37,11 @@ inside "apt-get update -q && apt-get install -y -q --no-install-recommends \
 ! inside "command -v python3" || fail "the packages bring Python along"
 [ "$(inside 'usp --version')" = "$version" ] || fail "usp --version"
 [ "$(inside 'pkg-config --modversion usp')" = "$version" ] || fail "pkg-config says another version"
-inside "mkdir -p out/examples; gcc -std=c11 transfer.c \$(pkg-config --cflags --libs usp) -lm -o by_pkg_config
-    ./by_pkg_config; rm out/examples/*" | grep -q "pretrained ones" || fail "the program of pkg-config"
+inside "gcc -std=c11 transfer.c \$(pkg-config --cflags --libs usp) -lm -o by_pkg_config
+    ./by_pkg_config; rm sit.safetensors" | grep -q "pretrained ones" || fail "the program of pkg-config"
 inside "cmake -S . -B cmake -DSOURCE=transfer.c -DWANTED=$version >cmake.txt && cmake --build cmake >>cmake.txt
     cmake/by_cmake" | grep -q "pretrained ones" || fail "the program of CMake"
-inside "usp inspect out/examples/sit.safetensors" | grep -q SiT || fail "usp inspect"
+inside "usp inspect sit.safetensors" | grep -q SiT || fail "usp inspect"
 inside "usp inspect small" | grep -q "648,375" || fail "the small autoencoder is not found"
 echo "bare root: C programs by pkg-config and CMake, usp $version; shared libraries of libusp.so.$abi:"
 inside "ldd /usr/lib/x86_64-linux-gnu/libusp.so.$abi" | sed 's/ (0x.*//'
