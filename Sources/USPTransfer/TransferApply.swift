@@ -24,8 +24,7 @@ final class TransferRun {
     func untouched(_ entry: TransferEntry) -> ArchiveEntry? {
         guard entry.operation == .copy, entry.steps.isEmpty,
             let source = plan.source.file.sources[entry.sourceName],
-            source.parts.count == 1, source.rowScale == nil,
-            source.parts[0].shape == entry.shape
+            source.parts.count == 1, source.rowScale == nil
         else { return nil }
         return source.parts[0]
     }

@@ -11,8 +11,6 @@ package struct TensorSource: Sendable {
     package internal(set) var rowScale: ArchiveEntry?
     /// Whether the same values may be seen in another shape (1x1 convolutions as matrices).
     let reshapes: Bool
-    /// Axes of length 1 that our shape has in front of the file's.
-    var leading = 0
 
     /// The name of a part that no file has.
     static let zeros = "(zeros)"
@@ -20,8 +18,7 @@ package struct TensorSource: Sendable {
     /// The shape of the stacked parts.
     package var shape: Shape {
         guard parts.count > 1, let first = parts.first, first.shape.rank > 0 else {
-            let own = parts.first?.shape ?? []
-            return Shape([Int](repeating: 1, count: leading) + own.extents)
+            return parts.first?.shape ?? []
         }
         let rows = parts.reduce(0) { $0 + ($1.shape.extents.first ?? 0) }
         return Shape([rows] + first.shape.extents.dropFirst())
