@@ -24,7 +24,8 @@ final class TransferRun {
     func untouched(_ entry: TransferEntry) -> ArchiveEntry? {
         guard entry.operation == .copy, entry.steps.isEmpty,
             let source = plan.source.file.sources[entry.sourceName],
-            source.parts.count == 1, source.rowScale == nil
+            source.parts.count == 1, source.rowScale == nil,
+            source.parts[0].shape == entry.shape
         else { return nil }
         return source.parts[0]
     }
@@ -39,7 +40,7 @@ final class TransferRun {
         let tensor = try Tensor(entry.shape)
         let target = UnsafeMutableBufferPointer(start: tensor.floats, count: tensor.count)
         switch entry.operation {
-        case .copy, .reshape: try source(entry).fill(tensor.floats)
+        case .copy, .reshape: try source(entry).fill(tensor)
         case .initialize: entry.initializer.fill(target, key.stream(entry.name))
         case .gates(let bias):
             entry.initializer.fill(target, key.stream(entry.name))
@@ -66,7 +67,7 @@ final class TransferRun {
         case .modulatedNorm(let block, let half, let isBias):
             try write(try norm(entry, block, half, isBias), to: target, entry)
         case .gatedRows(let block, let half):
-            try source(entry).fill(tensor.floats)
+            try source(entry).fill(tensor)
             let gates = try modulation(block) { $0.gate(half) }
             let width = tensor.count / max(gates.count, 1)
             for (row, gate) in gates.enumerated() {
@@ -96,7 +97,7 @@ final class TransferRun {
     private func floats(_ entry: TransferEntry) throws(USPError) -> [Float] {
         let source = try source(entry)
         let tensor = try Tensor([source.shape.count])
-        try source.fill(tensor.floats)
+        try source.fill(tensor)
         // Twice: what is made of them lies beside them.
         try SystemMemory.expect(2 * tensor.count, of: Float.self)
         return tensor.values

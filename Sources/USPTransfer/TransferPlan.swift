@@ -175,7 +175,7 @@ public final class TransferPlan: Sendable {
 }
 
 /// A name of the target's encoder as an encoder alone has it.
-private func plain(_ name: String, _ target: any TransformerConfiguration) -> String {
+func plain(_ name: String, _ target: any TransformerConfiguration) -> String {
     name.hasPrefix(target.encoderPrefix) ? String(name.dropFirst(target.encoderPrefix.count)) : name
 }
 

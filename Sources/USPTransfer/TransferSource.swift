@@ -35,6 +35,20 @@ struct TransferSource {
         file = file.without(configuration.encoderPrefix)
         untold = file.untoldHeads(configuration, reading)
         try require(sizes.depth > 0, .format, "\(archive.path): no blocks in it")
+        try expectShapes()
+    }
+
+    /// What a plan does rests on the source's own sizes.
+    ///
+    /// - Throws: `.shape` naming every array whose shape is not what those say
+    private func expectShapes() throws(USPError) {
+        let wrong = try configuration.specs().compactMap { spec -> String? in
+            let name = plain(spec.name, configuration)
+            guard let found = file.sources[name], !found.fits(spec.shape) else { return nil }
+            return "\(name) is \(found.shape), expected \(spec.shape)"
+        }
+        try require(
+            wrong.isEmpty, .shape, "\(archive.path): \(wrong.joined(separator: "; "))")
     }
 
     /// Factors of layer scale become those of the rows before them.

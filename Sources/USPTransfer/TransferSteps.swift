@@ -81,7 +81,7 @@ extension TransferRun {
                 .missingWeight, "no \(name) in the source, which norms are to be folded of")
         }
         let tensor = try Tensor([source.shape.count])
-        try source.fill(tensor.floats)
+        try source.fill(tensor)
         try SystemMemory.expect(tensor.count, of: Float.self)
         return tensor.values
     }

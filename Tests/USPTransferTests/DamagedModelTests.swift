@@ -100,3 +100,36 @@ func damagedModels(_ file: String) throws {
     }
     #expect(outcomes["error", default: 0] > 100 && outcomes.count > 1, "\(outcomes)")
 }
+
+/// A copy of more values than their place has would write behind it.
+@Test(
+    arguments: [
+        ("transfer/checkpoint-3.pth", "DiT"), ("models/dit_affine_params.safetensors", "ViT"),
+        ("models/dit_affine_params.safetensors", "SiT"),
+    ])
+func arraysOfOtherShapesAreNamed(_ file: String, _ target: String) throws {
+    let archive = try Archive.open("\(goldenPath)/\(file)")
+    let entries = archive.tables.first { $0.name == "model" || $0.name == "" }?.entries ?? []
+    var named = 0
+    for (index, entry) in entries.enumerated() where entry.shape.rank > 0 {
+        let shape = Shape([entry.shape[0] + 1] + entry.shape.extents.dropFirst())
+        let bytes = try ByteBuffer(count: shape.count * 8)
+        bytes.bytes.initializeMemory(as: UInt8.self, repeating: 1)
+        var damaged = entries
+        damaged[index] = ArchiveEntry(entry.name, .float64, shape, bytes: bytes.view)
+        let broken = Archive(
+            path: "broken", format: .safetensors, tables: [try ArchiveTable("", damaged)],
+            metadata: archive.metadata)
+        do throws(USPError) {
+            var options = TransferOptions(to: .named(target))
+            options.heads = 3
+            _ = try TransferPlan(broken, options).arrays()
+            // One class more is another model.
+            #expect(entry.name.contains("y_embedder"), "\(entry.name)")
+        } catch {
+            #expect(error.kind != .internal, "\(entry.name): \(error.message)")
+            named += error.message.contains("\(shape)") ? 1 : 0
+        }
+    }
+    #expect(named > entries.count / 2, "\(named) of \(entries.count)")
+}

@@ -191,12 +191,13 @@ private struct Translation {
             return
         }
         switch meaning {
-        case .parameter(let name, let index, let count, let reshapes):
+        case .parameter(let name, let index, let count, let reshapes, let leading):
             slots[name, default: [:]][index] = entry
             guard let filled = slots[name], filled.count == count else { return }
             let parts = filled.sorted { $0.key < $1.key }.map(\.value)
             try expectStackable(parts, name)
-            sources[name] = TensorSource(parts: parts, rowScale: nil, reshapes: reshapes)
+            sources[name] = TensorSource(
+                parts: parts, rowScale: nil, reshapes: reshapes, leading: leading)
             names.append(name)
         case .duplicate(let name): duplicates.append((entry, name))
         case .ignored(let reason): ignored.append(SkippedItem(name: entry.name, reason: reason))
@@ -238,7 +239,7 @@ extension NameMeaning {
     /// The parameter that the array is, or is a part of.
     fileprivate var parameter: String? {
         switch self {
-        case .parameter(let name, _, _, _), .duplicate(let name): name
+        case .parameter(let name, _, _, _, _), .duplicate(let name): name
         default: nil
         }
     }

@@ -211,14 +211,13 @@ extension FileModel {
         var sizes = try blocks(base, patches: "patch_embed", options)
         sizes.classToken = sources["cls_token"] != nil
         sizes.affine = true
-        guard var table = sources["pos_embed"]?.shape else {
+        guard let table = sources["pos_embed"]?.shape else {
             guard let given = options.grid ?? toldGrid else {
                 throw USPError(.argument, "\(path): no pos_embed in it; give the grid")
             }
             sizes.grid = given
             return sizes
         }
-        if table.rank == 2, dialect.name == Dialect.clip.name { table = Shape([1] + table.extents) }
         try require(
             table.rank == 3 && table[0] == 1 && table[2] == sizes.width, .format,
             "\(path): pos_embed is \(table), not [1, T, \(sizes.width)]")

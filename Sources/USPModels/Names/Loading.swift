@@ -40,7 +40,7 @@ extension FileModel {
             for (position, spec) in specs.enumerated() {
                 let target = parameters[position]
                 if !absent.contains(spec.name), let source = sources[spec.name] {
-                    try source.fill(target.floats)
+                    try source.fill(target)
                 } else {
                     spec.initializer.fill(
                         UnsafeMutableBufferPointer(start: target.floats, count: target.count),

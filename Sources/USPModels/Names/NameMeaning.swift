@@ -37,8 +37,10 @@ package struct ModelKind: Sendable, Equatable {
 
 /// What one name of a file stands for.
 package enum NameMeaning: Sendable, Equatable {
-    /// Rows of a parameter of ours: part `index` of `count`, stacked along the first axis.
-    case parameter(String, index: Int = 0, count: Int = 1, reshapes: Bool = false)
+    /// Rows of a parameter of ours: part `index` of `count`, stacked along the first axis. In the file it
+    /// lacks `leading` axes of length 1 in front.
+    case parameter(
+        String, index: Int = 0, count: Int = 1, reshapes: Bool = false, leading: Int = 0)
     /// The same values as this parameter once more.
     case duplicate(String)
     /// Of no use here, for this reason.

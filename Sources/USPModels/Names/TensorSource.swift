@@ -11,6 +11,8 @@ package struct TensorSource: Sendable {
     package internal(set) var rowScale: ArchiveEntry?
     /// Whether the same values may be seen in another shape (1x1 convolutions as matrices).
     let reshapes: Bool
+    /// Axes of length 1 that our shape has in front of the file's.
+    var leading = 0
 
     /// The name of a part that no file has.
     static let zeros = "(zeros)"
@@ -18,7 +20,8 @@ package struct TensorSource: Sendable {
     /// The shape of the stacked parts.
     package var shape: Shape {
         guard parts.count > 1, let first = parts.first, first.shape.rank > 0 else {
-            return parts.first?.shape ?? []
+            let own = parts.first?.shape ?? []
+            return Shape([Int](repeating: 1, count: leading) + own.extents)
         }
         let rows = parts.reduce(0) { $0 + ($1.shape.extents.first ?? 0) }
         return Shape([rows] + first.shape.extents.dropFirst())
@@ -27,7 +30,7 @@ package struct TensorSource: Sendable {
     package var dtype: DType { parts.first?.dtype ?? .float32 }
     package var names: [String] { parts.map(\.name) + (rowScale.map { [$0.name] } ?? []) }
 
-    func fits(_ shape: Shape) -> Bool {
+    package func fits(_ shape: Shape) -> Bool {
         self.shape == shape || (reshapes && self.shape.count == shape.count)
     }
 
@@ -48,9 +51,15 @@ package struct TensorSource: Sendable {
                 isMapped: view.owner is MappedFile))
     }
 
-    /// Writes the values to `target` as f32, and lets go of the file's pages.
-    package func fill(_ target: UnsafeMutablePointer<Float>) throws(USPError) {
-        var start = target
+    /// Writes the values to the f32 tensor `target`, and lets go of the file's pages.
+    ///
+    /// - Throws: `.shape` if they are not as many as it holds
+    package func fill(_ target: Tensor) throws(USPError) {
+        let count = parts.reduce(0) { $0 + $1.count }
+        try require(
+            count == target.count, .shape,
+            "\(names.first ?? ""): \(shape), \(target.shape) expected")
+        var start = target.floats
         for part in parts {
             try part.fill(start)
             start += part.count
@@ -58,15 +67,15 @@ package struct TensorSource: Sendable {
         guard let rowScale else { return }
         var factors = [Float](repeating: 0, count: rowScale.count)
         try factors.fillAsFloats(rowScale)
-        let width = (start - target) / max(factors.count, 1)
+        let width = count / max(factors.count, 1)
         for (row, factor) in factors.enumerated() {
-            for i in row * width..<(row + 1) * width { target[i] *= factor }
+            for i in row * width..<(row + 1) * width { target.floats[i] *= factor }
         }
     }
 }
 
 extension ArchiveEntry {
-    /// Writes the elements to `target` as f32.
+    /// Writes the elements to `target`, which has room for them, as f32.
     package func fill(_ target: UnsafeMutablePointer<Float>) throws(USPError) {
         guard count > 0 else { return }
         if dtype == .float32 {

@@ -358,7 +358,11 @@ def test_autoencoders_align_with_a_teacher(photos):
 
 
 def test_clips_first_norm_is_named_where_it_cannot_go():
-    path = golden.params("models/teacher_clip")
+    path, case = golden.params("models/teacher_clip"), golden.load("models/teacher_clip")
     for family in ("SiT", "Segmenter", "MAR"):
         _, report = usp.transfer(path, to=family, classes=4, num_heads=3)
         assert "ln_pre.weight" in str(report)
+    weights, _ = usp.transfer(path, to="ViT", classes=4, num_heads=3)
+    model = usp.ViT.load(weights, num_heads=3)
+    assert model.config.pre_norm and model.config.activation == "gelu_quick"
+    assert error(model.tokens(case["in.images"], norm=False), case["out.tokens"]) < 1e-5

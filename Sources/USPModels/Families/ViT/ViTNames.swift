@@ -72,8 +72,8 @@ extension Dialect {
         },
         meaning: { name, _ in
             switch name {
-            case "class_embedding": return .parameter("cls_token", reshapes: true)
-            case "positional_embedding": return .parameter("pos_embed", reshapes: true)
+            case "class_embedding": return .parameter("cls_token", leading: 2)
+            case "positional_embedding": return .parameter("pos_embed", leading: 1)
             case "proj": return .ignored("the projection beside texts")
             default: break
             }
