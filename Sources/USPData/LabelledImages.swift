@@ -78,6 +78,23 @@ package struct LabelledImages: ImageSource {
             labels: indices.map { labels[$0] }, classNames: classNames)
     }
 
+    /// All of them, resampled bicubically to squares of another side.
+    package func resized(_ side: Int) throws(USPError) -> LabelledImages {
+        var planes: [UInt8] = []
+        planes.reserveCapacity(count * channels * side * side)
+        for index in 0..<count {
+            let small = try image(index).resized(width: side, height: side, .bicubic)
+            for channel in 0..<channels {
+                planes += stride(from: channel, to: small.pixels.count, by: channels).map {
+                    small.pixels[$0]
+                }
+            }
+        }
+        return try LabelledImages(
+            channels: channels, height: side, width: side, pixels: planes, labels: labels,
+            classNames: classNames)
+    }
+
     /// `[B, C, H, W]` f32 in [−1, 1]: byte / 127.5 − 1.
     ///
     /// - mirrored: which of them are flipped left to right; nil = none.

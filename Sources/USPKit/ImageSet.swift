@@ -36,6 +36,9 @@ public struct ImageSet: Sendable {
             try images.selecting((0..<max(0, count)).map { $0 * images.count / count }))
     }
 
+    /// The same with another side, as Pillow resizes bicubically.
+    func resized(_ side: Int) throws(USPError) -> ImageSet { ImageSet(try images.resized(side)) }
+
     /// In words that two equal sets have in common.
     var fingerprint: String { images.fingerprint }
 

@@ -177,12 +177,39 @@ private func numbers(_ folder: String) throws -> [String] {
                 } catch { return "\(error)" }
             }
             #expect(refused("ablate=mask-ration").contains("mask-ratio"))
-            #expect(refused("ablate=resolution").contains("resolution"))
+            #expect(refused("ablate=resolutions").contains("resolution"))
+            #expect(refused("pretrain_size=18").contains("pretrain_size 18"))
             #expect(refused("parts=generations").contains("generation"))
             #expect(refused("size=20").contains("size"))
             #expect(refused("heads=3").contains("heads"))
             #expect(refused("pretrain_step=3").contains("pretrain_steps"))
             #expect(throws: USPError.self) { try StudySource.named("\(root)/none") }
+        }
+    }
+
+    @Test func choicesOfTheTransferAreCompared() throws {
+        try inFolder { root in
+            try pictures("\(root)/photos", classes: 2, each: 12)
+            var options = try small()
+            (options.seeds, options.parts) = (1, ["generation"])
+            options.ablate = ["resolution", "positions", "beta-gamma"]
+            let out = "\(root)/out"
+            let study = try Study(.folder("\(root)/photos"), options, to: out)
+            try study.run()
+            let ablations = try #require(JSON(parsing: study.metrics)["ablation"])
+            for (name, values) in [
+                ("resolution", ["8", "16"]), ("positions", ["bicubic", "antialias", "fresh"]),
+                ("beta-gamma", ["no", "yes"]),
+            ] {
+                let found = values.compactMap { ablations[name]?[$0]?["frechet"]?.compact }
+                #expect(Set(found).count == values.count, "\(name): \(found)")
+            }
+            // Whatever pretraining saw, what it leaves has the grid of the study's own.
+            for variant in ["resolution-8", "positions-fresh"] {
+                let file = "\(out)/ablations/\(variant)/pretrained.safetensors"
+                let sizes = try MaskedAutoencoder.load(file).configuration.transformer
+                #expect(sizes.grid == Grid(4, 4), "\(variant): \(sizes.grid)")
+            }
         }
     }
 

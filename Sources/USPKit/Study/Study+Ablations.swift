@@ -13,6 +13,8 @@ struct Ablation {
     let values: [String]
     /// What is compared, for the page.
     let sentence: String
+    /// What has to be so for the values to differ, unless the study says otherwise.
+    var given: (option: String, value: String)?
 
     static let all = [
         Ablation(
@@ -24,6 +26,20 @@ struct Ablation {
         Ablation(
             name: "noise", option: "add_noise", values: ["no", "yes"],
             sentence: "Whether pretraining sees noised latents."),
+        Ablation(
+            name: "resolution", option: "pretrain_size", values: ["1/2", "3/4", "1"],
+            sentence:
+                "The side of the images while the encoder is pretrained; its positions are then "
+                + "resampled."),
+        Ablation(
+            name: "positions", option: "positions", values: ["bicubic", "antialias", "fresh"],
+            sentence:
+                "How positions get to the grid of the transformer from that of smaller images.",
+            given: ("pretrain_size", "3/4")),
+        Ablation(
+            name: "beta-gamma", option: "affine", values: ["no", "yes"],
+            sentence:
+                "Whether the transformer's norms have beta and gamma, which take the encoder's."),
         Ablation(
             name: "norm-pix", option: "norm_pix_loss", values: ["no", "yes"],
             sentence: "Whether the predicted patches are normalised."),
@@ -38,38 +54,34 @@ struct Ablation {
             sentence: "How long the encoder is pretrained."),
     ]
 
-    /// Those of the paper that a study does not make, and why.
-    static let others = [
-        "resolution":
-            "latents of another size would need images, an autoencoder and a judge of their own: "
-            + "run a study with another size",
-        "positions": "the transfer always carries positions over",
-        "beta-gamma":
-            "the transfer of a study always keeps norms with gamma and beta; transfer --no-affine "
-            + "makes the other kind",
-    ]
-
     static var list: String { all.map(\.name).joined(separator: ", ") }
 
-    /// - Throws: `.argument` for a name that is none; `.unsupported` for one that a study does not make
+    /// - Throws: `.argument` for a name that is none
     static func named(_ name: String) throws(USPError) -> Ablation {
         if let found = all.first(where: { $0.name == name }) { return found }
-        if let reason = others[name] {
-            throw USPError(.unsupported, "ablate: \(name): \(reason). There are: \(list)")
-        }
         throw unknownName(name, what: "ablation", known: all.map(\.name))
     }
 
     /// A value for options: shares are of what they say.
-    func value(_ text: String, _ options: StudyOptions) -> String {
-        let whole = option == "layers" ? options.depth : options.pretrainSteps
-        let parts = text.split(separator: "/").compactMap { Int($0) }
+    func value(_ text: String, of option: String, _ options: StudyOptions) -> String {
+        let whole: Int
         switch option {
-        case "layers", "pretrain_steps":
-            return parts.count == 2
-                ? "\(whole * parts[0] / parts[1])" : text == "1" ? "\(whole)" : text
+        case "layers": whole = options.depth
+        case "pretrain_steps": whole = options.pretrainSteps
+        case "pretrain_size": whole = options.size
         default: return text
         }
+        let parts = text.split(separator: "/").compactMap { Int($0) }
+        let share = parts.count == 2 ? whole * parts[0] / parts[1] : text == "1" ? whole : parts[0]
+        guard option == "pretrain_size" else { return "\(share)" }
+        let unit = options.factor * options.patch
+        return "\(max(share / unit, 1) * unit)"
+    }
+
+    /// The values for options, each once.
+    func values(_ options: StudyOptions) -> [String] {
+        var seen: Set<String> = []
+        return values.map { value($0, of: option, options) }.filter { seen.insert($0).inserted }
     }
 }
 
@@ -82,13 +94,19 @@ extension Study {
         _ ablation: Ablation, _ images: StudyImages, _ coded: StudyLatents, _ judging: Judging,
         _ encoder: Encoder
     ) throws(USPError) {
-        for text in ablation.values {
-            let value = ablation.value(text, options)
+        for value in ablation.values(options) {
             var changed = options
             (changed.seeds, changed.supervisedSteps, changed.ablate) = (1, 0, [])
             (changed.trainSteps, changed.evaluateEvery) = (
                 options.ablationSteps, options.ablationSteps
             )
+            if let (option, value) = ablation.given,
+                !options.described(differingFrom: StudyOptions()).contains(where: {
+                    $0.name == option
+                })
+            {
+                try changed.set(option, ablation.value(value, of: option, options))
+            }
             try changed.set(ablation.option, value)
             try changed.check()
             let variant = try Study(of: self, changed, "ablations/\(ablation.name)-\(value)")
@@ -101,11 +119,8 @@ extension Study {
             } else {
                 (own, judge) = (coded, judging)
             }
-            let isOwn =
-                ["layers", "gate_bias"].contains(ablation.option)
-                || said(ablation.option) == variant.said(ablation.option)
-                    && ablation.option != "latent_channels"
-            let encoder = isOwn ? encoder.below : try variant.pretrain(own)[0]
+            let isOwn = own.key == coded.key && variant.pretrainingSaid == pretrainingSaid
+            let encoder = isOwn ? encoder.below : try variant.pretrain(own, images)[0]
             let key = try variant.generate(encoder, 0, judge, own)
             let name = "ablation.\(ablation.name)"
             try stage("ablation_\(ablation.name)_\(value)", of: [key]) { () throws(USPError) in

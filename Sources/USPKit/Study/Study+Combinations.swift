@@ -31,7 +31,7 @@ extension Study {
     ///
     /// - encoders: the study's, USP's first
     func combine(
-        _ encoders: [Encoder], _ judging: Judging, _ coded: StudyLatents
+        _ encoders: [Encoder], _ judging: Judging, _ coded: StudyLatents, _ images: StudyImages
     ) throws(USPError) {
         for combination in Combination.allCases {
             var changed = options
@@ -42,7 +42,7 @@ extension Study {
                 combination == .aligned ? try variant.taught(coded, by: encoders[0].below) : coded
             let starts =
                 combination == .lightning
-                ? try variant.pretrain(coded) : encoders.prefix(2).map(\.below)
+                ? try variant.pretrain(coded, images) : encoders.prefix(2).map(\.below)
             for number in 0..<options.seeds {
                 for encoder in starts {
                     try variant.generate(encoder.called(combination.title), number, judging, own)

@@ -36,7 +36,7 @@ extension Study {
             name,
             of: [encoder.key, judging.key, coded.key, "\(number)"]
                 + said(
-                    "train_steps", "train_batch", "train_rate", "layers", "gate_bias",
+                    "train_steps", "train_batch", "train_rate", "layers", "gate_bias", "affine",
                     "average_decay", "evaluate_every", "samples", "evaluations", "dtype", "blocks",
                     "align"),
             leaving: [file]
@@ -45,7 +45,11 @@ extension Study {
             let start = try transfer(
                 encoder.files[number], to: family, as: name, seed: seed("transfer", number),
                 classes: coded.classes
-            ) { ($0.gateBias, $0.layers) = (options.gateBias, options.layers) }
+            ) {
+                ($0.gateBias, $0.layers, $0.affine) = (
+                    options.gateBias, options.layers, options.affine
+                )
+            }
             let curve = "generation.runs.\(encoder.name).\(number)"
             let said: [(name: String, value: String)] =
                 [

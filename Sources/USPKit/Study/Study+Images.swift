@@ -19,6 +19,13 @@ struct StudyImages {
 
     /// Whether there is something to tell apart.
     var hasClasses: Bool { training.classNames.count > 1 }
+
+    /// The same images with another side.
+    func resized(_ side: Int) throws(USPError) -> StudyImages {
+        StudyImages(
+            training: try training.resized(side), test: try test.resized(side),
+            key: "\(key) \(side)")
+    }
 }
 
 /// Latents of both sets, normalised.
@@ -144,8 +151,26 @@ extension Study {
             try model.save(folder.file(file))
         }
         let model = try VAE.load(folder.file(file))
-        let both = [StudyLatents.trainingFile, StudyLatents.testFile]
-        let key = try stage("latents", of: [made] + said("mirror"), leaving: both) {
+        return try latents(
+            "latents", [StudyLatents.trainingFile, StudyLatents.testFile], of: images, model, made)
+    }
+
+    /// The latents that pretraining sees: those of images of another side, if `pretrain_size` says so.
+    func smaller(
+        _ coded: StudyLatents, _ images: StudyImages
+    ) throws(USPError) -> StudyLatents {
+        guard let side = options.pretrainSize, side != options.size else { return coded }
+        return try latents(
+            "latents_pretraining",
+            ["latents-pretraining.safetensors", "latents-pretraining-test.safetensors"],
+            of: images.resized(side), coded.autoencoder, coded.key)
+    }
+
+    /// Encodes both sets of images.
+    private func latents(
+        _ name: String, _ both: [String], of images: StudyImages, _ model: VAE, _ made: String
+    ) throws(USPError) -> StudyLatents {
+        let key = try stage(name, of: [made, images.key] + said("mirror"), leaving: both) {
             () throws(USPError) in
             let all = images.training.count + images.test.count
             let name = title("autoencoder", "latents")

@@ -6,6 +6,7 @@ import USPFiles
 import USPModels
 import USPTensor
 import USPTraining
+import USPTransfer
 
 /// What everything starts from; numbers and files are called by the name.
 struct Encoder {
@@ -31,6 +32,14 @@ extension Study {
             "blocks")
     }
 
+    /// All that decides what pretraining makes of latents.
+    var pretrainingSaid: [String] {
+        sizesSaid
+            + said(
+                "mask_ratio", "norm_pix_loss", "add_noise", "pretrain_steps", "pretrain_batch",
+                "pretrain_rate", "pretrain_size", "positions", "dtype")
+    }
+
     private func maskedSizes(
         _ coded: StudyLatents
     ) throws(USPError) -> MaskedAutoencoder.Configuration {
@@ -48,22 +57,17 @@ extension Study {
 
     /// Pretrains the masked autoencoder on the latents; beside it stay untrained ones, the controls of
     /// everything that follows, and an encoder that learned the classes.
-    func pretrain(_ coded: StudyLatents) throws(USPError) -> [Encoder] {
+    func pretrain(_ coded: StudyLatents, _ images: StudyImages) throws(USPError) -> [Encoder] {
         let files = ["pretrained.safetensors", "masked.png"]
-        let key = try stage(
-            "pretraining",
-            of: [coded.key] + sizesSaid
-                + said(
-                    "mask_ratio", "norm_pix_loss", "add_noise", "pretrain_steps", "pretrain_batch",
-                    "pretrain_rate", "dtype"),
-            leaving: files
-        ) { () throws(USPError) in
-            let model = try fitMasked(coded)
+        let key = try stage("pretraining", of: [coded.key] + pretrainingSaid, leaving: files) {
+            () throws(USPError) in
+            let seen = try smaller(coded, images)
+            let model = try fitMasked(seen)
             let losses = folder.results[curve: "pretrain.loss"]?.values ?? []
             folder.results[number: "pretrain.loss_first"] = losses.first
             folder.results[number: "pretrain.loss_last"] = losses.last
-            try drawMasked(model, coded, files[1])
-            try model.save(folder.file(files[0]))
+            try drawMasked(model, seen, files[1])
+            try onGrid(of: coded, model).save(folder.file(files[0]))
         }
         let usp = Encoder(
             name: "usp", title: "USP", files: [String](repeating: files[0], count: options.seeds),
@@ -71,6 +75,22 @@ extension Study {
         let scratch = try controls(coded)
         guard options.supervisedSteps > 0, coded.classes > 1 else { return [usp, scratch] }
         return [usp, scratch, try supervise(scratch, coded)]
+    }
+
+    /// The model with positions for these latents, where it has seen those of smaller images.
+    private func onGrid(
+        of coded: StudyLatents, _ model: MaskedAutoencoder
+    ) throws(USPError) -> Checkpoint {
+        let grid = try tokenGrid(coded.shape, patch: options.patch)
+        guard model.configuration.transformer.grid != grid else { return try model.checkpoint() }
+        var wanted = TransferOptions()
+        (wanted.grid, wanted.seed) = (grid, seed("positions"))
+        switch options.positions {
+        case .bicubic: wanted.resampling = .bicubic
+        case .antialias: wanted.resampling = .antialiased
+        case .fresh: wanted.ignore = ["pos_embed", "decoder_pos_embed"]
+        }
+        return try TransferPlan(model.checkpoint(), to: "MAE", wanted).apply()
     }
 
     private func fitMasked(_ coded: StudyLatents) throws(USPError) -> MaskedAutoencoder {

@@ -136,12 +136,12 @@ public final class Study {
         let images = try openImages()
         let coded = try encode(images)
         let judging = try judge(images, coded)
-        let encoders = try pretrain(coded)
+        let encoders = try pretrain(coded, images)
         let generated = options.align == 0 ? coded : try taught(coded, by: encoders[0])
         if options.has(.generation) || options.has(.solvers) {
             try generate(encoders, judging, generated)
         }
-        if options.has(.combinations) { try combine(encoders, judging, coded) }
+        if options.has(.combinations) { try combine(encoders, judging, coded, images) }
         if options.has(.autoregression) { try autoregress(encoders[0], judging, coded) }
         if options.has(.understanding) { try understand(encoders, images, coded) }
         if options.has(.solvers) { try compareSolvers(judging, coded) }

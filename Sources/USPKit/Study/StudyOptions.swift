@@ -25,6 +25,15 @@ public enum StudyBlocks: String, Sendable, CaseIterable {
     case lightning
 }
 
+/// How an encoder that has seen smaller images gets its positions.
+public enum StudyPositions: String, Sendable, CaseIterable {
+    case bicubic
+    /// Wider when shrinking, as timm does.
+    case antialias
+    /// Sines and cosines of the new grid.
+    case fresh
+}
+
 /// Sizes, lengths and comparisons of a study.
 public struct StudyOptions: Sendable {
     public var seed: UInt64 = 0
@@ -70,6 +79,8 @@ public struct StudyOptions: Sendable {
     public var pretrainSteps = 8_000
     public var pretrainBatch = 64
     public var pretrainRate: Float = 1e-3
+    public var pretrainSize: Int?
+    public var positions = StudyPositions.bicubic
     public var supervisedSteps = 1_000
     // Generation.
     public var trainSteps = 800
@@ -77,6 +88,7 @@ public struct StudyOptions: Sendable {
     public var trainRate: Float = 5e-4
     public var layers: Int?
     public var gateBias: Float = 1
+    public var affine = true
     public var blocks = StudyBlocks.plain
     public var align: Float = 0
     public var averageDecay: Float = 0.999
@@ -154,6 +166,10 @@ public struct StudyOptions: Sendable {
         try require(
             size % factor == 0 && side % patch == 0, .argument,
             "size \(size): expected a multiple of factor x patch, \(factor * patch)")
+        let seen = pretrainSize ?? size
+        try require(
+            seen % (factor * patch) == 0, .argument,
+            "pretrain_size \(seen): expected a multiple of factor x patch, \(factor * patch)")
         try require(
             size % 8 == 0, .argument, "size: \(size), expected a multiple of 8, as the judge takes")
         try require(
@@ -234,6 +250,13 @@ extension StudyOptions: Described {
         .integer("pretrain_batch", \.pretrainBatch, .from(1), "Latents of a step."),
         .real("pretrain_rate", \.pretrainRate, .notNegative, "Peak learning rate."),
         .integer(
+            "pretrain_size", \.pretrainSize, .size,
+            "Side of the images that pretraining sees; absent: size. Positions are resampled after it."
+        ),
+        .choice(
+            "positions", \.positions,
+            "How they are, where pretrain_size is another one; fresh are the grid's own."),
+        .integer(
             "supervised_steps", \.supervisedSteps, .notNegative,
             "Steps of the encoder that learns classes, a control; 0: without it."),
         .integer("train_steps", \.trainSteps, .from(1), "Steps of each diffusion transformer."),
@@ -244,6 +267,9 @@ extension StudyOptions: Described {
             "gate_bias", \.gateBias, .any,
             "Where the gates of all diffusion transformers start: 0 as published, at which pretrained blocks "
                 + "stay silent for much of a short run."),
+        .flag(
+            "affine", \.affine,
+            "Norms of the diffusion transformer have beta and gamma, which take the encoder's."),
         .choice(
             "blocks", \.blocks,
             "Blocks of encoder and diffusion transformer: plain, or LightningDiT's (RMS norms, SwiGLU, "

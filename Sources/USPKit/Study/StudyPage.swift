@@ -353,7 +353,7 @@ struct StudyPage {
         var text = ""
         for name in options.ablate {
             guard let ablation = try? Ablation.named(name) else { continue }
-            let values = ablation.values.map { ablation.value($0, options) }
+            let values = ablation.values(options)
             let found = values.compactMap { value in
                 results[number: "ablation.\(name).\(value).frechet"].map {
                     (value, $0, results[number: "ablation.\(name).\(value).probe"])
@@ -365,17 +365,18 @@ struct StudyPage {
             let rows = found.map { value, distance, probe in
                 "<tr><td>\(value)</td><td>\(decimal(distance, 2))</td><td>\(probe.map { decimal($0 * 100, 1) + " %" } ?? "–")</td></tr>"
             }.joined()
-            let chart = Chart(
-                name, x: ablation.option, y: "distance",
-                lines: [
-                    ChartLine(
-                        title: "Frechet distance", style: "usp",
-                        points: found.compactMap { found in
-                            Double(found.0).map { (x: $0, y: found.1) }
-                        })
-                ])
+            let points = found.compactMap { found in
+                Double(found.0).map { (x: $0, y: found.1) }
+            }
+            let chart =
+                points.isEmpty
+                ? ""
+                : Chart(
+                    name, x: ablation.option, y: "distance",
+                    lines: [ChartLine(title: "Frechet distance", style: "usp", points: points)]
+                ).svg
             text +=
-                "<h3>\(name)</h3><p>\(ablation.sentence) After \(options.ablationSteps) steps \(escaped(ablation.option)) \(best.0) comes nearest to real images (\(decimal(best.1, 1))), \(worst.0) stays furthest (\(decimal(worst.1, 1))); one run each, so small differences say nothing.</p><div class='pair'>\(chart.svg)<table><tr><th>\(ablation.option)</th><th>distance</th><th>probe</th></tr>\(rows)</table></div>"
+                "<h3>\(name)</h3><p>\(ablation.sentence) After \(options.ablationSteps) steps \(escaped(ablation.option)) \(best.0) comes nearest to real images (\(decimal(best.1, 1))), \(worst.0) stays furthest (\(decimal(worst.1, 1))); one run each, so small differences say nothing.</p><div class='pair'>\(chart)<table><tr><th>\(ablation.option)</th><th>distance</th><th>probe</th></tr>\(rows)</table></div>"
         }
         return text.isEmpty ? "" : "<section><h2>One choice at a time</h2>\(text)</section>"
     }

@@ -24,7 +24,7 @@ struct StudySettings: ParsableArguments {
 
     @Option(
         name: .customLong("ablate"),
-        help: "Ablations by name, with commas: mask-ratio, vae, noise, norm-pix, layers, gates, pretrain-epochs. Default: none.")
+        help: "Ablations by name, with commas: mask-ratio, vae, noise, resolution, positions, beta-gamma, norm-pix, layers, gates, pretrain-epochs. Default: none.")
     var ablate: String?
 
     @Option(
@@ -193,6 +193,16 @@ struct StudySettings: ParsableArguments {
     var pretrainRate: String?
 
     @Option(
+        name: .customLong("pretrain-size"),
+        help: "Side of the images that pretraining sees; absent: size. Positions are resampled after it. 1 to 65536.")
+    var pretrainSize: String?
+
+    @Option(
+        name: .customLong("positions"),
+        help: "How they are, where pretrain_size is another one; fresh are the grid's own. One of bicubic, antialias, fresh. Default: bicubic.")
+    var positions: String?
+
+    @Option(
         name: .customLong("supervised-steps"),
         help: "Steps of the encoder that learns classes, a control; 0: without it. 0 or more. Default: 1000.")
     var supervisedSteps: String?
@@ -221,6 +231,11 @@ struct StudySettings: ParsableArguments {
         name: .customLong("gate-bias"),
         help: "Where the gates of all diffusion transformers start: 0 as published, at which pretrained blocks stay silent for much of a short run. Default: 1.")
     var gateBias: String?
+
+    @Flag(
+        name: .customLong("affine"), inversion: .prefixedNo,
+        help: "Norms of the diffusion transformer have beta and gamma, which take the encoder's. Default: yes.")
+    var affine: Bool?
 
     @Option(
         name: .customLong("blocks"),
@@ -392,12 +407,15 @@ struct StudySettings: ParsableArguments {
             pretrainSteps == nil ? nil : "pretrain_steps",
             pretrainBatch == nil ? nil : "pretrain_batch",
             pretrainRate == nil ? nil : "pretrain_rate",
+            pretrainSize == nil ? nil : "pretrain_size",
+            positions == nil ? nil : "positions",
             supervisedSteps == nil ? nil : "supervised_steps",
             trainSteps == nil ? nil : "train_steps",
             trainBatch == nil ? nil : "train_batch",
             trainRate == nil ? nil : "train_rate",
             layers == nil ? nil : "layers",
             gateBias == nil ? nil : "gate_bias",
+            affine == nil ? nil : "affine",
             blocks == nil ? nil : "blocks",
             align == nil ? nil : "align",
             averageDecay == nil ? nil : "average_decay",
@@ -466,12 +484,15 @@ struct StudySettings: ParsableArguments {
         if let pretrainSteps { try options.set("pretrain_steps", pretrainSteps) }
         if let pretrainBatch { try options.set("pretrain_batch", pretrainBatch) }
         if let pretrainRate { try options.set("pretrain_rate", pretrainRate) }
+        if let pretrainSize { try options.set("pretrain_size", pretrainSize) }
+        if let positions { try options.set("positions", positions) }
         if let supervisedSteps { try options.set("supervised_steps", supervisedSteps) }
         if let trainSteps { try options.set("train_steps", trainSteps) }
         if let trainBatch { try options.set("train_batch", trainBatch) }
         if let trainRate { try options.set("train_rate", trainRate) }
         if let layers { try options.set("layers", layers) }
         if let gateBias { try options.set("gate_bias", gateBias) }
+        if let affine { try options.set("affine", affine ? "yes" : "no") }
         if let blocks { try options.set("blocks", blocks) }
         if let align { try options.set("align", align) }
         if let averageDecay { try options.set("average_decay", averageDecay) }

@@ -69,8 +69,8 @@ def test_a_study_that_is_stopped_goes_on(photos, tmp_path):
 def test_ablations_that_are_none_are_refused(photos, tmp_path):
     with pytest.raises(usp.ArgumentError, match="mask-ratio"):
         usp.study(photos, tmp_path / "out", ablate="mask-ration")
-    with pytest.raises(usp.UnsupportedError, match="resolution"):
-        usp.study(photos, tmp_path / "out", ablate="resolution")
+    with pytest.raises(usp.ArgumentError, match="pretrain_size 20"):
+        usp.study(photos, tmp_path / "out", pretrain_size=20)
     with pytest.raises(usp.ArgumentError, match="nothing"):
         usp.study(tmp_path / "nothing", tmp_path / "out")
 
