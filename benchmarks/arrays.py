@@ -17,6 +17,8 @@ AUTOREGRESSIVE = {"B": (768, 12, 12, 1024, 6), "L": (1024, 16, 16, 1280, 8)}
 BUFFER, COPIES, HIDDEN, REVERSE, GUIDANCE = 64, 4, 222, 100, 2.9
 # Of the segmentation network's head: classes, channels of its maps, cells along a side of its pools.
 LABELS, MAPS, CELLS = 150, 768, (1, 2, 3, 6)
+# Channels of VA-VAE's latents; rows and columns of pixels in DINOv2's patch.
+ALIGNED, SQUARE = 32, 14
 # Channels of the autoencoder's levels, residual blocks of an encoder level, latent channels.
 LEVELS, BLOCKS, LATENT = (128, 256, 512, 512), 2, 4
 
@@ -74,6 +76,38 @@ def vit_shapes(work):
     for i in range(layers):
         shapes |= block(f"decoder_blocks.{i}", inner, affine=True, modulated=False)
     return shapes | norm("decoder_norm", inner) | linear("decoder_pred", inner, 16)
+
+
+def lightning_shapes(work):
+    """RMS norms, gated MLPs and rotary tables, patches of one pixel."""
+    width, depth, heads = TRANSFORMERS[work.model]
+    hidden = 8 * width // 3
+    shapes = {"pos_embed": (1, work.tokens, width)}
+    shapes |= {f"feat_rope.freqs_{part}": (work.tokens, width // heads) for part in ("cos", "sin")}
+    shapes |= convolution("x_embedder.proj", ALIGNED, width, 1)
+    shapes |= linear("t_embedder.mlp.0", 256, width) | linear("t_embedder.mlp.2", width, width)
+    shapes |= {"y_embedder.embedding_table.weight": (CLASSES + 1, width)}
+    for i in range(depth):
+        name = f"blocks.{i}"
+        shapes |= {f"{name}.norm1.weight": (width,), f"{name}.norm2.weight": (width,)}
+        shapes |= linear(f"{name}.attn.qkv", width, 3 * width)
+        shapes |= linear(f"{name}.attn.proj", width, width)
+        shapes |= linear(f"{name}.mlp.w12", width, 2 * hidden)
+        shapes |= linear(f"{name}.mlp.w3", hidden, width)
+        shapes |= linear(f"{name}.adaLN_modulation.1", width, 6 * width)
+    shapes |= {"final_layer.norm_final.weight": (width,)}
+    shapes |= linear("final_layer.adaLN_modulation.1", width, 2 * width)
+    return shapes | linear("final_layer.linear", width, ALIGNED)
+
+
+def dinov2_shapes(work):
+    width, depth, _ = TRANSFORMERS[work.model]
+    shapes = {"cls_token": (1, 1, width), "pos_embed": (1, work.tokens + 1, width)}
+    shapes |= convolution("patch_embed.proj", 3, width, SQUARE)
+    for i in range(depth):
+        shapes |= block(f"blocks.{i}", width, affine=True, modulated=False)
+        shapes |= {f"blocks.{i}.ls{half}.gamma": (width,) for half in (1, 2)}
+    return shapes | norm("norm", width)
 
 
 def mar_shapes(work):
@@ -176,7 +210,8 @@ def segmenter_shapes(work):
 
 SHAPES = {
     "dit": dit_shapes, "vit": vit_shapes, "mae": vit_shapes, "mar": mar_shapes,
-    "segmenter": segmenter_shapes, "vae": vae_shapes}
+    "lightning": lightning_shapes, "dinov2": dinov2_shapes, "segmenter": segmenter_shapes,
+    "vae": vae_shapes}
 
 
 def shapes(work):
@@ -187,8 +222,10 @@ def shapes(work):
 def random_weight(name, shape):
     """Values that keep activations near one: no zero gates, norms about the identity."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    is_norm = any(part in name for part in ("norm", "_ln", ".bn.", "upsample_4x.1."))
-    if is_norm and name.endswith((".weight", ".running_var")):
+    if "feat_rope" in name:
+        return rotary(*shape)[name.endswith("sin")]
+    is_norm = any(part in name for part in ("norm", "_ln", ".bn.", ".ls", "upsample_4x.1."))
+    if is_norm and name.endswith((".weight", ".running_var", ".gamma")):
         return 1 + 0.1 * random.standard_normal(shape, np.float32)
     if len(shape) == 1:
         return 0.02 * random.standard_normal(shape, np.float32)
@@ -196,6 +233,15 @@ def random_weight(name, shape):
         return 0.5 * random.standard_normal(shape, np.float32)
     deviation = np.float32(np.prod(shape[1:])) ** np.float32(-0.5)
     return (0.3 if "adaLN" in name else 1) * deviation * random.standard_normal(shape, np.float32)
+
+
+def rotary(tokens, width):
+    """cos and sin [T, width] of a square grid: rows in the first half, columns in the second."""
+    side, half = round(tokens ** 0.5), width // 2
+    rates = 10000.0 ** (-np.arange(0, half, 2) / half)
+    turned = np.repeat(np.arange(side)[:, None] * rates, 2, axis=1)
+    angles = np.concatenate([np.repeat(turned, side, 0), np.tile(turned, (side, 1))], axis=1)
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
 # ---- inputs ------------------------------------------------------------------------------------
@@ -210,7 +256,11 @@ def inputs(work):
         return {"x": np.tanh(random.standard_normal(shape, np.float32))}
     if work.family == "mar":
         return autoregressive_inputs(work, random)
-    arrays = {"x": random.standard_normal((batch, 4, side, side), np.float32)}
+    channels = {"lightning": ALIGNED, "dinov2": 3}.get(work.family, 4)
+    arrays = {"x": random.standard_normal((batch, channels, side, side), np.float32)}
+    if work.family == "lightning":
+        arrays["t"] = np.linspace(0.02, 0.98, batch).astype(np.float32)
+        arrays["y"] = random.integers(0, CLASSES, batch)
     if work.family == "dit":
         arrays["t"] = np.linspace(20, 980, batch).astype(np.int64)
         arrays["y"] = random.integers(0, CLASSES, batch)
@@ -245,5 +295,5 @@ def reverse_steps(work):
 def feeds(work):
     """The arguments of a forward pass."""
     arrays = inputs(work)
-    names = {"dit": ("x", "t", "y"), "mar": tuple(arrays)}.get(work.family, ("x",))
+    names = {"dit": ("x", "t", "y"), "lightning": ("x", "t", "y"), "mar": tuple(arrays)}.get(work.family, ("x",))
     return {name: arrays[name] for name in names}

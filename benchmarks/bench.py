@@ -48,7 +48,7 @@ def parsed():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tools", default=".build/benchmarks",
                         help="folder of usp-bench, usp-peak")
-    parser.add_argument("--peers", help="a Python with torch, diffusers, onnxruntime, openvino")
+    parser.add_argument("--peers", help="a Python with torch, diffusers, zentorch, onnxruntime, openvino")
     parser.add_argument("--rows", type=listed, default=KEYS,
                         help="only these, comma-separated, of: " + " ".join(KEYS))
     parser.add_argument("--dtypes", type=listed, default=["f32", "bf16"])

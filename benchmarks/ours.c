@@ -15,8 +15,8 @@
         if ((call) != USP_OK) fail(usp_last_error()); \
     } while (0)
 
-/* Of MAR: copies of the loss, reverse steps of a token. */
-enum { CLASSES = 1000, LABELS = 150, STEPS = 3, COPIES = 4, REVERSE = 100 };
+/* Of MAR: copies of the loss, reverse steps of a token; of DINOv2-B: width; of VA-VAE: channels. */
+enum { CLASSES = 1000, LABELS = 150, STEPS = 3, COPIES = 4, REVERSE = 100, WIDTH = 768, ALIGNED = 32 };
 static const double GUIDANCE = 2.9;
 
 typedef struct {
@@ -116,7 +116,14 @@ static void read_inputs(work *w) {
                         : array(w, NULL, USP_F32, b, 3, s, s);
         return;
     }
-    w->x = array(w, "x.f32", USP_F32, b, 4, s, s);
+    const int lightning = is(w->family, "lightning"), dinov2 = is(w->family, "dinov2");
+    w->x = array(w, "x.f32", USP_F32, b, lightning ? ALIGNED : dinov2 ? 3 : 4, s, s);
+    if (lightning) {
+        w->t = array(w, "t.f32", USP_F32, b, 0, 0, 0);
+        w->y = array(w, "y.i64", USP_I64, b, 0, 0, 0);
+        w->out = array(w, NULL, USP_F32, b, ALIGNED, s, s);
+    }
+    if (dinov2) w->out = array(w, NULL, USP_F32, b, WIDTH, 0, 0);
     if (is(w->family, "vit")) w->out = array(w, NULL, USP_F32, b, CLASSES, 0, 0);
     if (is(w->family, "segmenter")) w->out = array(w, NULL, USP_F32, b, LABELS, 2 * s, 2 * s);
     if (is(w->family, "mae")) w->noise = array(w, "noise.f32", USP_F32, b, half * half, 0, 0);
@@ -192,7 +199,9 @@ static void run(work *w) {
         MUST(usp_trainer_step(w->trainer, &batch, w->out.data));
     } else if (mar) {
         run_tokens(w);
-    } else if (is(w->family, "dit")) {
+    } else if (is(w->family, "dinov2")) {
+        MUST(usp_vit_features(w->model, &w->x, &w->out));
+    } else if (is(w->family, "dit") || is(w->family, "lightning")) {
         MUST(usp_dit_forward(w->model, &w->x, &w->t, &w->y, &w->out));
     } else if (is(w->family, "vit")) {
         MUST(usp_vit_logits(w->model, &w->x, &w->out));

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from arrays import (
-    AUTOREGRESSIVE, BUFFER, CELLS, CLASSES, DECODER, GUIDANCE, KEPT, LABELS, LATENT, LEVELS, MAPS,
-    TRANSFORMERS, reverse_steps)
+    ALIGNED, AUTOREGRESSIVE, BUFFER, CELLS, CLASSES, DECODER, GUIDANCE, KEPT, LABELS, LATENT, LEVELS,
+    MAPS, SQUARE, TRANSFORMERS, reverse_steps)
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "Tests" / "Golden"))
 
@@ -74,9 +74,9 @@ class ModulatedBlock(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    def __init__(self, width):
+    def __init__(self, width, channels=4, patch=2):
         super().__init__()
-        self.proj = nn.Conv2d(4, width, 2, stride=2)
+        self.proj = nn.Conv2d(channels, width, patch, stride=patch)
 
     def forward(self, x):
         return self.proj(x).flatten(2).transpose(1, 2)
@@ -131,6 +131,96 @@ class DiT(nn.Module):
             x = block(x, condition)
         x = self.final_layer(x, condition).reshape(-1, self.side, self.side, 2, 2, 8)
         return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, 8, 2 * self.side, 2 * self.side)
+
+
+class Rotary(nn.Module):
+    def __init__(self, tokens, width):
+        super().__init__()
+        self.freqs_cos = nn.Parameter(torch.empty(tokens, width), requires_grad=False)
+        self.freqs_sin = nn.Parameter(torch.empty(tokens, width), requires_grad=False)
+
+    def forward(self, x):
+        turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
+        return x * self.freqs_cos + turned * self.freqs_sin
+
+
+class LightningBlock(nn.Module):
+    def __init__(self, width, heads, rotary):
+        super().__init__()
+        self.norm1, self.norm2 = nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)
+        self.attn, self.mlp = Attention(width, heads), nn.Module()
+        hidden = 8 * width // 3
+        self.mlp.w12, self.mlp.w3 = nn.Linear(width, 2 * hidden), nn.Linear(hidden, width)
+        self.adaLN_modulation, self.rotary = adaptive(width, 6), [rotary]  # no module of its own
+
+    def attend(self, x):
+        batch, tokens, width = x.shape
+        heads, (turn,) = self.attn.heads, self.rotary
+        qkv = self.attn.qkv(x).reshape(batch, tokens, 3, heads, width // heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = F.scaled_dot_product_attention(
+            turn(query).to(value.dtype), turn(key).to(value.dtype), value)
+        return self.attn.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
+
+    def gated(self, x):
+        gate, values = self.mlp.w12(x).chunk(2, dim=-1)
+        return self.mlp.w3(F.silu(gate) * values)
+
+    def forward(self, x, condition):
+        chunks = self.adaLN_modulation(condition).chunk(6, dim=1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = chunks
+        x = x + gate1.unsqueeze(1) * self.attend(modulate(self.norm1(x), shift1, scale1))
+        return x + gate2.unsqueeze(1) * self.gated(modulate(self.norm2(x), shift2, scale2))
+
+
+class LightningDiT(nn.Module):
+    def __init__(self, model, tokens):
+        super().__init__()
+        width, depth, heads = TRANSFORMERS[model]
+        self.side = math.isqrt(tokens)
+        self.pos_embed = nn.Parameter(torch.empty(1, tokens, width), requires_grad=False)
+        self.feat_rope = Rotary(tokens, width // heads)
+        self.x_embedder, self.t_embedder = PatchEmbed(width, ALIGNED, 1), TimeEmbed(width)
+        self.y_embedder = LabelEmbed(width)
+        self.blocks = nn.ModuleList(
+            LightningBlock(width, heads, self.feat_rope) for _ in range(depth))
+        self.final_layer = nn.Module()
+        self.final_layer.norm_final = nn.RMSNorm(width, eps=1e-6)
+        self.final_layer.linear = nn.Linear(width, ALIGNED)
+        self.final_layer.adaLN_modulation = adaptive(width, 2)
+
+    def forward(self, x, t, y):
+        condition = self.t_embedder(t) + self.y_embedder(y)
+        x = self.x_embedder(x) + self.pos_embed
+        for block in self.blocks:
+            x = block(x, condition)
+        last = self.final_layer
+        shift, scale = last.adaLN_modulation(condition).chunk(2, dim=1)
+        x = last.linear(modulate(last.norm_final(x), shift, scale))
+        return x.transpose(1, 2).unflatten(2, (self.side, self.side))
+
+
+class DINOv2(nn.Module):
+    def __init__(self, model, tokens):
+        super().__init__()
+        width, depth, heads = TRANSFORMERS[model]
+        self.cls_token = nn.Parameter(torch.empty(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.empty(1, tokens + 1, width), requires_grad=False)
+        self.patch_embed = PatchEmbed(width, 3, SQUARE)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        for block in self.blocks:
+            for name in ("ls1", "ls2"):
+                block.add_module(name, nn.Module())
+                getattr(block, name).gamma = nn.Parameter(torch.empty(width))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, x):
+        x = self.patch_embed(x)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        for block in self.blocks:
+            x = x + block.ls1.gamma * block.attn(block.norm1(x))
+            x = x + block.ls2.gamma * block.mlp(block.norm2(x))
+        return self.norm(x[:, 0])
 
 
 class ViT(nn.Module):
@@ -440,8 +530,8 @@ def build(work, weights):
             down_block_types=names[0], up_block_types=names[1], block_out_channels=LEVELS,
             layers_per_block=2, latent_channels=LATENT, sample_size=256)
     else:
-        kind = {"dit": DiT, "vit": ViT, "mae": MaskedAutoencoder,
-                "segmenter": Segmenter}.get(work.family)
+        kind = {"dit": DiT, "vit": ViT, "mae": MaskedAutoencoder, "lightning": LightningDiT,
+                "dinov2": DINOv2, "segmenter": Segmenter}.get(work.family)
         make = lambda: kind(work.model, work.tokens) if kind else MAR(work)  # noqa: E731
     with torch.device("meta"):
         module = make()

@@ -1,4 +1,4 @@
-"""Runs one peer (PyTorch, ONNX Runtime, OpenVINO) on one work, driven by lines on standard input.
+"""Runs one peer (PyTorch, zentorch, ONNX Runtime, OpenVINO) on one work, driven by lines on standard input.
 
 Commands: `run N` (N timed runs), `output PATH` (the first result as f32), `memory`, `quit`.
 When the first result is there it says `ready` and the seconds of its last run; a training work's
@@ -25,7 +25,7 @@ from works import STEPS, Work  # noqa: E402
 class Torch:
     """Eager or compiled, f32 or bfloat16 autocast."""
 
-    def __init__(self, work, dtype, folder, compiled=False):
+    def __init__(self, work, dtype, folder, backend=None):
         import torch
         from safetensors.torch import load_file
 
@@ -35,7 +35,7 @@ class Torch:
         torch.set_num_threads(work.threads)
         weights = load_file(folder / "weights.safetensors")
         module = network(work, weights)
-        self.module = torch.compile(module) if compiled else module
+        self.module = torch.compile(module, backend=backend) if backend else module
         self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16")
         self.arrays = {name: torch.from_numpy(array) for name, array in inputs(work).items()}
         if work.task == "train":
@@ -100,6 +100,13 @@ class Torch:
         return result.float().numpy()
 
 
+def zentorch(work, dtype, folder):
+    """AMD's backend of torch.compile."""
+    import zentorch as backend  # noqa: F401  registers itself
+
+    return Torch(work, dtype, folder, "zentorch")
+
+
 class OnnxRuntime:
     def __init__(self, work, dtype, folder):
         import onnxruntime
@@ -138,7 +145,8 @@ class OpenVino:
 
 PEERS = {
     "torch": Torch, "onnxruntime": OnnxRuntime, "openvino": OpenVino,
-    "torch.compile": lambda work, dtype, folder: Torch(work, dtype, folder, compiled=True),
+    "torch.compile": lambda work, dtype, folder: Torch(work, dtype, folder, "inductor"),
+    "zentorch": zentorch,
 }
 
 

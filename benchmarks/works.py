@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from arrays import (
-    AUTOREGRESSIVE, BUFFER, CELLS, COPIES, DECODER, HIDDEN, KEPT, LEVELS, TRANSFORMERS,
-    reverse_steps, shapes)
+    ALIGNED, AUTOREGRESSIVE, BUFFER, CELLS, COPIES, DECODER, HIDDEN, KEPT, LEVELS, SQUARE,
+    TRANSFORMERS, reverse_steps, shapes)
 
 # Training steps whose losses are compared.
 STEPS = 3
@@ -31,7 +31,7 @@ class Work:
     recompute: int = 0  # of our side's training steps, a usp_recompute: 1 blocks, 2 hidden layers
     iterations: int = 0  # of a sampler of MAR
     last_steps: int = 0  # reverse steps of its last iteration; 0: as of the first
-    peers: tuple = ("torch", "onnxruntime", "openvino")
+    peers: tuple = ("torch", "zentorch", "onnxruntime", "openvino")
 
     @property
     def width(self):
@@ -39,10 +39,10 @@ class Work:
 
     @property
     def tokens(self):
-        return (self.size // 2) ** 2
+        return (self.size // {"lightning": 1, "dinov2": SQUARE}.get(self.family, 2)) ** 2
 
 
-ALL = ("torch", "torch.compile", "onnxruntime", "openvino")
+ALL = ("torch", "torch.compile", "zentorch", "onnxruntime", "openvino")
 TORCH = ("torch",)
 
 WORKS = [
@@ -50,11 +50,15 @@ WORKS = [
     Work("dit-b1", "DiT-B/2 256, batch 1, forward", "dit", "forward", "B", 1, 32, peers=ALL),
     Work("dit-s1", "DiT-S/2 256, batch 1, forward", "dit", "forward", "S", 1, 32, peers=ALL),
     Work("dit-xl", "DiT-XL/2 256, batch 2, forward", "dit", "forward", "XL", 2, 32,
-         peers=("torch", "openvino")),
+         peers=("torch", "zentorch", "openvino")),
     Work("vit-b", "ViT-B on 28x28x4, patch 2, batch 8", "vit", "forward", "B", 8, 28),
+    Work("lightning-b", "LightningDiT-B/1 256, batch 8, forward", "lightning", "forward", "B", 8,
+         16),
+    Work("dinov2-b", "DINOv2-B/14 on 224x224, batch 8", "dinov2", "forward", "B", 8, 224),
     Work("upernet", "UperNet-B for 512x512, batch 1", "segmenter", "forward", "B", 1, 64),
     Work("vae-encode", "VAE f8 encode 256x256, batch 1", "vae", "encode", "f8", 1, 256),
     Work("vae-decode", "VAE f8 decode 256x256, batch 1", "vae", "decode", "f8", 1, 256),
+    Work("vae-decode-512", "VAE f8 decode 512x512, batch 1", "vae", "decode", "f8", 1, 512),
     Work("mae-train", "MAE-B pretraining step, batch 16", "mae", "train", "B", 16, 28,
          peers=TORCH),
     Work("mae-hidden", "MAE-B pretraining step, batch 16, recomputing hidden layers", "mae",
@@ -115,13 +119,14 @@ def block_flops(rows, tokens, width):
 def transformer_flops(work):
     width, depth, _ = TRANSFORMERS[work.model]
     rows = work.batch * work.tokens
-    if work.family == "dit":
+    if work.family in ("dit", "lightning"):
+        ends = 16 + 32 if work.family == "dit" else 2 * ALIGNED
         conditions = work.batch * (6 * depth + 2 + 1) * width * width + work.batch * 256 * width
         return (depth * block_flops(rows, work.tokens, width) + 2 * conditions
-                + 2 * rows * width * (16 + 32))
-    if work.family == "vit":
-        rows = work.batch * (work.tokens + 1)
-        return depth * block_flops(rows, work.tokens + 1, width) + 2 * rows * width * 16
+                + 2 * rows * width * ends)
+    if work.family in ("vit", "dinov2"):
+        rows, values = work.batch * (work.tokens + 1), 16 if work.family == "vit" else 3 * SQUARE ** 2
+        return depth * block_flops(rows, work.tokens + 1, width) + 2 * rows * width * values
     seen = int(work.tokens * KEPT) + 1
     inner, layers, _ = DECODER
     flops = depth * block_flops(work.batch * seen, seen, width)
