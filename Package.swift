@@ -114,7 +114,7 @@ let package = Package(
             path: "benchmarks/kernels", swiftSettings: strict),
         // tests, one folder per room
         .target(
-            name: "TestSupport", dependencies: ["USPBase", "USPTensor", "USPFiles"],
+            name: "TestSupport", dependencies: ["USPBase", "USPTensor", "USPFiles", "CKernels"],
             path: "Tests/TestSupport", swiftSettings: strict),
         tests("USPBaseTests", ["USPBase"]),
         tests("USPTensorTests", ["USPBase", "USPTensor", "CKernels"]),

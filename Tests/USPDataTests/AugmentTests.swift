@@ -11,10 +11,11 @@ import USPTensor
 
 /// On every instruction set of the machine.
 private func onAllSets(_ body: () throws -> Void) rethrows {
-    defer { _ = uspi_set_isa(-1) }
-    for level in 0...uspi_set_isa(-1) {
-        _ = uspi_set_isa(level)
-        try body()
+    try alone {
+        for level in 0...uspi_isa() {
+            useInstructions(level)
+            try body()
+        }
     }
 }
 

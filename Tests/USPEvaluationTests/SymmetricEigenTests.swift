@@ -87,10 +87,8 @@ private func residual(
         let own = try FrechetDistance.between(a, b, .own)
         #expect(abs(any.value - own.value) <= 1e-10 * (1 + any.value))
         alone {
-            let before = ThreadPool.shared.threads
-            defer { ThreadPool.shared.threads = before }
             for threads in 1...3 {
-                ThreadPool.shared.threads = threads
+                useThreads(threads)
                 let again = try? FrechetDistance.between(a, b, .own)
                 #expect(again?.value == own.value)
             }

@@ -91,12 +91,9 @@ extension GoldenCase {
 /// Runs the body with 1 and with 2 threads and expects the same bits.
 func expectSameOnAllThreads(_ body: () throws -> [[Float]]) throws {
     try alone {
-        let pool = ThreadPool.shared
-        let kept = pool.threads
-        defer { pool.threads = kept }
-        pool.threads = 1
+        useThreads(1)
         let one = try body()
-        pool.threads = 2
+        useThreads(2)
         #expect(try body() == one)
     }
 }

@@ -257,9 +257,7 @@ func blendedTilesAreNoFurtherOffThanTheTiles(
     let latents = try randomTensor([3, 4, 6, 5], "z")
     try alone {
         let together = try model.decode(latents, in: Context()).values
-        let before = ThreadPool.shared.threads
-        ThreadPool.shared.threads = 1
-        defer { ThreadPool.shared.threads = before }
+        useThreads(1)
         let single = try (0..<3).flatMap { index throws in
             try model.decode(latents.detachedRows(index..<index + 1), in: Context()).values
         }

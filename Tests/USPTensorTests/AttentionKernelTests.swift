@@ -14,12 +14,11 @@ private func attentionAgreesWithDoublePrecision(
 ) {
     alone {
         let best = uspi_isa()
-        defer { uspi_set_isa(best) }
         let head = AttentionHead(sizes.queries, sizes.keys, sizes.depth)
         let expected = head.expected()
         let bound = compute == USPI_F32 ? 4e-6 : 2e-2
         for level in 0...best {
-            uspi_set_isa(level)
+            useInstructions(level)
             let whole = head.run(compute, cut: 0)
             #expect(head.run(compute, cut: sizes.queries / 3) == whole, "bits depend on the split")
             for (mine, theirs) in zip(whole, expected) {

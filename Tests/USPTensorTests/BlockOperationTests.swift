@@ -135,7 +135,6 @@ struct GatedLayer: Sendable {
     /// Against the two halves of one product and double precision; the bits do not depend on batch,
     /// threads and whether a norm's rows exist.
     @Test(arguments: layers) func halvesOfOneProduct(_ layer: GatedLayer) throws {
-        let (best, threads) = (uspi_isa(), ThreadPool.shared.threads)
         let x = try normalTensor([layer.samples, layer.tokens, layer.width], seed: 71)
         let weight = try normalTensor([2 * layer.hidden, layer.width], seed: 72, deviation: 0.1)
         let bias = try normalTensor([2 * layer.hidden], seed: 73)
@@ -151,12 +150,8 @@ struct GatedLayer: Sendable {
             }
         }
         try alone {
-            defer {
-                uspi_set_isa(best)
-                ThreadPool.shared.threads = threads
-            }
-            for level in 0...best {
-                uspi_set_isa(level)
+            for level in 0...uspi_isa() {
+                useInstructions(level)
                 for compute in [DType.float32, .bfloat16] {
                     weight.node.packed.invalidate()
                     let context = Context(compute: compute)
@@ -165,7 +160,7 @@ struct GatedLayer: Sendable {
                     let y = try context.linear(x, weight, bias, options)
                     #expect(relativeError(y, expected) < (compute == .float32 ? 1e-5 : 3e-2))
                     for count in 1...3 {
-                        ThreadPool.shared.threads = count
+                        useThreads(count)
                         let again = try context.linear(x, weight, bias, options).values
                         #expect(again == y.values, "level \(level), \(compute), \(count) threads")
                         let rows = try x.detachedRows(layer.samples - 1..<layer.samples)

@@ -117,9 +117,7 @@ func convolutionIsTheSameForAnyNumberOfThreads(_ inputs: Int) throws {
     let x = try randomTensor([5, 30, 31, inputs], "x")
     let weight = try randomTensor([48, inputs, 3, 3], "w", scale: 0.3)
     func run(_ threads: Int) throws -> ([Float], [Float], [Float]) {
-        let before = ThreadPool.shared.threads
-        ThreadPool.shared.threads = threads
-        defer { ThreadPool.shared.threads = before }
+        useThreads(threads)
         let (dx, dw) = (try trainable(x), try trainable(weight))
         let tape = Tape()
         let y = try Context(tape: tape).convolution(x, weight: weight, padding: Padding(1))
@@ -218,9 +216,8 @@ func longSumsRoundLittle(_ channels: Int) throws {
         let expected = c.reference(x.values, weight.values, bias.values)
         let size = expected.reduce(0.0) { $0 + Double($1) * Double($1) }
         let best = uspi_isa()
-        defer { uspi_set_isa(best) }
         for level in 0...best {
-            uspi_set_isa(level)
+            useInstructions(level)
             for (exact, bound) in [(true, 4e-7), (false, 8e-7)] {
                 let y = try Context(exact: exact).convolution(
                     x, weight: weight, bias: bias, padding: c.padding)

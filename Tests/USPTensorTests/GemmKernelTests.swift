@@ -36,11 +36,10 @@ private let productCases: [ProductCase] = [
 private func productsAgreeWithDoublePrecision(_ test: ProductCase) {
     alone {
         let best = uspi_isa()
-        defer { uspi_set_isa(best) }
         let operands = ProductOperands(test)
         let expected = operands.expected
         for level in 0...best {
-            uspi_set_isa(level)
+            useInstructions(level)
             let whole = operands.run(splits: false)
             #expect(operands.run(splits: true) == whole, "level \(level): bits depend on the split")
             for (mine, theirs) in zip(whole, expected) {
@@ -54,12 +53,11 @@ private func productsAgreeWithDoublePrecision(_ test: ProductCase) {
 private func activationsAgreeWithDoublePrecision(_ activation: uspi_activation) {
     alone {
         let best = uspi_isa()
-        defer { uspi_set_isa(best) }
         let x = (0..<4001).map { Float($0 - 2000) * 0.006 }
         let ones = [Float](repeating: 1, count: x.count)
         var (y, slope) = (ones, ones)
         for level in 0...best {
-            uspi_set_isa(level)
+            useInstructions(level)
             uspi_activation_forward(Int32(activation.rawValue), x, &y, Int64(x.count))
             uspi_activation_backward(Int32(activation.rawValue), x, ones, &slope, Int64(x.count))
             for (index, x) in x.map(Double.init).enumerated() {
@@ -79,13 +77,12 @@ private func activationsAgreeWithDoublePrecision(_ activation: uspi_activation) 
 private func activationsInBFloat16AreHardlyMoreThanRounded(_ activation: uspi_activation) {
     alone {
         let best = uspi_isa()
-        defer { uspi_set_isa(best) }
         var x = (0..<4001).map { UInt16(truncatingIfNeeded: $0 % 2 << 15 + 0x3a00 + $0 / 2) }
         var (y, exactX, got) = (x, [Float](repeating: 0, count: x.count), [Float]())
         uspi_f32_from_bf16(&x, &exactX, Int64(x.count))
         got = exactX
         for level in 0...best {
-            uspi_set_isa(level)
+            useInstructions(level)
             uspi_activation_forward_bf16(Int32(activation.rawValue), x, &y, Int64(x.count))
             uspi_f32_from_bf16(&y, &got, Int64(x.count))
             for (x, y) in zip(exactX, got) where abs(x) < 100 {

@@ -31,25 +31,21 @@ private let besideCases: [BesideCase] = [
 @Test(arguments: besideCases, [DType.float32, .bfloat16])
 private func whatIsBesideHasTheBitsOfALayer(_ test: BesideCase, _ compute: DType) throws {
     try alone {
-        let (best, threads) = (uspi_isa(), ThreadPool.shared.threads)
-        defer {
-            uspi_set_isa(best)
-            ThreadPool.shared.threads = threads
-        }
+        let best = uspi_isa()
         let x = try normalTensor([1, test.rows, test.inputs], seed: 1)
         let weight = try normalTensor([test.outputs, test.inputs], seed: 2)
         let few = try normalTensor([test.few, test.fewInputs], seed: 3)
         let other = try normalTensor([test.fewOutputs, test.fewInputs], seed: 4)
         let bias = try normalTensor([test.fewOutputs], seed: 5)
         for level in 0...best {
-            uspi_set_isa(level)
+            useInstructions(level)
             weight.node.packed.invalidate()
             other.node.packed.invalidate()
             let context = Context(compute: compute)
             let alone = try context.linear(x, weight).values
             let expected = try context.linear(few, other, bias).values
             for count in [1, 2, 3] {
-                ThreadPool.shared.threads = count
+                useThreads(count)
                 let beside = try #require(try context.linearBeside(few, other, bias))
                 beside.result.fillWithZeros()
                 #expect(!beside.isDone)

@@ -30,7 +30,6 @@ struct NormedLayer: Sendable {
     ]
 
     @Test(arguments: layers) func bitsAreThoseOfTheNormAlone(_ layer: NormedLayer) throws {
-        let (best, threads) = (uspi_isa(), ThreadPool.shared.threads)
         let width = layer.width
         let x = try normalTensor([layer.samples, layer.tokens, width], seed: 31, deviation: 2)
         let weight = try normalTensor([layer.outputs, width], seed: 32, deviation: 0.1)
@@ -44,19 +43,15 @@ struct NormedLayer: Sendable {
             norm.scale = Chunk(modulation, 0, width: width)
         }
         try alone {
-            defer {
-                uspi_set_isa(best)
-                ThreadPool.shared.threads = threads
-            }
-            for level in 0...best {
-                uspi_set_isa(level)
+            for level in 0...uspi_isa() {
+                useInstructions(level)
                 for compute in [DType.float32, .bfloat16] {
                     weight.node.packed.invalidate()
                     let context = Context(compute: compute)
                     let rows = try context.layerNorm(x, norm, output: compute)
                     let expected = try context.linear(rows, weight, bias).values
                     for count in 1...3 {
-                        ThreadPool.shared.threads = count
+                        useThreads(count)
                         let y = try context.linear(x, weight, bias, LinearOptions(norm: norm))
                         let same = y.values == expected
                         #expect(same, "level \(level), \(compute), \(count) threads")

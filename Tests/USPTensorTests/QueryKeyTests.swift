@@ -78,7 +78,6 @@ private func queryKey(_ golden: GoldenCase, _ values: [String: Tensor]) throws -
     /// The bits do not depend on batch and threads; those of instruction sets agree as well as in
     /// attention alone.
     @Test func batchAndThreads() throws {
-        let (best, threads) = (uspi_isa(), ThreadPool.shared.threads)
         let table = try GoldenCase("positions/rope_64_16x16")
         let qkv = try normalTensor([5, 257, 3 * 128], seed: 62)
         let weight = try normalTensor([64], seed: 63)
@@ -92,21 +91,17 @@ private func queryKey(_ golden: GoldenCase, _ values: [String: Tensor]) throws -
         uspi_bf16_from_f32(
             qkv.floats, half.raw.assumingMemoryBound(to: UInt16.self), Int64(qkv.count))
         try alone {
-            defer {
-                uspi_set_isa(best)
-                ThreadPool.shared.threads = threads
-            }
             var first: [Float] = []
-            for level in 0...best {
-                uspi_set_isa(level)
+            for level in 0...uspi_isa() {
+                useInstructions(level)
                 for (x, compute) in [(qkv, DType.float32), (half, .bfloat16)] {
                     let context = Context(compute: compute)
-                    ThreadPool.shared.threads = 1
+                    useThreads(1)
                     let y = try context.attention(qkv: x, heads: 2, queryKey: options).values
                     if first.isEmpty { first = y }
                     #expect(relativeError(y, first) < (compute == .float32 ? 1e-5 : 3e-2))
                     for count in 2...3 {
-                        ThreadPool.shared.threads = count
+                        useThreads(count)
                         let again = try context.attention(qkv: x, heads: 2, queryKey: options)
                         let one = try context.attention(
                             qkv: try x.detachedRows(3..<4), heads: 2, queryKey: options)

@@ -55,15 +55,13 @@ private func imageErrors(
         let norm = BatchNorm(
             runningMean: try Tensor.zeros([8]), runningVariance: try Tensor.filled([8], 1),
             epsilon: 0)
-        let threads = ThreadPool.shared.threads
         try alone {
-            defer { ThreadPool.shared.threads = threads }
-            ThreadPool.shared.threads = 1
+            useThreads(1)
             let y = try Context().batchNorm(x, norm, training: true).values
             let squares = y.reduce(0.0) { $0 + Double($1) * Double($1) } / Double(y.count)
             #expect(abs(squares - 1) < 1e-3)
             for count in 2...3 {
-                ThreadPool.shared.threads = count
+                useThreads(count)
                 #expect(try Context().batchNorm(x, norm, training: true).values == y)
             }
         }

@@ -31,13 +31,12 @@ private let sharedCases: [SharedCase] = [
 private func sharedSumsAgreeWithDoublePrecision(_ test: SharedCase) throws {
     try alone {
         let best = uspi_isa()
-        defer { uspi_set_isa(best) }
         let layer = try SharedLayer(test)
         let expected = layer.expected
         let largest = expected.map { abs($0) }.max() ?? 0
         let bound = test.output == .float32 ? 3e-6 : 5e-3
         for level in 0...best {
-            uspi_set_isa(level)
+            useInstructions(level)
             let shared = try layer.run(exact: false)
             let plain = try layer.run(exact: true)
             for (mine, theirs) in zip(shared, expected) {
@@ -60,10 +59,8 @@ private func sharedSumsDependOnNothingElse(_ test: SharedCase) throws {
             let alone = try layer.run(exact: false, sample: sample)
             #expect(alone == Array(whole[sample * size..<(sample + 1) * size]), "sample \(sample)")
         }
-        let threads = ThreadPool.shared.threads
-        defer { ThreadPool.shared.threads = threads }
         for count in [1, 2, 3] {
-            ThreadPool.shared.threads = count
+            useThreads(count)
             #expect(try layer.run(exact: false) == whole, "\(count) threads")
         }
     }

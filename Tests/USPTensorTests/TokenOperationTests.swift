@@ -101,18 +101,14 @@ import USPTensor
     }
 
     private func compareThreadsAndInstructionSets() throws {
-        let pool = ThreadPool.shared
-        let kept = pool.threads
-        defer { pool.threads = kept }
-        pool.threads = 1
+        useThreads(1)
         let one = try transformerLikeStep()
-        pool.threads = 2
+        useThreads(2)
         let two = try transformerLikeStep()
         #expect(one == two)
         let best = uspi_isa()
-        defer { uspi_set_isa(best) }
         for level in 0..<best {
-            uspi_set_isa(level)
+            useInstructions(level)
             let other = try transformerLikeStep()
             for (mine, theirs) in zip(other, one) { #expect(relativeError(mine, theirs) < 1e-5) }
         }

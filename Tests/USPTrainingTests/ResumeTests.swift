@@ -28,11 +28,9 @@ func resumedTrainingEqualsUninterrupted(_ kind: SmallRun) throws {
 
 @Test(arguments: SmallRun.allCases) func threadsDoNotChangeTraining(_ kind: SmallRun) throws {
     try alone {
-        let before = ThreadPool.shared.threads
-        defer { ThreadPool.shared.threads = before }
         var results: [[Float]] = []
         for threads in [1, 2] {
-            ThreadPool.shared.threads = threads
+            useThreads(threads)
             let run = try kind.start()
             for _ in 0..<4 { try run.advance() }
             results.append(try run.values)
