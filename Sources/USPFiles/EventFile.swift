@@ -4,7 +4,7 @@
 import Glibc
 import USPBase
 
-/// A file of scalars over steps that TensorBoard reads while it grows.
+/// A file of scalars and pictures over steps that TensorBoard reads while it grows.
 package final class EventFile {
     package let path: String
     private let descriptor: Int32
@@ -54,10 +54,20 @@ package final class EventFile {
         try write(event(step: step, [.message(5, summary)]))
     }
 
+    /// - Throws: `.io`
+    package func add(step: Int, _ tag: String, _ picture: PixelImage) throws(USPError) {
+        let image: [ProtobufField] = [
+            .integer(1, picture.height), .integer(2, picture.width), .integer(3, picture.channels),
+            .bytes(4, try PNG.encode(picture)),
+        ]
+        try write(
+            event(step: step, [.message(5, [.message(1, [.text(1, tag), .message(4, image)])])]))
+    }
+
     private func event(step: Int?, _ fields: [ProtobufField]) -> [UInt8] {
         let head: [ProtobufField] =
             [.double(1, EventFile.now)] + (step.map { [.integer(2, $0)] } ?? [])
-        return (head + fields).flatMap(\.bytes)
+        return (head + fields).flatMap(\.encoded)
     }
 
     /// Length, its checksum, the data, their checksum.
@@ -99,9 +109,10 @@ private enum ProtobufField {
     case double(Int, Double)
     case float(Int, Float)
     case text(Int, String)
+    case bytes(Int, [UInt8])
     indirect case message(Int, [ProtobufField])
 
-    var bytes: [UInt8] {
+    var encoded: [UInt8] {
         switch self {
         case .integer(let number, let value):
             varint(number << 3) + varint(value)
@@ -110,7 +121,8 @@ private enum ProtobufField {
         case .float(let number, let value):
             varint(number << 3 | 5) + littleEndian(value.bitPattern)
         case .text(let number, let value): delimited(number, Array(value.utf8))
-        case .message(let number, let fields): delimited(number, fields.flatMap(\.bytes))
+        case .bytes(let number, let value): delimited(number, value)
+        case .message(let number, let fields): delimited(number, fields.flatMap(\.encoded))
         }
     }
 

@@ -21,6 +21,15 @@ public final class Run {
         public init(_ name: String, _ value: Double) { (self.name, self.value) = (name, value) }
     }
 
+    /// A picture that an evaluation has drawn.
+    package struct Preview: Sendable {
+        package let name: String
+        package let picture: PixelImage
+        package init(_ name: String, _ picture: PixelImage) {
+            (self.name, self.picture) = (name, picture)
+        }
+    }
+
     /// Where a run stands after a step.
     public struct Progress: Sendable {
         public let report: StepReport
@@ -41,6 +50,8 @@ public final class Run {
     public let steps: Int
     /// Steps that an earlier run had made.
     public let resumed: Int
+    /// What the last evaluation has drawn, for event files.
+    package var previews: () -> [Preview] = { [] }
     let files: RunFiles
     /// All that the bits of the result depend on.
     private let record: [(name: String, value: String)]
@@ -164,7 +175,7 @@ public final class Run {
         if window.owesEvaluation || first >= steps {
             last = try ranks.together { () throws(USPError) in try evaluate(trainer) }
             try ranks.together { () throws(USPError) in
-                if window.owesEvaluation { try log?.add(place, last) }
+                if window.owesEvaluation { try tell(last, log) }
             }
             window.owesEvaluation = false
         }
@@ -200,7 +211,7 @@ public final class Run {
                 window.owesEvaluation = last.isEmpty && isStopped
             }
             let failure = together { () throws(USPError) in
-                if ends { try log?.add(place, last) }
+                if ends { try tell(last, log) }
                 try progress(
                     Progress(
                         report: report, steps: steps, epoch: epoch, imagesPerSecond: rate,
@@ -243,6 +254,12 @@ public final class Run {
 
     /// Whether `cancel` was called: evaluations may end early, and are made when the run goes on.
     public var isStopped: Bool { cancelled.load(ordering: .acquiring) }
+
+    /// What was measured, and drawn, at this step.
+    private func tell(_ metrics: [Metric], _ log: RunLog?) throws(USPError) {
+        try log?.add(place, metrics)
+        for preview in previews() { try log?.add(trainer.steps, preview) }
+    }
 
     /// The error of a step's log and progress, which all ranks then have.
     private func together(_ body: () throws(USPError) -> Void) -> USPError? {

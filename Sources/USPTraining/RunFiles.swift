@@ -137,6 +137,11 @@ struct RunLog {
         }
     }
 
+    /// A picture among the events, where there are some.
+    func add(_ step: Int, _ preview: Run.Preview) throws(USPError) {
+        try events?.add(step: step, preview.name, preview.picture)
+    }
+
     /// A line of what was measured, if anything was.
     func add(_ place: [JSON.Member], _ metrics: [Run.Metric]) throws(USPError) {
         guard !metrics.isEmpty else { return }

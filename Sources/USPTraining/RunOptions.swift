@@ -47,7 +47,8 @@ extension RunOptions: Described {
             "Measure every so many steps, beside the end of each epoch; absent: then alone."),
         .text(
             "log_dir", \.logDir,
-            "A folder for TensorBoard, which is made: event files with the numbers of the log."),
+            "A folder for TensorBoard, which is made: event files with the numbers of the log, and the "
+                + "pictures that a stage draws."),
     ]
 
     /// Steps in all.

@@ -67,8 +67,8 @@ typedef struct usp_run_options {
     /* Measure every so many steps, beside the end of each epoch; absent: then alone. 1 or more.
      * -1: absent. */
     int64_t evaluate_every;
-    /* A folder for TensorBoard, which is made: event files with the numbers of the log. NULL:
-     * absent. */
+    /* A folder for TensorBoard, which is made: event files with the numbers of the log, and the
+     * pictures that a stage draws. NULL: absent. */
     const char *log_dir;
 } usp_run_options;
 

@@ -61,6 +61,8 @@ public final class Stage: Sendable {
     public let notes: [String]
     private let encoder: LatentEncoder?
     private let watch: StageWatch?
+    /// Whether pictures go to event files, and those that were not taken yet.
+    private let previews = Lock<(isWanted: Bool, drawn: [Run.Preview])>((false, []))
 
     /// - data: a folder of images, which is read as the recipe says, or latents
     /// - vae: what images go through; nil: what `data` has
@@ -175,9 +177,34 @@ public final class Stage: Sendable {
         (options.steps, options.epochs) = (steps, nil)
         (options.averaged, options.command) = (isAveraged, recipe.stage)
         options.evaluateEvery = watch?.interval
-        if trainer.options.ranks?.writes ?? true { watch?.write(beside: output) }
-        return try Run(
+        let writes = trainer.options.ranks?.writes ?? true
+        if writes { watch?.write(beside: output) }
+        let run = try Run(
             trainer, on: data, to: output, options, record: record, heading: heading)
+        previews.withLock { $0.isWanted = writes && options.logDir != nil }
+        run.previews = { [self] in takeDrawn() + (watch?.takeDrawn() ?? []) }
+        return run
+    }
+
+    private func takeDrawn() -> [Run.Preview] {
+        previews.withLock { previews in
+            defer { previews.drawn = [] }
+            return previews.drawn
+        }
+    }
+
+    /// Eight images that were kept to measure on, and below each what comes back.
+    private func drawReconstructions(_ vae: VAE, _ data: DataSet) throws(USPError) {
+        guard previews.withLock({ $0.isWanted }), data.count > 0 else { return }
+        let count = min(8, data.count)
+        let images = try data.samples(0..<count).inputs
+        let back = try vae.decode(vae.encode(images).mean)
+        let extents = images.shape.extents
+        let both = try Tensor(Shape([2 * count] + extents.dropFirst()))
+        try both.detachedRows(0..<count).copy(from: images)
+        try both.detachedRows(count..<2 * count).copy(from: back)
+        let picture = try ImageGrid(columns: count).picture(both)
+        previews.withLock { $0.drawn.append(Run.Preview("reconstructions", picture)) }
     }
 
     /// Values of the model that is trained.
@@ -222,7 +249,9 @@ public final class Stage: Sendable {
             return [
                 ("miou", scores.meanIoU), ("macc", scores.meanAccuracy), ("aacc", scores.accuracy),
             ].compactMap { name, value in value.map { Run.Metric(name, $0) } }
-        case let model as VAE where trainer.steps >= steps:
+        case let model as VAE:
+            try drawReconstructions(model, validation)
+            guard trainer.steps >= steps else { return [] }
             return [Run.Metric("psnr", try model.peakSignalToNoise(on: validation))]
         default: return []
         }

@@ -17,6 +17,8 @@ final class StageWatch: Sendable {
     private let labels: LabelQuota
     /// Of the files of the run; nil before it is made.
     private let stem = Lock<String?>(nil)
+    /// Drawn, and not taken yet.
+    private let drawn = Lock<[Run.Preview]>([])
     /// Features of real samples, made once.
     private let real = Lock<Tensor?>(nil)
 
@@ -49,6 +51,14 @@ final class StageWatch: Sendable {
         stem.withLock { $0 = String(output[..<end]) }
     }
 
+    /// Pictures that were drawn since they were taken last.
+    func takeDrawn() -> [Run.Preview] {
+        drawn.withLock { drawn in
+            defer { drawn = [] }
+            return drawn
+        }
+    }
+
     /// - steps: done, and in all
     /// - Returns: `val_loss` where there is other data, `frechet`
     func measure(
@@ -68,9 +78,10 @@ final class StageWatch: Sendable {
             let stem = stem.withLock({ $0 })
         {
             let latents = try samples(of: model, trainer, 0..<32, isStopped)
-            let grid = ImageGrid(columns: 8)
+            let picture = try ImageGrid(columns: 8).picture(vae.decode(latents))
+            drawn.withLock { $0.append(Run.Preview("samples", picture)) }
             try PNG.write(
-                "\(stem)-samples-\(step).png", grid.picture(vae.decode(latents)),
+                "\(stem)-samples-\(step).png", picture,
                 texts: [(PNG.composedKey, "several images in one picture")])
         }
         if draws(options.frechetEvery), let judge {

@@ -205,7 +205,11 @@ struct RunArguments: ParsableArguments {
     @Option(help: "A line of the log every so many steps.")
     var logEvery = 10
 
-    @Option(help: "A folder for TensorBoard: event files with the numbers of the log.")
+    @Option(
+        help: """
+            A folder for TensorBoard: event files with the numbers of the log, with pictures of samples \
+            and of an autoencoder's reconstructions.
+            """)
     var logDir: String?
 
     @Flag(help: "Start anew, whatever an earlier run has left.")

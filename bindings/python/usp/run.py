@@ -69,7 +69,8 @@ class Run(Handle):
     evaluate_every : Optional[int], optional
         Measure every so many steps, beside the end of each epoch; absent: then alone. 1 or more.
     log_dir : Optional[str], optional
-        A folder for TensorBoard, which is made: event files with the numbers of the log.
+        A folder for TensorBoard, which is made: event files with the numbers of the log, and the
+        pictures that a stage draws.
 
     Examples
     --------
