@@ -3,6 +3,7 @@
 that a step sends against the least that there is. Needs an MPI, libusp-mpi.so and USP_LIBRARY.
 
     ranks.py [--batch 8] [--rounds 3] [--model MAE-B/2]
+    ranks.py --memory        what a rank has in memory, with moments and average in shares and without
     ranks.py --table         what docs/scale.md computes of hosts and networks
 
 Both sides of a ratio are measured in turns, round after round, in one run; each is the median of its
@@ -41,7 +42,9 @@ def worker(given):
     usp.set_threads(given.threads)
     ranks = usp.Ranks.mpi() if given.parts else None
     model = usp.create(given.model)
-    trainer = usp.Trainer(model, rate=1e-4, ranks=ranks, parts=given.parts or None)
+    trainer = usp.Trainer(
+        model, rate=1e-4, ranks=ranks, parts=given.parts or None, overlap=bool(given.overlap),
+        shard=bool(given.shard), reduction=given.reduction, average_decay=given.average)
     count = given.batch // (ranks.count if ranks else 1)
     x = usp.random.normal(model.input_shape(count), seed=1)
     trainer.step(x)
@@ -54,7 +57,13 @@ def worker(given):
     if ranks is None or ranks.rank == 0:
         print(json.dumps({
             "seconds": statistics.median(times), "bytes": sent, "values": int(np.sum([
-                value.size for value in model.parameters.values()]))}), flush=True)
+                value.size for value in model.parameters.values()])), "memory": memory()}), flush=True)
+
+
+def memory():
+    """Bytes that this process has in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 #: of hosts like the one of RESULTS.md (2 cores, f32): seconds an image of a training step; parameters in
@@ -79,32 +88,51 @@ def table():
             print(f"| {name} | {images} | {gigabits} Gbit/s | " + " | ".join(cells) + " |")
 
 
-def run(given, count, threads, parts, more=(), batch=None, model=None, bind="core"):
+def run(given, count, threads, parts, more=(), batch=None, model=None, bind="core", options=()):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python")}
     # A rank of two threads has both processors.
     placed = ["--bind-to", "none"] if bind == "none" else ["--bind-to", "core"]
     command = [
         *MPIRUN, *placed, *more, "-np", str(count), sys.executable, __file__, "--worker", "--threads",
         str(threads), "--parts", str(parts), "--batch", str(batch or given.batch), "--steps",
-        str(given.steps), "--model", model or given.model]
+        str(given.steps), "--model", model or given.model, *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def memories(given):
+    """A rank's memory behind two steps, with an average, one image a rank."""
+    for count in (1, 2, 4):
+        for shard in (0, 1)[:1 if count == 1 else 2]:
+            more = ("--steps", "1", "--average", "0.99", "--shard", str(shard))
+            told = run(given, count, 1, count, batch=count, bind="none", options=more)
+            slab = told["values"] * 4
+            print(
+                f"{given.model}, {count} ranks, {'in shares' if shard else 'whole'}: "
+                f"{told['memory'] / 1e6:.0f} MB a rank, {told['memory'] / slab:.2f} of the weights' "
+                f"{slab / 1e6:.0f} MB", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
-    for name, default in (("batch", 8), ("rounds", 3), ("steps", 3), ("threads", 1), ("parts", 0)):
+    for name, default in (("batch", 8), ("rounds", 3), ("steps", 3), ("threads", 1), ("parts", 0), ("overlap", 1),
+                          ("shard", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--model", default="MAE-B/2")
+    parser.add_argument("--reduction", default="f32")
+    parser.add_argument("--average", type=float, default=0.0)
     parser.add_argument("--worker", action="store_true")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--memory", action="store_true")
     given = parser.parse_args()
     if given.table:
         return table()
     if given.worker:
         return worker(given)
+    if given.memory:
+        return memories(given)
     cases = {
         "1 rank, 2 threads, not cut": lambda: run(given, 1, 2, 0, bind="none"),
         "1 rank, 2 threads, 2 parts": lambda: run(given, 1, 2, 2, bind="none"),

@@ -12,7 +12,7 @@ public final class Ranks: Sendable {
         @Sendable (_ data: UnsafeMutablePointer<Float>, _ count: Int) throws(USPError) -> Void
 
     /// What ranks do together; each is blocking, called by all of them in the same order, by one
-    /// thread at a time.
+    /// thread at a time, which is not always the same one.
     public struct Collectives: Sendable {
         /// Of `data` with `count` values for each rank, those of this rank, summed over all ranks in
         /// pairs: (0 + 1) + (2 + 3), ... Only of 1, 2, 4, 8, ... ranks.
@@ -32,6 +32,18 @@ public final class Ranks: Sendable {
             ) throws(USPError) -> Void
         /// Returns when all have called it.
         public var barrier: @Sendable () throws(USPError) -> Void
+        /// `size` bytes to another rank, which calls this at the same time, and as many from there;
+        /// nil: these ranks reduce in f32 alone.
+        public var exchange:
+            (
+                @Sendable (
+                    _ peer: Int, _ sent: UnsafeRawPointer, _ received: UnsafeMutableRawPointer,
+                    _ size: Int
+                ) throws(USPError) -> Void
+            )?
+        /// Whether another thread than the one that trains may call these: gradients are summed while
+        /// the backward pass goes on then.
+        public var isOnAnyThread = true
 
         public init(
             reduceScatter:
@@ -228,25 +240,12 @@ extension Ranks {
     /// - Throws: `.unsupported` unless there are 1, 2, 4, 8, ... ranks
     package func sum(_ data: UnsafeMutablePointer<Float>, _ size: Int) throws(USPError) {
         if let reduce { return try reduce(data, size) }
-        guard let collectives, count > 1 else { return }
+        guard collectives != nil, count > 1 else { return }
         try expectPowerOfTwo()
-        // A piece of each rank's is some 4 MB: what is summed stays in the cache.
-        let most = 1 << 20
-        let sums = UnsafeMutablePointer<Float>.allocate(capacity: min(most, size / count + 1))
-        defer { sums.deallocate() }
-        var start = 0
-        while size - start >= count {
-            let piece = min(most, (size - start) / count)
-            try collectives.reduceScatter(data + start, sums, piece)
-            try collectives.allGather(sums, data + start, piece * 4)
-            start += piece * count
-        }
-        guard start < size else { return }
-        var rest = [Float](repeating: 0, count: count)
-        for index in start..<size { rest[index - start] = data[index] }
-        let all = try gather(values: rest)
-        for index in start..<size {
-            data[index] = Ranks.pairwiseSum(all.map { $0[index - start] })
+        let pieces = SlabPieces(count: size, ranks: count)
+        for bucket in 0..<pieces.buckets {
+            try reduceScatter(data, pieces, bucket)
+            try allGather(data, pieces, bucket)
         }
     }
 

@@ -49,7 +49,7 @@ extension Ranks {
         launched: Launched?
     ) throws(USPError) -> (ranks: Ranks, onThisMachine: Int) {
         let plugin = try MPIPlugin.shared()
-        var places: [Int32] = [0, 1, 0, 1]
+        var places: [Int32] = [0, 1, 0, 1, 0]
         let library = try plugin.open(&places)
         let (rank, count) = (Int(places[0]), Int(places[1]))
         if let launched, launched.count != count {
@@ -59,7 +59,9 @@ extension Ranks {
                     + "where \(launched.variable) is \(launched.count): the launcher is another MPI's; "
                     + "build the plug-in with that MPI's mpicc (make mpi MPICC=...)")
         }
-        let ranks = try Ranks(rank: rank, count: count, plugin.collectives)
+        var collectives = plugin.collectives
+        collectives.isOnAnyThread = places[4] != 0
+        let ranks = try Ranks(rank: rank, count: count, collectives)
         try ranks.agreeOnVersion()
         return (ranks, Int(places[3]))
     }
@@ -83,6 +85,10 @@ private struct MPIPlugin: @unchecked Sendable {
         @convention(c) (
             UnsafeRawPointer, UnsafeMutableRawPointer, Int, Message
         ) -> Int32
+    typealias Exchange =
+        @convention(c) (
+            Int32, UnsafeRawPointer, UnsafeMutableRawPointer, Int, Message
+        ) -> Int32
     typealias Broadcast = @convention(c) (UnsafeMutableRawPointer, Int, Int32, Message) -> Int32
     typealias Barrier = @convention(c) (Message) -> Int32
     typealias Interface = @convention(c) () -> Int32
@@ -92,11 +98,12 @@ private struct MPIPlugin: @unchecked Sendable {
     private let begin: Open
     private let reduceScatter: ReduceScatter
     private let allGather: AllGather
+    private let exchange: Exchange
     private let broadcast: Broadcast
     private let barrier: Barrier
 
     private static let name = "libusp-mpi.so"
-    private static let interface: Int32 = 1
+    private static let interface: Int32 = 2
     private static let loaded = Lock<MPIPlugin?>(nil)
 
     static func shared() throws(USPError) -> MPIPlugin {
@@ -125,6 +132,7 @@ private struct MPIPlugin: @unchecked Sendable {
         begin = try function("usp_mpi_open", Open.self)
         reduceScatter = try function("usp_mpi_reduce_scatter", ReduceScatter.self)
         allGather = try function("usp_mpi_all_gather", AllGather.self)
+        exchange = try function("usp_mpi_exchange", Exchange.self)
         broadcast = try function("usp_mpi_broadcast", Broadcast.self)
         barrier = try function("usp_mpi_barrier", Barrier.self)
         let close = try function("usp_mpi_close", Close.self)
@@ -182,7 +190,7 @@ private struct MPIPlugin: @unchecked Sendable {
     }
 
     var collectives: Ranks.Collectives {
-        Ranks.Collectives(
+        var result = Ranks.Collectives(
             reduceScatter: { data, sums, count throws(USPError) in
                 try call { reduceScatter(data, sums, count, $0) }
             },
@@ -193,5 +201,9 @@ private struct MPIPlugin: @unchecked Sendable {
                 try call { broadcast(data, size, Int32(root), $0) }
             },
             barrier: { () throws(USPError) in try call { barrier($0) } })
+        result.exchange = { peer, sent, received, size throws(USPError) in
+            try call { exchange(Int32(peer), sent, received, size, $0) }
+        }
+        return result
     }
 }

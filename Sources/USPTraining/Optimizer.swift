@@ -15,6 +15,8 @@ package enum OptimizerKind: Sendable, Equatable {
     /// The constants of DiT, SiT and of fine-tuning: β = (0.9, 0.999).
     package static let standard = OptimizerKind.adamW(beta1: 0.9, beta2: 0.999, epsilon: 1e-8)
     package static let probe = OptimizerKind.lars(momentum: 0.9, trust: 0.001)
+
+    var hasOneMoment: Bool { if case .lars = self { true } else { false } }
 }
 
 /// The numbers of one update; the average, if any, follows in the same pass.
@@ -40,11 +42,15 @@ package struct OptimizerStep {
     }
 }
 
-/// The state of one optimiser: slabs in the layout of the parameters, and a count of steps.
+/// The state of one optimiser: slabs in the layout of the parameters, or this rank's share of them,
+/// and a count of steps.
 package final class Optimizer {
     package let kind: OptimizerKind
     package let parameters: Parameters
+    /// nil: all of the state is here.
+    let shard: Shard?
     private let segments: [UpdateSegment]
+    /// What this rank updates, in cuts.
     private let pieces: [UpdateSegment]
     /// First moment (AdamW) or velocity (LARS).
     package let first: Tensor
@@ -60,13 +66,14 @@ package final class Optimizer {
     package init(
         _ kind: OptimizerKind, _ parameters: Parameters, weightDecay: Float,
         rateScale: (ParameterSpec) -> Float = { _ in 1 },
-        decays: (ParameterSpec) -> Bool = \.decays
+        decays: (ParameterSpec) -> Bool = \.decays, shard: Shard? = nil
     ) throws(USPError) {
         guard let slab = parameters.slab else {
             throw USPError(.unsupported, "optimiser: the parameters are read-only")
         }
         self.kind = kind
         self.parameters = parameters
+        self.shard = shard
         var segments: [UpdateSegment] = []
         for (position, spec) in parameters.specs.enumerated()
         where parameters.isTrained(position) {
@@ -76,45 +83,64 @@ package final class Optimizer {
                     weightDecay: decays(spec) ? weightDecay : 0, rateScale: rateScale(spec)))
         }
         self.segments = segments
-        pieces = UpdateSegment.cut(segments)
-        first = try Tensor.zeros(slab.shape)
+        pieces = UpdateSegment.cut(shard?.own(segments) ?? segments)
+        let shape = shard.map { [$0.count] } ?? slab.shape
+        first = try Tensor.zeros(shape)
         if case .adamW = kind {
-            second = try Tensor.zeros(slab.shape)
+            second = try Tensor.zeros(shape)
         } else {
             second = try Tensor.zeros([0])
         }
     }
 
     /// Norm of all gradients together.
-    package func gradientNorm() -> Float {
+    package func gradientNorm() throws(USPError) -> Float {
         guard let gradients = parameters.gradients else { return 0 }
-        return Float(sumOfSquares(segments, gradients: gradients).squareRoot())
+        let sums = try sumsOfSquares(segments) { squares(of: $0, gradients: gradients) }
+        return Float(sums.reduce(0, +).squareRoot())
     }
 
-    /// One update of everything from the kept gradients.
-    package func step(_ step: OptimizerStep) {
-        guard let slab = parameters.slab, let gradients = parameters.gradients else { return }
-        time += 1
-        switch kind {
-        case .adamW(let beta1, let beta2, let epsilon):
-            adamW(
-                step.numbers(beta1, beta2, epsilon, time), pieces, values: slab,
-                gradients: gradients, first: first, second: second, average: step.average)
-        case .lars(let momentum, let trust):
-            for (segment, spec) in zip(segments, trainedSpecs) {
-                lars(
-                    rate: step.rate, momentum: momentum,
-                    trust: spec.shape.rank > 1
-                        ? trustRatio(segment, trust, step.gradientScale) : 1,
-                    gradientScale: step.gradientScale, emaDecay: step.averageDecay,
-                    segment, values: slab, gradients: gradients, velocity: first,
-                    average: step.average)
-            }
+    /// What `body` gives for pieces of segments, added up for each segment; the pieces are this rank's
+    /// and the sums those of all, in an order that does not depend on whose they are.
+    private func sumsOfSquares(
+        _ segments: [UpdateSegment], _ body: ([UpdateSegment]) -> [Double]
+    ) throws(USPError) -> [Double] {
+        let cuts = segments.map { UpdateSegment.cut([$0], grain: SlabPieces.grain) }
+        let pieces = cuts.flatMap(\.self)
+        var rest: ArraySlice<Double>
+        if let shard { rest = try shard.share(pieces, body)[...] } else { rest = body(pieces)[...] }
+        return cuts.map { cut in
+            defer { rest = rest.dropFirst(cut.count) }
+            return rest.prefix(cut.count).reduce(0, +)
         }
     }
 
+    /// One update of everything from the kept gradients; of a share, all ranks' together.
+    package func step(_ step: OptimizerStep) throws(USPError) {
+        guard let slab = parameters.slab, let gradients = parameters.gradients else { return }
+        switch kind {
+        case .adamW(let beta1, let beta2, let epsilon):
+            adamW(
+                step.numbers(beta1, beta2, epsilon, time + 1), pieces, values: slab,
+                gradients: gradients, first: first, second: second, average: step.average)
+        case .lars(let momentum, let trust):
+            let ratios = try trustRatios(trust, step.gradientScale)
+            for (segment, ratio) in zip(segments, ratios) {
+                for piece in shard?.own([segment]) ?? [segment] {
+                    lars(
+                        rate: step.rate, momentum: momentum, trust: ratio,
+                        gradientScale: step.gradientScale, emaDecay: step.averageDecay,
+                        piece, values: slab, gradients: gradients, velocity: first,
+                        average: step.average)
+                }
+            }
+        }
+        time += 1
+        try shard?.gather(slab)
+    }
+
     /// Whether parameters can be updated one by one, each as soon as its gradient is complete.
-    package var updatesOneByOne: Bool { if case .adamW = kind { true } else { false } }
+    package var updatesOneByOne: Bool { shard == nil && !kind.hasOneMoment }
 
     /// The update of each trained parameter by itself, to the same bits as `step`: `body` calls
     /// what it is given with a parameter and its gradient. Those that it leaves out have none:
@@ -153,13 +179,24 @@ package final class Optimizer {
         parameters.specs.enumerated().filter { parameters.isTrained($0.offset) }.map(\.element)
     }
 
-    /// trust · ‖p‖ / ‖g + decay·p‖, or 1 where one of them is zero.
-    private func trustRatio(_ segment: UpdateSegment, _ trust: Float, _ scale: Float) -> Float {
-        guard let slab = parameters.slab, let gradients = parameters.gradients else { return 1 }
-        let value = sumOfSquares([segment], gradients: slab).squareRoot()
-        let update = sumOfSquares(
-            [segment], gradients: gradients, values: slab, scale: scale, decay: segment.weightDecay
-        ).squareRoot()
-        return value > 0 && update > 0 ? Float(Double(trust) * value / update) : 1
+    /// trust · ‖p‖ / ‖g + decay·p‖ of each matrix, or 1 where one of them is zero; 1 of vectors.
+    private func trustRatios(_ trust: Float, _ scale: Float) throws(USPError) -> [Float] {
+        guard let slab = parameters.slab, let gradients = parameters.gradients else { return [] }
+        let specs = trainedSpecs
+        let values = try sumsOfSquares(segments) { squares(of: $0, gradients: slab) }
+        let updates = try sumsOfSquares(segments) { pieces in
+            pieces.flatMap {
+                squares(
+                    of: [$0], gradients: gradients, values: slab, scale: scale,
+                    decay: $0.weightDecay)
+            }
+        }
+        return specs.indices.map { index in
+            guard specs[index].shape.rank > 1, values[index] > 0, updates[index] > 0 else {
+                return 1
+            }
+            return Float(
+                Double(trust) * values[index].squareRoot() / updates[index].squareRoot())
+        }
     }
 }

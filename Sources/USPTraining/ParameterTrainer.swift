@@ -3,6 +3,7 @@
 
 import Synchronization
 import USPBase
+import USPFiles
 import USPModels
 import USPTensor
 
@@ -25,7 +26,7 @@ package final class ParameterTrainer {
     package let parameters: Parameters
     package let options: TrainerOptions
     package let optimizer: Optimizer
-    /// The moving average, in the parameters' layout.
+    /// The moving average, in the parameters' layout or this rank's share of it.
     package let average: Tensor?
     package let cancellation = Cancellation()
     /// In place of the schedule's.
@@ -37,6 +38,10 @@ package final class ParameterTrainer {
     }
     private let done = Atomic<Int>(0)
     private let ranks: Ranks
+    /// nil: moments and average are all here.
+    private let shard: Shard?
+    /// Of buckets, as rank 0's first step has completed them; nil before it.
+    private var order: [Int]?
 
     /// Makes the parameters that `trains` accepts trainable and starts at step 0.
     ///
@@ -53,12 +58,23 @@ package final class ParameterTrainer {
         ranks = options.ranks ?? .alone
         self.parameters = parameters
         self.options = options
+        try require(
+            options.reduction == .float32 || !parameters.hasStatistics, .unsupported,
+            "reduction: \(options.reduction.name) would round the running statistics of this model")
         try parameters.makeTrainable(keepsGradients: false, where: trains)
+        shard =
+            options.shard && ranks.count > 1
+            ? parameters.slab.map {
+                Shard(of: $0.count, options.ranks ?? .alone, changing: parameters.summed)
+            } : nil
         optimizer = try Optimizer(
             rule ?? options.rule, parameters, weightDecay: options.weightDecay,
-            rateScale: rateScale,
-            decays: decays)
-        average = options.averageDecay > 0 ? try parameters.slab?.copied() : nil
+            rateScale: rateScale, decays: decays, shard: shard)
+        if options.averageDecay > 0, let slab = parameters.slab {
+            if let shard { average = try shard.own(of: slab) } else { average = try slab.copied() }
+        } else {
+            average = nil
+        }
     }
 
     /// One update from `accumulation` micro-batches.
@@ -107,8 +123,12 @@ package final class ParameterTrainer {
             return
         }
         try ranks.sum(gradients.floats, gradients.count)
+        try expectFinite(gradients.isFinite)
+    }
+
+    private func expectFinite(_ isFinite: Bool) throws(USPError) {
         try require(
-            gradients.isFinite, .notFinite,
+            isFinite, .notFinite,
             "training step \(step + 1): the gradients after the all-reduce are not finite")
     }
 
@@ -118,23 +138,74 @@ package final class ParameterTrainer {
         _ parts: Int, _ loss: (Context, Int) throws(USPError) -> Loss
     ) throws(USPError) -> StepReport {
         let own = parts / ranks.count
-        let (_, losses) = try ranks.together(telling: { $0 }) { () throws(USPError) -> [Float] in
-            try checkCancellation()
-            let sums = try PairwiseGradients(parameters, parts: own)
-            return try sums.collect { part, consume throws(USPError) in
-                let tape = Tape(consume: consume)
-                defer { tape.forget() }
-                let key = randomKey(part: ranks.rank * own + part)
-                let result = try forward(part, tape, key, loss)
-                try result.backward(tape)
-                return result.value
-            }
+        if parameters.gradients == nil {
+            // Who has no memory for it could not let the others' exchange through.
+            try ranks.together { () throws(USPError) in _ = try parameters.slabOfGradients() }
         }
-        try sumOverRanks()
-        try ranks.together { () throws(USPError) in try checkCancellation() }
+        let exchange = try exchange()
+        let (_, losses) = try ranks.together(telling: { $0 }) { () throws(USPError) -> [Float] in
+            var (losses, failure): ([Float], USPError?) = ([], nil)
+            do throws(USPError) {
+                losses = try collect(own, loss) { [parameters] position in
+                    exchange?.complete(parameters.elements(position))
+                }
+            } catch { failure = error }
+            try exchange?.finish()
+            if let failure { throw failure }
+            return losses
+        }
+        if ranks.reduce != nil { try sumOverRanks() }
+        try ranks.together { () throws(USPError) in
+            try expectFiniteSums()
+            try checkCancellation()
+        }
+        if let exchange, order == nil { order = try ranks.gather(values: exchange.completed)[0] }
         try parameters.averageStatistics(parts)
         return try update(
             loss: Ranks.pairwiseSum(losses.flatMap { $0 }) / Float(parts), parts: parts)
+    }
+
+    /// The losses of this rank's parts, whose gradients are summed here.
+    private func collect(
+        _ own: Int, _ loss: (Context, Int) throws(USPError) -> Loss,
+        complete: @escaping (_ position: Int) -> Void
+    ) throws(USPError) -> [Float] {
+        try checkCancellation()
+        let sums = try PairwiseGradients(
+            parameters, parts: own, options.reduction, complete: complete)
+        return try sums.collect { part, consume throws(USPError) in
+            let tape = Tape(consume: consume)
+            defer { tape.forget() }
+            let key = randomKey(part: ranks.rank * own + part)
+            let result = try forward(part, tape, key, loss)
+            try result.backward(tape)
+            return result.value
+        }
+    }
+
+    /// The sums over ranks of the step that begins; nil: there is one rank.
+    private func exchange() throws(USPError) -> GradientExchange? {
+        guard let collectives = ranks.collectives, ranks.count > 1,
+            let gradients = parameters.gradients
+        else { return nil }
+        try ranks.expectPowerOfTwo()
+        let pieces = SlabPieces(count: gradients.count, ranks: ranks.count)
+        return GradientExchange(
+            gradients, pieces, over: ranks,
+            awaiting: parameters.summed,
+            // Backward passes begin at the end, more or less.
+            order: order ?? (0..<pieces.buckets).reversed(), gathers: shard == nil,
+            options.reduction, overlaps: options.overlap && collectives.isOnAnyThread)
+    }
+
+    private func expectFiniteSums() throws(USPError) {
+        guard let gradients = parameters.gradients else { return }
+        if ranks.count == 1 && options.reduction == .bfloat16 { gradients.roundToBFloat16() }
+        if let shard {
+            try expectFinite(shard.isFinite(gradients))
+        } else if ranks.count > 1 {
+            try expectFinite(gradients.isFinite)
+        }
     }
 
     private func trainOneByOne(
@@ -192,7 +263,7 @@ package final class ParameterTrainer {
         var scale = 1 / Float(parts)
         var norm: Float = 0
         if options.clipNorm > 0 {
-            norm = optimizer.gradientNorm() * scale
+            norm = try optimizer.gradientNorm() * scale
             guard norm.isFinite else {
                 throw USPError(
                     .notFinite, "training step \(step + 1): the gradients' norm is \(norm)")
@@ -201,22 +272,45 @@ package final class ParameterTrainer {
             scale *= min(1, options.clipNorm / (norm + 1e-6))
         }
         let numbers = optimizerStep(gradientScale: scale)
-        optimizer.step(numbers)
+        try optimizer.step(numbers)
         step += 1
         return StepReport(step: step, loss: loss, rate: numbers.rate, gradientNorm: norm)
     }
 
-    /// Parameters with the averaged values (or a copy of the current ones without an average).
+    /// Parameters with the averaged values (or a copy of the current ones without an average); of a
+    /// sharded average all ranks' together.
     package func averaged() throws(USPError) -> Parameters {
+        guard let average else { return try parameters.copied() }
+        guard let shard else { return try averaged(from: average) }
+        let gathering = ShardGathering([average], shard)
+        do throws(USPError) {
+            let whole = try Tensor([shard.pieces.count])
+            try gathering.next { range, values throws(USPError) in
+                (whole.floats + range.lowerBound).update(from: values, count: range.count)
+            }
+            return try averaged(from: whole)
+        } catch {
+            try gathering.finish()
+            throw error
+        }
+    }
+
+    private func averaged(from average: Tensor) throws(USPError) -> Parameters {
         let result = try parameters.copied()
-        guard let average else { return result }
         for position in result.specs.indices where parameters.isTrained(position) {
             try result[position].copy(from: result.view(of: average, at: position))
         }
         return result
     }
 
-    /// Everything that a later `restore` needs, by name: slabs and counts.
+    /// What a rank does that has no use for the averaged values while another one asks for them.
+    package func helpAveraging() throws(USPError) {
+        guard let shard, let average else { return }
+        try ShardGathering([average], shard).finish()
+    }
+
+    /// Everything that a later `restore` needs, by name: slabs, or this rank's shares of them, and
+    /// counts.
     package func state() throws(USPError) -> [(name: String, tensor: Tensor)] {
         guard let slab = parameters.slab else { return [] }
         let counts = try Tensor([2], .int64)
@@ -231,18 +325,61 @@ package final class ParameterTrainer {
         return result.map { (name: $0.0, tensor: $0.1) }
     }
 
-    /// Continues from a saved state.
+    /// What of it ranks may have shares of.
+    private func isShare(_ tensor: Tensor) -> Bool {
+        shard != nil && [optimizer.first, optimizer.second, average].contains { $0 === tensor }
+            && !(tensor === optimizer.second && optimizer.kind.hasOneMoment)
+    }
+
+    /// The state of all ranks, the same file whoever has which share; they call this together.
+    ///
+    /// - write: of one rank: all of it, in the given order
+    package func save(
+        _ write: (([ArrayOutput]) throws(USPError) -> Void)?
+    ) throws(USPError) {
+        let state = try state()
+        guard let shard else {
+            try write?(state.map { ArrayOutput($0.name, $0.tensor) })
+            return
+        }
+        let gathering = ShardGathering(state.map(\.tensor).filter(isShare), shard)
+        var failure: USPError?
+        do throws(USPError) {
+            try write?(
+                state.map { name, tensor in
+                    guard isShare(tensor) else { return ArrayOutput(name, tensor) }
+                    return ArrayOutput(name, .float32, [shard.pieces.count]) {
+                        file throws(USPError) in
+                        try gathering.next { range, values throws(USPError) in
+                            try file.write(
+                                UnsafeRawBufferPointer(start: values, count: range.count * 4))
+                        }
+                    }
+                })
+        } catch { failure = error }
+        try gathering.finish()
+        if let failure { throw failure }
+    }
+
+    /// Continues from a saved state, whatever number of ranks has saved it.
     /// - Throws: `.missingWeight`, `.shape`, `.dtype` naming what does not fit; nothing has changed
     ///   then.
     package func restore(_ saved: (String) throws(USPError) -> Tensor) throws(USPError) {
         var found: [(name: String, target: Tensor, source: Tensor)] = []
-        for (name, tensor) in try state() {
+        // The parameters last: of what ranks have shares of, no more than one is here whole.
+        for (name, tensor) in try state().reversed() {
             let source = try saved(name)
-            try expect(source, tensor.shape, "training state: \(name)")
+            let share = isShare(tensor) ? shard : nil
+            try expect(
+                source, share.map { [$0.pieces.count] } ?? tensor.shape, "training state: \(name)")
             try require(
                 source.dtype == tensor.dtype, .dtype,
                 "training state: \(name): \(source.dtype.name), expected \(tensor.dtype.name)")
-            found.append((name, tensor, source))
+            if let share {
+                found.append((name, tensor, try share.own(of: source)))
+            } else {
+                found.append((name, tensor, source))
+            }
         }
         guard let counts = found.first(where: { $0.name == "counts" })?.source else { return }
         let (steps, times) = withExtendedLifetime(counts) {

@@ -17,13 +17,21 @@ final class PairwiseGradients {
     /// Values of what forward passes move.
     private let statistics: [(position: Int, start: Tensor)]
     private let positions: [ObjectIdentifier: Int]
+    private let reduction: DType
+    private let complete: (_ position: Int) -> Void
 
     /// - parts: a power of two
-    init(_ parameters: Parameters, parts: Int) throws(USPError) {
+    /// - reduction: as what values are handed on that are added
+    /// - complete: told of each sum that no part is missing from any more
+    init(
+        _ parameters: Parameters, parts: Int, _ reduction: DType,
+        complete: @escaping (_ position: Int) -> Void = { _ in }
+    ) throws(USPError) {
         guard let slab = parameters.slab else {
             throw USPError(.unsupported, "training: the parameters are read-only")
         }
         (self.parameters, self.parts) = (parameters, parts)
+        (self.reduction, self.complete) = (reduction, complete)
         var slabs = [try parameters.slabOfGradients()]
         while 1 << slabs.count < parts { slabs.append(try Tensor(slab.shape)) }
         self.slabs = slabs
@@ -69,11 +77,23 @@ final class PairwiseGradients {
     /// Puts the values of a part beside, or onto, those of the parts before it.
     private func add(_ values: Tensor, at position: Int, of part: Int) throws(USPError) {
         let depth = part.nonzeroBitCount
-        guard part % 2 == 1 else { return try place(position, depth).copy(from: values) }
-        try addInPlace(place(position, depth - 1), values)
-        // As many sums of equal size are complete as the part's number ends with ones.
-        for level in 1..<(~part).trailingZeroBitCount {
-            try addInPlace(place(position, depth - 1 - level), place(position, depth - level))
+        if part % 2 == 0 {
+            try place(position, depth).copy(from: values)
+        } else {
+            try add(values, to: place(position, depth - 1))
+            // As many sums of equal size are complete as the part's number ends with ones.
+            for level in 1..<(~part).trailingZeroBitCount {
+                try add(place(position, depth - level), to: place(position, depth - 1 - level))
+            }
+        }
+        if part == parts - 1 { complete(position) }
+    }
+
+    private func add(_ values: Tensor, to sum: Tensor) throws(USPError) {
+        if reduction == .bfloat16 {
+            try addRounded(sum, values)
+        } else {
+            try addInPlace(sum, values)
         }
     }
 
@@ -97,6 +117,14 @@ extension Parameters {
     }
 
     var hasStatistics: Bool { !statistics.isEmpty }
+
+    /// Places in the slab of what is summed over parts, and changes.
+    var summed: [Range<Int>] { (specs.indices.filter(isTrained) + statistics).map(elements) }
+
+    /// A parameter's place in the slab.
+    func elements(_ position: Int) -> Range<Int> {
+        offsets[position]..<offsets[position] + specs[position].shape.count
+    }
 
     /// Running statistics become the average of what the parts have made of them, whose sums stand
     /// among the gradients.
@@ -142,6 +170,19 @@ extension TrainerOptions {
             accumulation == 1 || (parts == nil && ranks?.collectives == nil), .argument,
             "accumulation: \(accumulation), but parts cut the batch already: give parts, as many as "
                 + "there are ranks or more, in its place")
+        try require(
+            !shard || ranks?.reduce == nil, .argument,
+            "shard: these ranks can only sum; expected ranks of MPI, or with reduce-scatter and "
+                + "all-gather")
+        try require(
+            reduction == .float32 || (parts ?? 0) > 0 || ranks?.collectives != nil, .argument,
+            "reduction: \(reduction.name), but nothing is added in pairs: give parts, or ranks of MPI"
+        )
+        let isAlone = ranks.map { $0.count == 1 && $0.reduce == nil } ?? true
+        try require(
+            reduction == .float32 || isAlone || ranks?.collectives?.exchange != nil, .unsupported,
+            "reduction: \(reduction.name) needs ranks of MPI, which exchange arrays with each other; "
+                + "these add up f32")
         if ranks?.collectives != nil { try ranks?.expectPowerOfTwo() }
     }
 }

@@ -295,10 +295,17 @@ public final class Run {
     private func save() throws(USPError) {
         try data.shareRecord(over: ranks, known: &knownSamples)
         try ranks.together { () throws(USPError) in
-            guard ranks.writes else { return }
+            // Ranks may have shares of it, and of the average.
             try trainer.save(
-                files.state, metadata: files.metadata(record, window), beside: data.arrays)
-            try trainer.model(averaged: options.averaged).save(files.model)
+                files.state, metadata: files.metadata(record, window),
+                beside: ranks.writes ? data.arrays : [])
+        }
+        try ranks.together { () throws(USPError) in
+            if ranks.writes {
+                try trainer.model(averaged: options.averaged).save(files.model)
+            } else if options.averaged {
+                try trainer.helpAveraging()
+            }
         }
     }
 
@@ -317,9 +324,11 @@ extension Trainer {
         var options = options
         options.parts = try parts(of: data.options.batch)
         let mine = TrainerOptions.fields.filter { $0.parts.isEmpty || $0.parts.contains(family) }
-        // Recomputing does not change a bit.
-        var names = Set(mine.map(\.name)).subtracting(["recompute"])
+        // What does not change a bit.
+        var names = Set(mine.map(\.name)).subtracting(["recompute", "shard", "overlap"])
         if options.parts == nil { names.remove("parts") }
+        // Older runs know of no other.
+        if options.reduction == .float32 { names.remove("reduction") }
         return [
             ("data", data.summary), ("model", "\(family) \(fingerprint)"),
             ("batch", "\(data.options.batch)"), ("data_seed", "\(data.options.seed)"),

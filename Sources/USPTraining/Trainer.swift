@@ -154,11 +154,17 @@ public final class Trainer: @unchecked Sendable {
 
     /// A copy of the model as it is now.
     ///
-    /// - averaged: with the moving average's values, where there is one
+    /// - averaged: with the moving average's values, where there is one; with `shard` all ranks call
+    ///   this together then
     public func model(averaged: Bool = false) throws(USPError) -> any Model {
         var plain = TrainerOptions()
         (plain.dtype, plain.exact) = (options.dtype, options.exact)
         return try network.training(over: parameters(averaged: averaged), plain)
+    }
+
+    /// What ranks do that do not write it while rank 0 makes a copy of the averaged model.
+    package func helpAveraging() throws(USPError) {
+        try alone { () throws(USPError) in try updates.helpAveraging() }
     }
 
     /// Its parameters alone.
@@ -201,7 +207,8 @@ public final class Trainer: @unchecked Sendable {
     }
 
     /// Writes everything that `restore` needs: parameters, moments, average, counts; and texts of
-    /// the caller's own. The file appears complete or not at all; only rank 0 writes.
+    /// the caller's own. The file appears complete or not at all; only rank 0 writes. With `shard` all
+    /// ranks call this together.
     public func save(
         _ path: String, metadata: [(key: String, value: String)] = []
     ) throws(USPError) {
@@ -212,11 +219,14 @@ public final class Trainer: @unchecked Sendable {
     package func save(
         _ path: String, metadata: [(key: String, value: String)], beside: [ArrayOutput]
     ) throws(USPError) {
-        guard ranks.writes else { return }
+        guard ranks.writes else {
+            return try alone { () throws(USPError) in try updates.save(nil) }
+        }
         try alone { () throws(USPError) in
-            let outputs = try updates.state().map { ArrayOutput($0.name, $0.tensor) } + beside
-            try Safetensors.write(
-                path, outputs, metadata: [(key: "format", value: "pt")] + metadata)
+            try updates.save { state throws(USPError) in
+                try Safetensors.write(
+                    path, state + beside, metadata: [(key: "format", value: "pt")] + metadata)
+            }
         }
     }
 

@@ -48,6 +48,9 @@ public struct TrainerOptions: Sendable {
     public var distmatMargin: Float = 0
     public var cosMargin: Float = 0
     public var parts: Int?
+    public var shard = false
+    public var overlap = true
+    public var reduction = DType.float32
 
     public init() {}
 }
@@ -190,6 +193,20 @@ extension TrainerOptions: Described {
             "cos_margin", \.cosMargin, .notNegative,
             "Distance 1 - cosine of a latent from its feature that costs nothing (VA-VAE: 0, in the end "
                 + "0.5).", in: ["VAE"]),
+        .flag(
+            "shard", \.shard,
+            "Keep moments and average in shares, one on each rank: the same bits, files and traffic, "
+                + "and the memory of weights, gradients and a share. All ranks save, and ask for the "
+                + "averaged model, together; of one rank nothing changes."),
+        .flag(
+            "overlap", \.overlap,
+            "Sum gradients over ranks while the backward pass goes on, each as soon as it is complete, "
+                + "on a thread beside; else behind it, to the same bits."),
+        .dtype(
+            "reduction", \.reduction, [.float32, .bfloat16],
+            "Type in which parts' gradients are handed on where they are added in pairs, in f32: bf16 "
+                + "halves the traffic of ranks and rounds at every pair, on any number of ranks to the "
+                + "same bits."),
     ]
 
     package var arithmetic: Arithmetic { Arithmetic(compute: dtype, exact: exact) }

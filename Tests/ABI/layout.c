@@ -317,7 +317,7 @@ AT(usp_tensor, strides, 72);
 AT(usp_tensor, rank, 136);
 AT(usp_tensor, dtype, 140);
 
-SIZE(usp_trainer_options, 336);
+SIZE(usp_trainer_options, 360);
 AT(usp_trainer_options, struct_size, 0);
 AT(usp_trainer_options, reserved, 4);
 AT(usp_trainer_options, optimizer, 8);
@@ -361,6 +361,9 @@ AT(usp_trainer_options, parts, 304);
 AT(usp_trainer_options, teacher_width, 312);
 AT(usp_trainer_options, distmat_margin, 320);
 AT(usp_trainer_options, cos_margin, 328);
+AT(usp_trainer_options, shard, 336);
+AT(usp_trainer_options, overlap, 344);
+AT(usp_trainer_options, reduction, 352);
 
 SIZE(usp_transfer_options, 312);
 AT(usp_transfer_options, struct_size, 0);

@@ -79,6 +79,8 @@ static void functions_of_the_host(const usp_model *vit, const usp_batch *batch) 
     options.parts = 1;
     EXPECT_OK(usp_trainer_create(vit, &options, &alone));
     options.ranks = ranks;
+    options.shard = 1;
+    options.overlap = 0;
     EXPECT_OK(usp_trainer_create(vit, &options, &ranked));
     EXPECT_OK(usp_trainer_step(alone, batch, &first));
     EXPECT_OK(usp_trainer_step(ranked, batch, &second));

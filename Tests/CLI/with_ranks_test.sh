@@ -39,6 +39,13 @@ else
         same_run fit1 fit2
     done
 
+    # Shares of moments and average.
+    ranks 2
+    expect 0 '4 steps' $flow --ema 0.9 -o "$work/shares.safetensors" --shard --no-overlap
+    tool=$alone_tool
+    expect 0 '4 steps' $flow --ema 0.9 -o "$work/flow1.safetensors" --parts 4
+    same_run shares flow1
+
     # Interrupted, and gone on with by another number of ranks.
     tool=$alone_tool
     expect 0 '5 images' encode "$photos" --vae "$vae" --size 32 -o "$work/ranks-set.safetensors"

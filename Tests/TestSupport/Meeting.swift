@@ -42,42 +42,47 @@ public final class Meeting: @unchecked Sendable {
 
     public func ranks(_ rank: Int) throws -> Ranks {
         let count = count
-        return try Ranks(
-            rank: rank, count: count,
-            Ranks.Collectives(
-                reduceScatter: { [self] data, sums, size throws(USPError) in
-                    var values = [Float](repeating: 0, count: size)
-                    meet(rank, data) { all in
-                        let rows = all.compactMap { $0?.assumingMemoryBound(to: Float.self) }
-                        for index in 0..<size {
-                            var sums = rows.map { $0[rank * size + index] }
-                            while sums.count > 1 {
-                                sums = stride(from: 0, to: sums.count, by: 2).map {
-                                    sums[$0] + sums[$0 + 1]
-                                }
-                            }
-                            values[index] = sums[0]
+        var collectives = Ranks.Collectives(
+            reduceScatter: { [self] data, sums, size throws(USPError) in
+                var values: [[Float]] = []
+                meet(rank, data) { all in
+                    values = all.compactMap { data in
+                        data.map {
+                            let start = $0.assumingMemoryBound(to: Float.self) + rank * size
+                            return Array(UnsafeBufferPointer(start: start, count: size))
                         }
                     }
-                    sums.update(from: values, count: size)
-                },
-                allGather: { [self] data, all, size throws(USPError) in
-                    meet(rank, data) { parts in
-                        for (place, part) in parts.enumerated() {
-                            if let part {
-                                (all + place * size).copyMemory(from: part, byteCount: size)
-                            }
+                }
+                while values.count > 1 {
+                    values = stride(from: 0, to: values.count, by: 2).map { place in
+                        zip(values[place], values[place + 1]).map { $0 + $1 }
+                    }
+                }
+                sums.update(from: values[0], count: size)
+            },
+            allGather: { [self] data, all, size throws(USPError) in
+                meet(rank, data) { parts in
+                    for (place, part) in parts.enumerated() {
+                        if let part {
+                            (all + place * size).copyMemory(from: part, byteCount: size)
                         }
                     }
-                },
-                broadcast: { [self] data, size, root throws(USPError) in
-                    meet(rank, data) { parts in
-                        if let part = parts[root], rank != root {
-                            data.copyMemory(from: part, byteCount: size)
-                        }
+                }
+            },
+            broadcast: { [self] data, size, root throws(USPError) in
+                meet(rank, data) { parts in
+                    if let part = parts[root], rank != root {
+                        data.copyMemory(from: part, byteCount: size)
                     }
-                },
-                barrier: { [self] () throws(USPError) in meet(rank, nil) { _ in } }))
+                }
+            },
+            barrier: { [self] () throws(USPError) in meet(rank, nil) { _ in } })
+        collectives.exchange = { [self] peer, sent, received, size throws(USPError) in
+            meet(rank, sent) { all in
+                if let theirs = all[peer] { received.copyMemory(from: theirs, byteCount: size) }
+            }
+        }
+        return try Ranks(rank: rank, count: count, collectives)
     }
 
     /// What `body` gives on each of so many ranks, at the same time.

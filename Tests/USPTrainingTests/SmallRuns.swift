@@ -20,14 +20,16 @@ enum SmallRun: String, Sendable, CaseIterable {
     func start(
         accumulation: Int = 1, clipNorm: Float = 2, compute: DType = .float32,
         recomputes: Recomputation = .nothing, batch: Int = 4, parts: Int? = nil,
-        ranks: Ranks? = nil
+        ranks: Ranks? = nil, shard: Bool = false,
+        reduction: DType = .float32, overlap: Bool = true
     ) throws -> SmallTraining {
         var options = TrainerOptions()
         (options.accumulation, options.clipNorm, options.dtype) = (accumulation, clipNorm, compute)
         options.recompute = self == .autoencoding ? .nothing : recomputes
         (options.weightDecay, options.averageDecay) = (0.05, 0.9)
         (options.rate, options.warmup, options.steps, options.beta2) = (1e-3, 2, 8, 0.95)
-        (options.seed, options.parts, options.ranks) = (5, parts, ranks)
+        (options.seed, options.parts, options.ranks, options.shard) = (5, parts, ranks, shard)
+        (options.reduction, options.overlap) = (reduction, overlap)
         if self == .probing { (options.optimizer, options.headOnly) = (.lars, true) }
         if self == .fineTuning { options.dropPath = 0.2 }
         if self == .flowing { options.labelDropout = 0.1 }
@@ -82,7 +84,7 @@ final class SmallTraining {
             Batch(samples.gatherRows(chosen), labels: chosen.map { $0 % 5 }))
     }
 
-    /// All slabs, one after the other.
+    /// All slabs, one after the other, as they are here.
     var values: [Float] {
         get throws {
             try trainer.updates.state().filter { $0.tensor.dtype == .float32 }

@@ -11,7 +11,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-enum { INTERFACE = 1, MESSAGE = 512 };
+enum { INTERFACE = 2, MESSAGE = 512 };
 
 /* Of our own, so that a host's messages never meet ours. */
 static MPI_Comm ranks = MPI_COMM_NULL;
@@ -26,16 +26,45 @@ static int32_t told(int code, const char *what, char *message)
     if (code == MPI_SUCCESS) return 0;
     if (MPI_Error_string(code, text, &length) != MPI_SUCCESS) length = 0;
     text[length] = 0;
-    snprintf(message, MESSAGE, "%s: %s", what, text);
+    snprintf(message, MESSAGE, "%s: %.400s", what, text);
     return 1;
+}
+
+/* Until one or two requests are done. MPI's own waiting keeps a processor busy, which a rank that computes beside
+ * its communication has a use for: after some microseconds this sleeps between two looks. */
+static int finished(int code, MPI_Request *requests, int how_many)
+{
+    const struct timespec pause = {0, 20 * 1000};
+    MPI_Status statuses[2];
+    int is_done = 0;
+    for (int looks = 0; code == MPI_SUCCESS; looks++) {
+        code = MPI_Testall(how_many, requests, &is_done, statuses);
+        if (is_done) break;
+        if (looks >= 200) nanosleep(&pause, NULL);
+    }
+    return code;
+}
+
+/* size bytes to another rank, and as many from it. */
+static int32_t swapped(int peer, const void *sent, void *received, size_t size, char *message)
+{
+    MPI_Request both[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
+    int code;
+    if (size > INT_MAX) {
+        snprintf(message, MESSAGE, "%zu bytes in one call, expected at most %d", size, INT_MAX);
+        return 1;
+    }
+    code = MPI_Irecv(received, (int)size, MPI_BYTE, peer, 1, ranks, &both[0]);
+    if (code == MPI_SUCCESS) code = MPI_Isend(sent, (int)size, MPI_BYTE, peer, 1, ranks, &both[1]);
+    return told(finished(code, both, 2), "exchange", message);
 }
 
 /* What libusp compares with the interface that it knows. */
 EXPORTED int32_t usp_mpi_interface(void) { return INTERFACE; }
 
 /* Begins MPI, unless the host has; all ranks call it. out: rank, ranks, rank on this machine, ranks on
- * this machine. library: the MPI's name, 256 bytes. */
-EXPORTED int32_t usp_mpi_open(int32_t out[4], char *library, char *message)
+ * this machine, whether any thread may call MPI. library: the MPI's name, 256 bytes. */
+EXPORTED int32_t usp_mpi_open(int32_t out[5], char *library, char *message)
 {
     int is_ready = 0, was_ended = 0, given = 0, length = 0, local[2] = {0, 1};
     char name[MPI_MAX_LIBRARY_VERSION_STRING] = "";
@@ -66,7 +95,9 @@ EXPORTED int32_t usp_mpi_open(int32_t out[4], char *library, char *message)
     MPI_Comm_rank(machine, &local[0]);
     MPI_Comm_size(machine, &local[1]);
     MPI_Comm_free(&machine);
+    MPI_Query_thread(&given);
     out[0] = rank, out[1] = count, out[2] = local[0], out[3] = local[1];
+    out[4] = given >= MPI_THREAD_SERIALIZED;
     return 0;
 }
 
@@ -92,10 +123,6 @@ EXPORTED int32_t usp_mpi_reduce_scatter(const float *data, float *sums, size_t n
         memcpy(sums, data, n * sizeof *sums);
         return 0;
     }
-    if (size > INT_MAX) {
-        snprintf(message, MESSAGE, "%zu floats in one call, expected at most %d", size, INT_MAX);
-        return 1;
-    }
     if (space_count < 3 * size) {
         free(space);
         space = malloc(3 * size * sizeof *space);
@@ -113,25 +140,31 @@ EXPORTED int32_t usp_mpi_reduce_scatter(const float *data, float *sums, size_t n
     for (int distance = 1; distance < count; distance *= 2, size /= 2) {
         float *sent = kept;
         if (rank & distance) kept += size; else sent += size;
-        if (told(MPI_Sendrecv(sent, (int)size, MPI_FLOAT, rank ^ distance, 1, received, (int)size,
-                              MPI_FLOAT, rank ^ distance, 1, ranks, MPI_STATUS_IGNORE),
-                 "MPI_Sendrecv", message))
-            return 1;
+        if (swapped(rank ^ distance, sent, received, size * sizeof *sent, message)) return 1;
         for (size_t i = 0; i < size; i++) kept[i] += received[i];
     }
     memcpy(sums, kept, n * sizeof *sums);
     return 0;
 }
 
+/* size bytes to another rank, which calls this as well, and as many from it. */
+EXPORTED int32_t usp_mpi_exchange(int32_t peer, const void *sent, void *received, size_t size,
+                                  char *message)
+{
+    return swapped((int)peer, sent, received, size, message);
+}
+
 /* size bytes of each rank, by rank. */
 EXPORTED int32_t usp_mpi_all_gather(const void *data, void *all, size_t size, char *message)
 {
+    MPI_Request request = MPI_REQUEST_NULL;
+    int code;
     if (size > INT_MAX) {
         snprintf(message, MESSAGE, "%zu bytes in one call, expected at most %d", size, INT_MAX);
         return 1;
     }
-    return told(MPI_Allgather(data, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE, ranks),
-                "MPI_Allgather", message);
+    code = MPI_Iallgather(data, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE, ranks, &request);
+    return told(finished(code, &request, 1), "MPI_Iallgather", message);
 }
 
 EXPORTED int32_t usp_mpi_broadcast(void *data, size_t size, int32_t root, char *message)

@@ -27,8 +27,9 @@ typedef struct usp_ranks usp_ranks;
  * launcher's; ARGUMENT for another version of this library on some rank. */
 USP_API USP_CHECK usp_status usp_ranks_from_mpi(usp_ranks **out);
 
-/* What ranks do together, from the host. Each blocks, is called by all ranks in the same order, and
- * returns 0; anything else ends the call with USP_ERROR_CALLBACK.
+/* What ranks do together, from the host. Each blocks, is called by all ranks in the same order, by one
+ * thread at a time but not always by the same (usp_trainer_options, overlap), and returns 0; anything
+ * else ends the call with USP_ERROR_CALLBACK.
  *
  * reduce_scatter: of data, count floats for each rank, those of this rank, summed over all ranks, into
  * sums [count]. In pairs, (0 + 1) + (2 + 3), ...: then the number of ranks changes no bit.

@@ -132,12 +132,23 @@ typedef struct usp_trainer_options {
     /* Distance 1 - cosine of a latent from its feature that costs nothing (VA-VAE: 0, in the end
      * 0.5). 0 or more. Default: 0. Part in: VAE. */
     double cos_margin;
+    /* Keep moments and average in shares, one on each rank: the same bits, files and traffic,
+     * and the memory of weights, gradients and a share. All ranks save, and ask for the averaged
+     * model, together; of one rank nothing changes. Default: no. */
+    int64_t shard;
+    /* Sum gradients over ranks while the backward pass goes on, each as soon as it is complete,
+     * on a thread beside; else behind it, to the same bits. Default: yes. */
+    int64_t overlap;
+    /* Type in which parts' gradients are handed on where they are added in pairs, in f32: bf16
+     * halves the traffic of ranks and rounds at every pair, on any number of ranks to the same
+     * bits. One of f32, bf16. Default: f32. */
+    const char *reduction;
 } usp_trainer_options;
 
 #define USP_TRAINER_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_trainer_options), 0, "adamw", 0.0001, 0, 0, 0, 0, 0.9, 0.999, 0, 0, 0, \
      1, 1, "f32", 0, 0, "nothing", 0.75, 1, 0, 0, 1e-06, "squared", 0, 0, 0, 0, NULL, NULL, NULL, \
-     "cosine", 0, "all", 255, 4, 0, 0, -1, 0, 0, 0}
+     "cosine", 0, "all", 255, 4, 0, 0, -1, 0, 0, 0, 0, 1, "f32"}
 /* end of usp_trainer_options */
 
 /* Start from a copy of the model's parameters, at step 0. out: owned. Errors: ARGUMENT for numbers

@@ -10,26 +10,40 @@ package struct UpdateSegment: Sendable {
     package let weightDecay: Float
     /// Multiplies the learning rate (layer-wise decay).
     package let rateScale: Float
+    /// Where its moments and average begin in theirs.
+    package let state: Int
 
-    package init(offset: Int, count: Int, weightDecay: Float, rateScale: Float) {
+    /// - state: nil: at the offset
+    package init(
+        offset: Int, count: Int, weightDecay: Float, rateScale: Float, state: Int? = nil
+    ) {
         self.offset = offset
         self.count = count
         self.weightDecay = weightDecay
         self.rateScale = rateScale
+        self.state = state ?? offset
     }
 
-    /// Cuts long segments so that threads share them evenly; cuts depend on lengths only.
+    /// A part of it.
+    ///
+    /// - range: of the slab, within this
+    /// - state: where the part's moments begin; nil: as far behind this one's as the part is
+    package func part(_ range: Range<Int>, state: Int? = nil) -> UpdateSegment {
+        UpdateSegment(
+            offset: range.lowerBound, count: range.count, weightDecay: weightDecay,
+            rateScale: rateScale, state: state ?? self.state + range.lowerBound - offset)
+    }
+
+    /// Cuts long segments at whole multiples of `grain` in the slab, so that threads share them evenly.
     package static func cut(_ segments: [UpdateSegment], grain: Int = 1 << 15) -> [UpdateSegment] {
         var result: [UpdateSegment] = []
         for segment in segments {
-            var start = 0
-            while start < segment.count {
-                let count = min(grain, segment.count - start)
-                result.append(
-                    UpdateSegment(
-                        offset: segment.offset + start, count: count,
-                        weightDecay: segment.weightDecay, rateScale: segment.rateScale))
-                start += count
+            let end = segment.offset + segment.count
+            var start = segment.offset
+            while start < end {
+                let next = min((start / grain + 1) * grain, end)
+                result.append(segment.part(start..<next))
+                start = next
             }
         }
         return result
@@ -57,7 +71,8 @@ package struct AdamWStep: Sendable {
 
 /// One AdamW step over segments, moving average included.
 ///
-/// - values, first, second, average: slabs of one layout, f32
+/// - values: the slab, f32
+/// - first, second, average: f32, in the layout of the segments' `state`
 /// - gradients: of the slab's elements from `start` on, f32
 /// - Complexity: 28 bytes a parameter (36 with the average), one pass.
 /// - Source: Loshchilov and Hutter 2019; `torch.optim.AdamW`.
@@ -80,9 +95,10 @@ package func adamW(
         numbers.correction2_root = Float((1 - power(Double(step.beta2), step.time)).squareRoot())
         numbers.gradient_scale = step.gradientScale
         numbers.ema_decay = step.emaDecay
-        let at = segment.offset
+        let (at, place) = (segment.offset, segment.state)
         uspi_adamw_run(
-            &numbers, p + at, g + (at - start), m + at, v + at, e.map { $0 + at }, segment.count)
+            &numbers, p + at, g + (at - start), m + place, v + place, e.map { $0 + place },
+            segment.count)
     }
 }
 
@@ -97,7 +113,7 @@ private func power(_ base: Double, _ exponent: Int) -> Double {
     return result
 }
 
-/// One LARS step on one whole parameter; `trust` is already computed.
+/// One LARS step on a run of one parameter; `trust` is already computed.
 package func lars(
     rate: Float, momentum: Float, trust: Float, gradientScale: Float, emaDecay: Float,
     _ segment: UpdateSegment, values: Tensor, gradients: Tensor, velocity: Tensor, average: Tensor?
@@ -105,25 +121,27 @@ package func lars(
     let (p, g, mu, e) = (values.floats, gradients.floats, velocity.floats, average?.floats)
     parallelRanges(segment.count, grain: 1 << 15) { range in
         let at = segment.offset + range.lowerBound
+        let place = segment.state + range.lowerBound
         uspi_lars_run(
             rate * segment.rateScale, momentum, segment.weightDecay, trust, gradientScale, emaDecay,
-            p + at, g + at, mu + at, e.map { $0 + at }, range.count)
+            p + at, g + at, mu + place, e.map { $0 + place }, range.count)
     }
 }
 
-/// Σ (scale·g + decay·p)² over segments, in double, in an order that depends on lengths only.
-package func sumOfSquares(
-    _ segments: [UpdateSegment], gradients: Tensor, values: Tensor? = nil, scale: Float = 1,
+/// Σ (scale·g + decay·p)² of each segment, in double, in an order that depends on its length only.
+package func squares(
+    of segments: [UpdateSegment], gradients: Tensor, values: Tensor? = nil, scale: Float = 1,
     decay: Float = 0
-) -> Double {
-    let pieces = UpdateSegment.cut(segments)
+) -> [Double] {
     let (g, p) = (gradients.floats, values?.floats)
-    let partial = UnsafeMutablePointer<Double>.allocate(capacity: max(pieces.count, 1))
-    defer { partial.deallocate() }
-    ThreadPool.shared.run(parts: pieces.count) { part in
-        let at = pieces[part].offset
-        partial[part] = uspi_sum_squares(
-            g + at, p.map { $0 + at }, scale, decay, pieces[part].count)
+    return [Double](unsafeUninitializedCapacity: segments.count) { sums, count in
+        parallelRanges(segments.count, grain: 32) { range in
+            for index in range {
+                let at = segments[index].offset
+                sums[index] = uspi_sum_squares(
+                    g + at, p.map { $0 + at }, scale, decay, segments[index].count)
+            }
+        }
+        count = segments.count
     }
-    return UnsafeBufferPointer(start: partial, count: pieces.count).reduce(0, +)
 }

@@ -82,8 +82,9 @@ struct Autoencoder: ParsableCommand {
         let numbers = try CommandRun(stage, training).train(evaluate: { _ throws(USPError) in
             try stage.measure(isStopped: { Interrupt.isRaised })
         })
-        guard Job.writes else { return }
+        // Of all ranks: each may have a share of its average.
         let model = try stage.model()
+        guard Job.writes else { return }
         try model.save(training.output)
         guard let vae = model as? VAE else { return }
         if let images = stage.validation { try drawReconstructions(vae, images) }

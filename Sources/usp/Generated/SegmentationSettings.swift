@@ -97,6 +97,21 @@ struct SegmentationSettings: ParsableArguments {
         help: "What a batch of all ranks is cut into, a power of two that divides it: gradients are summed over parts in pairs, so the number of ranks changes no bit. Absent: with ranks that have collectives the largest one up to 64, else the batch is not cut. 1 to 1024.")
     var parts: String?
 
+    @Flag(
+        name: .customLong("shard"), inversion: .prefixedNo,
+        help: "Keep moments and average in shares, one on each rank: the same bits, files and traffic, and the memory of weights, gradients and a share. All ranks save, and ask for the averaged model, together; of one rank nothing changes. Default: no.")
+    var shard: Bool?
+
+    @Flag(
+        name: .customLong("overlap"), inversion: .prefixedNo,
+        help: "Sum gradients over ranks while the backward pass goes on, each as soon as it is complete, on a thread beside; else behind it, to the same bits. Default: yes.")
+    var overlap: Bool?
+
+    @Option(
+        name: .customLong("reduction"),
+        help: "Type in which parts' gradients are handed on where they are added in pairs, in f32: bf16 halves the traffic of ranks and rounds at every pair, on any number of ranks to the same bits. One of f32, bf16. Default: f32.")
+    var reduction: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -118,6 +133,9 @@ struct SegmentationSettings: ParsableArguments {
             average == nil ? nil : "average",
             ignored == nil ? nil : "ignored",
             parts == nil ? nil : "parts",
+            shard == nil ? nil : "shard",
+            overlap == nil ? nil : "overlap",
+            reduction == nil ? nil : "reduction",
         ].compactMap(\.self)
     }
 
@@ -141,5 +159,8 @@ struct SegmentationSettings: ParsableArguments {
         if let average { try options.set("average", average) }
         if let ignored { try options.set("ignored", ignored) }
         if let parts { try options.set("parts", parts) }
+        if let shard { try options.set("shard", shard ? "yes" : "no") }
+        if let overlap { try options.set("overlap", overlap ? "yes" : "no") }
+        if let reduction { try options.set("reduction", reduction) }
     }
 }

@@ -45,11 +45,11 @@ model = usp.MaskedAutoencoder.create(
 if ranks is not None and ranks.rank == 1:
     rate *= float(sys.argv[4] == "0.5") + 1  # differs, if asked to
 trainer = usp.Trainer(
-    model, rate=rate, clip_norm=1.0, average_decay=0.9, ranks=ranks,
-    parts=None if ranks is not None else 8)
+    model, rate=rate, clip_norm=1.0, average_decay=0.9, ranks=ranks, shard="shares" in out,
+    reduction="bf16" if "bf16" in out else "f32", parts=None if ranks is not None else 8)
 data = usp.Data("latents.npz", batch=8, ranks=ranks)
 try:
-    run = usp.Run(trainer, data, out, steps=steps, log_every=1)
+    run = usp.Run(trainer, data, out, steps=steps, log_every=1, averaged=True)
     run.train(progress=lambda told: print("step", told.step, flush=True) or None)
 except usp.USPError as error:
     print("told:", error, flush=True)
@@ -125,6 +125,23 @@ def test_any_number_of_ranks_trains_the_same(folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["mpi", "mpi4py", "torch"])
+def test_shares_of_ranks_are_one_state(folder, kind):
+    require(kind)
+    launch(folder, kind, f"{kind}-shares", 2, 2)
+    launch(folder, kind, f"{kind}-shares", 4, 4)  # goes on
+    model, state, *_log = files(folder, f"{kind}-shares")
+    assert [model, state] == files(folder, "alone")[:2]
+
+
+def test_reduction_in_bf16_is_the_same_on_any_number_of_ranks(folder):
+    require("mpi")
+    finish(start(folder, [], "alone", "alone-bf16", 4))
+    launch(folder, "mpi", "ranks-bf16", 4, 4)
+    assert files(folder, "ranks-bf16") == files(folder, "alone-bf16")
+    assert files(folder, "ranks-bf16")[0] != files(folder, "alone")[0]
+
+
+@pytest.mark.parametrize("kind", ["mpi", "mpi4py", "torch"])
 def test_ranks_that_differ_are_told(folder, kind):
     require(kind)
     said = launch(folder, kind, f"{kind}-differs", 2, 2, rate="0.5")
@@ -148,6 +165,18 @@ def test_a_killed_rank_ends_the_others(folder):
 def test_places():
     ranks = usp.Ranks(1, 2, lambda _: None)
     assert (ranks.rank, ranks.count) == (1, 2)
+
+
+def test_what_needs_more_than_a_sum_is_told():
+    model = usp.MaskedAutoencoder.create(
+        grid=4, width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    ranks = usp.Ranks(0, 2, lambda _: None)
+    with pytest.raises(usp.ArgumentError, match="shard: these ranks can only sum"):
+        usp.Trainer(model, ranks=ranks, shard=True)
+    with pytest.raises(usp.ArgumentError, match="reduction: bf16, but nothing is added in pairs"):
+        usp.Trainer(model, reduction="bf16")
+    with pytest.raises(usp.UnsupportedError, match="reduction: bf16 needs ranks of MPI"):
+        usp.Trainer(model, ranks=ranks, parts=2, reduction="bf16")
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 8])

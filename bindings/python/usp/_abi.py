@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "c6178e77321b9c19966ec294a4c8a7007cdbbb9f23c5d989063fc6824ed68db7"
+HEADER_SHA256 = "8f55f5c0c3efd0a0469c0bbac48356afb2b9ef1866e8caf29fdbaa83b2db78da"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -435,6 +435,9 @@ usp_trainer_options._fields_ = [
     ("teacher_width", c_int64),
     ("distmat_margin", c_double),
     ("cos_margin", c_double),
+    ("shard", c_int64),
+    ("overlap", c_int64),
+    ("reduction", c_char_p),
 ]
 
 

@@ -250,6 +250,9 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "teacher_width": 0,
         "distmat_margin": 0,
         "cos_margin": 0,
+        "shard": 0,
+        "overlap": 1,
+        "reduction": "f32",
     },
     "usp_data_options": {
         "batch": 64,

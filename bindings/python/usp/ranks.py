@@ -76,7 +76,8 @@ class Ranks(Handle):
 
         Parameters
         ----------
-        comm : an mpi4py.MPI.Intracomm; it is duplicated, so that messages never meet the host's
+        comm : an mpi4py.MPI.Intracomm; it is duplicated, so that messages never meet the host's. MPI
+            was begun for several threads, as mpi4py does by itself; else trainers need overlap=False
         """
         own = comm.Dup()
 

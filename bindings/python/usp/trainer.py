@@ -150,6 +150,17 @@ class Trainer(Handle):
     cos_margin : float, default 0.0
         Distance 1 - cosine of a latent from its feature that costs nothing (VA-VAE: 0, in the end
         0.5). 0 or more. Default: 0. Part in: VAE.
+    shard : bool, default False
+        Keep moments and average in shares, one on each rank: the same bits, files and traffic, and
+        the memory of weights, gradients and a share. All ranks save, and ask for the averaged
+        model, together; of one rank nothing changes. Default: no.
+    overlap : bool, default True
+        Sum gradients over ranks while the backward pass goes on, each as soon as it is complete, on
+        a thread beside; else behind it, to the same bits. Default: yes.
+    reduction : str, default "f32"
+        Type in which parts' gradients are handed on where they are added in pairs, in f32: bf16
+        halves the traffic of ranks and rounds at every pair, on any number of ranks to the same
+        bits. One of f32, bf16. Default: f32.
 
     Examples
     --------
@@ -180,7 +191,7 @@ class Trainer(Handle):
         schedule: str = "cosine", dropout: float = 0.0, average: str = "all", ignored: int = 255,
         copies: int = 4, attention_dropout: float = 0.0, align: float = 0.0,
         parts: Optional[int] = None, teacher_width: int = 0, distmat_margin: float = 0.0,
-        cos_margin: float = 0.0,
+        cos_margin: float = 0.0, shard: bool = False, overlap: bool = True, reduction: str = "f32",
         # end of options
     ):
         self._head_only = head_only
@@ -201,7 +212,7 @@ class Trainer(Handle):
             schedule=schedule, dropout=dropout, average=average, ignored=ignored,
             copies=copies, attention_dropout=attention_dropout, align=align,
             parts=parts, teacher_width=teacher_width, distmat_margin=distmat_margin,
-            cos_margin=cos_margin)
+            cos_margin=cos_margin, shard=shard, overlap=overlap, reduction=dtype_name(reduction))
         if diffusion is not None:
             given.diffusion = diffusion.handle
         if transport is not None:
