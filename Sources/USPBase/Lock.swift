@@ -9,12 +9,17 @@ import Glibc
 package final class Lock<Value>: @unchecked Sendable {
     // SAFETY of @unchecked: the value is touched only in `withLock`.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    /// Last, for an empty value has the address of what follows it: a sanitizer would take its
-    /// changes for changes of that.
-    private var value: Value
+    private var held: Held
+
+    /// Never empty: an empty value has the address of something else, the object's own type, and a
+    /// sanitizer would take its changes for changes of that.
+    private struct Held {
+        var value: Value
+        let filling: UInt8 = 0
+    }
 
     package init(_ value: Value) {
-        self.value = value
+        held = Held(value: value)
         mutex = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
     }
@@ -33,7 +38,7 @@ package final class Lock<Value>: @unchecked Sendable {
             pthread_mutex_unlock(mutex)
             pthread_rwlock_unlock(ForkGate.shared.gate)
         }
-        return try body(&value)
+        return try body(&held.value)
     }
 }
 
