@@ -76,6 +76,7 @@ stage "build the library and the tool" swift build -c release
 ! command -v mpicc >/dev/null 2>&1 || stage "the plug-in for MPI" scripts/mpi.sh
 stage "damaged files" .build/release/usp-fuzz --runs 20000
 stage "Swift tests" swift test -c release --skip-build --no-parallel
+stage "emulated instructions" Tests/Kernels/run.sh
 [ ! -x Tests/ABI/run.sh ] || stage "header, symbols and a C program" Tests/ABI/run.sh
 [ ! -d bindings/python/tests ] || stage "Python" python_tests
 [ ! -x Tests/CLI/run.sh ] || stage "command line" Tests/CLI/run.sh

@@ -131,7 +131,7 @@ void uspi_attention_rows(const uspi_attention *attention, const void *packed, in
     const int32_t compute = attention->compute;
     const int64_t keys = attention->keys, dims = attention->head_dim;
     const int64_t dim_steps = steps_of(dims, compute), key_steps = steps_of(keys, compute);
-    const tile_function *kernels = compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
+    const tile_function *kernels = uspi_tiles(compute);
     tiled_factor k = {kernels, packed, dim_steps, keys, tiles_of(keys)};
     tiled_factor v = {kernels, k.words + k_words(keys, dims, compute), key_steps, dims,
                       tiles_of(dims)};

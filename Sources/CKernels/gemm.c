@@ -101,17 +101,18 @@ static void pack_normed(const uspi_gemm *g, const tiled_factor *a, int64_t row, 
     }
 }
 
-/* Rows that lie across are packed by few steps for all tiles, which share cache lines. */
+/* Rows that lie across are packed by few steps for all tiles, which share cache lines; in 8 bits
+ * whole, for their scales. */
 static void pack_block(const uspi_gemm *g, const tiled_factor *a, int64_t row, uint32_t *words) {
     uspi_gemm part = *g;
-    const int64_t most = g->a_col == 1 ? g->k : STEPS_ACROSS;
+    const int64_t most = g->a_col == 1 || g->compute == USPI_INT8 ? g->k : STEPS_ACROSS;
     for (int64_t k = 0; k < g->k; k += part.k) {
         part.k = g->k - k < most ? g->k - k : most;
         part.a = element(g->a, k * g->a_col, g->a_type);
         for (int64_t t = 0; t < a->tiles; t++) {
             const int64_t begin = tile_begin(a->rows, a->tiles, t);
             const int height = (int)(tile_begin(a->rows, a->tiles, t + 1) - begin);
-            uint32_t *tile = words + begin * a->steps + steps_of(k, g->compute) * height;
+            uint32_t *tile = words + begin * a->steps + words_of(k, g->compute) * height;
             uspi_pack_tile(&part, row + begin, height, 1, height, tile);
         }
     }
@@ -143,7 +144,7 @@ coming uspi_beside_share(const uspi_beside *beside, int64_t turns, int64_t tiles
 void uspi_beside_run(uspi_beside *beside, int64_t turns) {
     const uspi_gemm *g = beside->g;
     const kernel_variant *variant = uspi_variant();
-    const tile_function *kernels = g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
+    const tile_function *kernels = uspi_tiles(g->compute);
     const int64_t steps = steps_of(g->k, g->compute);
     _Alignas(64) float tile[TALLEST * PANEL];
     for (int64_t panels = panels_beside(beside, turns); panels > 0; panels--) {
@@ -203,7 +204,7 @@ void uspi_gemm_run(const uspi_gemm *g, int64_t m_begin, int64_t m_end, int64_t n
     tiled_factor a = {.words = words, .steps = steps};
     const int64_t panels = (n_end - n_begin + PANEL - 1) / PANEL;
     uspi_beside left = beside ? *beside : (uspi_beside){0};
-    a.kernels = g->compute == USPI_BF16 ? variant->tile_bf16 : variant->tile_f32;
+    a.kernels = uspi_tiles(g->compute);
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t row = m_begin + all * block / blocks;
         a.rows = m_begin + all * (block + 1) / blocks - row;

@@ -1,5 +1,6 @@
 /* The tile kernels: up to MOST rows of sums held in registers, WIDE vectors side by side at most.
  * A tile has PANEL columns, or half of them for the last panel of a narrow product. */
+#include "tile_rows.h"
 
 /* How a right factor is read. */
 enum { PLAIN, DIFFERENCE, DOUBLE_DIFFERENCE, RIGHT_FORMS };
@@ -140,11 +141,6 @@ INLINE void columns_bf16(const int rows, const int columns, int64_t steps, const
     }
 }
 
-#define TILE_OF(name, rows, function, columns)                                                     \
-    static void name##_##rows(int64_t steps, const void *a, const void *b, float *tile,            \
-                              coming next) {                                                       \
-        function(rows, columns, steps, a, b, tile, next);                                          \
-    }
 #define INTERLEAVED(name, rows, form)                                                              \
     static void name##_##rows(int64_t steps, const float *a, const right_factor *right,            \
                               const float *from, float *tile, const coming *next) {                \
@@ -159,42 +155,9 @@ INLINE void columns_bf16(const int rows, const int columns, int64_t steps, const
     INTERLEAVED(difference, rows, DIFFERENCE)                                                      \
     INTERLEAVED(double_difference, rows, DOUBLE_DIFFERENCE)
 
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-#if MOST > 4
-TILE(5)
-TILE(6)
-#endif
-#if MOST > 6
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-#endif
-#if MOST > 12
-TILE(13)
-TILE(14)
-#endif
+EACH_ROWS(TILE)
+#undef TILE
 
-#define TILES_4(name) name##_1, name##_2, name##_3, name##_4
-#if MOST == 4
-#define TILES(name) TILES_4(name)
-#elif MOST == 6
-#define TILES(name) TILES_4(name), name##_5, name##_6
-#else
-#define TILES_12(name)                                                                             \
-    TILES_4(name), name##_5, name##_6, name##_7, name##_8, name##_9, name##_10, name##_11,         \
-        name##_12
-#if MOST == 12
-#define TILES(name) TILES_12(name)
-#else
-#define TILES(name) TILES_12(name), name##_13, name##_14
-#endif
-#endif
 static const tile_function tiles_f32[2 * MOST] = {TILES(tile_f32), TILES(narrow_f32)};
 static const tile_function tiles_bf16[2 * MOST] = {TILES(tile_bf16), TILES(narrow_bf16)};
 

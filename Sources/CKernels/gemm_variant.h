@@ -1,7 +1,8 @@
 /* One instruction set's kernels: compiled by each gemm_variant_*.c with VECTOR (floats), MOST
  * (rows of a tile), MOST_BF16 (those whose sums of bf16 products stay in registers beside what
  * decodes the factors, at least half of MOST), WIDE (vectors of a tile's row) and VARIANT (the
- * table's name) set. */
+ * table's name) set; HAS_BF16_PRODUCTS and HAS_VNNI where the set has such instructions, INT8_VNNI
+ * (8-bit tiles) where processors of the set may have VNNI beside it. */
 #include "vector.h"
 #include "vector_math.h"
 
@@ -9,7 +10,9 @@
 #include "activation_arrays.h"
 #include "convert_arrays.h"
 #include "gemm_tile.h"
+#include "int8_tile.h"
 #include "double_tile.h"
+#include "int8_pack.h"
 #include "pack_lanes.h"
 #include "strassen_tile.h"
 #include "segment_tile.h"
@@ -19,10 +22,16 @@
 #include "layer_norm.h"
 #include "head_rows.h"
 
+static const tile_function tiles_int8[2 * MOST] = TILES_INT8;
+
 const kernel_variant VARIANT = {
     .most_rows = MOST,
     .tile_f32 = tiles_f32,
     .tile_bf16 = tiles_bf16,
+    .tile_int8 = tiles_int8,
+#if defined(INT8_VNNI)
+    .tile_int8_vnni = INT8_VNNI,
+#endif
     .segment_rows = SEGMENT_ROWS,
     .segments_f32 = all_segments_f32,
     .double_columns = WIDE * VECTOR / 2,

@@ -10,6 +10,7 @@
 #define MOST 6
 #define MOST_BF16 3
 #define WIDE 2
+#define INT8_VNNI uspi_int8_avx_vnni
 #define VARIANT uspi_variant_avx2
 #include "gemm_variant.h"
 #pragma clang attribute pop

@@ -12,6 +12,7 @@
 #define MOST 12
 #define MOST_BF16 12
 #define WIDE 2
+#define INT8_VNNI uspi_int8_avx512_vnni
 #define VARIANT uspi_variant_avx512
 #include "gemm_variant.h"
 #pragma clang attribute pop

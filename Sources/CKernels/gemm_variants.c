@@ -14,6 +14,13 @@ const kernel_variant *uspi_variant(void) {
     return &uspi_variant_baseline;
 }
 
+const tile_function *uspi_tiles(int32_t compute) {
+    const kernel_variant *variant = uspi_variant();
+    if (compute == USPI_F32) return variant->tile_f32;
+    if (compute == USPI_BF16) return variant->tile_bf16;
+    return variant->tile_int8_vnni && uspi_vnni() ? variant->tile_int8_vnni : variant->tile_int8;
+}
+
 void uspi_activation_forward(int32_t activation, const float *x, float *y, int64_t n) {
     uspi_variant()->activation_forward(activation, x, y, n);
 }

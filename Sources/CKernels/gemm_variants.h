@@ -15,10 +15,16 @@ enum { PANEL = 32, LANES = 16, SEGMENT = USPI_WINOGRAD_BLOCK };
 /* Queries of one block in the gradient of attention. */
 enum { MOST_QUERIES = 256 };
 
-/* A packed factor is made of 32-bit words: one f32, or two bf16 with consecutive k (the lower
- * half first). `steps` counts words along k. */
+/* Words of an 8-bit lane behind its integers (see int8_tile.h). */
+enum { INT8_ENDS = 2 };
+
+/* A packed factor is made of 32-bit words: one f32, two bf16 or four 8-bit integers with consecutive
+ * k (the lowest bits first). `words` of a lane are these, its `steps` have also what ends it. */
+static inline int64_t words_of(int64_t k, int32_t compute) {
+    return compute == USPI_INT8 ? (k + 3) / 4 : compute == USPI_BF16 ? (k + 1) / 2 : k;
+}
 static inline int64_t steps_of(int64_t k, int32_t compute) {
-    return compute == USPI_BF16 ? (k + 1) / 2 : k;
+    return words_of(k, compute) + (compute == USPI_INT8 ? INT8_ENDS : 0);
 }
 
 /* Memory that will be needed soon: asked for on the way, `stride` bytes at each step. */
@@ -51,7 +57,8 @@ typedef struct lanes_source {
     const void *lane[LANES];
     int64_t lane_stride, k_stride;
     int32_t type;
-    int count; /* lanes that exist */
+    int count;  /* lanes that exist */
+    int biased; /* 8-bit integers have 128 added: those of B */
 } lanes_source;
 
 /* Write word s of lane l to target[s * target_stride + l] for the existing lanes, and zeros for
@@ -92,7 +99,8 @@ typedef struct strassen_place {
 typedef struct kernel_variant {
     int most_rows; /* rows of the largest tile */
     /* [rows - 1] for whole panels, [most_rows + rows - 1] for their first half alone */
-    const tile_function *tile_f32, *tile_bf16;
+    const tile_function *tile_f32, *tile_bf16, *tile_int8;
+    const tile_function *tile_int8_vnni; /* for processors with VNNI beyond this set; or NULL */
     int segment_rows;
     const segment_function *segments_f32;         /* [rows - 1], of at most segment_rows */
     int double_columns;                           /* of an f64 tile; it has most_rows rows */
@@ -136,10 +144,12 @@ typedef struct kernel_variant {
 extern const kernel_variant uspi_variant_baseline;
 #if defined(__x86_64__)
 extern const kernel_variant uspi_variant_avx2, uspi_variant_avx512, uspi_variant_avx512_bf16;
+extern const tile_function uspi_int8_avx_vnni[], uspi_int8_avx512_vnni[];
 #endif
 
-/* The table of the level in use. */
+/* The table of the level in use, and its tiles of factors of this type. */
 const kernel_variant *uspi_variant(void);
+const tile_function *uspi_tiles(int32_t compute);
 
 /* `rows` rows in `tiles` tiles of nearly equal height: the first row of tile t. */
 static inline int64_t tile_begin(int64_t rows, int64_t tiles, int64_t t) {
@@ -193,7 +203,7 @@ static inline void *line_begin(const void *memory) {
 
 /* Element `index` of an array of `type`. */
 static inline const void *element(const void *base, int64_t index, int32_t type) {
-    return (const char *)base + index * (type == USPI_BF16 ? 2 : 4);
+    return (const char *)base + index * (type == USPI_INT8 ? 1 : type == USPI_BF16 ? 2 : 4);
 }
 
 #endif

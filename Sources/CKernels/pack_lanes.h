@@ -239,7 +239,9 @@ INLINE void pack_across(const lanes_source *source, const int32_t type, const in
 
 static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t compute,
                        uint32_t *target, int64_t target_stride) {
-    if (source->count == 0) {
+    if (compute == USPI_INT8) {
+        pack_int8(source, k, width, target, target_stride);
+    } else if (source->count == 0) {
         pack_any(source, k, width, compute, target, target_stride); /* only zeros */
     } else if (source->k_stride == 1) {
         FOR_TYPES(pack_along_k, k, target, target_stride)
@@ -254,7 +256,8 @@ static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t
 
 static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t compute,
                        uint32_t *target, int64_t target_stride) {
-    pack_any(source, k, width, compute, target, target_stride);
+    if (compute == USPI_INT8) pack_int8(source, k, width, target, target_stride);
+    else pack_any(source, k, width, compute, target, target_stride);
 }
 
 #endif

@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum { USPI_F32 = 0, USPI_BF16 = 1 } uspi_type;
+/* USPI_INT8 is a type of factors, which are f32 or bf16 in memory: each row of A and each column of B
+ * is integers of -127...127 and a scale (B may be integers beforehand). */
+typedef enum { USPI_F32 = 0, USPI_BF16 = 1, USPI_INT8 = 2 } uspi_type;
 
 typedef enum {
     USPI_ACT_NONE = 0,
@@ -27,7 +29,7 @@ typedef struct uspi_gemm {
     int64_t a_row, a_col;             /* in elements */
     int32_t a_type;                   /* uspi_type of a */
     const uspi_normed_rows *normed;   /* A's rows are these, in a_type, and a is not read; or NULL */
-    int32_t compute;                  /* uspi_type of the factors; sums are f32 */
+    int32_t compute;                  /* uspi_type of the factors; sums are f32, of 8 bits exact */
     const void *b;                    /* packed by uspi_pack_b for the same `compute` */
     void *c;                          /* C[i,j] = c[i*c_row + j] */
     int64_t c_row;
@@ -57,7 +59,8 @@ int64_t uspi_gemm_panel(void);
 /* Bytes of B [k, n] packed for `compute`. */
 size_t uspi_packed_b_size(int64_t k, int64_t n, int32_t compute);
 
-/* Pack columns n_begin..<n_end of B[k,j] = b[k*b_row + j*b_col] into their place in `packed`.
+/* Pack columns n_begin..<n_end of B[k,j] = b[k*b_row + j*b_col] into their place in `packed`. For
+ * USPI_INT8 b_type may be that, too: then scales are 1 (see uspi_scale_columns).
  * n_begin is a multiple of the panel; n_end is too, or it is n. */
 void uspi_pack_b(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k, int64_t n,
                  int32_t compute, void *packed, int64_t n_begin, int64_t n_end);
@@ -67,6 +70,13 @@ void uspi_pack_b(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, in
 void uspi_pack_halves(const void *b, int64_t b_row, int64_t b_col, int32_t b_type, int64_t k,
                       int64_t half, int32_t compute, void *packed, int64_t n_begin,
                       int64_t n_end);
+
+/* Gives packed integers the scales [n] of their columns; of a gated unit of `half` columns its [2
+ * half]. `half` is 0 for a plain product. */
+void uspi_scale_columns(void *packed, int64_t k, int64_t n, int64_t half, const float *scales);
+
+/* The largest k of 8-bit factors: sums of so many products fit into 32 bits. */
+int64_t uspi_most_int8(void);
 
 /* Rows of A packed at a time. */
 int64_t uspi_gemm_block(int64_t k, int32_t compute);
