@@ -103,6 +103,25 @@ package struct ArchiveEntry: Sendable {
         }
     }
 
+    /// Integers and the scale of each row, where the file has those: as they are in it.
+    ///
+    /// - Throws: as `plainBytes`
+    package var integerRows: (values: ByteView, scales: [Float])? {
+        get throws(USPError) {
+            guard case .rowScaled(let integers, let scales) = payload,
+                let values = try integers.plainBytes
+            else { return nil }
+            try SystemMemory.expect(scales.count, of: Float.self)
+            let bytes = try scales.bytes()
+            return (
+                values,
+                (0..<scales.count).map {
+                    bytes.base.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self)
+                }
+            )
+        }
+    }
+
     /// Row-major little-endian bytes: the file's own where possible, else a copy.
     ///
     /// - Throws: as `plainBytes`; `.memory`

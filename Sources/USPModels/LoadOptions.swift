@@ -18,7 +18,8 @@ public struct LoadOptions: Sendable {
     public var family: String?
     /// A nested table or prefix of the file; nil goes by the family.
     public var table: String?
-    /// Type of the products' inputs: f32, or bf16 with f32 sums, norms and softmax.
+    /// Type of the products' inputs: f32, or bf16 with f32 sums, norms and softmax; or i8 in the
+    /// linear layers of transformer blocks, for inference.
     public var compute = DType.float32
     /// Plain sums everywhere. Else large f32 products and 3x3 convolutions take fewer
     /// multiplications (Strassen's and Winograd's methods), with about twice the rounding.
@@ -125,8 +126,11 @@ extension LoadOptions: Described {
             "table", \.table, "Nested table of the file; without it what the family's readers take."
         ),
         .dtype(
-            "compute", \.compute, [.float32, .bfloat16],
-            "Type of the products' inputs; sums and norms are f32."),
+            "compute", \.compute, [.float32, .bfloat16, .int8],
+            "Type of the products' inputs; sums and norms are f32. In int8 the linear layers of "
+                + "transformer blocks multiply integers of 8 bits, a scale for each output and each "
+                + "token; all else is f32, or bf16 in attention where the processor has it. For "
+                + "inference alone."),
         .choice(
             "pool", named: \.pool, "Pooling of a classifier; without it by the file.",
             in: Family.having("pool")),

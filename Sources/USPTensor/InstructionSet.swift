@@ -12,6 +12,9 @@ package var instructionSet: String {
     }
 }
 
+/// Whether the processor has dot products of bf16.
+var multipliesBFloat16: Bool { uspi_isa() >= Int32(USPI_ISA_AVX512_BF16) }
+
 /// The kind of processor that the library was built for.
 package var architecture: String {
     #if arch(x86_64)

@@ -182,11 +182,37 @@ package final class MemoryPool: Sendable {
     }
 }
 
+/// The rows of a matrix as 8-bit integers in somebody else's memory, and the scale of each row.
+package struct IntegerRows {
+    package let values: UnsafePointer<Int8>
+    package let scales: [Float]
+    package let length: Int
+    /// Lets go of pages of a mapped file; they come back when they are read.
+    package let release: () -> Void
+
+    package init(
+        values: UnsafePointer<Int8>, scales: [Float], length: Int, release: @escaping () -> Void
+    ) {
+        (self.values, self.scales, self.length, self.release) = (values, scales, length, release)
+    }
+
+    /// Writes integers times the scale of their row.
+    func widen(into target: UnsafeMutablePointer<Float>) {
+        for (row, scale) in scales.enumerated() {
+            for i in row * length..<(row + 1) * length { target[i] = Float(values[i]) * scale }
+        }
+    }
+}
+
 /// Bytes that tensors view: from the pool, or somebody else's for as long as `owner` lives.
 package final class Storage: @unchecked Sendable {
     // SAFETY of @unchecked: the pointer never changes; who may write is the tensors' business.
-    package let base: UnsafeMutableRawPointer
+    private let start: UnsafeMutableRawPointer
     package let byteCount: Int
+    /// What the floats of this storage are made of when they are first asked for: whoever reads the
+    /// integers needs no memory for the floats.
+    package let integerRows: IntegerRows?
+    private let widening: Lock<Bool>?
     /// Who keeps the bytes alive, if they are not the pool's.
     package let owner: AnyObject?
     private let pooled: Bool
@@ -195,23 +221,48 @@ package final class Storage: @unchecked Sendable {
     package let isMapped: Bool
 
     package init(byteCount: Int, _ lifetime: Lifetime = .passing) throws(USPError) {
-        base = try MemoryPool.shared.take(byteCount, lifetime)
+        start = try MemoryPool.shared.take(byteCount, lifetime)
         self.byteCount = byteCount
         owner = nil
         pooled = true
         isMapped = false
+        (integerRows, widening) = (nil, nil)
+    }
+
+    /// Floats that are made of integers at their first use; `owner` keeps these alive. Until then
+    /// they are addresses without memory.
+    package init(widening rows: IntegerRows, owner: AnyObject?) throws(USPError) {
+        byteCount = rows.scales.count * rows.length * MemoryLayout<Float>.stride
+        start = try MemoryPool.shared.take(byteCount, .lasting)
+        self.owner = owner
+        pooled = true
+        isMapped = false
+        (integerRows, widening) = (rows, Lock(false))
     }
 
     /// Views memory that `owner` keeps alive.
     package init(
         base: UnsafeMutableRawPointer, byteCount: Int, owner: AnyObject?, isMapped: Bool = false
     ) {
-        self.base = base
+        start = base
         self.byteCount = byteCount
         self.owner = owner
         pooled = false
         self.isMapped = isMapped
+        (integerRows, widening) = (nil, nil)
     }
 
-    deinit { if pooled { MemoryPool.shared.give(base, byteCount) } }
+    package var base: UnsafeMutableRawPointer {
+        widening?.withLock { isDone in
+            guard !isDone, let integerRows else { return }
+            integerRows.widen(into: start.assumingMemoryBound(to: Float.self))
+            isDone = true
+        }
+        return start
+    }
+
+    /// Whether floats have been made of integers.
+    package var isWidened: Bool { widening?.withLock { $0 } ?? false }
+
+    deinit { if pooled { MemoryPool.shared.give(start, byteCount) } }
 }

@@ -59,12 +59,14 @@ package struct Epilogue {
 }
 
 extension DType {
-    /// The kernels' name of this type. Programmer error for types that kernels do not compute in.
+    /// The kernels' name of this type; `.int8` is one of factors only. Programmer error for types that
+    /// kernels do not compute in.
     var kernel: Int32 {
         switch self {
         case .float32: Int32(USPI_F32.rawValue)
         case .bfloat16: Int32(USPI_BF16.rawValue)
-        default: preconditionFailure("kernels compute in f32 and bf16")
+        case .int8: Int32(USPI_INT8.rawValue)
+        default: preconditionFailure("kernels compute in f32, bf16 and 8 bits")
         }
     }
 }
@@ -101,14 +103,13 @@ package func packed(
 ) throws(USPError) -> PackedMatrix {
     let (outputs, inputs) = (weight.shape[0], weight.count / max(weight.shape[0], 1))
     if use == .gatedForward { return try packedHalves(weight, outputs / 2, inputs, compute) }
-    let plain = MatrixView(weight.raw, row: inputs, dtype: weight.dtype)
-    let (view, k, n) =
-        use == .backward ? (plain, outputs, inputs) : (plain.transposed, inputs, outputs)
+    let (k, n) = use == .backward ? (outputs, inputs) : (inputs, outputs)
     let bytes = Int(uspi_packed_b_size(Int64(k), Int64(n), compute.kernel))
     let storage = try weight.derived(use, compute: compute, byteCount: bytes) {
         base throws(USPError) in
-        pack(view, k: k, n: n, compute: compute, into: base)
-        weight.releasePages()
+        let rows = weight.rows(for: compute, inputs)
+        pack(use == .backward ? rows : rows.transposed, k: k, n: n, compute: compute, into: base)
+        weight.finishPacking(rows, k: k, n: n, into: base)
     }
     return PackedMatrix(storage: storage, k: k, n: n, compute: compute)
 }
@@ -123,15 +124,36 @@ private func packedHalves(
         base throws(USPError) in
         let panel = Int(uspi_gemm_panel())
         let grain = max(1, columns / panel / 8, (1 << 16) / max(inputs * panel, 1))
+        let rows = weight.rows(for: compute, inputs)
         parallelRanges(columns / panel, grain: grain) { range in
             uspi_pack_halves(
-                weight.raw, 1, Int64(inputs), weight.dtype.kernel, Int64(inputs), Int64(half),
+                rows.pointer, 1, Int64(inputs), rows.dtype.kernel, Int64(inputs), Int64(half),
                 compute.kernel, base, Int64(range.lowerBound * panel),
                 Int64(range.upperBound * panel))
         }
-        weight.releasePages()
+        weight.finishPacking(rows, k: inputs, n: columns, half: half, into: base)
     }
     return PackedMatrix(storage: storage, k: inputs, n: columns, compute: compute)
+}
+
+extension Tensor {
+    /// A weight's rows as its file has them, if that is what is computed in; else as f32.
+    fileprivate func rows(for compute: DType, _ inputs: Int) -> MatrixView {
+        guard compute == .int8, let integers = storage.integerRows else {
+            return MatrixView(raw, row: inputs, dtype: dtype)
+        }
+        return MatrixView(
+            UnsafeMutableRawPointer(mutating: integers.values), row: inputs, dtype: .int8)
+    }
+
+    /// Gives packed integers their scales, and the file's pages back.
+    fileprivate func finishPacking(
+        _ rows: MatrixView, k: Int, n: Int, half: Int = 0, into base: UnsafeMutableRawPointer
+    ) {
+        guard rows.dtype == .int8, let integers = storage.integerRows else { return releasePages() }
+        uspi_scale_columns(base, Int64(k), Int64(n), Int64(half), integers.scales)
+        integers.release()
+    }
 }
 
 /// Which rows of a product may share sums.

@@ -39,6 +39,10 @@ public final class Trainer: @unchecked Sendable {
         guard let network = model as? any Trainable else {
             throw USPError(.unsupported, "training a \(model.family)")
         }
+        try require(
+            network.arithmetic.compute != .int8, .unsupported,
+            "training a \(network.family) that computes in int8, which is for inference; load it with "
+                + "f32 or bf16")
         try options.checkFields()
         try options.checkParts(in: network.family)
         try options.checkRanks()

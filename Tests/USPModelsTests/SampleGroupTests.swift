@@ -18,7 +18,7 @@ import USPTensor
         }
     }
 
-    @Test(arguments: [DType.float32, .bfloat16])
+    @Test(arguments: [DType.float32, .bfloat16, .int8])
     func aSampleHasTheBitsItHasAlone(_ compute: DType) throws {
         let golden = try GoldenCase("models/dit_affine")
         let configuration = golden.transformer(returnsSigma: true)
@@ -30,7 +30,7 @@ import USPTensor
         let x = try normalTensor(configuration.imageShape(batch), seed: 3)
         let t = (0..<batch).map { Float($0 % 1000) }
         let y = (0..<batch).map { $0 % configuration.classes }
-        let context = Context(compute: compute)
+        let context = Context(Arithmetic(compute: compute))
         let together = try model.forward(x, t: t, y: y, in: context)
         for sample in [0, batch / 2 - 1, batch / 2, batch / 2 + 1, batch - 1] {
             let range = sample..<sample + 1

@@ -45,10 +45,10 @@ struct NormedLayer: Sendable {
         try alone {
             for level in 0...uspi_isa() {
                 useInstructions(level)
-                for compute in [DType.float32, .bfloat16] {
+                for compute in [DType.float32, .bfloat16, .int8] {
                     weight.node.packed.invalidate()
                     let context = Context(compute: compute)
-                    let rows = try context.layerNorm(x, norm, output: compute)
+                    let rows = try context.layerNorm(x, norm, output: context.activationType)
                     let expected = try context.linear(rows, weight, bias).values
                     for count in 1...3 {
                         useThreads(count)

@@ -41,7 +41,10 @@ typedef struct usp_model_options {
     const char *family;
     /* Nested table of the file; without it what the family's readers take. NULL: absent. */
     const char *table;
-    /* Type of the products' inputs; sums and norms are f32. One of f32, bf16. Default: f32. */
+    /* Type of the products' inputs; sums and norms are f32. In int8 the linear layers of
+     * transformer blocks multiply integers of 8 bits, a scale for each output and each token;
+     * all else is f32, or bf16 in attention where the processor has it. For inference alone. One
+     * of f32, bf16, i8. Default: f32. */
     const char *compute;
     /* Pooling of a classifier; without it by the file. One of token, avg. Part in: ViT. NULL:
      * absent. */

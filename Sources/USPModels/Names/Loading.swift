@@ -33,7 +33,7 @@ extension FileModel {
             report.mismatched.map(\.name) + report.initialized.map(\.name))
         try expectEqualDuplicates()
         let parameters: Parameters
-        if options.borrows, let borrowed = try borrowed(specs) {
+        if options.borrows, let borrowed = try borrowed(specs, options.compute) {
             parameters = borrowed
         } else {
             parameters = try Parameters(specs)
@@ -128,13 +128,17 @@ extension FileModel {
         return report
     }
 
-    /// All parameters as views of the file, or nil if one of them cannot be.
-    private func borrowed(_ specs: [ParameterSpec]) throws(USPError) -> Parameters? {
+    /// All parameters as views of the file, or nil if one of them cannot be. Integers are viewed
+    /// where products read them.
+    private func borrowed(
+        _ specs: [ParameterSpec], _ compute: DType
+    ) throws(USPError) -> Parameters? {
         var views: [Tensor] = []
         for spec in specs {
-            guard let source = sources[spec.name], source.fits(spec.shape),
-                let view = try source.borrowed(spec.shape)
-            else { return nil }
+            guard let source = sources[spec.name], source.fits(spec.shape) else { return nil }
+            var view = try source.borrowed(spec.shape)
+            if view == nil && compute == .int8 { view = try source.borrowedIntegers(spec.shape) }
+            guard let view else { return nil }
             views.append(view)
         }
         return try Parameters(specs, borrowing: views)
@@ -168,6 +172,9 @@ extension Family {
     ) throws(USPError) -> (model: any Model, report: LoadReport) {
         try options.checkParts(in: name)
         let configuration = try configuration(file, options)
+        try require(
+            options.compute != .int8 || configuration is any TransformerConfiguration, .unsupported,
+            "compute: int8 is for the layers of transformer blocks, and this \(name) has none")
         var (parameters, report) = try file.load(
             configuration.specs(), options, rules(configuration))
         report.configuration = configuration.described

@@ -51,6 +51,20 @@ package struct TensorSource: Sendable {
                 isMapped: view.owner is MappedFile))
     }
 
+    /// The same of 8-bit integers with a scale for each row: floats that are made only if they are
+    /// read.
+    func borrowedIntegers(_ shape: Shape) throws(USPError) -> Tensor? {
+        guard parts.count == 1, rowScale == nil, let (values, scales) = try parts[0].integerRows,
+            scales.count == shape.extents.first, values.count == shape.count
+        else { return nil }
+        // SAFETY: as many as the shape says; the owner keeps them.
+        let integers = IntegerRows(
+            values: values.base.assumingMemoryBound(to: Int8.self), scales: scales,
+            length: shape.count / max(scales.count, 1), release: values.release)
+        return Tensor(
+            shape, .float32, storage: try Storage(widening: integers, owner: values.owner))
+    }
+
     /// Writes the values to the f32 tensor `target`, and lets go of the file's pages.
     ///
     /// - Throws: `.shape` if they are not as many as it holds

@@ -28,6 +28,8 @@ package enum LinearStart: Sendable, Equatable {
 package struct LinearLayer {
     package let weight: Tensor
     package let bias: Tensor?
+    /// Whether it multiplies in 8 bits where the context says so.
+    let isQuantizable: Bool
 
     package static func specs(
         _ name: String, inputs: Int, outputs: Int, _ start: LinearStart
@@ -41,7 +43,10 @@ package struct LinearLayer {
     }
 
     /// - Throws: `.missingWeight`
-    package init(_ parameters: Parameters, _ name: String) throws(USPError) {
+    package init(
+        _ parameters: Parameters, _ name: String, isQuantizable: Bool = false
+    ) throws(USPError) {
+        self.isQuantizable = isQuantizable
         weight = try parameters.tensor("\(name).weight")
         bias = parameters.contains("\(name).bias") ? try parameters.tensor("\(name).bias") : nil
     }
@@ -49,7 +54,7 @@ package struct LinearLayer {
     package func forward(
         _ x: Tensor, _ options: LinearOptions = LinearOptions(), in context: Context
     ) throws(USPError) -> Tensor {
-        try context.linear(x, weight, bias, options)
+        try (isQuantizable ? context.inBlockLayer : context).linear(x, weight, bias, options)
     }
 
     /// To be computed beside another product; nil: `forward` has to do it.

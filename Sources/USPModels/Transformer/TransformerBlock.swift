@@ -36,8 +36,8 @@ package struct TransformerBlock {
         func norm(_ part: String, _ epsilon: Float) throws(USPError) -> NormLayer {
             try NormLayer(parameters, "\(name).\(part)", configuration.norm, epsilon: epsilon)
         }
-        func layer(_ part: String) throws(USPError) -> LinearLayer {
-            try LinearLayer(parameters, "\(name).\(part)")
+        func layer(_ part: String, isQuantizable: Bool = true) throws(USPError) -> LinearLayer {
+            try LinearLayer(parameters, "\(name).\(part)", isQuantizable: isQuantizable)
         }
         let (epsilon, mlp) = (configuration.epsilon, configuration.mlp)
         let ofHeads = configuration.queryKeyEpsilon
@@ -58,7 +58,9 @@ package struct TransformerBlock {
         bias = try places.map { places throws(USPError) in
             RelativeBias(table: try parameters.tensor(table), places: places)
         }
-        modulation = configuration.modulation == nil ? nil : try layer("adaLN_modulation.1")
+        modulation =
+            configuration.modulation == nil
+            ? nil : try layer("adaLN_modulation.1", isQuantizable: false)
         self.dropPath = dropPath
     }
 
@@ -78,6 +80,7 @@ package struct TransformerBlock {
         leavesResultUndefined: Bool = false, beside: LinearBeside? = nil,
         keeping kept: TokenChoice? = nil, in context: Context
     ) throws(USPError) -> Tensor {
+        let context = context.inBlock
         let type = context.activationType
         var h = try qkv.forward(
             x, LinearOptions(norm: modulated(norm1, 0, modulation), output: type), in: context)

@@ -69,6 +69,7 @@ extension Context {
             return try linear(
                 layerNorm(x, norm, output: activationType), weight, bias, rest)
         }
+        if compute == .int8 { try requireQuantizable(x) }
         let call = try LinearCall(self, x, weight, bias, options)
         let y = try call.forward(
             x, norm: options.norm, residual: options.residual,
@@ -78,6 +79,19 @@ extension Context {
             y, inputs: [x, weight, bias, options.gate?.tensor, options.residual],
             backward: call.backward)
         return y
+    }
+}
+
+extension Context {
+    /// - Throws: `.unsupported` with a tape, and where sums would not fit into 32 bits
+    private func requireQuantizable(_ x: Tensor) throws(USPError) {
+        try require(
+            tape == nil, .unsupported,
+            "compute: int8 is for inference and has no gradients; load the model with f32 or bf16")
+        let inputs = x.shape.rank > 0 ? x.shape[-1] : 0
+        try require(
+            inputs > 0 && inputs <= Int(uspi_most_int8()), .unsupported,
+            "compute: int8 takes layers of 1 to \(uspi_most_int8()) inputs, got \(inputs)")
     }
 }
 
@@ -210,7 +224,7 @@ private final class LinearCall {
         guard let norm else { return try product(MatrixView(x), nil) }
         let tile = ProductTile(m: rows, n: right.n, k: inputs, compute: context.compute, sharing)
         guard tile.packsOnce else {
-            let rows = try context.layerNorm(x, norm, output: context.compute)
+            let rows = try context.layerNorm(x, norm, output: context.activationType)
             return try withExtendedLifetime(rows) { () throws(USPError) in
                 try product(MatrixView(rows), nil)
             }
@@ -218,8 +232,8 @@ private final class LinearCall {
         let call = try LayerNormCall(x, norm)
         try withExtendedLifetime(call) { () throws(USPError) in
             try product(
-                MatrixView(x.raw, row: inputs, dtype: context.compute),
-                call.normedRows(context.compute))
+                MatrixView(x.raw, row: inputs, dtype: context.activationType),
+                call.normedRows(context.activationType))
         }
     }
 

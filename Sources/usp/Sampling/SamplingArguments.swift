@@ -16,7 +16,11 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "The model's attention heads, where its width is not a published one.")
     var heads: Int?
 
-    @Option(help: "Inputs of the transformer's products: f32, or bf16 with f32 sums.")
+    @Option(
+        help: """
+            Inputs of the transformer's products: f32; bf16 with f32 sums; int8 in the linear layers of \
+            its blocks, with a scale for each token and output.
+            """)
     var dtype = "f32"
 
     @Flag(
@@ -49,7 +53,8 @@ struct ModelArguments: ParsableArguments {
             switch dtype.lowercased() {
             case "f32": options.compute = .float32
             case "bf16": options.compute = .bfloat16
-            default: throw unknownName(dtype, what: "dtype", known: ["f32", "bf16"])
+            case "int8", "i8": options.compute = .int8
+            default: throw unknownName(dtype, what: "dtype", known: ["f32", "bf16", "int8"])
             }
             options.family = family
             options.heads = heads

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "8f55f5c0c3efd0a0469c0bbac48356afb2b9ef1866e8caf29fdbaa83b2db78da"
+HEADER_SHA256 = "2d0de03e00465c8c32186f2a2f0b563bd5a6699b5326df53a4bc7cbf54bfd6ce"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0

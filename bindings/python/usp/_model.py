@@ -55,6 +55,12 @@ class Model(Handle):
     and Winograd's methods), with results within 1e-5 of the largest value of exact arithmetic;
     `load(..., exact=True)` sums plainly everywhere.
 
+    `load(..., dtype=)` is the type of products' inputs, whatever the file's: "f32", "bf16" with f32
+    sums, norms and softmax, or "int8", for inference alone: the linear layers of transformer blocks
+    multiply integers of 8 bits with exact sums, a scale for each output and each token. All else is
+    then f32, or bf16 in attention where the processor has it. Files of 8-bit weights
+    (`save(..., dtype="int8")`) are multiplied as they are.
+
     Loading is strict: what does not fit is one error. `load(..., ignore=["head", "step"])` leaves
     arrays of the file aside and starts parameters of the model by their rule, by their names or the
     start of these; `strict=False` does so with whatever does not fit. `report` tells all of it.

@@ -40,7 +40,7 @@ class DiT(Model):
     ) -> Self:
         """Loads a file or checkpoint; the heads are the published ones of the width unless given.
 
-        `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
+        `dtype` and `exact`: see `Model`. `grid`, as for `create`, is needed where
         positions are no square, and for files without a position table (diffusers') of an unusual
         size. `null_class` says whether the label table's last row is the null class, which its
         number of rows does not always tell (see `report`). `encoder_depth` is the block, counted

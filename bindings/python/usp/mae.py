@@ -46,7 +46,7 @@ class MaskedAutoencoder(Model):
     ) -> "MaskedAutoencoder":
         """Loads a file or checkpoint; heads not given are the published ones of the width.
 
-        `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
+        `dtype` and `exact`: see `Model`. `grid`, as for `create`, is needed where
         patches are no square, unless this library wrote the file: 16 positions of an encoder alone
         are read as 4x4 and none for the class token, even if they are 5x3 and one. `ignore`,
         `strict`: see `Model`.

@@ -52,7 +52,7 @@ class MAR(Model):
         """Loads the original's training files (averaged weights first), flat ones, or our own.
 
         Heads not given are the published ones of the width, or what the file says; the decoder's
-        are as the encoder's. `exact` sums every product plainly (see `Model`). `grid`, as for
+        are as the encoder's. `dtype` and `exact`: see `Model`. `grid`, as for
         `create`, is needed where patches are no square. `ignore`, `strict`: see `Model`.
         """
         return cls._load(

@@ -44,8 +44,8 @@ class Segmenter(Model):
 
         `out_indices`, the blocks (from 0) that the head reads, and `grid` go by the file where it
         tells them, else the blocks are d//3-1, d//2-1, 2d//3-1, d-1 (a linear head's the last), and
-        patches a square. The head goes by its names: decode_head.bn is a linear one. `exact` sums
-        every product plainly; `ignore`, `strict`: see `Model`.
+        patches a square. The head goes by its names: decode_head.bn is a linear one. `dtype`,
+        `exact`, `ignore`, `strict`: see `Model`.
         """
         return cls._load(
             source, grid, heads=num_heads, compute=dtype_name(dtype), exact=int(exact), table=table,

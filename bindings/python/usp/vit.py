@@ -44,7 +44,7 @@ class ViT(Model):
     ) -> "ViT":
         """Loads a file or checkpoint; pool is "token" or "avg", None goes by the file.
 
-        `exact` sums every product plainly (see `Model`). `grid`, as for `create`, is needed where
+        `dtype` and `exact`: see `Model`. `grid`, as for `create`, is needed where
         patches are no square, unless this library wrote the file: 16 positions are read as 4x4 and
         none for the class token, even if they are 5x3 and one. `positions` is how the position
         table is resampled for images of another size: "bicubic" (MAE, USP), "offset" (DINOv2
