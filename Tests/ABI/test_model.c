@@ -44,6 +44,25 @@ static usp_model *tiny_dit(void) {
     return model;
 }
 
+/* Products of 8 bits: for transformers, and for inference. */
+static void eight_bits(void) {
+    usp_model *model = tiny_dit(), *loaded = NULL;
+    usp_model_options options = USP_MODEL_OPTIONS_INIT;
+    usp_trainer *trainer = NULL;
+    EXPECT_OK(usp_model_save(model, PATH, NULL));
+    options.compute = "int8";
+    EXPECT_OK(usp_model_open(PATH, &options, &loaded));
+    EXPECT_STATUS(usp_trainer_create(loaded, NULL, &trainer), USP_ERROR_UNSUPPORTED,
+                  "computes in int8");
+    usp_model_free(loaded);
+    usp_model_free(model);
+    EXPECT_OK(usp_model_create("VAE", TINY_VAE, 1, &model));
+    EXPECT_OK(usp_model_save(model, PATH, NULL));
+    EXPECT_STATUS(usp_model_open(PATH, &options, &loaded), USP_ERROR_UNSUPPORTED, "VAE has none");
+    usp_model_free(model);
+    remove(PATH);
+}
+
 static void families(void) {
     usp_model *dit = tiny_dit(), *vae = NULL;
     const char *sizes = "base_width=8 multipliers=1,1 groups=3";
@@ -256,6 +275,7 @@ static void inception(void) {
 
 void test_model(void) {
     creation();
+    eight_bits();
     inception();
     families();
     forward();

@@ -43,6 +43,7 @@ alike "$dit" --generator torch
 alike "$sit" --solver sde --generator torch
 alike "$dit" --solver ddim --steps 5 --eta 1 --generator torch-cuda
 alike "$dit" --solver dpm++ --dtype bf16
+alike "$sit" --solver heun --dtype int8
 expect 0 '2 images' sample "$sit" --vae "$vae" --classes 1,2 --steps 4 --rtol 0.01 -o "$work/d.png"
 holds "$work/d.json" '"solver": "dopri5"'
 expect 0 'note: starts at t = 0.001' sample "$sit" --vae "$vae" --classes 1,10 --steps 4 \
@@ -113,6 +114,7 @@ expect 1 'did you mean "velocity"' sample "$sit" $small --prediction velocty
 expect 1 'did you mean "cosine"' sample "$dit" $small --schedule cosin
 expect 1 'did you mean "torch-cuda"' sample "$dit" $small --generator torch-cda
 expect 1 'did you mean "bf16"' sample "$dit" $small --dtype bf61
+expect 1 'known are f32, bf16, int8' sample "$dit" $small --dtype in
 expect 1 'did you mean "SiT"' sample "$dit" $small --family Sit
 expect 1 'eta: has no part in the solver dpm++, only in ddim' sample "$dit" $small --solver dpm++ --eta 1
 expect 1 'form: has no part in the solver heun, only in sde, sde-heun' sample "$sit" $small --solver heun --form sigma
