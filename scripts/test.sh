@@ -52,6 +52,13 @@ documentation() {
         README.md bindings/python/README.md docs/*.md docs/*/*.md
 }
 
+notebooks() {
+    environment=.build/python-environment
+    "$environment/bin/python" -m pip install -q --disable-pip-version-check nbclient ipykernel matplotlib
+    PYTHONPATH="$PWD/bindings/python" USP_LIBRARY="$PWD/.build/release/libusp.so" \
+        "$environment/bin/python" Tests/Docs/notebooks.py --quick examples/notebooks/*.ipynb
+}
+
 install() {
     scripts/stage.sh
     Tests/Install/run.sh
@@ -82,6 +89,7 @@ stage "emulated instructions" Tests/Kernels/run.sh
 [ ! -x Tests/CLI/run.sh ] || stage "command line" Tests/CLI/run.sh
 stage "install, ABI, wheel" install
 stage "documentation" documentation
+stage "notebooks" notebooks
 stage "the demo, quick" demo
 [ ! -x examples/run.sh ] || stage "examples" examples/run.sh
 echo "usp: $passed stages"
