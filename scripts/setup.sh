@@ -12,7 +12,7 @@ version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\(
 set -- $version
 [ "${1:-0}" -gt 6 ] || { [ "${1:-0}" -eq 6 ] && [ "${2:-0}" -ge 2 ]; } || fail "Swift ${1:-?}.${2:-?} is too old; Swift 6.2 or newer is needed: https://www.swift.org/install/linux/."
 
-packages="libopenblas0-pthread libpython3-dev libjpeg62-turbo-dev zlib1g-dev dataset-fashion-mnist python3-venv make cmake pkg-config patchelf abigail-tools libopenmpi-dev openmpi-bin"
+packages="libopenblas0-pthread libpython3-dev libjpeg62-turbo-dev zlib1g-dev dataset-fashion-mnist python3-venv make cmake pkg-config patchelf abigail-tools libopenmpi-dev openmpi-bin libsimde-dev"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
