@@ -199,11 +199,7 @@ public final class Stage: Sendable {
         let count = min(8, data.count)
         let images = try data.samples(0..<count).inputs
         let back = try vae.decode(vae.encode(images).mean)
-        let extents = images.shape.extents
-        let both = try Tensor(Shape([2 * count] + extents.dropFirst()))
-        try both.detachedRows(0..<count).copy(from: images)
-        try both.detachedRows(count..<2 * count).copy(from: back)
-        let picture = try ImageGrid(columns: count).picture(both)
+        let picture = try ImageGrid(columns: count).picture(stacked([images, back]))
         previews.withLock { $0.drawn.append(Run.Preview("reconstructions", picture)) }
     }
 
