@@ -61,8 +61,9 @@ public final class Stage: Sendable {
     public let notes: [String]
     private let encoder: LatentEncoder?
     private let watch: StageWatch?
-    /// Whether pictures go to event files, and those that were not taken yet.
-    private let previews = Lock<(isWanted: Bool, drawn: [Run.Preview])>((false, []))
+    /// Whether pictures go to event files.
+    private let drawsPreviews = Lock(false)
+    private let drawn = DrawnPictures()
 
     /// - data: a folder of images, which is read as the recipe says, or latents
     /// - vae: what images go through; nil: what `data` has
@@ -181,26 +182,19 @@ public final class Stage: Sendable {
         if writes { watch?.write(beside: output) }
         let run = try Run(
             trainer, on: data, to: output, options, record: record, heading: heading)
-        previews.withLock { $0.isWanted = writes && options.logDir != nil }
-        run.previews = { [self] in takeDrawn() + (watch?.takeDrawn() ?? []) }
+        drawsPreviews.withLock { $0 = writes && options.logDir != nil }
+        run.previews = { [drawn, watch] in drawn.take() + (watch?.drawn.take() ?? []) }
         return run
-    }
-
-    private func takeDrawn() -> [Run.Preview] {
-        previews.withLock { previews in
-            defer { previews.drawn = [] }
-            return previews.drawn
-        }
     }
 
     /// Eight images that were kept to measure on, and below each what comes back.
     private func drawReconstructions(_ vae: VAE, _ data: DataSet) throws(USPError) {
-        guard previews.withLock({ $0.isWanted }), data.count > 0 else { return }
+        guard drawsPreviews.withLock({ $0 }), data.count > 0 else { return }
         let count = min(8, data.count)
         let images = try data.samples(0..<count).inputs
         let back = try vae.decode(vae.encode(images).mean)
         let picture = try ImageGrid(columns: count).picture(stacked([images, back]))
-        previews.withLock { $0.drawn.append(Run.Preview("reconstructions", picture)) }
+        drawn.add("reconstructions", picture)
     }
 
     /// Values of the model that is trained.

@@ -17,8 +17,7 @@ final class StageWatch: Sendable {
     private let labels: LabelQuota
     /// Of the files of the run; nil before it is made.
     private let stem = Lock<String?>(nil)
-    /// Drawn, and not taken yet.
-    private let drawn = Lock<[Run.Preview]>([])
+    let drawn = DrawnPictures()
     /// Features of real samples, made once.
     private let real = Lock<Tensor?>(nil)
 
@@ -51,14 +50,6 @@ final class StageWatch: Sendable {
         stem.withLock { $0 = String(output[..<end]) }
     }
 
-    /// Pictures that were drawn since they were taken last.
-    func takeDrawn() -> [Run.Preview] {
-        drawn.withLock { drawn in
-            defer { drawn = [] }
-            return drawn
-        }
-    }
-
     /// - steps: done, and in all
     /// - Returns: `val_loss` where there is other data, `frechet`
     func measure(
@@ -79,7 +70,7 @@ final class StageWatch: Sendable {
         {
             let latents = try samples(of: model, trainer, 0..<32, isStopped)
             let picture = try ImageGrid(columns: 8).picture(vae.decode(latents))
-            drawn.withLock { $0.append(Run.Preview("samples", picture)) }
+            drawn.add("samples", picture)
             try PNG.write(
                 "\(stem)-samples-\(step).png", picture,
                 texts: [(PNG.composedKey, "several images in one picture")])
