@@ -29,7 +29,13 @@ public struct Denoiser {
         _ x: Tensor, _ times: [Float], _ labels: [Int]?, _ features: [Tensor]
     ) throws(USPError) -> (output: Tensor, losses: [Float])
 
-    private let function: Predict
+    /// Predictions of a run in which blocks' results are used again.
+    package typealias Reusing = (Reuse, ReuseCount) -> Predict
+
+    private var function: Predict
+    private let reusing: Reusing?
+    private var reuse: ReuseState?
+    private var count = ReuseCount()
     private let alignment: Alignment?
     private let exactDerivative: Derivative?
     /// The label that stands for no label, which guidance needs.
@@ -51,13 +57,15 @@ public struct Denoiser {
 
     /// - derivative: nil lets likelihoods take differences
     /// - alignment: nil has no projected tokens
+    /// - reusing: nil has no blocks
     package init(
         nullClass: Int?, repeatsLatents: Bool, derivative: Derivative? = nil,
         alignment: Alignment? = nil,
         guidedChannels: Int = Guidance.publishedChannels, noiseAt: Int = 0,
-        nullIsUntrained: Bool = false, _ predict: @escaping Predict
+        nullIsUntrained: Bool = false, reusing: Reusing? = nil, _ predict: @escaping Predict
     ) {
         function = predict
+        self.reusing = reusing
         exactDerivative = derivative
         self.alignment = alignment
         self.nullClass = nullClass
@@ -102,17 +110,64 @@ public struct Denoiser {
         return result
     }
 
+    /// The denoiser for one run, in which parts of the work are used again.
+    ///
+    /// - Throws: `.argument` for rules that exclude each other, or have no part in this denoiser
+    func reusing(_ rule: Reuse) throws(USPError) -> Denoiser {
+        try rule.check()
+        guard rule != Reuse() else { return self }
+        var result = self
+        (result.reuse, result.count) = (ReuseState(rule), ReuseCount())
+        if rule.ofBlocks {
+            guard let reusing else {
+                throw USPError(
+                    .argument, "reuse: a function has no blocks whose results could be used again, "
+                        + "only a model; null_interval goes with functions too")
+            }
+            result.function = reusing(rule, result.count)
+        }
+        return result
+    }
+
+    /// Evaluations so far as far as they were computed, 1 for a batch through all blocks, guided with
+    /// both halves; nil where nothing is used again.
+    var computed: Double? { reuse?.computed }
+
+    /// The function, and how much of an evaluation it has computed.
+    private func evaluate(
+        _ x: Tensor, _ times: [Float], _ labels: [Int]?, of whole: Int
+    ) throws(USPError) -> Tensor {
+        let result = try function(x, times, labels)
+        guard let reuse else { return result }
+        let samples = reuse.rule.ofBlocks ? count.samples : times.count
+        reuse.computed += Double(samples) / Double(whole)
+        count.samples = 0
+        return result
+    }
+
     /// The prediction, guided where guidance is set and the times are in its interval.
     ///
     /// - guidedBy: the time that decides in place of the first one
     public func predict(
         _ x: Tensor, _ times: [Float], _ labels: [Int]?, guidedBy time: Float? = nil
     ) throws(USPError) -> Tensor {
-        guard let guidance, let nullClass else { return try function(x, times, labels) }
+        let batch = times.count
+        guard let guidance, let nullClass else {
+            return try evaluate(x, times, labels, of: batch)
+        }
         guard let labels else { throw USPError(.argument, "guidance: needs labels") }
-        let scales = try guidance.expanded(times.count)
-        guard guidance.applies(at: time ?? times[0]) else { return try function(x, times, labels) }
-        return try halves(x, times, labels, nullClass, scales).detachedRows(0..<times.count)
+        let scales = try guidance.expanded(batch)
+        guard guidance.applies(at: time ?? times[0]) else {
+            reuse?.forget()
+            return try evaluate(x, times, labels, of: batch)
+        }
+        if let difference = reuse?.kept(for: batch) {
+            let output = try evaluate(x, times, labels, of: 2 * batch)
+            Guidance.move(
+                output, along: difference, scales: scales, channels: moved(x.shape[1]))
+            return output
+        }
+        return try halves(x, times, labels, nullClass, scales).detachedRows(0..<batch)
     }
 
     /// Guided predictions of the samples and, behind them, what the originals' batches of both halves
@@ -135,16 +190,19 @@ public struct Denoiser {
         alsoNull: Bool = false
     ) throws(USPError) -> Tensor {
         let null = [Int](repeating: nullClass, count: times.count)
-        let both = try function(
-            repeatsLatents ? x : try x.twice(), times + times, labels + null)
+        let both = try evaluate(
+            repeatsLatents ? x : try x.twice(), times + times, labels + null,
+            of: 2 * times.count)
         try require(
             both.shape.rank == 4 && both.shape[0] == 2 * times.count, .shape,
             "model output: shape \(both.shape), expected a batch of \(2 * times.count)")
-        let channels = guidance?.channels ?? guidedChannels
-        Guidance.combine(
-            both, scales: scales, channels: min(channels, x.shape[1]), alsoNull: alsoNull)
+        try reuse?.keep(both)
+        Guidance.combine(both, scales: scales, channels: moved(x.shape[1]), alsoNull: alsoNull)
         return both
     }
+
+    /// Leading channels that guidance moves, of so many.
+    private func moved(_ channels: Int) -> Int { min(guidance?.channels ?? guidedChannels, channels) }
 }
 
 extension Denoiser {

@@ -70,4 +70,22 @@ public struct Guidance: Sendable {
             if alsoNull { null.update(from: labelled, count: moved) }
         }
     }
+
+    /// Adds (scale − 1) · difference to the leading channels: labelled samples, moved away from null
+    /// samples that were computed earlier.
+    ///
+    /// - output: `[n, O, H, W]` of labelled samples
+    /// - difference: labelled − null, `[n, C or more, H, W]`
+    static func move(
+        _ output: Tensor, along difference: Tensor, scales: [Float], channels: Int
+    ) {
+        let plane = output.shape[2] * output.shape[3]
+        let (own, other) = (output.shape[1] * plane, difference.shape[1] * plane)
+        for (index, scale) in scales.enumerated() where scale != 1 {
+            let (values, step) = (
+                output.floats + index * own, difference.floats + index * other
+            )
+            for i in 0..<channels * plane { values[i] += (scale - 1) * step[i] }
+        }
+    }
 }

@@ -21,6 +21,7 @@ public struct SampleOptions: Sendable {
     public var lastStep: LastStep?
     public var lastStepSize: Float = 0.04
     public var previewInterval = 10
+    public var reuse = Reuse()
 
     public init() {}
 }
@@ -104,6 +105,27 @@ extension SampleOptions: Described {
             "Guidance's null half is integrated too and has a part in the choice of steps, as in the "
                 + "originals' batches: their numbers, at no evaluation more.",
             in: Solver.names { $0.isAdaptive }),
+        .integer(
+            "reuse_interval", \.reuse.interval, FieldRange(1, 1_000_000),
+            "The blocks of a DiT or SiT are computed at every so many evaluations; between, what they "
+                + "added to the tokens is used again (as FORA does). 1: always computed.",
+            in: Solver.names { !$0.isAdaptive }),
+        .real(
+            "reuse_threshold", \.reuse.threshold, .notNegative,
+            "In place of an interval: blocks are computed again when the relative change of the first "
+                + "block's input, summed since then, reaches this (as TeaCache does); chosen for a batch "
+                + "together. Absent: always computed.",
+            in: Solver.names { !$0.isAdaptive }),
+        .integer(
+            "reuse_order", \.reuse.order, FieldRange(0, 1),
+            "0: what blocks added is used as it was; 1: as the line through the last two times goes on "
+                + "(as TaylorSeer does).",
+            in: Solver.names { !$0.isAdaptive }),
+        .integer(
+            "null_interval", \.reuse.nullInterval, FieldRange(1, 1_000_000),
+            "Guidance's null half is computed at every so many guided evaluations; between, its "
+                + "distance from the labelled half is used again. 1: always computed.",
+            in: Solver.names { !$0.isAdaptive }),
     ]
 }
 

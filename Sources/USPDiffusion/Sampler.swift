@@ -157,7 +157,8 @@ public struct Sampler: Sendable {
         }
         return try SamplingRun(
             task == .sample ? solver.name : "\(solver.name), \(task.phrase)", stage: task.rawValue,
-            steps: steps, denoiser, latents: latents, labels: labels, noise: noise, options,
+            steps: steps, task == .likelihood ? denoiser : denoiser.reusing(options.reuse),
+            latents: latents, labels: labels, noise: noise, options,
             monitor)
     }
 
@@ -206,6 +207,7 @@ extension Sampler.Task {
             [
                 ("timestep_shift", options.timestepShift != 1),
                 ("last_step", options.lastStep != nil),
+                ("reuse_interval, reuse_threshold, null_interval", options.reuse != Reuse()),
             ]
         }
     }

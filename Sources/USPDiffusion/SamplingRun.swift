@@ -128,6 +128,7 @@ final class SamplingRun {
     private func state(_ start: Tensor?) -> Progress {
         Progress(
             stage: stage, step: start == nil ? step : step + 1, steps: steps,
-            seconds: clock.seconds, evaluations: evaluations, latents: start)
+            seconds: clock.seconds, evaluations: denoiser.computed ?? Double(evaluations),
+            latents: start)
     }
 }

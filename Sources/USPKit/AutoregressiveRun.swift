@@ -166,7 +166,7 @@ final class AutoregressiveRun {
         func state(_ latents: Tensor?) -> Progress {
             Progress(
                 stage: "sample", step: done, steps: options.iterations, seconds: clock.seconds,
-                evaluations: done, latents: latents)
+                evaluations: Double(done), latents: latents)
         }
         if let preview = monitor.preview,
             done % options.previewInterval == 0 || done == options.iterations

@@ -22,7 +22,19 @@ extension DiT {
                 return (output, DiT.alignment(cosines))
             },
             guidedChannels: guidedChannels, noiseAt: configuration.noiseTime,
-            nullIsUntrained: notes.null == .untrained
+            nullIsUntrained: notes.null == .untrained,
+            reusing: { [self] rule, count in
+                let memo = BlockMemo(
+                    interval: rule.interval, threshold: rule.threshold, order: rule.order)
+                return { [self] x, times, y throws(USPError) in
+                    let own = try labels(y, times.count)
+                    let (output, computed) = try forward(
+                        x, conditions.at(times, own), time: times[0], labels: own, reusing: memo,
+                        in: Context(arithmetic))
+                    count.samples += computed
+                    return output
+                }
+            }
         ) { [self] x, times, y throws(USPError) in
             let conditioning = try conditions.at(times, try labels(y, times.count))
             return try forward(x, conditioning, in: Context(arithmetic))

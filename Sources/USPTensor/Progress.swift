@@ -13,13 +13,14 @@ public struct Progress {
     public let steps: Int
     /// Since the call began.
     public let seconds: Double
-    /// Calls of the model so far; 0 where none is called.
-    public let evaluations: Int
+    /// Evaluations of the model so far, as far as they were computed where a run uses parts of them
+    /// again; 0 where none is made.
+    public let evaluations: Double
     /// In previews only: the predicted clean latents `[B, C, H, W]`; copy what is kept.
     public let latents: Tensor?
 
     package init(
-        stage: String, step: Int, steps: Int, seconds: Double, evaluations: Int = 0,
+        stage: String, step: Int, steps: Int, seconds: Double, evaluations: Double = 0,
         latents: Tensor? = nil
     ) {
         (self.stage, self.step, self.steps, self.seconds) = (stage, step, steps, seconds)

@@ -253,7 +253,7 @@ AT(usp_run_progress, rate, 32);
 AT(usp_run_progress, images_per_second, 40);
 AT(usp_run_progress, seconds, 48);
 
-SIZE(usp_sample_options, 200);
+SIZE(usp_sample_options, 232);
 AT(usp_sample_options, struct_size, 0);
 AT(usp_sample_options, reserved, 4);
 AT(usp_sample_options, noise, 8);
@@ -280,6 +280,10 @@ AT(usp_sample_options, last_step, 168);
 AT(usp_sample_options, last_step_size, 176);
 AT(usp_sample_options, preview_interval, 184);
 AT(usp_sample_options, null_half, 192);
+AT(usp_sample_options, reuse_interval, 200);
+AT(usp_sample_options, reuse_threshold, 208);
+AT(usp_sample_options, reuse_order, 216);
+AT(usp_sample_options, null_interval, 224);
 
 SIZE(usp_save_options, 40);
 AT(usp_save_options, struct_size, 0);

@@ -44,6 +44,8 @@ alike "$sit" --solver sde --generator torch
 alike "$dit" --solver ddim --steps 5 --eta 1 --generator torch-cuda
 alike "$dit" --solver dpm++ --dtype bf16
 alike "$sit" --solver heun --dtype int8
+alike "$sit" --solver euler --reuse-interval 2 --reuse-order 1 --null-interval 3
+alike "$dit" --solver ddim --reuse-interval 3
 expect 0 '2 images' sample "$sit" --vae "$vae" --classes 1,2 --steps 4 --rtol 0.01 -o "$work/d.png"
 holds "$work/d.json" '"solver": "dopri5"'
 expect 0 'note: starts at t = 0.001' sample "$sit" --vae "$vae" --classes 1,10 --steps 4 \
@@ -55,6 +57,18 @@ expect 0 '10 images' sample "$sit" --vae "$vae" --classes all --steps 2 --solver
     -o "$work/a.png"
 expect 0 '4 images' sample "$sit" --vae "$vae" --classes random --num 4 --steps 2 --solver euler \
     -o "$work/a.png"
+
+# What is used again is no evaluation: two of four, and of guidance's halves one in four is left out.
+expect 0 '1 image' sample "$sit" --vae "$vae" --classes 1 --steps 5 --solver euler --cfg 1 \
+    --reuse-interval 2 -o "$work/r.png"
+holds "$work/r.json" '"evaluations": 2\.0'
+holds "$work/r.json" '"reuse_interval": 2'
+expect 0 '1 image' sample "$sit" --vae "$vae" --classes 1 --steps 5 --solver euler --cfg 2 \
+    --null-interval 2 -o "$work/r.png"
+holds "$work/r.json" '"evaluations": 3\.0'
+expect 0 '1 image' sample "$sit" --vae "$vae" --classes 1 --steps 5 --solver euler \
+    --reuse-threshold 1000 -o "$work/r.png"
+holds "$work/r.json" '"evaluations": 1\.0'
 
 # Grids and previews are known where samples are read.
 mkdir "$work/drawn"
@@ -122,6 +136,10 @@ expect 1 'rtol: has no part in the solver euler, only in dopri5, bosh3' \
     sample "$sit" $small --solver euler --rtol 0.01
 expect 1 'noise-schedule: has no part in the solver euler, only in ddpm, ddim' \
     sample "$sit" $small --solver euler --noise-schedule linear
+expect 1 'null_interval: has no part in the solver dopri5' sample "$sit" $small --null-interval 2
+expect 1 'reuse_interval and reuse_threshold: expected one of them' \
+    sample "$sit" $small --solver euler --reuse-interval 2 --reuse-threshold 0.1
+expect 1 'reuse_order: has no part without' sample "$sit" $small --solver euler --reuse-order 1
 expect 1 'eta: 2, expected a number of 0 to 1' sample "$dit" $small --solver ddim --eta 2
 expect 1 'cannot write' sample "$dit" --vae "$vae" --classes 1 -o "$work/no/x.png"
 expect 1 'channels' sample "$dit" --vae "$golden/models/vae_both_attention_params.safetensors" \

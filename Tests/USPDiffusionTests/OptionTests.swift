@@ -17,6 +17,7 @@ private func process(of solver: Solver) throws -> Sampler.Process {
 private func other(_ field: Field<SampleOptions>) -> FieldValue? {
     switch field.kind {
     case .flag: .flag(true)
+    case .integer(let range): .integer(Int(min(range.upper, 2)))
     case .real: .real(0.5)
     case .choice(let names, _):
         names.first { $0 != field.get(SampleOptions())?.text }.map(FieldValue.text)

@@ -97,13 +97,13 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
     @Test func adaptiveStepsKeepTheirTolerance() throws {
         var evaluations: [Int] = []
         for tolerance: Float in [1e-3, 1e-4, 1e-5] {
-            var calls = 0
+            var calls = 0.0
             let monitor = SamplingMonitor { state throws(USPError) in calls = state.evaluations }
             let error = try forcedError("dopri5", monitor) {
                 ($0.atol, $0.rtol) = (tolerance * 1e-3, tolerance)
             }
             #expect(error < 2 * Double(tolerance))
-            evaluations.append(calls)
+            evaluations.append(Int(calls))
         }
         #expect(evaluations[2] < 3 * evaluations[0] && evaluations[2] < 100, "\(evaluations)")
     }
@@ -118,13 +118,13 @@ private func signs(_ row: Int, _ count: Int) -> [Float] {
     func thirdOrderIsTorchdiffeqs(
         _ tolerance: Float, _ evaluations: Int, _ expected: [Float]
     ) throws {
-        var calls = 0
+        var calls = 0.0
         let monitor = SamplingMonitor { state throws(USPError) in calls = state.evaluations }
         let noise = try Tensor([1, 1, 1, 2], [1, -0.75])
         let data = try draw(.flow(Transport()), "bosh3", forced, noise, for: .sample, monitor) {
             ($0.atol, $0.rtol) = (tolerance * 1e-3, tolerance)
         }
-        #expect(calls == evaluations)
+        #expect(Int(calls) == evaluations)
         #expect(relativeError(data, expected) < 1e-6)
     }
 

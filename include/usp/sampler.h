@@ -82,11 +82,31 @@ typedef struct usp_sample_options {
      * originals' batches: their numbers, at no evaluation more. Default: no. Part in: dopri5,
      * bosh3. */
     int64_t null_half;
+    /* The blocks of a DiT or SiT are computed at every so many evaluations; between, what they
+     * added to the tokens is used again (as FORA does). 1: always computed. 1 to 1000000.
+     * Default: 1. Part in: ddpm, ddim, dpm++, dpm++sde, euler, midpoint, heun, heun3, rk4,
+     * adams-bashforth, adams-bashforth3, sde, sde-heun. */
+    int64_t reuse_interval;
+    /* In place of an interval: blocks are computed again when the relative change of the first
+     * block's input, summed since then, reaches this (as TeaCache does); chosen for a batch
+     * together. Absent: always computed. 0 or more. Part in: ddpm, ddim, dpm++, dpm++sde, euler,
+     * midpoint, heun, heun3, rk4, adams-bashforth, adams-bashforth3, sde, sde-heun. USP_ABSENT:
+     * absent. */
+    double reuse_threshold;
+    /* 0: what blocks added is used as it was; 1: as the line through the last two times goes on
+     * (as TaylorSeer does). 0 to 1. Default: 0. Part in: ddpm, ddim, dpm++, dpm++sde, euler,
+     * midpoint, heun, heun3, rk4, adams-bashforth, adams-bashforth3, sde, sde-heun. */
+    int64_t reuse_order;
+    /* Guidance's null half is computed at every so many guided evaluations; between, its
+     * distance from the labelled half is used again. 1: always computed. 1 to 1000000. Default:
+     * 1. Part in: ddpm, ddim, dpm++, dpm++sde, euler, midpoint, heun, heun3, rk4,
+     * adams-bashforth, adams-bashforth3, sde, sde-heun. */
+    int64_t null_interval;
 } usp_sample_options;
 
 #define USP_SAMPLE_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_sample_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, \
-     0, NULL, 0, -1, 0, 0, 1e-06, 0.001, 1, "sigma", 1, NULL, 0.04, 10, 0}
+     0, NULL, 0, -1, 0, 0, 1e-06, 0.001, 1, "sigma", 1, NULL, 0.04, 10, 0, 1, USP_ABSENT, 0, 1}
 /* end of usp_sample_options */
 
 USP_END_DECLARATIONS

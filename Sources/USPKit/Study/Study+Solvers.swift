@@ -11,16 +11,28 @@ struct SolverName {
     let title: String
     /// What the sampler calls it.
     let method: String
+    var reuse = Reuse()
 
     init(_ method: String, _ title: String, key: String? = nil) {
         (self.method, self.title, self.key) = (method, title, key ?? method)
     }
 
-    static let flows = [
+    /// The same with twice the steps, at every second of which what the blocks added is used again.
+    func reusing(order: Int) -> SolverName {
+        var result = SolverName(
+            method, title + (order == 0 ? ", blocks used twice" : ", blocks carried on"),
+            key: key + (order == 0 ? "_reuse" : "_forecast"))
+        (result.reuse.interval, result.reuse.order) = (2, order)
+        return result
+    }
+
+    private static let plain = [
         SolverName("euler", "Euler"), SolverName("midpoint", "midpoint"),
         SolverName("heun", "Heun"), SolverName("rk4", "Runge-Kutta 4"),
         SolverName("adams-bashforth", "Adams-Bashforth 2", key: "adams_bashforth"),
     ]
+    static let flows =
+        plain + [plain[0], plain[4]].flatMap { [$0.reusing(order: 0), $0.reusing(order: 1)] }
     static let stochastic = SolverName("Euler", "SDE, Euler-Maruyama", key: "sde")
     static let adaptive = SolverName("dopri5", "dopri5")
     static let denoisers = [
@@ -28,10 +40,11 @@ struct SolverName {
         SolverName("dpm++", "DPM-Solver++ 2M"), SolverName("dpm++sde", "DPM-Solver++ 2M, SDE"),
     ]
 
-    /// Options of a run that evaluates a flow so often.
-    func options(_ evaluations: Int) -> SampleOptions {
+    /// Options of a run that computes so many evaluations of a flow.
+    func options(_ computed: Int) -> SampleOptions {
         var options = SampleOptions()
-        options.method = method
+        (options.method, options.reuse) = (method, reuse)
+        let evaluations = computed * reuse.interval
         let steps =
             switch method {
             case "midpoint", "heun": evaluations / 2
@@ -126,11 +139,11 @@ private final class SolverTable {
     /// dopri5 at its usual tolerances, which chooses how often it evaluates.
     func compareAdaptive() throws(USPError) {
         let prefix = "solvers.flow.\(SolverName.adaptive.key)."
-        var (calls, batches) = (0, 0)
+        var (calls, batches) = (0.0, 0)
         let value = try study.distance(judging, coded, samples: options.solverSamples) {
             (noise, labels, _) throws(USPError) in
             batches += 1
-            var evaluations = 0
+            var evaluations = 0.0
             let monitor = SamplingMonitor { [study] (state) throws(USPError) in
                 try study.report("", 0, 0)
                 evaluations = state.evaluations
@@ -140,7 +153,7 @@ private final class SolverTable {
             calls += evaluations
             return result
         }
-        try add("\(prefix)\(calls / max(batches, 1))", value)
+        try add("\(prefix)\(Int(calls / Double(max(batches, 1))))", value)
     }
 
     func compareDenoisers() throws(USPError) {

@@ -329,7 +329,7 @@ struct StudyPage {
                 "<tr><td>\(SolverName.adaptive.title)</td><td colspan='\(options.solverEvaluations.count)'>\(decimal(entry.value, 2)) at \(entry.name.dropFirst(adaptive.count)), its own choice</td></tr>"
         }
         return
-            "<section><h2>Solvers</h2><p>Frechet distance of \(options.solverSamples) samples from the same noise against the number of times that the network is evaluated: the SiT from USP weights along its own path, and the same network read as DiT's noise prediction in DiT's process (1,000 steps, linear schedule, fixed small variance).</p><div class='pair'>"
+            "<section><h2>Solvers</h2><p>Frechet distance of \(options.solverSamples) samples from the same noise against the number of times that the network is computed (where blocks are used twice, it is asked as often again): the SiT from USP weights along its own path, and the same network read as DiT's noise prediction in DiT's process (1,000 steps, linear schedule, fixed small variance).</p><div class='pair'>"
             + solverTable("SiT's transport", "flow", flows, last)
             + solverTable("DiT's diffusion", "diffusion", SolverName.denoisers, "")
             + "</div></section>"

@@ -153,7 +153,7 @@ struct Sample: ParsableCommand {
             )
         }
         let began = seconds()
-        var evaluations = 0
+        var evaluations = 0.0
         var progress = SampleProgress(count)
         let show = { (latents: Tensor) throws(USPError) in
             if let output { try output.preview(decoder.decode(latents)) }
@@ -169,7 +169,7 @@ struct Sample: ParsableCommand {
                 let latents = try sampler.run(
                     batch, progress: { progress.step($0, of: $1, in: range) },
                     preview: interval.map { (interval: $0, show: show) })
-                evaluations += sampler.takeEvaluations() * range.count
+                evaluations += sampler.takeEvaluations() * Double(range.count)
                 progress.sampled(range)
                 for index in 0..<range.count {
                     try Interrupt.check()
@@ -183,7 +183,7 @@ struct Sample: ParsableCommand {
             evaluations = try ranks.gather(values: [evaluations]).reduce(0) { $0 + $1[0] }
             let took = seconds() - began
             return [
-                .init("evaluations", .number(Double(evaluations) / Double(count))),
+                .init("evaluations", .number(evaluations / Double(count))),
                 .init("seconds", .number(took)),
                 .init("images_per_second", .number(Double(count) / max(took, 1e-9))),
             ]

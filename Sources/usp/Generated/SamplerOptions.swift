@@ -57,6 +57,26 @@ struct SamplerOptions: ParsableArguments {
         help: "Guidance's null half is integrated too and has a part in the choice of steps, as in the originals' batches: their numbers, at no evaluation more. Default: no. Part in: dopri5, bosh3.")
     var nullHalf: Bool?
 
+    @Option(
+        name: .customLong("reuse-interval"),
+        help: "The blocks of a DiT or SiT are computed at every so many evaluations; between, what they added to the tokens is used again (as FORA does). 1: always computed. 1 to 1000000. Default: 1. Part in: ddpm, ddim, dpm++, dpm++sde, euler, midpoint, heun, heun3, rk4, adams-bashforth, adams-bashforth3, sde, sde-heun.")
+    var reuseInterval: String?
+
+    @Option(
+        name: .customLong("reuse-threshold"),
+        help: "In place of an interval: blocks are computed again when the relative change of the first block's input, summed since then, reaches this (as TeaCache does); chosen for a batch together. Absent: always computed. 0 or more. Part in: ddpm, ddim, dpm++, dpm++sde, euler, midpoint, heun, heun3, rk4, adams-bashforth, adams-bashforth3, sde, sde-heun.")
+    var reuseThreshold: String?
+
+    @Option(
+        name: .customLong("reuse-order"),
+        help: "0: what blocks added is used as it was; 1: as the line through the last two times goes on (as TaylorSeer does). 0 to 1. Default: 0. Part in: ddpm, ddim, dpm++, dpm++sde, euler, midpoint, heun, heun3, rk4, adams-bashforth, adams-bashforth3, sde, sde-heun.")
+    var reuseOrder: String?
+
+    @Option(
+        name: .customLong("null-interval"),
+        help: "Guidance's null half is computed at every so many guided evaluations; between, its distance from the labelled half is used again. 1: always computed. 1 to 1000000. Default: 1. Part in: ddpm, ddim, dpm++, dpm++sde, euler, midpoint, heun, heun3, rk4, adams-bashforth, adams-bashforth3, sde, sde-heun.")
+    var nullInterval: String?
+
     /// Names of what was said.
     var said: [String] {
         [
@@ -70,6 +90,10 @@ struct SamplerOptions: ParsableArguments {
             lastStep == nil ? nil : "last_step",
             lastStepSize == nil ? nil : "last_step_size",
             nullHalf == nil ? nil : "null_half",
+            reuseInterval == nil ? nil : "reuse_interval",
+            reuseThreshold == nil ? nil : "reuse_threshold",
+            reuseOrder == nil ? nil : "reuse_order",
+            nullInterval == nil ? nil : "null_interval",
         ].compactMap(\.self)
     }
 
@@ -85,5 +109,9 @@ struct SamplerOptions: ParsableArguments {
         if let lastStep { try options.set("last_step", lastStep) }
         if let lastStepSize { try options.set("last_step_size", lastStepSize) }
         if let nullHalf { try options.set("null_half", nullHalf ? "yes" : "no") }
+        if let reuseInterval { try options.set("reuse_interval", reuseInterval) }
+        if let reuseThreshold { try options.set("reuse_threshold", reuseThreshold) }
+        if let reuseOrder { try options.set("reuse_order", reuseOrder) }
+        if let nullInterval { try options.set("null_interval", nullInterval) }
     }
 }

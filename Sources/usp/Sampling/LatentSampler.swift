@@ -25,8 +25,8 @@ protocol BatchSampler {
         _ batch: SampledBatch, progress: @escaping (Int, Int) -> Void,
         preview: (interval: Int, show: (Tensor) throws(USPError) -> Void)?
     ) throws(USPError) -> Tensor
-    /// Calls of the model since the last time this was asked.
-    func takeEvaluations() -> Int
+    /// Evaluations of the model since the last time this was asked, as far as they were computed.
+    func takeEvaluations() -> Double
     /// Whether a sample depends on those it is drawn with.
     var isAdaptive: Bool { get }
     /// What was moved.
@@ -118,20 +118,21 @@ struct LatentSampler: BatchSampler {
         return try model.denoiser.guided(batch.guidance)
     }
 
-    func takeEvaluations() -> Int { calls.take() }
+    func takeEvaluations() -> Double { calls.take() }
 
-    /// Whether a sample depends on those it is drawn with: steps are chosen for all together.
-    var isAdaptive: Bool { sampler.solver.isAdaptive }
+    /// Whether a sample depends on those it is drawn with: steps, or what is computed anew, are chosen
+    /// for all together.
+    var isAdaptive: Bool { sampler.solver.isAdaptive || sampler.options.reuse.threshold != nil }
 
     /// What was moved about the stretch of time that the solver covers.
     var notes: [String] { sampler.interval?.notes ?? [] }
 }
 
-/// A count of the model's calls that closures share.
+/// A count of the model's evaluations that closures share.
 final class Calls {
-    private var count = 0
+    private var count = 0.0
 
-    func take() -> Int {
+    func take() -> Double {
         defer { count = 0 }
         return count
     }
@@ -141,7 +142,7 @@ final class Calls {
         _ progress: @escaping (Int, Int) -> Void,
         _ show: ((Tensor) throws(USPError) -> Void)? = nil
     ) -> SamplingMonitor {
-        var before = 0
+        var before = 0.0
         var monitor = SamplingMonitor { state throws(USPError) in
             try Interrupt.check()
             self.count += state.evaluations - before

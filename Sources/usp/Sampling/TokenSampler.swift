@@ -49,7 +49,7 @@ struct TokenSampler: BatchSampler {
             labels: batch.labels, options, calls.monitor(progress, preview?.show))
     }
 
-    func takeEvaluations() -> Int { calls.take() }
+    func takeEvaluations() -> Double { calls.take() }
 
     var isAdaptive: Bool { false }
 

@@ -114,6 +114,10 @@ def test_generation_transfers_and_knows_names(data, vae, run, caplog, tmp_path):
     assert np.array_equal(images, usp.images.to_uint8(vae.decode(by_hand)))
     images.save(tmp_path / "grid.png")
     assert usp.images.open(tmp_path / "grid.png").shape == (32, 32, 3)
+    again = dict(classes=["water"], num=3, steps=4, seed=1)
+    assert np.array_equal(images, usp.sample(sit, vae, **again, reuse_interval=1, null_interval=1))
+    with pytest.raises(usp.ArgumentError, match="reuse_order: has no part without"):
+        usp.sample(sit, vae, **again, reuse_order=1)
     assert len(usp.sample(sit, vae, steps=2)) == 2
     drawn = [usp.sample(sit, vae, num=1, steps=2, seed=None) for _ in range(2)]
     assert not np.array_equal(*drawn)

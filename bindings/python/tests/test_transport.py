@@ -145,6 +145,46 @@ def test_network_runs(sit):
     close(value, case["out.sde"])
 
 
+def test_parts_of_evaluations_are_used_again(sit):
+    case = golden.load("transport/network_runs")
+    start, labels, transport = case["in.start"], case["in.labels"], usp.Transport()
+    run = dict(method="euler", steps=5, cfg_scale=1.5)
+    whole = transport.sample_ode(sit, start, labels, **run)
+    same = dict(reuse_interval=1, reuse_order=0, null_interval=1)
+    assert np.array_equal(transport.sample_ode(sit, start, labels, **run, **same), whole)
+
+    # By hand: the null half at steps 0 and 3 only.
+    x = np.array(start, np.float32)
+    for step in range(4):
+        t = np.full(len(x), step / 4, np.float32)
+        value = sit.forward(x, t, labels)
+        if step % 3 == 0:
+            difference = value - sit.forward(x, t, np.full(len(x), sit.config.classes))
+        value[:, :3] += 0.5 * difference[:, :3]
+        x += value / 4
+    close(transport.sample_ode(sit, start, labels, **run, null_interval=3), x)
+    seen = []
+
+    def function(x, t, y):
+        seen.append(len(x))
+        return sit.forward(x, t, y)
+
+    given = dict(null_interval=3, null_class=sit.config.classes)
+    close(transport.sample_ode(function, start, labels, **run, **given), x)
+    assert seen == [2 * len(x), len(x), len(x), 2 * len(x)]
+
+    # Blocks: never computed again, or always.
+    once = transport.sample_ode(sit, start, labels, **run, reuse_threshold=1e9)
+    assert np.array_equal(once, transport.sample_ode(sit, start, labels, **run, reuse_interval=4))
+    assert np.abs(once - whole).max() > 1e-4
+    assert np.array_equal(
+        transport.sample_ode(sit, start, labels, **run, reuse_threshold=0), whole)
+    with pytest.raises(usp.ArgumentError, match="a function has no blocks"):
+        transport.sample_ode(function, start, labels, **run, null_class=1, reuse_interval=2)
+    with pytest.raises(usp.ArgumentError, match="null_interval: has no part in the solver dopri5"):
+        transport.sample_ode(sit, start, labels, null_interval=2)
+
+
 @pytest.mark.parametrize(
     "key", [k for k in cases("network_solvers") if "likelihood" not in k])
 def test_network_solvers(sit, key):

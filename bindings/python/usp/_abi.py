@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "2d0de03e00465c8c32186f2a2f0b563bd5a6699b5326df53a4bc7cbf54bfd6ce"
+HEADER_SHA256 = "8f792a012a43be58259c894b15e42bf53c364c70426f5a497286227f74296b7b"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -273,6 +273,10 @@ usp_sample_options._fields_ = [
     ("last_step_size", c_double),
     ("preview_interval", c_int64),
     ("null_half", c_int64),
+    ("reuse_interval", c_int64),
+    ("reuse_threshold", c_double),
+    ("reuse_order", c_int64),
+    ("null_interval", c_int64),
 ]
 
 

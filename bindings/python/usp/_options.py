@@ -80,6 +80,10 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "last_step_size": 0.04,
         "preview_interval": 10,
         "null_half": 0,
+        "reuse_interval": 1,
+        "reuse_threshold": nan,
+        "reuse_order": 0,
+        "null_interval": 1,
     },
     "usp_diffusion_options": {
         "training_steps": 1000,

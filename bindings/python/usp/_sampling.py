@@ -14,10 +14,12 @@ from ._callbacks import Callbacks, Progress
 from ._errors import ArgumentError, DTypeError, ShapeError
 from ._handles import Handle
 
-#: what every sampler takes beside its own options
-COMMON = (
-    "noise", "seed", "generator", "first_sample", "total_samples", "progress", "preview",
-    "preview_interval", "denoised_fn")
+#: options that every sampler takes beside its own
+SHARED = (
+    "seed", "generator", "first_sample", "total_samples", "preview_interval", "reuse_interval",
+    "reuse_threshold", "reuse_order", "null_interval")
+#: and with arrays and callbacks
+COMMON = (*SHARED, "noise", "progress", "preview", "denoised_fn")
 
 
 class Run:
@@ -84,9 +86,8 @@ class Run:
         unknown = set(given) - set(COMMON)
         if unknown:
             raise TypeError(f"unexpected keyword: {', '.join(sorted(unknown))}")
-        names = ("seed", "generator", "first_sample", "total_samples", "preview_interval")
         struct = options(
-            _abi.usp_sample_options, **{name: given[name] for name in names if name in given},
+            _abi.usp_sample_options, **{name: given[name] for name in SHARED if name in given},
             **own)
         struct.noise = self.array(
             given.get("noise"), "noise", shape=["steps", *shape])

@@ -102,8 +102,9 @@ class Diffusion(Handle):
         (one stream a sample; generator="torch" or "torch-cuda" draws as the original scripts).
         A batch that is part of a larger run gives first_sample, its first sample's number, and
         total_samples where torch's generators draw: so it gets the noise of its samples.
-        Further keywords: seed, generator, progress, preview, preview_interval, and denoised_fn,
-        which changes the predicted latents x0 -> x0 of each step before they are clipped.
+        Further keywords: seed, generator, progress, preview, preview_interval; denoised_fn, which
+        changes the predicted latents x0 -> x0 of each step before they are clipped; reuse_interval,
+        reuse_threshold, reuse_order and null_interval, as usp.sample has them.
         """
         return sample(
             lib.usp_diffusion_sample, self, model, z, y, out, dict(common, noise=noise),

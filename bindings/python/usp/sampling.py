@@ -27,6 +27,8 @@ def sample(
     process: "Union[Transport, Diffusion, None]" = None, progress: Any = None,
     iterations: Optional[int] = None, cfg_schedule: Optional[str] = None,
     temperature: Optional[float] = None, last_steps: Optional[int] = None,
+    reuse_interval: Optional[int] = None, reuse_threshold: Optional[float] = None,
+    reuse_order: Optional[int] = None, null_interval: Optional[int] = None,
 ) -> Images:
     """Images uint8 [N, H, W, C] of classes; `.save("grid.png")` writes them, a notebook shows them.
 
@@ -45,14 +47,21 @@ def sample(
         respaced Diffusion (DiT)
     iterations : of a MAR, at most its tokens; by default 64, or as many as there are tokens
     cfg_schedule, temperature, last_steps : of a MAR, see `usp.MAR.sample`
+    reuse_interval, reuse_threshold, reuse_order : when a SiT's or DiT's blocks are computed again: at
+        every so many evaluations, or when their input has changed by so much; order 1 carries on what
+        they added along a line (FORA, TeaCache, TaylorSeer)
+    null_interval : guidance's null half is computed at every so many evaluations
     """
     if not isinstance(model, (DiT, MAR)):
         raise ArgumentError(f"model: {type(model).__name__}, expected a SiT, DiT or MAR")
     tokens = dict(
         iterations=iterations, cfg_schedule=cfg_schedule, temperature=temperature,
         last_steps=last_steps)
+    reuse = dict(
+        reuse_interval=reuse_interval, reuse_threshold=reuse_threshold, reuse_order=reuse_order,
+        null_interval=null_interval)
     if isinstance(model, MAR):
-        refuse(model, solver=solver, process=process, cfg_interval=cfg_interval)
+        refuse(model, solver=solver, process=process, cfg_interval=cfg_interval, **reuse)
     else:
         refuse(model, **tokens)
     if not isinstance(vae, VAE):
@@ -75,9 +84,10 @@ def sample(
         if noise is None:
             latents = _draw_tokens(model, labels[part], steps, cfg_scale, tokens, common)
         else:
+            said = {name: value for name, value in reuse.items() if value is not None}
             latents = _draw(
                 model, noise[part], labels[part], steps, solver, cfg_scale, cfg_interval, process,
-                common)
+                {**common, **said})
         parts.append(to_uint8(vae.decode(latents)))
     return np.concatenate(parts).view(Images)
 

@@ -92,7 +92,8 @@ class Transport(Handle):
         error for an unknown one lists all. `steps` are points of time. `last_step` "Euler" takes
         the last interval as Euler's method does: with "heun" REPA's sampler of steps - 1 steps.
         With `null_half` guidance's null half has a part in an adaptive method's choice of steps, as
-        in the originals' batches of both halves. Further keywords: progress, preview, preview_interval.
+        in the originals' batches of both halves. Further keywords: progress, preview, preview_interval;
+        reuse_interval, reuse_threshold, reuse_order and null_interval, as usp.sample has them.
         """
         self._tell_moved_ends(stochastic=False)
         function = lib.usp_transport_invert_ode if reverse else lib.usp_transport_sample_ode

@@ -141,7 +141,7 @@ public final class DiT: Model, @unchecked Sendable {
     }
 
     /// `[B, C, H, W]` of the last block's tokens.
-    private func prediction(
+    package func prediction(
         _ tokens: Tensor, _ conditioning: DiTConditioning, in context: Context
     ) throws(USPError) -> Tensor {
         let (width, patch) = (configuration.width, configuration.patch)
@@ -223,7 +223,7 @@ public final class DiT: Model, @unchecked Sendable {
     }
 
     /// Patches with their positions, registers in front.
-    private func embed(
+    package func embed(
         _ x: Tensor, _ conditioning: DiTConditioning, in context: Context
     ) throws(USPError) -> Tensor {
         let batch = x.shape.rank == 4 ? x.shape[0] : 0
@@ -241,7 +241,7 @@ public final class DiT: Model, @unchecked Sendable {
             [try context.repeated(registers, conditioning.batch), tokens])
     }
 
-    private func run(
+    package func run(
         _ range: Range<Int>, _ tokens: Tensor, _ conditioning: DiTConditioning,
         in context: Context
     ) throws(USPError) -> Tensor {
@@ -251,7 +251,7 @@ public final class DiT: Model, @unchecked Sendable {
     }
 
     /// Without the registers.
-    private func patches(_ tokens: Tensor, in context: Context) throws(USPError) -> Tensor {
+    package func patches(_ tokens: Tensor, in context: Context) throws(USPError) -> Tensor {
         let leading = configuration.leading
         return leading == 0
             ? tokens
