@@ -31,11 +31,11 @@ INLINE void lane_words(const lanes_source *source, int lane, int64_t s, int coun
     }
 }
 
-/* Any strides and types, through a small square of words. */
-static void pack_any(const lanes_source *source, int64_t k, int width, int32_t compute,
-                     uint32_t *target, int64_t target_stride) {
+/* Any strides and types, through a small square of words, from this step on. */
+static void pack_rest(const lanes_source *source, int64_t from, int64_t k, int width,
+                      int32_t compute, uint32_t *target, int64_t target_stride) {
     const int64_t steps = steps_of(k, compute);
-    for (int64_t s = 0; s < steps; s += LANES) {
+    for (int64_t s = from; s < steps; s += LANES) {
         const int count = steps - s < LANES ? (int)(steps - s) : LANES;
         uint32_t words[LANES][LANES];
         memset(words, 0, sizeof words);
@@ -46,6 +46,11 @@ static void pack_any(const lanes_source *source, int64_t k, int width, int32_t c
             for (int l = 0; l < width; l++) target[(s + w) * target_stride + l] = words[l][w];
         }
     }
+}
+
+static void pack_any(const lanes_source *source, int64_t k, int width, int32_t compute,
+                     uint32_t *target, int64_t target_stride) {
+    pack_rest(source, 0, k, width, compute, target, target_stride);
 }
 
 #if VECTOR == 16
@@ -247,6 +252,94 @@ static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t
         FOR_TYPES(pack_along_k, k, target, target_stride)
     } else if (source->lane_stride == 1) {
         FOR_TYPES(pack_across, k, width, target, target_stride)
+    } else {
+        pack_any(source, k, width, compute, target, target_stride);
+    }
+}
+
+#elif VECTOR == 8
+
+/* Rows of 8 words become columns. */
+INLINE void transpose_8(__m256 r[8]) {
+    __m256 t[8], u[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
+    }
+}
+
+/* f32 along k: squares of 8 words by 8 lanes, one or two side by side; `halves` of LANES are written,
+ * whose surplus words later steps overwrite. Lanes past `count` read lane 0: nobody uses them. */
+INLINE void pack_along_k(const lanes_source *source, int64_t k, const int halves, uint32_t *target,
+                         int64_t target_stride, int64_t steps) {
+    enum { AHEAD = 128 };
+    const float *lane[LANES];
+    for (int l = 0; l < LANES; l++) lane[l] = source->lane[l < source->count ? l : 0];
+    for (int64_t s = 0; s < steps; s += 8) {
+        __m256 square[2][8];
+#pragma clang loop unroll(full)
+        for (int half = 0; half < halves; half++) {
+#pragma clang loop unroll(full)
+            for (int l = 0; l < 8; l++) {
+                const float *at = lane[8 * half + l];
+                square[half][l] = at ? _mm256_loadu_ps(at + s) : _mm256_setzero_ps();
+                if (at && s + AHEAD < k) _mm_prefetch((const char *)(at + s + AHEAD), _MM_HINT_T0);
+            }
+            transpose_8(square[half]);
+        }
+        float *out = (float *)target + s * target_stride;
+#pragma clang loop unroll(full)
+        for (int w = 0; w < 8; w++) {
+            _mm256_storeu_ps(out + w * target_stride, square[0][w]);
+            if (halves > 1) _mm256_storeu_ps(out + w * target_stride + 8, square[1][w]);
+        }
+    }
+}
+
+/* f32 whose lanes lie across: a row of them a step. */
+INLINE void pack_across(const lanes_source *source, int64_t k, int width, uint32_t *target,
+                        int64_t target_stride) {
+    enum { STEPS_AHEAD = 16 };
+    const float *row = source->lane[0];
+    const int count = source->count;
+    for (int64_t p = 0; p < k; p++, row += source->k_stride, target += target_stride) {
+        if (p + STEPS_AHEAD < k) {
+            _mm_prefetch((const char *)(row + STEPS_AHEAD * source->k_stride), _MM_HINT_T0);
+        }
+        float *out = (float *)target;
+        if (count == LANES) {
+            _mm256_storeu_ps(out, _mm256_loadu_ps(row));
+            _mm256_storeu_ps(out + 8, _mm256_loadu_ps(row + 8));
+            continue;
+        }
+        int l = 0;
+        for (; l < count; l++) out[l] = row[l];
+        for (; l < width; l++) out[l] = 0;
+    }
+}
+
+static void pack_lanes(const lanes_source *source, int64_t k, int width, int32_t compute,
+                       uint32_t *target, int64_t target_stride) {
+    const int plain = source->type == USPI_F32 && compute == USPI_F32 && source->count > 0;
+    if (compute == USPI_INT8) {
+        pack_int8(source, k, width, target, target_stride);
+    } else if (plain && source->k_stride == 1) {
+        const int64_t steps = k & ~INT64_C(7);
+        if (width > 8) pack_along_k(source, k, 2, target, target_stride, steps);
+        else pack_along_k(source, k, 1, target, target_stride, steps);
+        pack_rest(source, steps, k, width, compute, target, target_stride);
+    } else if (plain && source->lane_stride == 1 && source->lane[0]) {
+        pack_across(source, k, width, target, target_stride);
     } else {
         pack_any(source, k, width, compute, target, target_stride);
     }
