@@ -246,9 +246,9 @@ def rotary(tokens, width):
 
 # ---- inputs ------------------------------------------------------------------------------------
 
-def inputs(work):
+def inputs(work, seed=7):
     """Name -> array of what a run reads."""
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(seed)
     batch, side = work.batch, work.size
     if work.family == "vae":
         small = side // 8
@@ -292,8 +292,8 @@ def reverse_steps(work):
     return [int(first - (first - last) * k / intervals + 0.5) for k in range(work.iterations)]
 
 
-def feeds(work):
+def feeds(work, seed=7):
     """The arguments of a forward pass."""
-    arrays = inputs(work)
+    arrays = inputs(work, seed)
     names = {"dit": ("x", "t", "y"), "lightning": ("x", "t", "y"), "mar": tuple(arrays)}.get(work.family, ("x",))
     return {name: arrays[name] for name in names}

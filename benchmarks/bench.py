@@ -30,6 +30,8 @@ HERE = Path(__file__).resolve().parent
 KEYS = [work.key for work in WORKS] + ["start", "kernels"] + [work.key for work in SCALING]
 # Peers that have no bfloat16 on this kind of processor.
 F32_ONLY = {"onnxruntime"}
+# What is run in 8 bits: transformers forward; of the peers those that quantise them.
+IN_INT8, INT8_PEERS = {"dit", "vit", "lightning", "dinov2"}, {"openvino"}
 
 
 def main():
@@ -51,7 +53,7 @@ def parsed():
     parser.add_argument("--peers", help="a Python with torch, diffusers, zentorch, onnxruntime, openvino")
     parser.add_argument("--rows", type=listed, default=KEYS,
                         help="only these, comma-separated, of: " + " ".join(KEYS))
-    parser.add_argument("--dtypes", type=listed, default=["f32", "bf16"])
+    parser.add_argument("--dtypes", type=listed, default=["f32", "bf16", "int8"])
     parser.add_argument("--contenders", type=listed, help="only these peers, comma-separated")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side, at most")
     parser.add_argument("--seconds", type=float, default=30, help="of a row's turns, about")
@@ -91,7 +93,8 @@ class Bench:
         else:
             work = next(work for work in WORKS + SCALING if work.key == key)
             for dtype in options.dtypes:
-                self.compare(work, dtype)
+                if dtype != "int8" or work.family in IN_INT8 and work.task == "forward" and work.table == "main":
+                    self.compare(work, dtype)
 
     def keep(self, rows):
         rows = list(rows)
@@ -127,8 +130,8 @@ class Bench:
         if not self.options.peers or (work.table != "main" and dtype != "f32"):
             return []
         wanted = self.options.contenders or work.peers
-        return [name for name in work.peers
-                if name in wanted and (dtype == "f32" or name not in F32_ONLY)]
+        able = {"f32": set(work.peers), "bf16": set(work.peers) - F32_ONLY, "int8": INT8_PEERS}[dtype]
+        return [name for name in work.peers if name in wanted and name in able]
 
     def turns(self, work, dtype, sides):
         """Runs all sides in turn; the machine's peaks, measured in between.
@@ -215,7 +218,7 @@ def repeats(side):
 
 
 def rows(work, dtype, sides, top, outputs):
-    """One row for each peer; one without if there is none."""
+    """One row for each peer; one without if there is none. No peak of 8-bit products is measured."""
     ours, peers = sides[0], sides[1:] or [None]
     seconds, rate = statistics.median(ours.seconds), flops(work) / 1e9
     memory = round(ours.memory(), 1)
@@ -226,8 +229,8 @@ def rows(work, dtype, sides, top, outputs):
             "max_rel_error": error(outputs["usp"], outputs.get("truth")),
             "ours_rss_mb": memory, "peer_rss_mb": None, "table": work.table,
             "ours_spread": spread(ours.seconds), "ours_runs": len(ours.seconds),
-            "ours_gflops": round(rate / seconds, 1), "peak_gflops": top[dtype],
-            "ours_share_of_peak": round(rate / seconds / top[dtype], 3),
+            "ours_gflops": round(rate / seconds, 1), "peak_gflops": top.get(dtype),
+            "ours_share_of_peak": round(rate / seconds / top[dtype], 3) if dtype in top else None,
             "peak_gb_per_s": top["memory"],
             "error_to_own_f32": error(outputs["usp"], outputs.get("own")),
         }

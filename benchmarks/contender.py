@@ -22,7 +22,12 @@ FOREIGN = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP
 # Seconds that a process may take to answer, compiling included.
 PATIENCE = 300
 # The file that a runtime loads instead of PyTorch's modules.
-EXPORTED = {"onnxruntime": "model.onnx", "openvino": "model.xml"}
+EXPORTED = {"onnxruntime": "model.onnx", "openvino": "model.xml", "openvino int8": "model-int8.xml"}
+
+
+def exported(name, dtype):
+    """That of a peer, if it has one; what is quantised has one of its own."""
+    return EXPORTED.get(f"{name} int8" if dtype == "int8" else name)
 
 
 class Failed(Exception):
@@ -110,15 +115,16 @@ def words(work, dtype, folder):
 
 def peer(python, name, dtype, work, folder):
     described = json.dumps(asdict(work))
-    if name in EXPORTED and not (folder / EXPORTED[name]).exists():
-        export(python, name, described, folder)
+    path = exported(name, dtype)
+    if path and not (folder / path).exists():
+        export(python, name, dtype, described, folder)
     command = [python, str(HERE / "peers.py"), name, dtype, described, str(folder)]
     return Contender(name, command, work.threads)
 
 
-def export(python, name, described, folder):
+def export(python, name, dtype, described, folder):
     """Writes the work's network for a runtime; complete or not at all."""
-    command = [python, str(HERE / "peer_export.py"), name, described, str(folder)]
+    command = [python, str(HERE / "peer_export.py"), name, dtype, described, str(folder)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired as error:

@@ -18,7 +18,7 @@ for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
 import numpy as np  # noqa: E402
 
 from arrays import feeds, inputs  # noqa: E402
-from contender import EXPORTED  # noqa: E402
+from contender import exported  # noqa: E402
 from works import STEPS, Work  # noqa: E402
 
 
@@ -115,7 +115,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = work.threads
         options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(
-            str(folder / EXPORTED["onnxruntime"]), options, providers=["CPUExecutionProvider"])
+            str(folder / exported("onnxruntime", dtype)), options, providers=["CPUExecutionProvider"])
         self.feeds = feeds(work)
 
     def run(self):
@@ -130,8 +130,10 @@ class OpenVino:
         import openvino
 
         core = openvino.Core()
-        self.request = core.compile_model(str(folder / EXPORTED["openvino"]), "CPU", {
-            "INFERENCE_PRECISION_HINT": dtype, "INFERENCE_NUM_THREADS": work.threads,
+        # What an int8 network has in other types is f32, as in ours.
+        hint = "f32" if dtype == "int8" else dtype
+        self.request = core.compile_model(str(folder / exported("openvino", dtype)), "CPU", {
+            "INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": work.threads,
             "PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
         self.feeds = list(feeds(work).values())
 

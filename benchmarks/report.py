@@ -13,7 +13,8 @@ def line(row):
     """One row on the terminal."""
     text = f"{row['work']:<40} {row['dtype']:<5} ours {row['ours_s']:.4f} s"
     if "ours_gflops" in row:
-        text += f" ({row['ours_gflops']:.0f} GFLOP/s, {percent(row['ours_share_of_peak'])} of peak)"
+        share = row["ours_share_of_peak"]
+        text += f" ({row['ours_gflops']:.0f} GFLOP/s" + (f", {percent(share)} of peak)" if share else ")")
     if row["peer"]:
         text += f"  {row['peer']} {row['peer_s']:.4f} s  ratio {row['ratio']:.2f}"
         text += f"  errors {brief(row['max_rel_error'])} / {brief(row.get('peer_error'))}"
@@ -57,7 +58,7 @@ def write(folder, rows):
     key = lambda row: (title(row), row["dtype"])  # noqa: E731
     results = merged(read(folder / "results.json"), rows, key)
     place = {name: at for at, name in enumerate(ORDER)}
-    results.sort(key=lambda row: (place.get(title(row), len(ORDER)), row["dtype"] != "f32"))
+    results.sort(key=lambda row: (place.get(title(row), len(ORDER)), ("f32", "bf16", "int8").index(row["dtype"])))
     save(folder / "results.json", results)
     write_page(folder)
 
@@ -137,7 +138,7 @@ def rates(row, prefix):
 def peaks(rows):
     best = {}
     for row in rows:
-        if row.get("table") == "main":
+        if row.get("table") == "main" and row.get("peak_gflops"):
             best[row["dtype"]] = max(best.get(row["dtype"], 0), row["peak_gflops"])
     texts = [f"{value:.0f} GFLOP/s {name}" for name, value in sorted(best.items(), reverse=True)]
     return "highest: " + ", ".join(texts) if texts else "not measured"

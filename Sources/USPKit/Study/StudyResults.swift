@@ -149,18 +149,20 @@ extension StudyResults {
     /// The result in a few lines.
     var headline: String {
         let number = { (name: String) in self[number: name].map { decimal($0, 3) } ?? "–" }
+        // With the range over several seeds.
+        let ranged = { (name: String) in
+            let (low, high) = (self[number: name + "_low"], self[number: name + "_high"])
+            guard let low, let high, low < high else { return number(name) }
+            return "\(number(name)) (\(decimal(low, 2)) to \(decimal(high, 2)) over seeds)"
+        }
         var lines: [String] = []
         if self[curve: "generation.usp_frechet"] != nil {
-            let range = self[number: "generation.speedup_low"].map {
-                " (\(decimal($0, 2)) to \(number("generation.speedup_high")) over seeds)"
-            }
-            lines.append(
-                "generation speed-up   \(number("generation.speedup"))\(range ?? "")")
+            lines.append("generation speed-up   \(ranged("generation.speedup"))")
         }
         if self[curve: "autoregression.both_frechet"] != nil {
             lines.append(
-                "MAR speed-up          \(number("autoregression.speedup_both")) from encoder and decoder, "
-                    + "\(number("autoregression.speedup_encoder")) from the encoder")
+                "MAR speed-up          \(ranged("autoregression.speedup_both")) from encoder and decoder, "
+                    + "\(ranged("autoregression.speedup_encoder")) from the encoder")
         }
         for (title, usp, other) in [
             ("linear probe          ", "probe.usp_top1", "probe.random_top1"),
