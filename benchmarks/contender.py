@@ -4,6 +4,7 @@ Between its turns it is stopped (SIGSTOP), so that waiting threads take nothing 
 is being timed.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -44,12 +45,17 @@ class Contender:
         self.errors = tempfile.TemporaryFile("w+", errors="replace")
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-            stderr=self.errors)
+            stderr=self.errors, start_new_session=True)
         self.quick = float(self.answer("ready")[0])
-        self.process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
+
+    def signal(self, number):
+        """To the process and those that it has started: a loader's workers would read on."""
+        with contextlib.suppress(ProcessLookupError):  # all have ended
+            os.killpg(self.process.pid, number)
 
     def answer(self, expected):
-        timer = threading.Timer(PATIENCE, self.process.kill)
+        timer = threading.Timer(PATIENCE, self.signal, [signal.SIGKILL])
         timer.start()
         begin = time.monotonic()
         try:
@@ -71,11 +77,11 @@ class Contender:
         return lines[-1].strip() if lines else "no message"
 
     def ask(self, *words):
-        self.process.send_signal(signal.SIGCONT)
+        self.signal(signal.SIGCONT)
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
         values = self.answer("ok")
-        self.process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
         return values
 
     def run(self, count=1, counted=True):
@@ -93,11 +99,11 @@ class Contender:
 
     def close(self):
         try:
-            self.process.send_signal(signal.SIGCONT)
+            self.signal(signal.SIGCONT)
             self.process.stdin.close()
             self.process.wait(timeout=30)
         except (OSError, subprocess.TimeoutExpired):
-            self.process.kill()
+            self.signal(signal.SIGKILL)
             self.process.wait()
         self.errors.close()
 

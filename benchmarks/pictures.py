@@ -204,8 +204,8 @@ def prepare(folder, python):
     usp.VAE.load("small").save_pretrained(folder / "small", layout="diffusers")
     for name, work in sampled().items():
         made = store.prepare(work, store.root(folder / "weights"))
-        if not (folder / name).exists():
-            (folder / name).symlink_to(made)
+        (folder / name).unlink(missing_ok=True)  # of other sources
+        (folder / name).symlink_to(made)
 
 
 def worker(given):
@@ -250,9 +250,10 @@ def main():
                     command = [python, __file__, "--worker", name, "--row", row, *words]
                     sides.append(Contender(name, command, given.threads))
             for turn in range(given.rounds + 1):
-                for side in sides:  # the first turn warms up
-                    side.run(3 if side.quick < 2 else 1, counted=turn > 0)
-            told = {side.name: statistics.median(side.seconds) for side in sides}
+                for side in sides:  # the first turn warms up; what was read ahead is a few batches
+                    side.run(20 if row == "loader" else 1, counted=turn > 0)
+            told = {side.name: statistics.mean(side.seconds) if row == "loader"
+                    else statistics.median(side.seconds) for side in sides}
             found.append({"row": row, "images": SIZES[row][0], **told})
             text = "  ".join(f"{name} {SIZES[row][0] / value:.1f} images/s" for name, value in told.items())
             ratio = f"  ratio {told['torch'] / told['usp']:.2f}" if "torch" in told else ""
