@@ -57,9 +57,9 @@ def sample(
     tokens = dict(
         iterations=iterations, cfg_schedule=cfg_schedule, temperature=temperature,
         last_steps=last_steps)
-    reuse = dict(
-        reuse_interval=reuse_interval, reuse_threshold=reuse_threshold, reuse_order=reuse_order,
-        null_interval=null_interval)
+    reuse = {name: value for name, value in (
+        ("reuse_interval", reuse_interval), ("reuse_threshold", reuse_threshold),
+        ("reuse_order", reuse_order), ("null_interval", null_interval)) if value is not None}
     if isinstance(model, MAR):
         refuse(model, solver=solver, process=process, cfg_interval=cfg_interval, **reuse)
     else:
@@ -84,10 +84,9 @@ def sample(
         if noise is None:
             latents = _draw_tokens(model, labels[part], steps, cfg_scale, tokens, common)
         else:
-            said = {name: value for name, value in reuse.items() if value is not None}
             latents = _draw(
                 model, noise[part], labels[part], steps, solver, cfg_scale, cfg_interval, process,
-                {**common, **said})
+                {**common, **reuse})
         parts.append(to_uint8(vae.decode(latents)))
     return np.concatenate(parts).view(Images)
 
