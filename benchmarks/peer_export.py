@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from arrays import feeds
 from contender import exported
-from peer_models import network
+from peer_network import network
 from works import Work
 
 

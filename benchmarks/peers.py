@@ -29,7 +29,7 @@ class Torch:
         import torch
         from safetensors.torch import load_file
 
-        from peer_models import network
+        from peer_network import network
 
         self.torch, self.work = torch, work
         torch.set_num_threads(work.threads)

@@ -132,7 +132,7 @@ class Torch:
             betas=(0.9, 0.95), weight_decay=0.05, fused=True)
 
     def prepare_sampling(self, given):
-        from peer_models import network
+        from peer_network import network
         from safetensors.torch import load_file
 
         works = sampled()

@@ -10,7 +10,9 @@ from arrays import inputs, random_weight, shapes
 
 KINDS = {"float32": "f32", "int64": "i64"}
 # What the files depend on, beside the sizes that name them.
-SOURCES = ("arrays.py", "store.py", "peer_models.py", "peer_export.py")
+SOURCES = (
+    "arrays.py", "store.py", "peer_models.py", "peer_mar.py", "peer_segmentation.py", "peer_network.py",
+    "peer_export.py")
 
 
 def root(folder):
