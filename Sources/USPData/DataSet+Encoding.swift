@@ -43,7 +43,7 @@ extension DataSet {
             ).untaught
             still.channels = images.encoder?.imageChannels ?? options.channels
             let plain = try EncodedImages(images.folder, nil, still)
-            return try DataSet(.images(plain), still, among: chosen, notes: notes)
+            return try changed(.images(plain), still)
         default: return nil
         }
     }
@@ -51,7 +51,7 @@ extension DataSet {
     /// The same data with every latent in memory.
     public func encoded(progress: EncodingProgress = { _, _ in }) throws(USPError) -> DataSet {
         guard case .images(let images) = source else { return self }
-        return try DataSet(.latents(images.encoded(progress)), options.decoded)
+        return try changed(.latents(images.encoded(progress)), options.decoded)
     }
 
     /// What a frozen encoder makes of latents that are encoded: a probe's inputs, `[B, D]`.
@@ -76,7 +76,7 @@ extension DataSet {
                 return try features.reshaped([features.shape[0], width, 1, 1])
             }, progress: progress)
         (result.classNames, result.origin) = (set.classNames, set.origin)
-        return try DataSet(.features(result), options)
+        return try changed(.features(result), options)
     }
 }
 

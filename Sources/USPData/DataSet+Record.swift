@@ -157,9 +157,7 @@ extension DataSet {
         case .scenes(let scenes):
             let folder = try scenes.folder.continuing(
                 earlier, canSkip: options.skipUnreadable, place)
-            return try DataSet(
-                .scenes(EncodedScenes(folder, scenes.encoder, options)), options, among: chosen,
-                notes: notes)
+            return try changed(.scenes(EncodedScenes(folder, scenes.encoder, options)), options)
         case .maps(let maps):
             _ = try maps.folder.continuing(earlier, canSkip: false, place)
         case .images(let images):
@@ -181,9 +179,7 @@ extension DataSet {
             var folder = images.folder
             if !difference.gone.isEmpty { folder = try folder.listing(earlier.paths) }
             folder.checksums.adopt(earlier.checksums)
-            return try DataSet(
-                .images(EncodedImages(folder, images.encoder, options)), options, among: chosen,
-                notes: notes)
+            return try changed(.images(EncodedImages(folder, images.encoder, options)), options)
         case .latents(let set), .features(let set):
             let difference = try set.samples.difference(from: earlier) { index throws(USPError) in
                 set.checksum(index)

@@ -26,19 +26,22 @@ public final class DataSet: Sendable {
     let source: Source
     /// Which samples of the source are in the set; nil: all.
     let chosen: [Int]?
+    /// What labels become; nil: they are the source's.
+    let numbers: ClassNumbers?
     private let order: Lock<EpochOrder?>
     private let ranks: Ranks
     let notes: [String]
 
     init(
-        _ source: Source, _ options: DataOptions, among chosen: [Int]? = nil, notes: [String] = []
+        _ source: Source, _ options: DataOptions, among chosen: [Int]? = nil, notes: [String] = [],
+        numbers: ClassNumbers? = nil
     ) throws(USPError) {
         switch source {
         case .images, .scenes, .maps: try options.check(for: DataOptions.images)
         default: try options.check(for: "file of latents")
         }
         (self.source, self.options, self.chosen) = (source, options, chosen)
-        self.notes = notes
+        (self.notes, self.numbers) = (notes, numbers)
         ranks = options.ranks ?? .alone
         order = Lock(nil)
         if options.mixing.isOn { try checkMixing() }
@@ -243,36 +246,37 @@ public final class DataSet: Sendable {
         try self.init(.memory(images), options)
     }
 
+    /// The same samples with the same labels, of another source or read in another way.
+    func changed(_ source: Source, _ options: DataOptions) throws(USPError) -> DataSet {
+        try DataSet(source, options, among: chosen, notes: notes, numbers: numbers)
+    }
+
     /// The same samples read in another way.
     ///
     /// - Throws: `.argument` for options that would make other samples of the same images
     public func with(_ options: DataOptions) throws(USPError) -> DataSet {
         if case .scenes(let scenes) = source {
-            return try DataSet(
-                .scenes(EncodedScenes(scenes.folder, scenes.encoder, options)), options,
-                among: chosen, notes: notes)
+            return try changed(
+                .scenes(EncodedScenes(scenes.folder, scenes.encoder, options)), options)
         }
-        guard case .images(let images) = source else {
-            return try DataSet(source, options, among: chosen, notes: notes)
-        }
-        return try DataSet(
-            .images(EncodedImages(images.folder, images.encoder, options)), options, among: chosen,
-            notes: notes)
+        guard case .images(let images) = source else { return try changed(source, options) }
+        return try changed(.images(EncodedImages(images.folder, images.encoder, options)), options)
     }
 
     /// These samples alone, in this order.
     ///
     /// - Throws: `.argument` for none, or a number that is none of a sample
-    public func selecting(_ numbers: [Int]) throws(USPError) -> DataSet {
-        try require(!numbers.isEmpty, .argument, "a data set of no samples")
+    public func selecting(_ places: [Int]) throws(USPError) -> DataSet {
+        try require(!places.isEmpty, .argument, "a data set of no samples")
         let present = 0..<count
-        for number in numbers {
+        for place in places {
             try require(
-                present.contains(number), .argument,
-                "sample \(number): expected 0 to \(count - 1)")
+                present.contains(place), .argument,
+                "sample \(place): expected 0 to \(count - 1)")
         }
         return try DataSet(
-            source, options, among: numbers.map { chosen?[$0] ?? $0 }, notes: notes)
+            source, options, among: places.map { chosen?[$0] ?? $0 }, notes: notes,
+            numbers: numbers)
     }
 
     /// The same samples through an autoencoder and with other options; those of a file of latents
@@ -285,17 +289,17 @@ public final class DataSet: Sendable {
         switch source {
         case .images(let images):
             let encoded = try EncodedImages(images.folder, encoder ?? images.encoder, options)
-            return try DataSet(.images(encoded), options, among: chosen, notes: notes)
+            return try changed(.images(encoded), options)
         case .scenes(let scenes):
             let encoded = try EncodedScenes(scenes.folder, encoder ?? scenes.encoder, options)
-            return try DataSet(.scenes(encoded), options, among: chosen, notes: notes)
-        case .maps: return try DataSet(source, options, among: chosen, notes: notes)
+            return try changed(.scenes(encoded), options)
+        case .maps: return try changed(source, options)
         case .latents, .features:
-            return try DataSet(source, options.decoded, among: chosen, notes: notes)
+            return try changed(source, options.decoded)
         case .memory:
             try require(
                 encoder == nil, .unsupported, "images in memory: expected a folder of images")
-            return try DataSet(source, options.decoded, among: chosen)
+            return try changed(source, options.decoded)
         }
     }
 
@@ -312,7 +316,8 @@ public final class DataSet: Sendable {
 
     /// Names of the classes; empty where they are not known.
     public var classNames: [String] {
-        switch source {
+        if let numbers { return numbers.names }
+        return switch source {
         case .images(let images): images.folder.classNames
         case .memory(let images): images.classNames
         case .latents(let set), .features(let set): set.classNames
@@ -350,7 +355,8 @@ public final class DataSet: Sendable {
 
     /// 0 without labels.
     public var classes: Int {
-        switch source {
+        if let numbers { return numbers.names.count }
+        return switch source {
         case .images(let images): images.folder.classNames.count
         case .memory(let images): images.classNames.count
         case .latents(let set), .features(let set): set.classes
@@ -367,7 +373,7 @@ public final class DataSet: Sendable {
             case .latents(let set), .features(let set): set.labels
             case .scenes, .maps: nil
             }
-        return all.map { all in chosen?.map { all[$0] } ?? all }
+        return all.map { all in numbered(chosen?.map { all[$0] } ?? all) }
     }
 
     /// Whether nothing is decoded or encoded any more.
@@ -424,6 +430,11 @@ public final class DataSet: Sendable {
             var print = Fingerprint()
             for number in chosen { print.add(number) }
             text += ", \(chosen.count) of them \(print.text)"
+        }
+        if let numbers {
+            var print = Fingerprint()
+            for place in numbers.places { print.add(place) }
+            text += ", classes in another order \(print.text)"
         }
         if options.order == .sequential { text += ", sequential" }
         return text + options.mixingSummary
@@ -482,8 +493,12 @@ public final class DataSet: Sendable {
             try images.batch(indices, key) { pixels throws(USPError) in
                 try options.mixing.mix(pixels, draws, .neighbours)
             }.inputs)
-        batch.labels = try shares(indices.map { images.folder.label($0) }, draws)
+        batch.labels = try shares(numbered(indices.map { images.folder.label($0) }), draws)
         return batch
+    }
+
+    private func numbered(_ labels: [Int]) -> [Int] {
+        numbers.map { numbers in labels.map { numbers.places[$0] } } ?? labels
     }
 
     /// How this rank's samples are mixed: drawn for those of all ranks.
@@ -501,6 +516,15 @@ public final class DataSet: Sendable {
     }
 
     private func plainBatch(
+        _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
+    ) throws(USPError) -> Batch {
+        var batch = try sourceBatch(indices, key)
+        if let labels = batch.classes { batch.labels = .classes(numbered(labels)) }
+        return batch
+    }
+
+    /// With the source's labels.
+    private func sourceBatch(
         _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
     ) throws(USPError) -> Batch {
         switch source {

@@ -19,7 +19,7 @@ extension Evaluate {
         isStopped: () -> Bool = { false }
     ) throws(USPError) -> [(k: Int, share: Double)] {
         try data.requireLabels()
-        try expectClasses(of: model, data)
+        let data = try data.numbered(for: model)
         let ks = data.classes > 5 ? [1, 5] : [1]
         var accuracy = try TopAccuracy(ks)
         for round in stride(from: 0, to: data.count, by: 64 * ranks.count) {
@@ -48,18 +48,17 @@ extension ViT {
     }
 }
 
-extension Evaluate {
-    /// - Throws: `.argument` for data of other classes than the model's, as far as both tell theirs
-    static func expectClasses(of model: ViT, _ data: DataSet) throws(USPError) {
-        let (own, given) = (model.notes.classNames, data.classNames)
+extension DataSet {
+    /// With labels that count in a classifier's classes, as far as both tell theirs.
+    ///
+    /// - Throws: `.argument` for data of other classes
+    func numbered(for model: ViT) throws(USPError) -> DataSet {
+        let names = model.notes.classNames
+        let result = try numbered(as: names.count == model.classes ? names : [])
         try require(
-            data.classes <= model.classes
-                && (own.isEmpty || given.isEmpty || own.count != model.classes || own == given),
-            .argument,
-            "\(data.place): classes \(data.classText); the classifier's are "
-                + (own.isEmpty
-                    ? "0 to \(model.classes - 1)"
-                    : own.prefix(12).joined(separator: ", ") + (own.count > 12 ? ", …" : "")))
+            result.classes <= model.classes, .argument,
+            "\(place): classes \(classText); the classifier's are 0 to \(model.classes - 1)")
+        return result
     }
 }
 

@@ -108,6 +108,51 @@ func pictureAutoencoder() throws -> VAE {
         }
     }
 
+    @Test func whatIsChosenStaysSoWhereItIsEncoded() throws {
+        try withPictures { root in
+            var options = DataOptions()
+            (options.batch, options.size, options.mirror) = (2, 16, 0)
+            let whole = try DataSet(root, pictureAutoencoder(), options)
+            let some = try whole.selecting([5, 1, 4])
+            let (encoded, as) = (try some.encoded(), try some.samples(0..<3))
+            #expect(encoded.count == 3)
+            let found = try encoded.samples(0..<3)
+            #expect(found.classes == [1, 0, 1] && found.classes == as.classes)
+            let largest = zip(found.inputs.values, as.inputs.values).map { abs($0 - $1) }.max()
+            #expect((largest ?? 1) < 1e-5)
+        }
+    }
+
+    @Test func labelsCountInOtherNames() throws {
+        try withPictures { root in
+            var options = DataOptions()
+            (options.batch, options.size, options.order) = (6, 16, .sequential)
+            let own = try DataSet(root, pictureAutoencoder(), options)
+            let other = try own.numbered(as: ["b", "c", "a"])
+            let third = try other.selecting([4, 0]).numbered(as: ["c", "a", "d", "b"])
+            #expect(try own.batch(atStep: 0).classes == [0, 0, 0, 0, 1, 1])
+            #expect(try other.batch(atStep: 0).classes == [2, 2, 2, 2, 0, 0])
+            #expect(other.classes == 3 && other.classNames == ["b", "c", "a"])
+            #expect(other.labels == [2, 2, 2, 2, 0, 0] && other.summary != own.summary)
+            #expect(try third.samples(0..<2).classes == [3, 1])
+            #expect(try third.encoded().samples(0..<2).classes == [3, 1])
+            #expect(try own.numbered(as: []).summary == own.summary)
+            for names in [["a", "c"], ["a", "b", "b"]] {
+                #expect(throws: USPError.self) { try own.numbered(as: names) }
+            }
+            options.mixing = Mixing()
+            options.mixing.mixup = 0.8
+            options.mixing.smoothing = 0
+            let mixed = try own.encoded().with(options).numbered(as: ["b", "c", "a"])
+            guard case .shares(let shares) = try mixed.batch(atStep: 0).labels else {
+                Issue.record("labels are no shares")
+                return
+            }
+            #expect(shares.shape == [6, 3])
+            #expect((0..<6).allSatisfy { shares.values[3 * $0 + 1] == 0 })
+        }
+    }
+
     @Test func foldersWithoutClassesHaveNoLabels() throws {
         try withPictures { root in
             var options = DataOptions()

@@ -93,7 +93,9 @@ public final class Stage: Sendable {
         if data.isEncoded { notes += try options.leaveImages(recipe) }
         let prepared = try StageData(recipe, data, vae, options, validation, progress)
         let model = try StageModel(recipe, options, start, prepared.data)
-        (self.data, self.validation) = try prepared.features(of: model.model, progress)
+        let named: StageData
+        (named, notes) = try prepared.numbered(for: model.model, notes)
+        (self.data, self.validation) = try named.features(of: model.model, progress)
         steps = try options.length(self.data.stepsPerEpoch)
         var trained = try options.scheduled(steps, stepsPerEpoch: self.data.stepsPerEpoch)
         try model.setProcess(&trained, options)

@@ -7,8 +7,8 @@ import USPTensor
 import USPTraining
 
 struct StageData {
-    let data: DataSet
-    let validation: DataSet?
+    private(set) var data: DataSet
+    private(set) var validation: DataSet?
     private let isProbe: Bool
 
     init(
@@ -98,20 +98,46 @@ struct StageData {
         )
     }
 
-    /// Encoded once, with the same classes.
+    /// Encoded once, with labels that count in the same classes.
     private static func measured(
         _ given: DataSet, like data: DataSet, _ vae: VAE?, _ reading: DataOptions,
         _ progress: DataSet.EncodingProgress, _ crop: Augmentation = .evaluation
     ) throws(USPError) -> DataSet {
         var still = reading.untaught.measuring(data.isEncoded ? .middle : crop)
         (still.batch, still.cache) = (1, given.options.cache)
-        let result = try given.reading(vae?.latentEncoder, still)
+        let result = try given.reading(vae?.latentEncoder, still).numbered(as: data.classNames)
         try result.requireLabels()
         try require(
-            result.classes <= data.classes
-                && (result.classNames.isEmpty || result.classNames == data.classNames), .argument,
+            result.classes <= data.classes, .argument,
             "\(result.place): classes \(result.classText); \(data.place) has \(data.classText)")
         return try result.encoded(progress: progress)
+    }
+
+    /// With labels that count in the classes of a model that was trained on them and goes on, and what
+    /// there is to say.
+    func numbered(
+        for model: any Model, _ notes: [String]
+    ) throws(USPError) -> (StageData, [String]) {
+        let names = model.notes.classNames
+        guard model is DiT || model is MAR, names != data.classNames, !names.isEmpty,
+            !data.classNames.isEmpty
+        else { return (self, notes) }
+        var result = self
+        guard Set(data.classNames).isSubset(of: names) else {
+            let old = names.prefix(12).joined(separator: ", ") + (names.count > 12 ? ", …" : "")
+            return (
+                self,
+                notes + [
+                    "the model was trained on the classes \(old); the data's, \(data.classText), take "
+                        + "their places one by one"
+                ]
+            )
+        }
+        result.data = try data.numbered(as: names)
+        result.validation = try validation.map { set throws(USPError) in
+            try set.numbered(as: names)
+        }
+        return (result, notes + ["the data's classes are numbered as the model's"])
     }
 
     /// Of a probe on latents the frozen encoder's features, made once; else the data as it is.

@@ -73,7 +73,8 @@ public enum DiffusionProbe {
         var (known, test) = (encoded, encoded)
         if let validation {
             try validation.requireLabels()
-            test = try validation.with(validation.options.measuring(.middle)).encoded {
+            let named = try validation.numbered(as: data.classNames)
+            test = try named.with(named.options.measuring(.middle)).encoded {
                 done, all throws(USPError) in
                 try progress(Progress(part: "encode", done: done, all: all))
             }

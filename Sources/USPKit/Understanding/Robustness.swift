@@ -65,8 +65,11 @@ public enum Robustness {
         try data.requireLabels()
         let pixels = try data.pixels()
         var views: [SampleView] = []
+        // Each model may number the classes in its own way.
+        let labels = try models.map { named throws(USPError) in
+            try data.numbered(for: named.model).labels ?? []
+        }
         for (name, model) in models {
-            try Evaluate.expectClasses(of: model, data)
             views.append(try SampleView(name, model, pixels, data, encoder))
         }
         var counters = InputNoise.allCases.map { noise in
@@ -86,7 +89,9 @@ public enum Robustness {
         for first in stride(from: 0, to: data.count, by: 64) {
             let range = first..<min(first + 64, data.count)
             let batch = try source.samples(range)
-            try add(batch, first, models, views, encoder, options.seed, &counters)
+            try add(
+                batch, first, models, views, labels.map { Array($0[range]) }, encoder, options.seed,
+                &counters)
             try progress(range.upperBound, data.count)
         }
         for place in counters.indices {
@@ -103,17 +108,19 @@ public enum Robustness {
     }
 
     /// How many of a batch each model has right at each level.
+    ///
+    /// - labels: of the batch, for each model
     private static func add(
         _ batch: Batch, _ first: Int, _ models: [Named], _ views: [SampleView],
-        _ encoder: LatentEncoder?, _ seed: UInt64, _ curves: inout [Curve]
+        _ labels: [[Int]], _ encoder: LatentEncoder?, _ seed: UInt64, _ curves: inout [Curve]
     ) throws(USPError) {
-        let labels = batch.classes ?? []
         func right(_ samples: [SampleView: Tensor]) throws(USPError) -> [Double] {
             var result: [Double] = []
-            for (view, named) in zip(views, models) {
+            for (place, view) in views.enumerated() {
                 guard let inputs = samples[view] else { continue }
-                let share = try Evaluate.accuracy(named.model.logits(inputs), labels: labels)
-                result.append((share * Double(labels.count)).rounded())
+                let share = try Evaluate.accuracy(
+                    models[place].model.logits(inputs), labels: labels[place])
+                result.append((share * Double(labels[place].count)).rounded())
             }
             return result
         }

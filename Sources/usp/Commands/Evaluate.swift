@@ -128,11 +128,6 @@ struct Evaluate: ParsableCommand {
         options.skipUnreadable = skipUnreadable
         let images = try DataSet(samples, encoder, options)
         for note in images.leftOut { complain("note: \(samples): \(note)") }
-        let names = model.notes.classNames
-        try require(
-            names.isEmpty || images.classNames.isEmpty || images.classNames == names, .argument,
-            "\(samples): classes \(images.classText); \(path) has "
-                + names.prefix(12).joined(separator: ", "))
         let shares = try USPKit.Evaluate.accuracy(
             of: model, on: images, over: Job.ranks ?? .alone, isStopped: { Interrupt.isRaised })
         try (Job.ranks ?? .alone).together { () throws(USPError) in try Interrupt.check() }

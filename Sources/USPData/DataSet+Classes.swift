@@ -1,0 +1,35 @@
+// Labels by what their classes are called, where two sides number them differently.
+
+import USPBase
+
+/// The classes of a set in the order of another list.
+struct ClassNumbers: Sendable {
+    let names: [String]
+    /// The place in it of each class of the set.
+    let places: [Int]
+}
+
+extension DataSet {
+    /// The same samples, with labels that count in these names.
+    ///
+    /// - names: all of the data's among them; where either side has none, the labels stay as they are
+    /// - Throws: `.argument` naming a class that is not among them, or is there more than once
+    package func numbered(as names: [String]) throws(USPError) -> DataSet {
+        let own = classNames
+        guard !names.isEmpty, !own.isEmpty, names != own else { return self }
+        var places: [Int] = []
+        for name in own {
+            let found = names.indices.filter { names[$0] == name }
+            try require(
+                found.count == 1, .argument,
+                "\(place): the class \(name) is \(found.isEmpty ? "none" : "more than one") of the "
+                    + "expected: \(names.prefix(12).joined(separator: ", "))"
+                    + (names.count > 12 ? ", …" : ""))
+            places += found
+        }
+        return try DataSet(
+            source, options, among: chosen, notes: notes,
+            numbers: ClassNumbers(
+                names: names, places: numbers?.places.map { places[$0] } ?? places))
+    }
+}
