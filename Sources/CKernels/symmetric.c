@@ -128,10 +128,10 @@ static void turn(uspi_tridiagonal *t) {
 int uspi_tridiagonal_run(uspi_tridiagonal *t) {
     const int begins = t->at == 0 && t->iterations == 0 && t->n > 1;
     if (begins && !t->pairs && fabs(t->d[0]) > fabs(t->d[t->n - 1])) turn(t);
-    for (; t->at < t->n; t->at++, t->iterations = 0) {
+    for (; t->at < t->n; t->at++) {
         for (int64_t m; (m = block_end(t)) != t->at;) {
             if (t->pairs && t->kept + m - t->at > t->capacity) return 0;
-            if (t->iterations++ == 80) return -1;
+            if (t->iterations++ == 30 * t->n) return -1;
             sweep(t, m);
         }
     }

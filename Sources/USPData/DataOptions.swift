@@ -20,6 +20,9 @@ public struct DataOptions: Sendable {
 
     public var masks: String?
     public var reducesZeroLabel = false
+    public var normalization = PixelNormalization.half
+    /// Of masks: another label that is no class, which 255 is anyway.
+    package var ignoredLabel = 255
     public var teacher: FeatureTeacher?
     public var teacherEncoder: TeacherEncoder?
     public var teacherSize: Int?
@@ -60,6 +63,12 @@ extension DataOptions: Described {
             .flag(
                 "mix_pixels", \.mixesPixels,
                 "Mix images before they are encoded, not their latents.", in: [images]))
+        rows.append(
+            .choice(
+                "normalization", \.normalization,
+                "What pixels of images with masks become where no autoencoder takes them: half, -1 to 1; "
+                    + "imagenet, by ImageNet's mean and deviation, as networks of mmsegmentation, BEiT and MAE "
+                    + "have learned to see.", in: [images]))
         return rows
     }()
 

@@ -98,6 +98,12 @@ public final class DataSet: Sendable {
             try self.init(.scenes(EncodedScenes(folder, encoder, options)), options)
             return
         }
+        for (name, isGiven) in [
+            ("reduce_zero_label", options.reducesZeroLabel),
+            ("normalization", options.normalization != .half),
+        ] where isGiven {
+            throw USPError(.argument, "\(name): has no part without masks")
+        }
         if try DataSet.holdsLatents(path) {
             let set = try DataSet.latents(path, encoder)
             if let teacher = try TeacherFeatures(options) {
@@ -351,6 +357,12 @@ public final class DataSet: Sendable {
         case .memory, .maps: nil
         case .scenes(let scenes): scenes.encoder?.fingerprint
         }
+    }
+
+    /// What pixels have become that no autoencoder takes.
+    package var normalization: PixelNormalization? {
+        guard case .scenes(let scenes) = source, scenes.encoder == nil else { return nil }
+        return options.normalization
     }
 
     /// 0 without labels.

@@ -153,7 +153,7 @@ public struct ImageListing: Sendable {
         path == folder || path.hasPrefix(folder == "/" ? folder : folder + "/")
     }
 
-    private static func realPath(_ path: String) -> String {
+    package static func realPath(_ path: String) -> String {
         guard let real = realpath(path, nil) else { return path }
         defer { free(real) }
         return String(cString: real)

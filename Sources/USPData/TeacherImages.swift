@@ -12,15 +12,13 @@ public enum TeacherEncoder: String, Sendable, CaseIterable {
 extension TeacherEncoder: NamedChoice {
     package static let what = "encoder"
 
-    private static let imageNet: (mean: [Float], deviation: [Float]) = (
-        [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    )
     private static let openAI: (mean: [Float], deviation: [Float]) = (
         [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
     )
 
     private var statistics: (mean: [Float], deviation: [Float]) {
-        self == .clip ? Self.openAI : Self.imageNet
+        let imageNet = PixelNormalization.imagenet
+        return self == .clip ? Self.openAI : (imageNet.mean, imageNet.deviation)
     }
 
     /// Whether its images are resized: those with patches of 14 pixels are shown 224 where the model's

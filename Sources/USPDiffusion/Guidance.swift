@@ -36,8 +36,10 @@ public struct Guidance: Sendable {
         }
     }
 
+    /// Both ends belong to it: a time that is one but for the rounding of a grid of f32 does, too.
     package func applies(at time: Float) -> Bool {
-        time >= begin ?? -.infinity && time <= end ?? .infinity
+        let rounding = 2e-6 * max(1, abs(time))
+        return time + rounding >= begin ?? -.infinity && time - rounding <= end ?? .infinity
     }
 
     func expanded(_ batch: Int) throws(USPError) -> [Float] {

@@ -91,6 +91,15 @@ package struct Archive: Sendable {
         self.skipped = skipped
     }
 
+    /// With matrices of 8 bits and their scales as one array each; see `RowScaled`.
+    package func joiningScales() throws(USPError) -> Archive {
+        let joined = try tables.map { table throws(USPError) in
+            try ArchiveTable(table.name, RowScaled.joined(table.entries))
+        }
+        return Archive(
+            path: path, format: format, tables: joined, metadata: metadata, skipped: skipped)
+    }
+
     /// All entries; those of a named table carry its name in front.
     package var entries: [ArchiveEntry] {
         tables.flatMap { table in

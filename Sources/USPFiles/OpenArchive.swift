@@ -17,7 +17,9 @@ extension Archive {
 
     /// The archive in the bytes of a file; shards of an index are looked for beside `path`.
     package static func read(_ bytes: ByteView, path: String) throws(USPError) -> Archive {
-        try locating(path) { () throws(USPError) in try read(bytes, path, isShard: false) }
+        try locating(path) { () throws(USPError) in
+            try read(bytes, path, isShard: false).joiningScales()
+        }
     }
 
     /// Opens one file of several; it may not be an index itself.

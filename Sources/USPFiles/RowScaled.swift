@@ -1,6 +1,6 @@
 // Matrices of 8 bits: integers, and a scale for each row. `NAME` (I8) and `NAME_scale` ([rows, 1] or
-// [rows], floating) are what safetensors files of "int-quantized" weights hold; the names are those of
-// the compressed-tensors format, github.com/vllm-project/compressed-tensors.
+// [rows], f32) are what files of "int-quantized" weights hold; the names are those of the
+// compressed-tensors format, github.com/vllm-project/compressed-tensors.
 
 import USPBase
 

@@ -58,8 +58,7 @@ package enum Safetensors {
         }
         return Archive(
             path: path, format: .safetensors,
-            tables: [try ArchiveTable("", RowScaled.joined(entries))],
-            metadata: metadata, skipped: skipped)
+            tables: [try ArchiveTable("", entries)], metadata: metadata, skipped: skipped)
     }
 
     /// By the place where an array starts; those without bytes have none.

@@ -53,6 +53,9 @@ extension DataSet {
     ///
     /// - Throws: `.argument` for data of other classes
     func numbered(for model: ViT) throws(USPError) -> DataSet {
+        try require(
+            model.classes > 0, .argument,
+            "model: has no head of classes, expected a classifier, such as finetune makes")
         let names = model.notes.classNames
         let result = try numbered(as: names.count == model.classes ? names : [])
         try require(

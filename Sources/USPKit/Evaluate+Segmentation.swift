@@ -23,7 +23,7 @@ extension Evaluate {
             if isStopped() { break }
             guard let scene = try data.scene(index) else { continue }
             let labels = try network.predict(
-                scene.image, encoder: encoder, side: data.options.size)
+                scene.image, encoder: encoder, side: data.options.size, data.normalization)
             try confusion.add(
                 predicted: labels, target: Tensor(scene.labels).reshaped(labels.shape))
         }
@@ -39,19 +39,27 @@ extension Segmenter {
     /// The classes `[H, W]` of an image `[H, W, 3]`, u8, of any size.
     ///
     /// - side: what its shorter side becomes, and the sides of the windows over it
+    /// - normalization: of pixels that no autoencoder takes; nil: what the network has learned to see
     package func predict(
-        _ image: PixelImage, encoder: LatentEncoder?, side: Int
+        _ image: PixelImage, encoder: LatentEncoder?, side: Int,
+        _ normalization: PixelNormalization? = nil
     ) throws(USPError) -> Tensor {
         let size = ImageSize(image.height, image.width)
         let scaled = try image.rgb().rescaled(to: size.rescaled(short: side, long: 4 * side))
         let pixels = try Tensor([1, 3, scaled.height, scaled.width])
-        let half = [Float](repeating: 0.5, count: 3)
-        scaled.writePlanes(mean: half, deviation: half, into: pixels.floats)
+        let seen = encoder == nil ? normalization ?? self.normalization : .half
+        scaled.writePlanes(mean: seen.mean, deviation: seen.deviation, into: pixels.floats)
         var windows = Windows()
         windows.crop = Grid(side, side)
         let scores = try scores(
             pixels, encoder: encoder, windows, height: size.height, width: size.width)
         return try classMap(scores).reshaped([size.height, size.width])
+    }
+
+    /// What pixels become for it: as its file says, by ImageNet's statistics for files of other
+    /// programs, else -1 to 1.
+    public var normalization: PixelNormalization {
+        notes.normalization.flatMap(PixelNormalization.init) ?? .half
     }
 
     /// The same through an autoencoder.
@@ -69,12 +77,14 @@ extension Segmenter {
     /// - overlay: nil writes none
     /// - Throws: `.unsupported` for more than 256 classes
     public func writeMask(
-        of image: Tensor, vae: VAE?, side: Int, to path: String, overlay: String? = nil
+        of image: Tensor, vae: VAE?, side: Int, to path: String, overlay: String? = nil,
+        _ normalization: PixelNormalization? = nil
     ) throws(USPError) {
         try require(
             classes <= 256, .unsupported, "\(classes) classes: a PNG of indices holds 256")
         let picture = try PixelImage(image, "image").rgb()
-        let labels = try predict(picture, encoder: vae?.latentEncoder, side: side)
+        let labels = try predict(
+            picture, encoder: vae?.latentEncoder, side: side, normalization)
         let values = UnsafeBufferPointer(
             start: labels.raw.assumingMemoryBound(to: UInt8.self), count: labels.count)
         let (palette, map) = (Segmenter.palette, Array(values))

@@ -13,9 +13,13 @@ public protocol ModelConfiguration: Described, Equatable {
     func specs() throws(USPError) -> [ParameterSpec]
     /// - Throws: `.argument` for sizes that do not go together; each is in its range already.
     func checkTogether() throws(USPError)
+    /// Texts of its file for readers who do not know ours.
+    var plainMetadata: [(key: String, value: String)] { get }
 }
 
 extension ModelConfiguration {
+    public var plainMetadata: [(key: String, value: String)] { [] }
+
     /// - Throws: `.argument` for sizes that no model has.
     public func check() throws(USPError) {
         try checkFields()

@@ -11,6 +11,8 @@ public struct ModelNotes: Sendable, Equatable {
     public var autoencoder: String?
     /// What became of the null class; nil where nothing is known of it.
     public var null: Null?
+    /// What a network of pixels has learned to see, where it is not -1 to 1: "imagenet".
+    public var normalization: String?
 
     /// A null class that is not trained.
     public enum Null: String, Sendable {
@@ -26,6 +28,7 @@ public struct ModelNotes: Sendable, Equatable {
         static let classNames = "usp.class_names"
         static let autoencoder = "usp.autoencoder"
         static let null = "usp.null_class"
+        static let normalization = "usp.normalization"
     }
 
     /// From a file's texts; what is damaged or absent stays unknown.
@@ -37,6 +40,7 @@ public struct ModelNotes: Sendable, Equatable {
                 classNames = names
             case Key.autoencoder: autoencoder = value
             case Key.null: null = Null(rawValue: value)
+            case Key.normalization: normalization = value
             default: break
             }
         }
@@ -50,6 +54,7 @@ public struct ModelNotes: Sendable, Equatable {
         }
         if let autoencoder { result.append((Key.autoencoder, autoencoder)) }
         if let null { result.append((Key.null, null.rawValue)) }
+        if let normalization { result.append((Key.normalization, normalization)) }
         return result
     }
 

@@ -186,21 +186,20 @@ public final class Trainer: @unchecked Sendable {
 
     /// Whether the model has a null class that neither it nor this training has seen samples of.
     private var isNullUntrained: Bool {
-        guard let transformer = network as? DiT, transformer.configuration.hasNullClass else {
-            return false
-        }
-        return isNullFresh && options.labelDropout == 0 && !sawNull
+        let hasNull = (network as? DiT)?.configuration.hasNullClass ?? (network is MAR)
+        return hasNull && isNullFresh && options.labelDropout == 0 && !sawNull
     }
 
-    /// Models of classes tell what this data is.
+    /// Models tell what this data is: its classes, where they have some, and its autoencoder.
     package func describe(_ data: DataSet) throws(USPError) {
-        guard network.configuration.described.contains(where: { $0.name == "classes" }) else {
-            return
-        }
+        let hasClasses = network.configuration.described.contains { $0.name == "classes" }
         try alone { () throws(USPError) in
             var notes = updates.parameters.notes
-            if !data.classNames.isEmpty { notes.classNames = data.classNames }
+            if hasClasses, !data.classNames.isEmpty { notes.classNames = data.classNames }
             notes.autoencoder = data.autoencoder ?? notes.autoencoder
+            if let seen = data.normalization {
+                notes.normalization = seen == .half ? nil : seen.rawValue
+            }
             updates.parameters.notes = notes
         }
     }

@@ -24,7 +24,7 @@ AT(usp_checkpoint_options, struct_size, 0);
 AT(usp_checkpoint_options, reserved, 4);
 AT(usp_checkpoint_options, table, 8);
 
-SIZE(usp_data_options, 264);
+SIZE(usp_data_options, 272);
 AT(usp_data_options, struct_size, 0);
 AT(usp_data_options, reserved, 4);
 AT(usp_data_options, progress, 8);
@@ -59,6 +59,7 @@ AT(usp_data_options, switch_probability, 232);
 AT(usp_data_options, mixing_unit, 240);
 AT(usp_data_options, label_smoothing, 248);
 AT(usp_data_options, mix_pixels, 256);
+AT(usp_data_options, normalization, 264);
 
 SIZE(usp_denoiser, 88);
 AT(usp_denoiser, struct_size, 0);

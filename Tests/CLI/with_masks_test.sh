@@ -36,6 +36,8 @@ expect 1 'takes latents of 4 channels: give --vae' predict-masks "$work/seg.safe
 expect 1 'another image is called a too' predict-masks "$work/seg.safetensors" "$pairs/val" "$pairs/val/a.png" \
     --vae "$vae" -o "$work/seen-masks"
 expect 1 'is not a folder' $predict "$pairs/val" -o "$pairs/val/a.png"
+expect 1 'val/a.png: is one of the images to read; write into another folder' $predict "$pairs/val" -o "$pairs/val"
+expect 0 '1 masks' $predict "$pairs/val" --dtype int8 -o "$work/seen-masks"
 head -c 60 "$pairs/val/a.png" >"$pairs/torn.png"
 expect 1 '^usp: .*torn.png: PNG' $predict "$pairs/torn.png" "$pairs/val" -o "$work/seen-masks"
 expect 0 'left out .*torn.png: PNG' $predict "$pairs/torn.png" "$pairs/val" --skip-unreadable \

@@ -51,6 +51,26 @@ private func residual(
         #expect(zip(values, other).allSatisfy { abs($0 - $1) <= 1e-13 * values[n - 1] })
     }
 
+    /// Most eigenvalues of covariances of few samples are rounding.
+    @Test(arguments: [(64, 384), (100, 192), (15, 130)])
+    func fewerSamplesThanColumns(rows: Int, _ n: Int) throws {
+        var random = TorchRandom(seed: 3)
+        var gathered = try FeatureAccumulator(width: n)
+        try gathered.add(try Tensor([rows, n], random.normal(count: rows * n)))
+        let matrix = try gathered.statistics().covariance
+        for order in [0, n / 2] {
+            // Large in front, and large in the middle.
+            let turned = (0..<n * n).map { index in
+                let (row, column) = index.quotientAndRemainder(dividingBy: n)
+                return matrix[(row + order) % n * n + (column + order) % n]
+            }
+            let (values, vectors) = try LinearAlgebra.symmetricEigen(turned, n, vectors: true, .own)
+            let found = try residual(turned, n, values, vectors)
+            #expect(found.vectors < 1e-13 && found.unity < 1e-13)
+            #expect(values.filter { $0 > 1e-9 * values[n - 1] }.count == rows - 1)
+        }
+    }
+
     /// Multiples of one another, zeros, tiny and huge numbers, and what is diagonal already.
     @Test func oddMatrices() throws {
         let n = 40

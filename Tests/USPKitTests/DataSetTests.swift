@@ -114,11 +114,11 @@ func pictureAutoencoder() throws -> VAE {
             (options.batch, options.size, options.mirror) = (2, 16, 0)
             let whole = try DataSet(root, pictureAutoencoder(), options)
             let some = try whole.selecting([5, 1, 4])
-            let (encoded, as) = (try some.encoded(), try some.samples(0..<3))
+            let (encoded, made) = (try some.encoded(), try some.samples(0..<3))
             #expect(encoded.count == 3)
             let found = try encoded.samples(0..<3)
-            #expect(found.classes == [1, 0, 1] && found.classes == as.classes)
-            let largest = zip(found.inputs.values, as.inputs.values).map { abs($0 - $1) }.max()
+            #expect(found.classes == [1, 0, 1] && found.classes == made.classes)
+            let largest = zip(found.inputs.values, made.inputs.values).map { abs($0 - $1) }.max()
             #expect((largest ?? 1) < 1e-5)
         }
     }
@@ -140,10 +140,9 @@ func pictureAutoencoder() throws -> VAE {
             for names in [["a", "c"], ["a", "b", "b"]] {
                 #expect(throws: USPError.self) { try own.numbered(as: names) }
             }
-            options.mixing = Mixing()
-            options.mixing.mixup = 0.8
-            options.mixing.smoothing = 0
-            let mixed = try own.encoded().with(options).numbered(as: ["b", "c", "a"])
+            var mixing = DataOptions()
+            (mixing.batch, mixing.mixing.mixup, mixing.mixing.smoothing) = (6, 0.8, 0)
+            let mixed = try own.encoded().with(mixing).numbered(as: ["b", "c", "a"])
             guard case .shares(let shares) = try mixed.batch(atStep: 0).labels else {
                 Issue.record("labels are no shares")
                 return

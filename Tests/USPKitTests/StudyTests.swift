@@ -104,7 +104,7 @@ private func numbers(_ folder: String) throws -> [String] {
             #expect(images.allSatisfy { $0.hasPrefix("alt='") && !$0.hasPrefix("alt=''") })
             #expect(page.contains("photos &amp; &lt;more&gt;") && !page.contains("<more>"))
             for word in [
-                "type='range'", "usp-cli pretrain", "usp-cli study", "Solvers", "gate_bias",
+                "type='range'", "usp pretrain", "usp study", "Solvers", "gate_bias",
                 "Masked autoregression", "autoregression_both-start.safetensors", "--copies 2",
             ] {
                 #expect(page.contains(word), "\(word)")

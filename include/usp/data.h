@@ -114,12 +114,16 @@ typedef struct usp_data_options {
     /* Mix images before they are encoded, not their latents. Default: no. Part in: folder of
      * images. */
     int64_t mix_pixels;
+    /* What pixels of images with masks become where no autoencoder takes them: half, -1 to 1;
+     * imagenet, by ImageNet's mean and deviation, as networks of mmsegmentation, BEiT and MAE
+     * have learned to see. One of half, imagenet. Default: half. Part in: folder of images. */
+    const char *normalization;
 } usp_data_options;
 
 #define USP_DATA_OPTIONS_INIT \
     {USP_OPTIONS_SIZE(usp_data_options), 0, NULL, NULL, 64, 256, -1, "generation", USP_ABSENT, \
      NULL, 0, NULL, "shuffled", 0, NULL, 0, 0, NULL, 0, NULL, NULL, -1, "f16", NULL, 0, "pixel", \
-     1, 0, 0, 1, 0.5, "batch", 0.1, 0}
+     1, 0, 0, 1, 0.5, "batch", 0.1, 0, "half"}
 /* end of usp_data_options */
 
 /* Open a folder of PNG and JPEG images, with one subfolder for each class or without any; a file of

@@ -49,7 +49,7 @@ typedef struct uspi_tridiagonal {
     int64_t n;
     double *d, *e;
     int64_t at;            /* eigenvalues before this are done */
-    int32_t iterations;    /* for this one */
+    int64_t iterations;    /* so far: 30 an eigenvalue at most, of which one may take many */
     double *pairs;         /* [capacity][2]: rotations of the sweeps; NULL keeps none */
     int64_t *sweeps;       /* [capacity][2]: first and count of each */
     int64_t capacity;      /* at least n */

@@ -31,8 +31,16 @@ struct EncodedScenes: Sendable {
                 && options.channels != 1 && !options.samplePosterior, .argument,
             "masks: cache, mirror, crop_area, sample_posterior and grey images have no part in images "
                 + "with masks")
+        if let name = options.imagesAlone.first {
+            throw USPError(
+                .argument,
+                "\(name): has no part in images with masks, which have mmsegmentation's changes")
+        }
+        try require(
+            encoder == nil || options.normalization == .half, .argument,
+            "normalization: has no part in images that an autoencoder takes, which is -1 to 1")
         var folder = folder
-        folder.skipsUnreadable = options.skipUnreadable
+        (folder.skipsUnreadable, folder.ignored) = (options.skipUnreadable, options.ignoredLabel)
         (self.folder, self.encoder, self.options) = (folder, encoder, options)
         var transform = SegmentationTransform()
         (transform.crop, transform.short) = (options.size, options.size)
@@ -43,7 +51,10 @@ struct EncodedScenes: Sendable {
     /// Images, masks, size and autoencoder, in words.
     var origin: String {
         "\(folder.count) images with masks \(folder.fingerprint)"
-            + (folder.reducesZeroLabel ? " but their label 0" : "") + ", \(options.size) pixels"
+            + (folder.reducesZeroLabel ? " but their label 0" : "")
+            + (folder.ignored == 255 ? "" : " but their label \(folder.ignored)")
+            + ", \(options.size) pixels"
+            + (options.normalization == .half ? "" : " normalised as \(options.normalization)")
             + (folder.asStored ? ", as stored, " : ", ")
             + (encoder.map { "autoencoder \($0.fingerprint)" } ?? "no autoencoder")
     }
@@ -56,7 +67,7 @@ struct EncodedScenes: Sendable {
         let side = options.size
         let images = try Tensor([indices.count, 3, side, side])
         let labels = try Tensor([indices.count, side, side], .uint8)
-        let half = [Float](repeating: 0.5, count: 3)
+        let (mean, deviation) = (options.normalization.mean, options.normalization.deviation)
         // SAFETY: every sample is written by one thread.
         nonisolated(unsafe) let maps = labels.raw.assumingMemoryBound(to: UInt8.self)
         nonisolated(unsafe) let pixels = images.floats
@@ -70,7 +81,7 @@ struct EncodedScenes: Sendable {
                 sample = try scene.middle(side)
             }
             transform.write(
-                sample, mean: half, deviation: half, image: pixels + place * 3 * side * side,
+                sample, mean: mean, deviation: deviation, image: pixels + place * 3 * side * side,
                 labels: maps + place * side * side)
             return place
         }

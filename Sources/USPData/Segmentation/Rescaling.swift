@@ -106,6 +106,14 @@ extension PixelImage {
             "resize to \(size.height) x \(size.width): expected sides of 1 to 65536")
     }
 
+    /// A label map in which one label is 255, none.
+    package func without(label: Int) throws(USPError) -> PixelImage {
+        guard (0..<255).contains(label) else { return self }
+        var table = (0...255).map { UInt8($0) }
+        table[label] = 255
+        return try mapped { uspi_lookup($0, width * height, 1, table, $1) }
+    }
+
     /// ADE20K's rule: label 0 is "other" and ignored, the rest move down by one, 255 stays.
     package func zeroLabelReduced() throws(USPError) -> PixelImage {
         let table: [UInt8] = [255] + Array(0..<254) + [255]

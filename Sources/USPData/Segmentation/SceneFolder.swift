@@ -18,6 +18,8 @@ package struct SceneFolder: Sendable {
     package let asStored: Bool
     /// Whether another pair takes the place of one that cannot be read.
     package var skipsUnreadable = false
+    /// A label that is no class, beside 255, once the others have moved down.
+    package var ignored = 255
     /// Of the images as they were listed, then of the masks.
     private var stamps: [FileStamp] = []
     private(set) var checksums = SampleChecksums(count: 0)
@@ -90,7 +92,8 @@ package struct SceneFolder: Sendable {
             note(count + index, file)
             return image
         }
-        return reducesZeroLabel ? try map.zeroLabelReduced() : map
+        let reduced = reducesZeroLabel ? try map.zeroLabelReduced() : map
+        return try reduced.without(label: ignored)
     }
 
     /// Image and map, of one size; another pair's where they cannot be read and that is wanted.

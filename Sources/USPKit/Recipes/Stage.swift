@@ -106,6 +106,8 @@ public final class Stage: Sendable {
             }
             trained.teacherWidth = shape[1]
         }
+        // What is no class is 255 in the data.
+        trained.ignored = TrainerOptions().ignored
         trainer = try Trainer(model.model, trained)
         try trainer.describe(self.data)
         (self.recipe, self.options) = (recipe, options)
@@ -114,6 +116,11 @@ public final class Stage: Sendable {
         watch = draws ? try StageWatch(options, self.data, through: vae) : nil
         if let network = model.model as? Segmenter {
             notes += try Self.checkLabels(prepared.data, network.classes)
+            if let seen = prepared.data.normalization {
+                notes.append(
+                    "pixels become \(seen == .half ? "-1 to 1" : "what ImageNet's mean and deviation make of them")"
+                        + " (normalization \(seen.rawValue))")
+            }
         }
         self.notes = notes + model.notes
     }

@@ -38,6 +38,9 @@ struct StageData {
         try require(
             !reading.mixing.isOn || recipe.stage == "finetune", .argument,
             "mixup, cutmix: have no part in the recipe \(recipe.stage), only in finetune")
+        (reading.normalization, reading.ignoredLabel) = (
+            data.options.normalization, options.trainer.ignored
+        )
         reading.asStored = reading.asStored || data.options.asStored
         reading.skipUnreadable = reading.skipUnreadable || data.options.skipUnreadable
         // As the original: what is kept of an image is its posterior.
@@ -73,6 +76,12 @@ struct StageData {
             try source.requireLabels()
             self.validation = try validation.map { given throws(USPError) in
                 try Self.measured(given, like: source, vae, reading, progress, .middle)
+            }
+        case _ where isSegmenter:
+            self.validation = try validation.map { given throws(USPError) in
+                var own = given.options
+                own.ignoredLabel = reading.ignoredLabel
+                return try given.with(own)
             }
         default: self.validation = validation
         }

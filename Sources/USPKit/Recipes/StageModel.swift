@@ -188,7 +188,11 @@ private struct StageMaker {
     func diffusionTransformer() throws(USPError) -> (any Model, [String]) {
         switch start {
         case .fresh:
-            var sizes = try DiT.Configuration(named: options.model ?? "SiT-B/2")
+            let family = options.family ?? "SiT"
+            var sizes = try DiT.Configuration(named: options.model ?? "\(family)-B/2")
+            try require(
+                options.family == nil || sizes.family == family, .argument,
+                "family: \(family), but \(options.model ?? "") is a \(sizes.family)")
             try apply(to: &sizes.transformer)
             sizes.classes = data.classes
             guard let width = try teacherWidth() else {

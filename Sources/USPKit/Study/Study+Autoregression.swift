@@ -187,8 +187,9 @@ extension Study {
     private func record(_ fast: [Curve], against slow: [Curve], _ name: String) {
         let all = zip(fast, slow).compactMap { speedup(fast: $0, slow: $1) }
         folder.results[number: name] = speedup(fast: .mean(fast), slow: .mean(slow))
-        folder.results[number: name + "_low"] = all.min()
-        folder.results[number: name + "_high"] = all.max()
+        let isWhole = all.count == min(fast.count, slow.count)
+        folder.results[number: name + "_low"] = isWhole ? all.min() : nil
+        folder.results[number: name + "_high"] = isWhole ? all.max() : nil
     }
 }
 

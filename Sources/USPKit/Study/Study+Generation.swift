@@ -115,8 +115,10 @@ extension Study {
                 folder.results.repetitions("generation.runs.usp", options.seeds),
                 folder.results.repetitions("generation.runs." + control.name, options.seeds))
             let all = pairs.compactMap { speedup(fast: $0, slow: $1) }
-            folder.results[number: name + "_low"] = all.min()
-            folder.results[number: name + "_high"] = all.max()
+            // Of a repetition that never came to what its control reached there is no range.
+            let isWhole = all.count == Array(pairs).count
+            folder.results[number: name + "_low"] = isWhole ? all.min() : nil
+            folder.results[number: name + "_high"] = isWhole ? all.max() : nil
         }
     }
 

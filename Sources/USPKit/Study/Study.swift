@@ -267,7 +267,7 @@ public final class Study {
             after: { step throws(USPError) in try after(step, stage) })
         folder.results[text: "command." + name] = command(
             recipe, path, said, start.map { folder.file($0) }, validationPath,
-            folder.file("again/\(name).safetensors"))
+            folder.file("again-\(name).safetensors"))
         return stage
     }
 
@@ -283,7 +283,7 @@ public final class Study {
         let words = options.described(differingFrom: source.options(.standard)).map {
             flag($0.name.split(separator: "_").joined(separator: "-"), $0.value)
         }
-        return (["usp-cli study", name] + words + ["-o \(quoted(folder.path))"]).joined(
+        return (["usp study", name] + words + ["-o \(quoted(folder.path))"]).joined(
             separator: " ")
     }
 
@@ -307,7 +307,7 @@ public final class Study {
         }
         return
             ([
-                "usp-cli",
+                "usp",
                 recipe.stage == "probe"
                     ? "finetune \(quoted(data)) --probe" : "\(verb) \(quoted(data))",
             ]

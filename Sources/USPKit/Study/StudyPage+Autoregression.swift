@@ -66,7 +66,7 @@ extension StudyPage {
         let total = results[number: "autoregression.control_steps"] ?? 0
         let long =
             total > Double(options.marSteps)
-            ? "The one from scratch goes on to step \(decimal(total, 0)), for as many multiply-adds as the pretraining took; what it has reached by its best there, encoder and decoder reach with a speed-up of <b>\(speedups("autoregression.speedup_both_long"))</b>. "
+            ? "The one from scratch goes on to step \(decimal(total, 0))\(options.marControlSteps == nil ? ", for as many multiply-adds as the pretraining took" : ""); what it has reached by its best there, encoder and decoder reach with a speed-up of <b>\(speedups("autoregression.speedup_both_long"))</b>. "
             : ""
         let seeds =
             options.seeds > 1

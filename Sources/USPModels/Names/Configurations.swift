@@ -14,7 +14,7 @@ extension ModelConfiguration {
         let base = (try? Family.named(family))?.defaults as? Self
         let text = text(differingFrom: base ?? Self())
         let asked = untold.isEmpty ? [] : [("usp.untold", untold.joined(separator: ","))]
-        return [("usp.family", family), ("usp.config", text)] + asked
+        return [("usp.family", family), ("usp.config", text)] + plainMetadata + asked
     }
 }
 

@@ -112,7 +112,7 @@ extension FileModel {
                 "\(path): \(name) has \(rows) rows, which is not the grid \(given)")
             return given
         }
-        if let told = toldGrid, rows % told.height == 0, rows / told.height == told.width {
+        if let told = try toldGrid, rows % told.height == 0, rows / told.height == told.width {
             return told
         }
         guard let square = Grid.square(rows) else {
@@ -124,17 +124,38 @@ extension FileModel {
 
     /// The grid that our own writer tells.
     var toldGrid: Grid? {
-        if let grid = toldTransformer?.grid { return grid }
-        let sides = told("usp.grid")?.split(separator: "x").compactMap { Int($0) } ?? []
-        guard sides.count == 2, sides[0] > 0, sides[1] > 0 else { return nil }
-        return Grid(sides[0], sides[1])
+        get throws(USPError) {
+            if let grid = toldTransformer?.grid { return grid }
+            guard let sides = try toldNumbers("usp.grid", "x", "14x14") else { return nil }
+            try require(
+                sides.count == 2 && sides[0] > 0 && sides[1] > 0, .format,
+                "\(path): usp.grid: \(told("usp.grid") ?? ""), expected such as 14x14")
+            return Grid(sides[0], sides[1])
+        }
+    }
+
+    /// A text of whole numbers.
+    ///
+    /// - Throws: `.format` for another text
+    func toldNumbers(
+        _ key: String, _ separator: Character, _ example: String
+    ) throws(USPError) -> [Int]? {
+        guard let text = told(key) else { return nil }
+        return try text.split(separator: separator, omittingEmptySubsequences: false).map {
+            part throws(USPError) in
+            guard let number = Int(part) else {
+                throw USPError(.format, "\(path): \(key): \(text), expected such as \(example)")
+            }
+            return number
+        }
     }
 
     /// Whether a table of so many rows has one for the class token: without that row the others
     /// must be the grid that is given or told, or as many as in the decoder's table, which always
     /// has one, or else a square.
-    private func embedsClass(_ rows: Int, _ given: Grid?) -> Bool {
-        if let grid = given ?? toldGrid {
+    private func embedsClass(_ rows: Int, _ given: Grid?) throws(USPError) -> Bool {
+        let told = try toldGrid
+        if let grid = given ?? told {
             let product = grid.height.multipliedReportingOverflow(by: grid.width)
             return product.overflow || product.partialValue != rows
         }
@@ -212,7 +233,8 @@ extension FileModel {
         sizes.classToken = sources["cls_token"] != nil
         sizes.affine = true
         guard let table = sources["pos_embed"]?.shape else {
-            guard let given = options.grid ?? toldGrid else {
+            let told = try toldGrid
+            guard let given = options.grid ?? told else {
                 throw USPError(.argument, "\(path): no pos_embed in it; give the grid")
             }
             sizes.grid = given
@@ -221,7 +243,7 @@ extension FileModel {
         try require(
             table.rank == 3 && table[0] == 1 && table[2] == sizes.width, .format,
             "\(path): pos_embed is \(table), not [1, T, \(sizes.width)]")
-        if sizes.classToken { sizes.embedsClass = embedsClass(table[1], options.grid) }
+        if sizes.classToken { sizes.embedsClass = try embedsClass(table[1], options.grid) }
         sizes.grid = try grid(table[1] - sizes.leadingPositions, options.grid, "pos_embed")
         return sizes
     }

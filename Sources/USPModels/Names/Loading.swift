@@ -180,6 +180,11 @@ extension Family {
         report.configuration = configuration.described
         report.assumed = file.assumed(configuration, options)
         report.lacksStatistics = file.lacksStatistics(configuration, options)
+        if let sizes = configuration as? Segmenter.Configuration, sizes.channels == 3,
+            file.told("usp.family") == nil
+        {
+            parameters.notes.normalization = "imagenet"
+        }
         let weights = ModelWeights(parameters, file: FileNames(file), loading: report)
         let model = try locating(file.path) { () throws(USPError) in
             try make(configuration, weights, options.arithmetic)
@@ -246,8 +251,11 @@ private func loadModel(
 extension Checkpoint {
     /// The table that was opened, alone.
     package var selected: Archive {
-        Archive(
-            path: archive.path, format: archive.format, tables: [table],
-            metadata: archive.metadata, skipped: archive.skipped)
+        get throws(USPError) {
+            try Archive(
+                path: archive.path, format: archive.format, tables: [table],
+                metadata: archive.metadata, skipped: archive.skipped
+            ).joiningScales()
+        }
     }
 }

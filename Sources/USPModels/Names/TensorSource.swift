@@ -75,6 +75,10 @@ package struct TensorSource: Sendable {
             "\(names.first ?? ""): \(shape), \(target.shape) expected")
         var start = target.floats
         for part in parts {
+            try require(
+                part.dtype != .int8, .format,
+                "\(part.name): i8 without a scale a row, expected \(part.name)\(RowScaled.suffix), f32, "
+                    + "beside it")
             try part.fill(start)
             start += part.count
         }

@@ -52,6 +52,7 @@ struct Evaluate: ParsableCommand {
 
     @OptionGroup var autoencoder: AutoencoderArguments
     @OptionGroup var fitting: FittingSettings
+    @OptionGroup var computing: ComputeArguments
 
     @Option(help: "Name of the array of features.")
     var features = "features"
@@ -103,6 +104,7 @@ struct Evaluate: ParsableCommand {
             try theirs?.expectSomething()
             var loading = LoadOptions()
             try fitting.apply(to: &loading)
+            try computing.apply(to: &loading)
             let network = try Inception.load(inception, loading).told()
             Interrupt.listen()
             try ours.measure(network, preprocessing: preprocessing, over: ranks)
@@ -120,6 +122,7 @@ struct Evaluate: ParsableCommand {
         Interrupt.listen()
         var loading = LoadOptions()
         try fitting.apply(to: &loading)
+        try computing.apply(to: &loading)
         let model = try ViT.load(path, loading).told()
         let encoder = try autoencoder.load(ifAny: vae)
         var options = DataOptions()

@@ -62,9 +62,8 @@ struct Features: ParsableCommand {
 
     func run() throws {
         Interrupt.listen()
-        var loading = LoadOptions()
-        (loading.heads, loading.family) = (heads, family)
-        try seen.fitting.apply(to: &loading)
+        var loading = try seen.loading(heads: heads)
+        loading.family = family
         let network = try loadModel(model, loading).told()
         let source = try TokenSource(network, time: time)
         let images = try seen.images(for: network, model)

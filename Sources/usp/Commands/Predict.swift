@@ -35,10 +35,7 @@ struct Predict: ParsableCommand {
     }
 
     func run() throws {
-        var loading = LoadOptions()
-        loading.heads = heads
-        try seen.fitting.apply(to: &loading)
-        let classifier = try ViT.load(model, loading).told()
+        let classifier = try ViT.load(model, seen.loading(heads: heads)).told()
         let images = try seen.images(for: classifier, model)
         Interrupt.listen()
         for path in try Images.paths(seen.images) {

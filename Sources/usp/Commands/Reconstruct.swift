@@ -51,9 +51,8 @@ struct Reconstruct: ParsableCommand {
 
     func run() throws {
         try ImageFiles.expectWritable(output)
-        var loading = LoadOptions()
-        (loading.heads, loading.decoderHeads) = (heads, decoderHeads)
-        try seen.fitting.apply(to: &loading)
+        var loading = try seen.loading(heads: heads)
+        loading.decoderHeads = decoderHeads
         let masked = try MaskedAutoencoder.load(model, loading).told()
         let images = try seen.images(for: masked, model)
         Interrupt.listen()

@@ -28,6 +28,7 @@ struct RobustnessCommand: ParsableCommand {
 
     @OptionGroup var seen: MeasuredArguments
     @OptionGroup var fitting: FittingSettings
+    @OptionGroup var computing: ComputeArguments
 
     @Option(help: "Attention heads, where the files do not tell.")
     var heads: Int?
@@ -46,6 +47,7 @@ struct RobustnessCommand: ParsableCommand {
         var loading = LoadOptions()
         loading.heads = heads
         try fitting.apply(to: &loading)
+        try computing.apply(to: &loading)
         let models = try files.dropLast().map { file throws(USPError) in
             let (name, path) = named(file)
             return (name: name, model: try ViT.load(path, loading).told())

@@ -208,7 +208,7 @@ struct Sample: ParsableCommand {
             .init("table", .string(network.weights.file?.table ?? "")),
             .init("family", .string(network.family)),
             .init("parameters", .integer(network.weights.count)),
-            .init("precision", .string(model.dtype.lowercased())),
+            .init("precision", .string(model.computing.dtype.lowercased())),
         ]
         members += try sampler.record(guidance)
         members += [

@@ -62,6 +62,13 @@ struct Segment: ParsableCommand {
     @Option(help: "Their masks.")
     var valMasks: String?
 
+    @Option(
+        help: """
+            What pixels become without --vae: half, -1 to 1 (default), or imagenet, by ImageNet's mean \
+            and deviation, as encoders of MAE, BEiT and timm have learned to see.
+            """)
+    var normalization: String?
+
     @OptionGroup(title: "Run") var training: RunArguments
     @OptionGroup(title: "Model") var start: StartArguments
     @OptionGroup(title: "Training") var settings: SegmentationSettings
@@ -112,6 +119,7 @@ struct Segment: ParsableCommand {
     ) throws(USPError) -> DataSet {
         var reading = options.reading
         (reading.masks, reading.reducesZeroLabel) = (masks, reduceZeroLabel)
+        if let normalization { reading.normalization = try .named(normalization) }
         self.reading.apply(to: &reading)
         let side = try start.from.map { path throws(USPError) in
             try StageStart.file(path).side(options)
@@ -146,19 +154,30 @@ struct PredictMasks: ParsableCommand {
     @Option(help: "Attention heads, where the file does not tell.")
     var heads: Int?
 
+    @Option(
+        help: """
+            What pixels become without --vae: half, -1 to 1, or imagenet, by ImageNet's mean and \
+            deviation; by default as the network's file says, imagenet for other programs' files.
+            """)
+    var normalization: String?
+
     @Flag(help: "Masks alone.")
     var noOverlay = false
 
     func run() throws {
         Interrupt.listen()
-        var loading = LoadOptions()
-        loading.heads = heads
-        try seen.fitting.apply(to: &loading)
-        let network = try Segmenter.load(model, loading).told()
+        let network = try Segmenter.load(model, seen.loading(heads: heads)).told()
         let vae = try seen.images(for: network, model).vae
         let side = size ?? network.inputShape(batch: 1)[2] * (vae?.factor ?? 1)
         let paths = try Images.paths(seen.images)
         try FolderListing.make(output)
+        let seenAs = try normalization.map { name throws(USPError) in
+            try PixelNormalization.named(name)
+        }
+        if vae == nil, (seenAs ?? network.normalization) == .imagenet {
+            complain("note: pixels become what ImageNet's mean and deviation make of them")
+        }
+        let read = Set(paths.map(ImageListing.realPath))
         var progress = Progress("masks", total: paths.count, unit: "images")
         var (written, count): (Set<String>, Int) = ([], 0)
         for (index, path) in paths.enumerated() {
@@ -167,14 +186,20 @@ struct PredictMasks: ParsableCommand {
             try require(
                 written.insert(name).inserted, .argument,
                 "\(path): another image is called \(name) too; give their folders one by one")
+            let outputs = ["\(output)/\(name).png", "\(output)/\(name)-overlay.png"]
+            for path in outputs.prefix(noOverlay ? 1 : 2) {
+                try require(
+                    !read.contains(ImageListing.realPath(path)), .argument,
+                    "\(path): is one of the images to read; write into another folder")
+            }
             progress.update(index)
             let image = try seen.reading { () throws(USPError) in
                 try Images.read(path, asStored: seen.asStored)
             }
             guard let image else { continue }
             try network.writeMask(
-                of: image, vae: vae, side: side, to: "\(output)/\(name).png",
-                overlay: noOverlay ? nil : "\(output)/\(name)-overlay.png")
+                of: image, vae: vae, side: side, to: outputs[0],
+                overlay: noOverlay ? nil : outputs[1], seenAs)
             count += 1
         }
         progress.update(paths.count)

@@ -15,6 +15,7 @@ struct SeenArguments: ParsableArguments {
 
     @OptionGroup var autoencoder: AutoencoderArguments
     @OptionGroup var fitting: FittingSettings
+    @OptionGroup var computing: ComputeArguments
 
     @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
     var asStored = false
@@ -25,6 +26,15 @@ struct SeenArguments: ParsableArguments {
             error.
             """)
     var skipUnreadable = false
+
+    /// How a model is loaded.
+    func loading(heads: Int?) throws(USPError) -> LoadOptions {
+        var result = LoadOptions()
+        result.heads = heads
+        try fitting.apply(to: &result)
+        try computing.apply(to: &result)
+        return result
+    }
 
     /// What is read of an image file; nil, and a note, if it cannot be and may be left out.
     func reading<Value>(_ read: () throws(USPError) -> Value) throws(USPError) -> Value? {

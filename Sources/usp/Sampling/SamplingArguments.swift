@@ -16,12 +16,7 @@ struct ModelArguments: ParsableArguments {
     @Option(help: "The model's attention heads, where its width is not a published one.")
     var heads: Int?
 
-    @Option(
-        help: """
-            Inputs of the transformer's products: f32; bf16 with f32 sums; int8 in the linear layers of \
-            its blocks, with a scale for each token and output.
-            """)
-    var dtype = "f32"
+    @OptionGroup var computing: ComputeArguments
 
     @Flag(
         inversion: .prefixedNo,
@@ -50,12 +45,7 @@ struct ModelArguments: ParsableArguments {
         get throws(USPError) {
             var options = LoadOptions()
             options.exact = exact
-            switch dtype.lowercased() {
-            case "f32": options.compute = .float32
-            case "bf16": options.compute = .bfloat16
-            case "int8", "i8": options.compute = .int8
-            default: throw unknownName(dtype, what: "dtype", known: ["f32", "bf16", "int8"])
-            }
+            try computing.apply(to: &options)
             options.family = family
             options.heads = heads
             options.nullClass = nullClass

@@ -65,6 +65,14 @@ def test_every_status_has_a_name_and_an_exception():
     assert all(kind.__name__ in usp.__all__ for kind in BY_STATUS.values())
 
 
+def test_everything_public_is_exported():
+    """What the package imports by name, and nothing that it lacks."""
+    own = {
+        name for name, value in vars(usp).items() if not name.startswith("_")
+        and getattr(value, "__module__", "").startswith("usp.") and not isinstance(value, type(usp))}
+    assert own <= set(usp.__all__) and all(hasattr(usp, name) for name in usp.__all__)
+
+
 def test_errors_are_the_builtins_that_callers_expect():
     with pytest.raises(ValueError, match="count: is -1"):
         usp.set_threads(-1)

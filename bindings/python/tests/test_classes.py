@@ -102,3 +102,17 @@ def test_a_diffusion_transformer_goes_on_with_its_own_numbers(tmp_path, vae, lea
     others = usp.Data(pictures(tmp_path / "fruit", [("pear", "maize")] * 4), size=16, batch=4)
     stage = usp.Stage("train", others, vae, start=sit, steps=1, batch=4)
     assert "trained on the classes azure, maize, ruby; the data's, pear" in " ".join(stage.notes)
+
+
+def test_a_family_is_what_was_asked_for(vae, learned):
+    data, _model = learned
+    for family in ("DiT", "SiT"):
+        assert usp.train(data, vae, family=family, steps=1, **SMALL).family == family
+    with pytest.raises(usp.ArgumentError, match="family: DiT, but SiT-S/2 is a SiT"):
+        usp.train(data, vae, family="DiT", model="SiT-S/2", steps=1, **SMALL)
+
+
+def test_masked_autoencoders_know_their_latents(vae, learned):
+    data, _model = learned
+    run = usp.pretrain(data, vae, steps=1, decoder_width=16, decoder_depth=1, decoder_heads=2, **SMALL)
+    assert run.model.autoencoder == vae.fingerprint

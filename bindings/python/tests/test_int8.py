@@ -1,5 +1,7 @@
 """dtype="int8": transformer blocks multiply in 8 bits, for inference."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,41 @@ def test_gradients_and_training_are_refused(files):
         usp.SiT.load(files / "plain.safetensors", 4, dtype="int9")
     with pytest.raises(usp.ArgumentError, match="dtype"):
         usp.Trainer(usp.SiT.load(files / "plain.safetensors", 4), dtype="int8")
+
+
+def test_shards_of_eight_bits(files, tmp_path):
+    """A matrix and its scales in one shard, or in two; every array is in the index."""
+    arrays = raw_arrays(files / "small.safetensors")
+    for split in (lambda name: "scale" in name, lambda name: "blocks.0" in name):
+        index = {}
+        for number in (1, 2):
+            part = {name: value for name, value in arrays.items() if split(name) == (number == 1)}
+            usp.Checkpoint(part).save(tmp_path / f"model-{number}.safetensors")
+            index.update({name: f"model-{number}.safetensors" for name in part})
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+        model = usp.SiT.load(tmp_path, 4, dtype="int8")
+        assert np.array_equal(
+            prediction(model), prediction(usp.SiT.load(files / "small.safetensors", 4, dtype="int8")))
+
+
+def test_eight_bits_of_other_sources(files, tmp_path):
+    """Mappings and .npz hold the same pairs; integers without scales are no weights."""
+    arrays = raw_arrays(files / "small.safetensors")
+    expected = prediction(usp.SiT.load(files / "small.safetensors", 4))
+    np.savez(tmp_path / "small.npz", **arrays)
+    for source in (arrays, tmp_path / "small.npz"):
+        assert np.array_equal(prediction(usp.SiT.load(source, 4)), expected)
+    bare = {name: value for name, value in arrays.items() if not name.endswith("_scale")}
+    with pytest.raises(usp.FormatError, match="i8 without a scale a row, expected blocks.0.*_scale"):
+        usp.SiT.load(bare, 4)
+
+
+def raw_arrays(path):
+    """The arrays of a safetensors file as it has them."""
+    file = path.read_bytes()
+    length = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:8 + length])
+    kinds = {"F32": np.float32, "I8": np.int8}
+    return {
+        name: np.frombuffer(file[8 + length:][slice(*entry["data_offsets"])], kinds[entry["dtype"]])
+        .reshape(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}

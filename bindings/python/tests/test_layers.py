@@ -131,5 +131,23 @@ def test_principal_colours_are_numpys():
         expected = np.clip((projected - low) / (high - low), 0, 1) * 255
         np.testing.assert_allclose(colours[..., channel].ravel(), expected, atol=0.51)
     assert (usp.principal_colours(tokens[..., :2])[..., 2] == 128).all()
+
+
+@pytest.mark.parametrize("count, width", [(16, 384), (196, 384), (100, 192)])
+def test_principal_colours_of_few_tokens(count, width):
+    """Fewer tokens than channels: most of the covariance's eigenvalues are zero."""
+    tokens = usp.random.normal((1, count, width), seed=count)
+    rows = tokens[0].astype(np.float64)
+    direction = np.linalg.svd(rows - rows.mean(0))[2][0]
+    direction = direction * np.sign(direction[np.abs(direction).argmax()])
+    projected = (rows - rows.mean(0)) @ direction
+    ordered = np.sort(projected)
+    low, high = ordered[count // 100], ordered[count - 1 - count // 100]
+    expected = np.clip((projected - low) / (high - low), 0, 1) * 255
+    np.testing.assert_allclose(usp.principal_colours(tokens)[0, :, 0], expected, atol=0.6)
+
+
+def test_one_token_has_no_colours():
+    tokens = np.zeros((1, 2, 3), np.float32)
     with pytest.raises(usp.ArgumentError, match="tokens: one only"):
         usp.principal_colours(tokens[:1, :1])

@@ -220,3 +220,14 @@ def test_names_of_pretraining_that_fits():
         assert (sizes.width, sizes.heads) == (target.width, target.heads)
         assert (sizes.decoder_width, sizes.decoder_heads) == (sizes.width, sizes.heads)
         assert f"MAE-{size}/1-MAR" in usp.presets()
+
+
+def test_an_untrained_null_class_guides_nothing():
+    model = usp.MAR.create(
+        grid=2, channels=4, width=16, depth=1, heads=2, buffer=2, classes=3, head_width=16, head_depth=1)
+    trainer = usp.Trainer(model, label_dropout=0.0)
+    trainer.step(usp.random.normal((2, 4, 2, 2), seed=1), [0, 2])
+    trained = trainer.model()
+    with pytest.raises(usp.ArgumentError, match="null class was never trained"):
+        trained.sample([0, 1], iterations=2, respacing="5", cfg_scale=2.0)
+    assert trained.sample([0, 1], iterations=2, respacing="5").shape == (2, 4, 2, 2)

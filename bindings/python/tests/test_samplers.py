@@ -127,3 +127,20 @@ def test_times_of_transports():
     assert np.array_equal(losses["mse"], plain.training_losses(velocity, z, seed=1)["loss"])
     with pytest.raises(usp.ArgumentError, match="noise_at: 2"):
         usp.Transport(noise_at=2)
+
+
+@pytest.mark.parametrize("points, low, high", [(10, 0.2, 0.7), (50, 0.3, 0.7), (20, 0.4, 0.6), (250, 0, 0.9)])
+def test_guidance_has_both_ends_of_its_interval(points, low, high):
+    """REPA's rule, in float64, on its own grid."""
+    guided = []
+
+    def model(x, t, y):
+        guided.append((round(float(t[0]), 6), len(x) == 2))
+        return 0 * x
+
+    usp.Transport(noise_at=1).sample_ode(
+        model, np.zeros((1, 4, 2, 2), np.float32), [0], method="euler", steps=points + 1, cfg_scale=2.0,
+        cfg_interval=(low, high), null_class=10)
+    times = np.linspace(1, 0, points + 1)
+    expected = {round(t, 6): low <= round(t, 12) <= high for t in times}
+    assert len(guided) >= points and all(expected[t] == is_guided for t, is_guided in guided)

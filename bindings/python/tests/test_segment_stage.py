@@ -123,3 +123,41 @@ def test_pairs_that_cannot_be_read(tmp_path):
     inputs, labels = data.batch(0)
     assert np.array_equal(inputs[1], inputs[2]) and np.array_equal(labels[1], labels[2])
     assert len(data.remarks) == 1 and "another image with its mask is in its place" in data.remarks[0]
+
+
+def test_what_masks_have_no_part_for_is_refused(tmp_path):
+    images, masks = scenes(tmp_path)
+    for name, value in (("rand_augment", "rand-m9-n2"), ("erasing", 0.5)):
+        with pytest.raises(usp.ArgumentError, match=f"{name}: has no part in images with masks"):
+            usp.Data(images, masks=masks, size=16, **{name: value})
+        with pytest.raises(usp.ArgumentError, match=f"{name}: has no part in"):
+            usp.segment(usp.Data(images, masks=masks, size=16), classes=2, steps=1, **SIZES, **{name: value})
+    for name, value in (("reduce_zero_label", True), ("normalization", "imagenet")):
+        with pytest.raises(usp.ArgumentError, match=f"{name}: has no part without masks"):
+            usp.Data(images, size=16, **{name: value})
+
+
+@pytest.mark.parametrize("head", ["upernet", "linear"])
+def test_another_label_may_be_none(tmp_path, head):
+    images, masks = scenes(tmp_path)
+    data, val = (usp.Data(images, masks=masks, size=16) for _ in range(2))
+    done = usp.segment(data, classes=1, head=head, val=val, ignored=1, steps=2, model="Segmenter-B/2", **SIZES)
+    assert done.metrics["aacc"] == 1  # of class 0 alone
+    with pytest.raises(usp.ArgumentError, match="pixels have the label 1, expected 0 to 0"):
+        usp.segment(data, classes=1, head=head, steps=1, model="Segmenter-B/2", **SIZES)
+
+
+def test_pixels_by_imagenet(tmp_path):
+    images, masks = scenes(tmp_path)
+    kind = dict(masks=masks, size=16, augmentation="middle")
+    plain, seen = usp.Data(images, **kind)[0][0], usp.Data(images, normalization="imagenet", **kind)[0][0]
+    mean, deviation = (np.array(x, np.float32)[:, None, None] for x in (
+        (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    np.testing.assert_allclose(seen, ((plain + 1) / 2 - mean) / deviation, atol=2e-6)
+    data = usp.Data(images, masks=masks, size=16, normalization="imagenet")
+    done = usp.segment(data, classes=2, steps=1, model="Segmenter-B/2", **SIZES)
+    assert any("ImageNet's mean" in note for note in done.notes)
+    done.model.save(tmp_path / "net.safetensors")
+    metadata = usp.Checkpoint.open(tmp_path / "net.safetensors").metadata
+    assert metadata["usp.normalization"] == "imagenet" and metadata["usp.heads"] == "2"
+    assert metadata["usp.grid"] == "4x4" and metadata["usp.out_indices"] == "0,0,0,1"

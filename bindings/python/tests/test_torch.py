@@ -95,3 +95,20 @@ def test_classifiers_and_autoencoders():
                                        decoder_depth=1, decoder_heads=2)
     with pytest.raises(usp.ArgumentError, match="a pass back through a MAE is not supported"):
         usp.torch.Module(mae)
+
+
+def test_changes_without_a_trace_are_seen():
+    """A fused optimiser and p.data change parameters, and leave their version as it was."""
+    for step in ("fused", "data"):
+        module = usp.torch.Module(usp.ViT.create(
+            grid=2, channels=4, patch=2, width=16, depth=1, heads=2, classes=3, pool="avg", seed=1))
+        x = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+        before = module(x)
+        before.square().sum().backward()
+        if step == "fused":
+            torch.optim.AdamW(module.parameters(), lr=0.1, fused=True).step()
+        else:
+            for parameter in module.parameters():
+                if parameter.grad is not None:
+                    parameter.data.sub_(0.1 * torch.ones_like(parameter))
+        assert not torch.equal(module(x), before)

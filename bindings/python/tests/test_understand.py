@@ -100,12 +100,34 @@ def test_what_cannot_be_measured_is_told(tmp_path):
         usp.robustness(classifier(1), data, steps="none", shares="none")
     bare = usp.ViT.create(
         grid=2, channels=4, patch=2, width=16, depth=1, heads=2, head="none", classes=3)
-    with pytest.raises(usp.ArgumentError, match="model: has no head|the classifier's"):
+    with pytest.raises(usp.ArgumentError, match="model: has no head of classes"):
         usp.robustness(bare, data)
     with pytest.raises(usp.ArgumentError, match="steps: 1001"):
         usp.robustness(classifier(1), data, steps=[1001])
     with pytest.raises(usp.ArgumentError, match="expected a usp.ViT"):
         usp.robustness({"a": 3}, data)
+    for models in ([classifier(1)], bare.config):
+        with pytest.raises(usp.ArgumentError, match="expected a usp.ViT, or several by name"):
+            usp.robustness(models, data)
+    with pytest.raises(usp.ArgumentError, match="vae: str, expected a usp.VAE"):
+        usp.robustness(classifier(1), data, vae="vae.safetensors")
+
+
+def test_numbers_of_any_kind(tmp_path):
+    data = latents_file(tmp_path / "l.npz", usp.random.normal((9, 4, 4, 4)), np.arange(9) % 3)
+    model = classifier(1)
+    found = [usp.robustness(model, data, shares=shares, steps="none").numbers["linear"] for shares in (
+        "0.1,0.5", [0.1, 0.5], np.array([0.1, 0.5]), list(np.array([0.1, 0.5])))]
+    assert all(other == found[0] for other in found) and found[0]["share"] == [0, 0.1, 0.5]
+    assert usp.robustness(model, data, shares=0.5, steps="none").numbers["linear"]["share"] == [0, 0.5]
+    sit = usp.SiT.create(grid=2, width=16, depth=2, heads=2, classes=3)
+    probe = usp.probe_diffusion(
+        sit, data, data, times=np.linspace(1, 0.5, 2), blocks=np.arange(1, 3), steps=2, rate=1, final_epochs=0)
+    assert probe.numbers["times"] == [1, 0.5] and probe.numbers["blocks"] == [1, 2]
+    one = sit.features(usp.random.normal((2, 4, 4, 4)), 0.9, layers=2)
+    assert len(one) == 1 and one[0].shape == (2, 16)
+    with pytest.raises(TypeError):
+        sit.features(usp.random.normal((2, 4, 4, 4)), 0.9, layers=[1.9])
 
 
 def coded(count, seed):

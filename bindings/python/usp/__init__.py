@@ -85,9 +85,9 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "MaskedAutoencoder", "MaskedOutput", "Posterior", "SiT", "VAE", "ViT", "position_embedding",
     "Data", "Images", "LoadReport", "MAR", "MAROutput", "Model", "Ranks", "Run", "RunProgress", "Stage", "Study", "Training",
-    "autoencoder", "finetune", "images", "pretrain", "recipe", "sample", "study", "study_settings", "train",
+    "autoencoder", "finetune", "images", "pretrain", "recipe", "sample", "segment", "study", "study_settings", "train",
     "ArgumentError", "CallbackError", "Cancelled", "Checkpoint", "DTypeError", "DiT", "Diffusion",
-    "FileError", "FormatError", "Inception", "LightningDiT", "Trainer", "Transport",
+    "FileError", "FormatError", "Inception", "LightningDiT", "Segmenter", "Trainer", "Transport",
     "InternalError", "MissingFileError", "MissingWeightError", "NotFiniteError", "OutOfMemory",
     "ShapeError",
     "TransferEntry",

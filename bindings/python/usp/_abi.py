@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "8f792a012a43be58259c894b15e42bf53c364c70426f5a497286227f74296b7b"
+HEADER_SHA256 = "be09af32bcc30d6de69b0de38272b5d7e08c8ebcb9d95f1699442fe5a80c6361"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -384,6 +384,7 @@ usp_data_options._fields_ = [
     ("mixing_unit", c_char_p),
     ("label_smoothing", c_double),
     ("mix_pixels", c_int64),
+    ("normalization", c_char_p),
 ]
 
 

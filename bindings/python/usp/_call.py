@@ -6,7 +6,9 @@ import ctypes
 import os
 import re
 from errno import ENOENT
-from typing import Any, Callable, Dict, Type, TypeVar
+from typing import Any, Callable, Dict, Optional, Type, TypeVar
+
+import numpy as np
 
 from ._errors import BY_STATUS, ArgumentError, FileError, MissingFileError, USPError
 from ._library import lib
@@ -87,6 +89,14 @@ def options(kind: Type[Options], **values: Any) -> Options:
         if value is not None:
             setattr(result, name, held(types[name], value, name))
     return result
+
+
+def numbers_text(value: Any) -> Optional[str]:
+    """A number, or several, as a text with commas; "none" for an empty list."""
+    if value is None or isinstance(value, str):
+        return value
+    numbers = value if np.ndim(value) else [value]
+    return ",".join(str(number) for number in numbers) or "none"
 
 
 def is_side(name: str) -> bool:

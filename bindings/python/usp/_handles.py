@@ -15,6 +15,13 @@ from ._library import lib
 Self = TypeVar("Self", bound="Handle")
 
 
+def handle_of(value: Any, name: str, kind: "type[Handle]") -> Any:
+    """The C handle of an argument; None stays so."""
+    if value is not None and not isinstance(value, kind):
+        raise ArgumentError(f"{name}: {type(value).__name__}, expected a usp.{kind.__name__}")
+    return None if value is None else value.handle
+
+
 class Owner:
     """Frees a handle when nothing refers to it any more: neither its object nor an array's view."""
 

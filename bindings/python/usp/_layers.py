@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 from typing import Any, List, Sequence, Tuple
 
 import numpy as np
@@ -18,7 +19,7 @@ def layer_arrays(
     shape: Tuple[int, int, int],
 ) -> List[np.ndarray]:
     """[B, T, D] of each block, or [B, D]."""
-    numbers = [int(layer) for layer in layers]
+    numbers = [operator.index(layer) for layer in (layers if np.ndim(layers) else [layers])]
     if not numbers:
         raise ArgumentError("layers: none, expected one or more")
     extents = shape if tokens else (shape[0], shape[2])

@@ -289,6 +289,7 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
         "mixing_unit": "batch",
         "label_smoothing": 0.1,
         "mix_pixels": 0,
+        "normalization": "half",
     },
     "usp_robustness_options": {
         "sigmas": "0.08,0.12,0.18,0.26,0.38",

@@ -10,10 +10,10 @@ import numpy as np
 
 from . import _abi
 from ._arrays import dtype_name, result
-from ._call import call, encoded, options, view_text
+from ._call import call, encoded, numbers_text, options, view_text
 from ._callbacks import Callbacks
 from ._errors import ArgumentError
-from ._handles import Handle
+from ._handles import Handle, handle_of
 from ._library import lib
 from .checkpoint import Checkpoint
 from ._model import Model
@@ -126,6 +126,10 @@ class Data(Handle):
     mix_pixels : bool, default False
         Mix images before they are encoded, not their latents. Default: no. Part in: folder of
         images.
+    normalization : str, default "half"
+        What pixels of images with masks become where no autoencoder takes them: half, -1 to 1;
+        imagenet, by ImageNet's mean and deviation, as networks of mmsegmentation, BEiT and MAE have
+        learned to see. One of half, imagenet. Default: half. Part in: folder of images.
 
     Examples
     --------
@@ -153,28 +157,28 @@ class Data(Handle):
         erasing_count: int = 1, mixup: float = 0.0, cutmix: float = 0.0,
         mixing_probability: float = 1.0, switch_probability: float = 0.5,
         mixing_unit: str = "batch", label_smoothing: float = 0.1, mix_pixels: bool = False,
+        normalization: str = "half",
         # end of options
     ):
         given = options(
             _abi.usp_data_options, batch=batch, size=size, channels=channels,
-            augmentation=augmentation, mirror=mirror, crop_area=shares(crop_area),
+            augmentation=augmentation, mirror=mirror, crop_area=numbers_text(crop_area),
             sample_posterior=sample_posterior, cache=cache, order=order, seed=seed,
             as_stored=as_stored, skip_unreadable=skip_unreadable, masks=masks,
-            reduce_zero_label=reduce_zero_label, teacher_encoder=teacher_encoder,
+            reduce_zero_label=reduce_zero_label,
+            normalization=normalization, teacher_encoder=teacher_encoder,
             teacher_size=teacher_size, feature_type=dtype_name(feature_type),
             rand_augment=rand_augment, erasing=erasing, erasing_fill=erasing_fill,
             erasing_count=erasing_count, mixup=mixup, cutmix=cutmix,
             mixing_probability=mixing_probability, switch_probability=switch_probability,
             mixing_unit=mixing_unit, label_smoothing=label_smoothing, mix_pixels=mix_pixels)
-        if teacher is not None:
-            given.teacher = teacher.handle
-        if ranks is not None:
-            given.ranks = ranks.handle
+        given.teacher = handle_of(teacher, "teacher", Model)
+        given.ranks = handle_of(ranks, "ranks", Ranks)
         #: what differs from the defaults, for stages that read the same images in their own way
         self.said = {
             name: value for name, value, usual in (
                 ("batch", batch, 64), ("augmentation", augmentation, "generation"),
-                ("mirror", mirror, None), ("crop_area", shares(crop_area), None),
+                ("mirror", mirror, None), ("crop_area", numbers_text(crop_area), None),
                 ("sample_posterior", sample_posterior, False), ("order", order, "shuffled"),
                 ("rand_augment", rand_augment, None), ("erasing", erasing, 0.0),
                 ("erasing_fill", erasing_fill, "pixel"), ("erasing_count", erasing_count, 1),
@@ -188,7 +192,7 @@ class Data(Handle):
         given.progress = callbacks.progress(progress)
         pointer = ctypes.POINTER(_abi.usp_data)()
         callbacks.call(
-            lib.usp_data_open, encoded(path), None if vae is None else vae.handle,
+            lib.usp_data_open, encoded(path), handle_of(vae, "vae", VAE),
             ctypes.byref(given), ctypes.byref(pointer))
         self._attach(pointer, lib.usp_data_free)
 
@@ -311,9 +315,3 @@ class Data(Handle):
             ctypes.byref(labels) if has_labels else None)
         return array, numbers if has_labels else None
 
-
-def shares(value: "Union[str, Sequence[float], None]") -> Optional[str]:
-    """Two numbers as a text."""
-    if value is None or isinstance(value, str):
-        return value
-    return ",".join(repr(float(share)) for share in value)

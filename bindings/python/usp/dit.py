@@ -101,7 +101,7 @@ class DiT(Model):
 
     def forward_with_cfg(
         self, x: Any, t: Any, y: Any, cfg_scale: float, channels: int = 3, *,
-        cfg_interval: Optional[Tuple[float, float]] = None, out: Any = None,
+        cfg_interval: Optional[Tuple[Optional[float], Optional[float]]] = None, out: Any = None,
     ) -> np.ndarray:
         """The originals' guided pass over samples given twice: [2n, O, H, W].
 
@@ -112,7 +112,8 @@ class DiT(Model):
         """
         inputs, batch, _keep = self._inputs(x, t, y)
         target, array = self._output(out, batch)
-        begin, end = (float("nan"), float("nan")) if cfg_interval is None else cfg_interval
+        begin, end = (
+            float("nan") if time is None else time for time in cfg_interval or (None, None))
         call(
             lib.usp_dit_forward_guided, self.handle, *inputs, cfg_scale, channels, begin, end,
             ctypes.byref(target))

@@ -98,6 +98,8 @@ def to_uint8(images: Any) -> Images:
 def from_uint8(images: Any) -> np.ndarray:
     """uint8 [B, H, W, C], one [H, W, C] or [H, W], a PIL image, or a list of such, to what models
     take: float32 [B, C, H, W] in -1 … 1, (byte / 255 - 0.5) / 0.5."""
+    if isinstance(images, np.ndarray) and images.dtype.kind == "f":
+        raise DTypeError(f"images: dtype {images.dtype}, expected uint8 pixels")
     if isinstance(images, (list, tuple)):
         all_pixels = [_with_channels(pixels_of(image, f"images[{i}]"))
                       for i, image in enumerate(images)]

@@ -229,7 +229,7 @@ class MAR(Model):
 
         """
         run = Run()
-        batch = count if count is not None else None if y is None else np.size(y)
+        batch = count if count is not None else None if y is None else as_numpy(y, "y")[0].size
         if batch is None:
             raise ArgumentError("y: are needed, or count")
         image = self.input_shape(1)[1:]

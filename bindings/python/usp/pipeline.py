@@ -234,7 +234,7 @@ class _LogReader:
     def __init__(self, output: str, functions: Sequence[Callback], progress: Any):
         self._log = os.path.splitext(output)[0] + "-log.jsonl"
         self._functions, self._place = functions, 0
-        self._progress = bar(os.path.basename(output).split(".")[0]) if progress is True else progress
+        self._progress = bar(os.path.basename(output).split(".")[0]) if progress is True else progress or None
         if functions:
             self._skip()
 

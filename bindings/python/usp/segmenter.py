@@ -12,6 +12,7 @@ from ._arrays import as_numpy, as_tensor, dtype_name, result
 from ._call import call, options
 from ._config import value_text, worded
 from ._errors import ArgumentError
+from ._handles import handle_of
 from ._library import lib
 from ._model import Grid, Model, Names, Source, grid_sides
 from .checkpoint import Checkpoint
@@ -106,7 +107,7 @@ class Segmenter(Model):
             _abi.usp_window_options, crop_height=crop_height, crop_width=crop_width,
             stride_height=stride_height, stride_width=stride_width)
         sides = array.shape[2:] if size is None else grid_sides(size)
-        encoder = None if vae is None else vae.handle
+        encoder = handle_of(vae, "vae", VAE)
         return tensor, array, given, encoder, (int(sides[0]), int(sides[1]))
 
     def scores(

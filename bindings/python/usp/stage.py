@@ -11,7 +11,7 @@ from ._arrays import dtype_name
 from ._call import composed, encoded, view_text
 from ._config import parsed, value_text
 from ._errors import ArgumentError
-from ._handles import Handle
+from ._handles import Handle, handle_of
 from ._library import lib
 from ._create import typed
 from ._model import Model
@@ -74,9 +74,8 @@ class Stage(Handle):
         elif start is not None:
             text["from"] = encoded(start).decode()  # type: ignore[union-attr]
         self._adopt(
-            lib.usp_stage_create, encoded(recipe), data.handle,
-            None if vae is None else vae.handle, model,
-            None if val is None else val.handle, encoded(settings_text(text)))
+            lib.usp_stage_create, encoded(recipe), handle_of(data, "data", Data),
+            handle_of(vae, "vae", Model), model, handle_of(val, "val", Data), encoded(settings_text(text)))
 
     @property
     def trainer(self) -> Trainer:

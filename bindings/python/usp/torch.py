@@ -14,7 +14,7 @@ torch is imported with this module, and by nothing else in the package. Float32 
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Tuple
 
 import numpy as np
 import torch
@@ -57,8 +57,6 @@ class Module(torch.nn.Module):
             raise ArgumentError(f"model: a pass back through a {model.family} is not supported")
         self._source = model
         self._names = list(model.parameters)
-        self._seen: Optional[Tuple[Any, ...]] = None
-        self._current = model
         for name, value in state_dict(model).items():
             place, leaf = _place(self, name)
             if name.rsplit(".", 1)[-1] in ("running_mean", "running_var", "num_batches_tracked"):
@@ -69,11 +67,8 @@ class Module(torch.nn.Module):
     def model(self) -> Any:
         """The library model with the values that the parameters have now."""
         state = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        seen = tuple((id(state[name]), state[name]._version) for name in self._names)
-        if seen != self._seen:
-            self._current = with_state(self._source, {name: state[name] for name in self._names})
-            self._seen = seen
-        return self._current
+        # Fused optimisers and p.data change values without a trace: nothing tells that none has changed.
+        return with_state(self._source, {name: state[name] for name in self._names})
 
     def forward(self, x: torch.Tensor, t: Any = None, y: Any = None) -> torch.Tensor:
         trained = [(name, p) for name, p in self.named_parameters() if p.requires_grad]

@@ -14,7 +14,7 @@ from ._call import call, encoded, options
 from ._create import typed
 from ._callbacks import Callbacks
 from ._errors import ArgumentError
-from ._handles import Handle
+from ._handles import Handle, handle_of
 from ._library import lib
 from ._model import Model
 from ._sampling import Run
@@ -213,12 +213,9 @@ class Trainer(Handle):
             copies=copies, attention_dropout=attention_dropout, align=align,
             parts=parts, teacher_width=teacher_width, distmat_margin=distmat_margin,
             cos_margin=cos_margin, shard=shard, overlap=overlap, reduction=dtype_name(reduction))
-        if diffusion is not None:
-            given.diffusion = diffusion.handle
-        if transport is not None:
-            given.transport = transport.handle
-        if ranks is not None:
-            given.ranks = ranks.handle
+        given.diffusion = handle_of(diffusion, "diffusion", Diffusion)
+        given.transport = handle_of(transport, "transport", Transport)
+        given.ranks = handle_of(ranks, "ranks", Ranks)
         self._adopt(lib.usp_trainer_create, model.handle, ctypes.byref(given))
 
     @classmethod

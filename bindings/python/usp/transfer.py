@@ -13,10 +13,10 @@ from ._call import call, composed, encoded, options, view_text
 from ._config import value_text
 from ._handles import Handle
 from ._library import lib
-from ._model import Grid, Names, grid_sides, joined
+from ._model import Grid, Model, Names, grid_sides, joined
 from .checkpoint import Checkpoint
 
-Source = Union[str, "os.PathLike[str]", Checkpoint]
+Source = Union[str, "os.PathLike[str]", Checkpoint, Model]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def transfer_plan(
     learn_sigma: Optional[bool] = None, projections: Sequence[int] = (),
     projector: Optional[int] = None, encoder_depth: Optional[int] = None,
 ) -> TransferPlan:
-    """Plans a transfer from a file or a checkpoint.
+    """Plans a transfer from a file, a checkpoint, a mapping of arrays, or a model.
 
     `to` is a published name such as "DiT-XL/2", or a family ("DiT", "SiT", "ViT", "MAE", "MAR",
     "Segmenter") whose sizes are the source's. `layers` lets only the first blocks come from the
@@ -157,6 +157,8 @@ def transfer_plan(
         norm_rule=norm_rule, fold_norms=int(fold_norms), learn_sigma=chosen(learn_sigma),
         projections=value_text("projections", tuple(projections)) if len(projections) else None,
         projector=projector, encoder_depth=encoder_depth)
+    if isinstance(source, Model):
+        source = source.checkpoint
     if isinstance(source, Checkpoint) or isinstance(source, Mapping):
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         return TransferPlan._made(

@@ -11,10 +11,10 @@ import numpy as np
 
 from . import _abi
 from ._arrays import as_tensor, result
-from ._call import call, encoded, options, view_text
+from ._call import call, encoded, numbers_text, options, view_text
 from ._callbacks import Callbacks, Progress
 from ._errors import ArgumentError
-from ._handles import Handle
+from ._handles import Handle, handle_of
 from ._library import lib
 from .data import Data
 from .dit import DiT
@@ -127,6 +127,10 @@ def robustness(
     >>> found.numbers["linear"]["share"], sorted(found.pictures)
     ([0.0, 0.5], ['ddpm', 'linear'])
     """
+    if not isinstance(models, (ViT, Mapping)):
+        raise ArgumentError(
+            f"models: {type(models).__name__}, expected a usp.ViT, or several by name, "
+            '{"name": model, ...}')
     named = {"model": models} if isinstance(models, ViT) else dict(models)
     for name, model in named.items():
         if not isinstance(model, ViT):
@@ -138,8 +142,8 @@ def robustness(
         *(model.handle for model in named.values()))
     names = (ctypes.c_char_p * max(len(named), 1))(*(encoded(name) for name in named))
     return _measured(
-        lib.usp_robustness, given, progress, handles, names, len(named), data.handle,
-        None if vae is None else vae.handle)
+        lib.usp_robustness, given, progress, handles, names, len(named),
+        handle_of(data, "data", Data), handle_of(vae, "vae", VAE))
 
 
 def probe_diffusion(
@@ -210,15 +214,8 @@ def probe_diffusion(
         samples=samples, test_samples=test_samples, steps=steps, final_epochs=final_epochs,
         batch=batch, rate=rate, seed=seed)
     return _measured(
-        lib.usp_probe_diffusion, given, progress, model.handle, data.handle,
-        None if val is None else val.handle)
-
-
-def numbers_text(value: "Union[str, Sequence[float], None]") -> Optional[str]:
-    """Numbers as a text with commas; "none" for an empty list."""
-    if value is None or isinstance(value, str):
-        return value
-    return ",".join(repr(number) for number in value) or "none"
+        lib.usp_probe_diffusion, given, progress, model.handle, handle_of(data, "data", Data),
+        handle_of(val, "val", Data))
 
 
 def principal_colours(tokens: Any) -> np.ndarray:

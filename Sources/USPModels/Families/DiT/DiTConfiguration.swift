@@ -351,7 +351,8 @@ extension FileModel {
             return try grid(table[1], given, "pos_embed")
         }
         let side = (folder?.sampleSize ?? 32) / sizes.patch
-        let grid = given ?? toldGrid ?? Grid(side, side)
+        let told = try toldGrid
+        let grid = given ?? told ?? Grid(side, side)
         try require(
             grid.height > 0 && grid.width > 0 && grid.height <= (1 << 18) / grid.width, .argument,
             "\(path): a grid of \(grid) tokens")

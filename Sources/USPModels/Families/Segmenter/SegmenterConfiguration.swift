@@ -60,6 +60,13 @@ extension Segmenter {
             return [depth / 3, depth / 2, 2 * depth / 3, depth].map { max($0 - 1, 0) }
         }
 
+        public var plainMetadata: [(key: String, value: String)] {
+            [
+                ("usp.heads", "\(transformer.heads)"), ("usp.grid", "\(transformer.grid)"),
+                ("usp.out_indices", resolved.outIndices.map(String.init).joined(separator: ",")),
+            ]
+        }
+
         public func checkTogether() throws(USPError) {
             try transformer.check()
             let indices = resolved.outIndices

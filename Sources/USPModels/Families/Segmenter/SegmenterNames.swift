@@ -140,7 +140,8 @@ extension FileModel {
         sizes.relativePositions = table != nil
         sizes.absolutePositions = sources["backbone.pos_embed"] != nil
         sizes.classes = try shape("decode_head.conv_seg.weight").extents.first ?? 0
-        let given = options.outIndices ?? told?.outIndices ?? toldIndices
+        let plain = try toldIndices
+        let given = options.outIndices ?? told?.outIndices ?? plain
         if let norm = sources["decode_head.bn.weight"]?.shape {
             sizes.head = .linear
             let count = norm.count / max(sizes.width, 1)
@@ -170,13 +171,13 @@ extension FileModel {
                 + "\(table[1])")
         options.heads = table[1]
         guard sources["backbone.pos_embed"] == nil else { return }
-        if options.grid == nil, toldGrid == nil, let square = Grid.square(table[0] - 3) {
+        if options.grid == nil, try toldGrid == nil, let square = Grid.square(table[0] - 3) {
             options.grid = Grid((square.height + 1) / 2, (square.width + 1) / 2)
         }
     }
 
     /// `usp.out_indices`, beside `usp.heads` and `usp.grid`.
     private var toldIndices: [Int]? {
-        told("usp.out_indices").map { $0.split(separator: ",").compactMap { Int($0) } }
+        get throws(USPError) { try toldNumbers("usp.out_indices", ",", "2,3,5,7") }
     }
 }
