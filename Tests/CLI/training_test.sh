@@ -132,7 +132,7 @@ expect 0 '3 steps, top1 ' finetune "$work/cache.safetensors" --from "$work/pretr
 expect 0 '1 steps' finetune $on_photos --size 48 --from "$work/pretrained.safetensors" --pool token \
     --steps 1 -o "$work/k.pt"
 expect 0 '1 steps' finetune $on_photos --size 32 --model ViT-S/2 $small --steps 1 -o "$work/i.pt"
-expect 1 'others: classes cat, dog, eel; .*photos has cat, dog' finetune $on_photos --from "$work/pretrained.safetensors" \
+expect 1 'others: the class eel is none of the expected: cat, dog' finetune $on_photos --from "$work/pretrained.safetensors" \
     --val "$work/others" -o "$work/j.safetensors"
 # As published, and what latents cannot have; accuracy alone.
 expect 0 '2 steps, top1 ' $finetune --recipe mae-b --batch 4 --steps 2 -o "$work/p.safetensors"
@@ -148,7 +148,7 @@ expect 0 'p.safetensors: 4 images, top1 [0-9.]* %' finetune "$work/other" --vae 
     --from "$work/p.safetensors"
 expect 0 'p.safetensors: 5 images, top1' finetune "$work/other" --eval --from "$work/p.safetensors" \
     --val "$work/cache.safetensors"
-expect 1 'classes cat, dog, eel; the classifier.s are cat, dog' finetune "$work/others" --vae "$vae" \
+expect 1 'others: the class eel is none of the expected: cat, dog' finetune "$work/others" --vae "$vae" \
     --eval --from "$work/p.safetensors"
 expect 2 'eval writes nothing' finetune "$photos" --eval --from "$work/p.safetensors" -o "$work/r.pt"
 expect 2 "Missing expected argument '--output" finetune "$photos" --from "$work/p.safetensors"
@@ -231,7 +231,7 @@ expect 0 '2 steps' finetune "$photos" $through --from "$work/car/mae.safetensors
 expect 0 'dog/3.PNG  \(cat\|dog\) [0-9.]* %  \(cat\|dog\) ' predict "$work/car/c.safetensors" "$photos" --vae "$own"
 expect 0 '"class":"\(cat\|dog\)","label"' predict "$work/car/c.safetensors" "$photos/dog/3.PNG" --vae "$own" --json
 expect 0 'top1' evaluate "$photos" --classifier "$work/car/c.safetensors" --vae "$own"
-expect 1 'classes cat, dog, eel' evaluate "$work/others" --classifier "$work/car/c.safetensors" --vae "$own"
+expect 1 'the class eel is none of the expected: cat, dog' evaluate "$work/others" --classifier "$work/car/c.safetensors" --vae "$own"
 expect 0 'SiT from .*mae.safetensors: .* are transferred' train "$photos" $through \
     --from "$work/car/mae.safetensors" --steps 2 -o "$work/car/sit.safetensors"
 expect 0 'usp.autoencoder: ' inspect "$work/car/sit.safetensors" --summary

@@ -188,11 +188,13 @@ private struct StageMaker {
     func diffusionTransformer() throws(USPError) -> (any Model, [String]) {
         switch start {
         case .fresh:
-            let family = options.family ?? "SiT"
-            var sizes = try DiT.Configuration(named: options.model ?? "\(family)-B/2")
+            let (family, usual) = (options.family ?? "SiT", recipe.options.model)
+            let isUsual = options.model == nil || options.model == usual
+            let name = isUsual && options.family != nil ? "\(family)-B/2" : options.model
+            var sizes = try DiT.Configuration(named: name ?? "SiT-B/2")
             try require(
                 options.family == nil || sizes.family == family, .argument,
-                "family: \(family), but \(options.model ?? "") is a \(sizes.family)")
+                "family: \(family), but \(name ?? "") is a \(sizes.family)")
             try apply(to: &sizes.transformer)
             sizes.classes = data.classes
             guard let width = try teacherWidth() else {

@@ -19,7 +19,8 @@ def layer_arrays(
     shape: Tuple[int, int, int],
 ) -> List[np.ndarray]:
     """[B, T, D] of each block, or [B, D]."""
-    numbers = [operator.index(layer) for layer in (layers if np.ndim(layers) else [layers])]
+    several: Any = layers if np.ndim(layers) else [layers]
+    numbers = [operator.index(layer) for layer in several]
     if not numbers:
         raise ArgumentError("layers: none, expected one or more")
     extents = shape if tokens else (shape[0], shape[2])
