@@ -9,6 +9,13 @@ struct ClassNumbers: Sendable {
     let places: [Int]
 }
 
+extension [String] {
+    /// The first twelve of these names, for messages.
+    package var someText: String {
+        prefix(12).joined(separator: ", ") + (count > 12 ? ", …" : "")
+    }
+}
+
 extension DataSet {
     /// The same samples, with labels that count in these names.
     ///
@@ -23,8 +30,7 @@ extension DataSet {
             try require(
                 found.count == 1, .argument,
                 "\(place): the class \(name) is \(found.isEmpty ? "none" : "more than one") of the "
-                    + "expected: \(names.prefix(12).joined(separator: ", "))"
-                    + (names.count > 12 ? ", …" : ""))
+                    + "expected: \(names.someText)")
             places += found
         }
         return try DataSet(

@@ -14,6 +14,11 @@ public enum PixelNormalization: String, Sendable, CaseIterable {
 extension PixelNormalization: NamedChoice {
     package static let what = "normalization"
 
+    /// What pixels become, in words.
+    package var words: String {
+        self == .half ? "-1 to 1" : "what ImageNet's mean and deviation make of them"
+    }
+
     /// Of values from 0 to 1.
     package var mean: [Float] {
         self == .half ? [0.5, 0.5, 0.5] : [0.485, 0.456, 0.406]

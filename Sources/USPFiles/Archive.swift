@@ -93,6 +93,8 @@ package struct Archive: Sendable {
 
     /// With matrices of 8 bits and their scales as one array each; see `RowScaled`.
     package func joiningScales() throws(USPError) -> Archive {
+        let hasIntegers = tables.contains { $0.entries.contains { $0.dtype == .int8 } }
+        guard hasIntegers else { return self }
         let joined = try tables.map { table throws(USPError) in
             try ArchiveTable(table.name, RowScaled.joined(table.entries))
         }

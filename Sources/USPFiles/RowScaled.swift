@@ -9,7 +9,6 @@ package enum RowScaled {
 
     /// The entries, those in two parts as one array of floats.
     static func joined(_ entries: [ArchiveEntry]) -> [ArchiveEntry] {
-        guard entries.contains(where: { $0.dtype == .int8 }) else { return entries }
         var scales: [String: ArchiveEntry] = [:]
         for entry in entries where entry.name.hasSuffix(suffix) {
             scales[String(entry.name.dropLast(suffix.count))] = entry

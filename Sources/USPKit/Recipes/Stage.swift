@@ -93,8 +93,8 @@ public final class Stage: Sendable {
         if data.isEncoded { notes += try options.leaveImages(recipe) }
         let prepared = try StageData(recipe, data, vae, options, validation, progress)
         let model = try StageModel(recipe, options, start, prepared.data)
-        let named: StageData
-        (named, notes) = try prepared.numbered(for: model.model, notes)
+        let (named, note) = try prepared.numbered(for: model.model)
+        if let note { notes.append(note) }
         (self.data, self.validation) = try named.features(of: model.model, progress)
         steps = try options.length(self.data.stepsPerEpoch)
         var trained = try options.scheduled(steps, stepsPerEpoch: self.data.stepsPerEpoch)
@@ -117,9 +117,7 @@ public final class Stage: Sendable {
         if let network = model.model as? Segmenter {
             notes += try Self.checkLabels(prepared.data, network.classes)
             if let seen = prepared.data.normalization {
-                notes.append(
-                    "pixels become \(seen == .half ? "-1 to 1" : "what ImageNet's mean and deviation make of them")"
-                        + " (normalization \(seen.rawValue))")
+                notes.append("pixels become \(seen.words) (normalization \(seen.rawValue))")
             }
         }
         self.notes = notes + model.notes

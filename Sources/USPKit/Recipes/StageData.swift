@@ -124,29 +124,24 @@ struct StageData {
 
     /// With labels that count in the classes of a model that was trained on them and goes on, and what
     /// there is to say.
-    func numbered(
-        for model: any Model, _ notes: [String]
-    ) throws(USPError) -> (StageData, [String]) {
+    func numbered(for model: any Model) throws(USPError) -> (StageData, note: String?) {
         let names = model.notes.classNames
         guard model is DiT || model is MAR, names != data.classNames, !names.isEmpty,
             !data.classNames.isEmpty
-        else { return (self, notes) }
-        var result = self
+        else { return (self, nil) }
         guard Set(data.classNames).isSubset(of: names) else {
-            let old = names.prefix(12).joined(separator: ", ") + (names.count > 12 ? ", …" : "")
             return (
                 self,
-                notes + [
-                    "the model was trained on the classes \(old); the data's, \(data.classText), take "
-                        + "their places one by one"
-                ]
+                "the model was trained on the classes \(names.someText); the data's, "
+                    + "\(data.classText), take their places one by one"
             )
         }
+        var result = self
         result.data = try data.numbered(as: names)
         result.validation = try validation.map { set throws(USPError) in
             try set.numbered(as: names)
         }
-        return (result, notes + ["the data's classes are numbered as the model's"])
+        return (result, "the data's classes are numbered as the model's")
     }
 
     /// Of a probe on latents the frozen encoder's features, made once; else the data as it is.
@@ -182,6 +177,6 @@ extension DataSet {
     public var classText: String {
         classNames.isEmpty
             ? "0 to \(classes - 1)"
-            : classNames.prefix(12).joined(separator: ", ") + (classes > 12 ? ", …" : "")
+            : classNames.someText
     }
 }

@@ -188,13 +188,14 @@ private struct StageMaker {
     func diffusionTransformer() throws(USPError) -> (any Model, [String]) {
         switch start {
         case .fresh:
-            let (family, usual) = (options.family ?? "SiT", recipe.options.model)
-            let isUsual = options.model == nil || options.model == usual
-            let name = isUsual && options.family != nil ? "\(family)-B/2" : options.model
-            var sizes = try DiT.Configuration(named: name ?? "SiT-B/2")
+            // The recipe's own name yields to a family.
+            let isAsked = options.family == nil || options.model != recipe.options.model
+            let family = options.family ?? "SiT"
+            let name = (isAsked ? options.model : nil) ?? "\(family)-B/2"
+            var sizes = try DiT.Configuration(named: name)
             try require(
                 options.family == nil || sizes.family == family, .argument,
-                "family: \(family), but \(name ?? "") is a \(sizes.family)")
+                "family: \(family), but \(name) is a \(sizes.family)")
             try apply(to: &sizes.transformer)
             sizes.classes = data.classes
             guard let width = try teacherWidth() else {

@@ -184,7 +184,9 @@ extension Study {
             Double.init)
     }
 
-    private func record(_ fast: [Curve], against slow: [Curve], _ name: String) {
+    /// How much sooner the means of one side's repetitions came to what the other reached, and the range
+    /// over pairs; of a repetition that never came there, there is none.
+    func record(_ fast: [Curve], against slow: [Curve], _ name: String) {
         let all = zip(fast, slow).compactMap { speedup(fast: $0, slow: $1) }
         folder.results[number: name] = speedup(fast: .mean(fast), slow: .mean(slow))
         let isWhole = all.count == min(fast.count, slow.count)

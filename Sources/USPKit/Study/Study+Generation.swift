@@ -100,25 +100,18 @@ extension Study {
 
     /// The means over the repetitions, and how much sooner USP's came to what the others reached.
     func compare(_ encoders: [Encoder]) {
-        var means: [String: Curve] = [:]
+        var runs: [String: [Curve]] = [:]
         for encoder in encoders {
-            let runs = folder.results.repetitions("generation.runs.\(encoder.name)", options.seeds)
-            if !runs.isEmpty { means[encoder.name] = Curve.mean(runs) }
-            folder.results[curve: "generation.\(encoder.name)_frechet"] = means[encoder.name]
+            let name = encoder.name
+            let found = folder.results.repetitions("generation.runs.\(name)", options.seeds)
+            if !found.isEmpty { runs[name] = found }
+            folder.results[curve: "generation.\(name)_frechet"] = runs[name].map(Curve.mean)
         }
-        guard let usp = means["usp"] else { return }
+        guard let usp = runs["usp"] else { return }
         for control in encoders.dropFirst() {
-            guard let slow = means[control.name] else { continue }
+            guard let slow = runs[control.name] else { continue }
             let name = "generation.speedup" + (control.name == "scratch" ? "" : "_" + control.name)
-            folder.results[number: name] = speedup(fast: usp, slow: slow)
-            let pairs = zip(
-                folder.results.repetitions("generation.runs.usp", options.seeds),
-                folder.results.repetitions("generation.runs." + control.name, options.seeds))
-            let all = pairs.compactMap { speedup(fast: $0, slow: $1) }
-            // Of a repetition that never came to what its control reached there is no range.
-            let isWhole = all.count == Array(pairs).count
-            folder.results[number: name + "_low"] = isWhole ? all.min() : nil
-            folder.results[number: name + "_high"] = isWhole ? all.max() : nil
+            record(usp, against: slow, name)
         }
     }
 

@@ -174,9 +174,8 @@ struct PredictMasks: ParsableCommand {
         let seenAs = try normalization.map { name throws(USPError) in
             try PixelNormalization.named(name)
         }
-        if vae == nil, (seenAs ?? network.normalization) == .imagenet {
-            complain("note: pixels become what ImageNet's mean and deviation make of them")
-        }
+        let normalized = seenAs ?? network.normalization
+        if vae == nil, normalized != .half { complain("note: pixels become \(normalized.words)") }
         let read = Set(paths.map(ImageListing.realPath))
         var progress = Progress("masks", total: paths.count, unit: "images")
         var (written, count): (Set<String>, Int) = ([], 0)

@@ -165,9 +165,8 @@ class Data(Handle):
             augmentation=augmentation, mirror=mirror, crop_area=numbers_text(crop_area),
             sample_posterior=sample_posterior, cache=cache, order=order, seed=seed,
             as_stored=as_stored, skip_unreadable=skip_unreadable, masks=masks,
-            reduce_zero_label=reduce_zero_label,
-            normalization=normalization, teacher_encoder=teacher_encoder,
-            teacher_size=teacher_size, feature_type=dtype_name(feature_type),
+            reduce_zero_label=reduce_zero_label, normalization=normalization,
+            teacher_encoder=teacher_encoder, teacher_size=teacher_size, feature_type=dtype_name(feature_type),
             rand_augment=rand_augment, erasing=erasing, erasing_fill=erasing_fill,
             erasing_count=erasing_count, mixup=mixup, cutmix=cutmix,
             mixing_probability=mixing_probability, switch_probability=switch_probability,
@@ -314,4 +313,3 @@ class Data(Handle):
             function, self.handle, place, ctypes.byref(inputs),
             ctypes.byref(labels) if has_labels else None)
         return array, numbers if has_labels else None
-
