@@ -202,6 +202,15 @@ class Model(Handle):
         self._attach(pointer)
         return self
 
+    def __copy__(self: Self) -> Self:
+        """Another handle of the same parameters, which never change."""
+        copy = type(self).__new__(type(self))
+        vars(copy).update(vars(self))
+        return copy
+
+    def __deepcopy__(self: Self, _memo: Any) -> Self:
+        return self.__copy__()
+
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.family}, {self.size:,} parameters"
         return f"<usp.{type(self).__name__}: {state}>"

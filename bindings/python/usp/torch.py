@@ -9,6 +9,8 @@ gradients.
     module.model().save("trained.safetensors")
 
 torch is imported with this module, and by nothing else in the package. Float32 on the CPU.
+Gradients are of first order; modules are copied (`copy.deepcopy`, torch's AveragedModel), and saved
+as `module.state_dict()` or `module.model()`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any, Dict, Tuple
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from ._arrays import as_tensor, result, vector
 from ._call import call
@@ -44,11 +47,16 @@ def with_state(model: Model, state: "Dict[str, torch.Tensor]") -> Any:
     return typed(Model._made(lib.usp_model_replace, model.handle, values.handle))
 
 
+#: last names of what the originals register as buffers
+BUFFERS = {"running_mean", "running_var", "num_batches_tracked", "freqs_cos", "freqs_sin"}
+
+
 class Module(torch.nn.Module):
     """A library model as a torch module: its parameters are torch's, under the same names.
 
     `forward` is a DiT's or SiT's prediction (x, t, y), a ViT's logits (x), a VAE's reconstruction
-    (x). Tables of sines and cosines are buffers.
+    (x). What the originals do not train is not trained: tables of positions are parameters that
+    require no gradient, those of rotary positions and the statistics of batch norms are buffers.
     """
 
     def __init__(self, model: Model):
@@ -59,10 +67,11 @@ class Module(torch.nn.Module):
         self._names = list(model.parameters)
         for name, value in state_dict(model).items():
             place, leaf = _place(self, name)
-            if name.rsplit(".", 1)[-1] in ("running_mean", "running_var", "num_batches_tracked"):
+            if leaf in BUFFERS:
                 place.register_buffer(leaf, value)
             else:
-                place.register_parameter(leaf, torch.nn.Parameter(value))
+                is_trained = model.family == "ViT" or name != "pos_embed"
+                place.register_parameter(leaf, torch.nn.Parameter(value, is_trained))
 
     def model(self) -> Any:
         """The library model with the values that the parameters have now."""
@@ -71,6 +80,8 @@ class Module(torch.nn.Module):
         return with_state(self._source, {name: state[name] for name in self._names})
 
     def forward(self, x: torch.Tensor, t: Any = None, y: Any = None) -> torch.Tensor:
+        if not isinstance(x, torch.Tensor):
+            raise ArgumentError(f"x: {type(x).__name__}, expected a torch.Tensor")
         trained = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
         output: torch.Tensor = _Pass.apply(  # type: ignore[no-untyped-call]
             self.model(), [name for name, _ in trained], t, y, x, *(p for _, p in trained))
@@ -90,33 +101,33 @@ def _place(module: torch.nn.Module, name: str) -> Tuple[torch.nn.Module, str]:
 class _Call:
     """What a pass is asked, as structs of the library."""
 
-    def __init__(self, model: Model, x: torch.Tensor, t: Any, y: Any):
-        self.model = model
+    def __init__(self, x: torch.Tensor, t: Any, y: Any):
         self._keep: "list[Any]" = []
-        self.x = self._struct(x.detach(), "x", np.float32)
-        count = x.shape[0]
-        self.t = self._vector(t, "t", np.float32, count)
-        self.y = self._vector(y, "y", np.int64, count)
-
-    def _vector(self, values: Any, name: str, dtype: Any, count: int) -> Any:
-        if values is None:
-            return None
-        return self._struct(vector(values, name, dtype, count), name, dtype)
+        self.x = self._struct(x.detach().contiguous(), "x", np.float32)
+        self.t = None if t is None else self._struct(t, "t", np.float32)
+        self.y = None if y is None else self._struct(y, "y", np.int64)
 
     def _struct(self, value: Any, name: str, dtype: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            value = value.contiguous()
         tensor, array = as_tensor(value, name, dtype=dtype)
         self._keep += [tensor, array]
         return ctypes.byref(tensor)
 
-    def shape(self, x: torch.Tensor) -> Tuple[int, ...]:
-        config = self.model.config
-        if self.model.family == "ViT":
-            return (x.shape[0], int(config.classes))
-        if self.model.family == "VAE":
-            return tuple(x.shape)
-        return (x.shape[0], int(lib.usp_dit_out_channels(self.model.handle)), *x.shape[2:])
+
+def _output_shape(model: Model, x: torch.Tensor) -> Tuple[int, ...]:
+    if model.family == "ViT":
+        return (x.shape[0], int(model.config.classes))
+    if model.family == "VAE":
+        return tuple(x.shape)
+    return (x.shape[0], int(lib.usp_dit_out_channels(model.handle)), *x.shape[2:])
+
+
+def _copied(values: Any, name: str, dtype: Any, count: int) -> Any:
+    """One number a sample, out of reach of what happens to the caller's until the pass back."""
+    if values is None:
+        return None
+    if isinstance(values, torch.Tensor) and values.requires_grad:
+        raise ArgumentError(f"{name}: requires a gradient, which is not computed; pass {name}.detach()")
+    return vector(values, name, dtype, count).copy()
 
 
 class _Pass(torch.autograd.Function):
@@ -124,20 +135,26 @@ class _Pass(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any, model: Model, names: Any, t: Any, y: Any, x: torch.Tensor, *_values: torch.Tensor
     ) -> torch.Tensor:
-        asked = _Call(model, x, t, y)
-        out, array = result(None, asked.shape(x))
+        t = _copied(t, "t", np.float32, x.shape[0])
+        y = _copied(y, "y", np.int64, x.shape[0])
+        asked = _Call(x, t, y)
+        out, array = result(None, _output_shape(model, x))
         call(lib.usp_model_output, model.handle, asked.x, asked.t, asked.y, ctypes.byref(out))
-        ctx.asked, ctx.names, ctx.shape = asked, names, x.shape
+        # The model is a copy of the parameters' values; x is the caller's, and torch tells of changes.
+        ctx.save_for_backward(x)
+        ctx.model, ctx.names, ctx.t, ctx.y = model, names, t, y
         return torch.from_numpy(array)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
-        asked = ctx.asked
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        asked = _Call(x, ctx.t, ctx.y)
         seed, _keep = as_tensor(gradient.detach().contiguous(), "gradient")
-        out, array = result(None, tuple(ctx.shape))
+        out, array = result(None, tuple(x.shape))
         gradients = Checkpoint._made(
             lambda *arguments: lib.usp_model_backward(
-                asked.model.handle, asked.x, asked.t, asked.y, ctypes.byref(seed),
+                ctx.model.handle, asked.x, asked.t, asked.y, ctypes.byref(seed),
                 ctypes.byref(out), *arguments))
         own = _gradients(gradients, ctx.names)
         return (None, None, None, None, torch.from_numpy(array), *own)
