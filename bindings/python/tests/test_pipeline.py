@@ -1,5 +1,6 @@
 """The pipeline in one call a stage: recipes, names of classes, pictures, curves, errors."""
 
+import errno
 import json
 import logging
 
@@ -202,6 +203,16 @@ def test_missing_files_are_the_builtin_error(tmp_path):
             function(tmp_path / "none.png")
         assert caught.value.filename == str(tmp_path / "none.png") and caught.value.errno == 2
         assert isinstance(caught.value, usp.FileError)
+    with pytest.raises(FileNotFoundError) as caught:
+        usp.Data(tmp_path, masks=tmp_path / "masks")
+    assert caught.value.filename == str(tmp_path / "masks") and caught.value.errno == 2
+    with pytest.raises(FileNotFoundError) as caught:
+        usp.Checkpoint({"x": np.zeros(1)}).save(tmp_path / "no" / "x.npz")
+    assert caught.value.filename == str(tmp_path / "no" / "x.npz")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(usp.FileError) as caught:
+        usp.images.save(tmp_path / "file" / "x.png", np.zeros((2, 2, 3), np.uint8))
+    assert caught.value.errno == errno.ENOTDIR and not isinstance(caught.value, FileNotFoundError)
 
 
 def test_half_precision_inputs_lose_nothing(vae):

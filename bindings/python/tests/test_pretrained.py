@@ -1,5 +1,6 @@
 """Folders of pretrained models: our own, diffusers' and timm's, read back and by those libraries."""
 
+import ctypes
 import json
 
 import numpy as np
@@ -29,6 +30,26 @@ def test_our_own_folders(make, tmp_path):
     assert json.loads((tmp_path / "m" / "config.json").read_text())["family"] == model.family
     with pytest.raises(usp.ArgumentError, match="layout: timm, but .* is of usp"):
         type(model).from_pretrained(tmp_path / "m", layout="timm")
+
+    again = usp.Model.from_pretrained(tmp_path / "m")
+    assert type(again) is type(model) and again.fingerprint == model.fingerprint
+    borrowed = usp.Model.borrow(ctypes.addressof(model.handle.contents))
+    assert type(borrowed) is type(model) and borrowed.fingerprint == model.fingerprint
+
+
+def test_folders_of_another_family(tmp_path):
+    model = usp.DiT.create(grid=2, width=16, depth=1, heads=2, classes=3)
+    model.save_pretrained(tmp_path / "m")
+    for other in (usp.SiT, usp.VAE, usp.LightningDiT):
+        with pytest.raises(usp.ArgumentError, match=f"m is of the family DiT, expected {other.__name__}"):
+            other.from_pretrained(tmp_path / "m")
+        with pytest.raises(usp.ArgumentError, match=f"family DiT, expected {other.__name__}"):
+            other.borrow(ctypes.addressof(model.handle.contents))
+    assert type(usp.SiT.load(tmp_path / "m")) is usp.SiT
+    kl().save_pretrained(tmp_path / "v", layout="diffusers")
+    assert type(usp.Model.from_pretrained(tmp_path / "v", layout="diffusers")) is usp.VAE
+    with pytest.raises(usp.FormatError, match="no diffusion transformer in it"):
+        usp.SiT.from_pretrained(tmp_path / "v")
 
 
 @pytest.mark.parametrize("make", [kl, lambda: usp.create("taesd", seed=1)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from errno import ENOENT
+from errno import ENOENT, errorcode
 from typing import Any, Callable, Dict, Optional, Type, TypeVar
 
 import numpy as np
@@ -36,8 +36,10 @@ def call(function: Callable[..., int], *arguments: Any) -> None:
     check(status)
 
 
+#: errno by the system's words
+_REASONS = {os.strerror(number): number for number in errorcode}
 #: `usp_model_open: some/path: cannot open: No such file or directory`
-_ABOUT_A_FILE = re.compile(r"(?:usp_\w+: )?(.+?): cannot .*")
+_ABOUT_A_FILE = re.compile(r"(?:usp_\w+: )?(.+?): (?:cannot .*|" + "|".join(map(re.escape, _REASONS)) + ")")
 
 
 def file_error(message: str) -> FileError:
@@ -45,11 +47,11 @@ def file_error(message: str) -> FileError:
     found = _ABOUT_A_FILE.fullmatch(message)
     if found is None:
         return FileError(message)
-    is_missing = message.endswith(os.strerror(ENOENT))
-    error = (MissingFileError if is_missing else FileError)(message)
+    number = _REASONS.get(message.rsplit(": ", 1)[-1])
+    error = (MissingFileError if number == ENOENT else FileError)(message)
     error.filename = found[1]
-    if is_missing:
-        error.errno, error.strerror = ENOENT, os.strerror(ENOENT)
+    if number is not None:
+        error.errno, error.strerror = number, os.strerror(number)
     return error
 
 

@@ -9,25 +9,6 @@ from ._call import view_text
 from ._config import value_text
 from ._library import lib
 from ._model import Grid, Model, Names, Source
-from .dit import DiT, LightningDiT, SiT
-from .inception import Inception
-from .mae import MaskedAutoencoder
-from .mar import MAR
-from .segmenter import Segmenter
-from .vae import VAE
-from .vit import ViT
-
-#: the class of each family's models
-FAMILIES = {
-    "VAE": VAE, "MAE": MaskedAutoencoder, "ViT": ViT, "Segmenter": Segmenter, "DiT": DiT,
-    "SiT": SiT, "LightningDiT": LightningDiT, "MAR": MAR, "Inception": Inception,
-}
-
-
-def typed(model: Model) -> Any:
-    """The model as one of its family's class."""
-    model.__class__ = FAMILIES[model.family]
-    return model
 
 
 def create(name: str, *, seed: Optional[int] = 0, **sizes: Any) -> Any:
@@ -41,7 +22,7 @@ def create(name: str, *, seed: Optional[int] = 0, **sizes: Any) -> Any:
     >>> model.config.patch, model.config.classes
     (2, 10)
     """
-    return typed(Model._create(name, seed, sizes))
+    return Model._create(name, seed, sizes)
 
 
 def load(
@@ -66,13 +47,13 @@ def load(
     >>> type(usp.load("vit.safetensors")).__name__
     'ViT'
     """
-    return typed(Model._load(
+    return Model._load(
         source, grid, family=family, heads=num_heads, decoder_heads=decoder_num_heads,
         compute=dtype_name(dtype), exact=int(exact), table=table, pool=pool, scale=scale,
         shift=shift, groups=groups, epsilon=epsilon,
         null_class=None if null_class is None else int(null_class), ignore=ignore, strict=strict,
         out_indices=None if out_indices is None else value_text("out_indices", out_indices),
-        positions=positions, encoder_depth=encoder_depth, activation=activation))
+        positions=positions, encoder_depth=encoder_depth, activation=activation)
 
 
 def presets() -> Tuple[str, ...]:

@@ -90,11 +90,9 @@ def timm(model: Any) -> Dict[str, Any]:
             "label_names": model.class_names or None}}
 
 
-def expect(folder: Any, layout: Optional[str]) -> None:
-    """Raises ArgumentError where a folder is of another layout."""
-    if layout is None:
-        return
-    if layout not in LAYOUTS:
+def expect(folder: Any, layout: Optional[str], family: Optional[str]) -> None:
+    """Raises ArgumentError where a folder is of another layout, or says it is of another family."""
+    if layout is not None and layout not in LAYOUTS:
         raise ArgumentError(f"layout: {layout!r}, expected one of {', '.join(LAYOUTS)}")
     try:
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
@@ -103,5 +101,8 @@ def expect(folder: Any, layout: Optional[str]) -> None:
         return
     own = (
         "diffusers" if "_class_name" in found else "timm" if "architecture" in found else "usp")
-    if own != layout:
+    if layout not in (None, own):
         raise ArgumentError(f"layout: {layout}, but {os.fspath(folder)} is of {own}")
+    told = found.get("family") if own == "usp" else None
+    if family is not None and told not in (None, family):
+        raise ArgumentError(f"folder: {os.fspath(folder)} is of the family {told}, expected {family}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -69,6 +69,23 @@ class Model(Handle):
     kind = "usp_model"
     #: what usp_model_open is told; None goes by the file
     _family: Optional[str] = None
+    #: the class of each family's models
+    _families: "ClassVar[Dict[str, type[Model]]]" = {}
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        if isinstance(family := vars(cls).get("_family"), str):
+            Model._families[family] = cls
+
+    @classmethod
+    def _made(cls: "type[Self]", function: Any, *arguments: Any) -> Self:
+        return super()._made(function, *arguments)._typed()
+
+    def _typed(self: Self) -> Self:
+        """The model as one of its family's class, where none was asked for."""
+        if type(self) is Model:
+            self.__class__ = Model._families[self.family]  # type: ignore[assignment]
+        return self
 
     @classmethod
     def _load(
@@ -187,8 +204,12 @@ class Model(Handle):
         cls: "type[Self]", folder: "Union[str, os.PathLike[str]]", *, layout: Optional[str] = None
     ) -> Self:
         """Reads a folder of `save_pretrained`, diffusers or timm; its files say which it is, and
-        `layout`, where it is given, has to be that."""
-        layouts.expect(folder, layout)
+        `layout`, where it is given, has to be that.
+
+        `usp.Model.from_pretrained` takes any family and gives a model of its class; that of a family's
+        class refuses a folder that says it is of another, whose weights its `load` may still read.
+        """
+        layouts.expect(folder, layout, cls._family)
         return cls._load(folder)
 
     @classmethod
@@ -198,9 +219,12 @@ class Model(Handle):
         family = lib.usp_model_family(pointer)
         if family is None:
             raise ArgumentError(f"address: {address:#x} is not a live usp_model")
+        if cls._family not in (None, view_text(family)):
+            raise ArgumentError(
+                f"address: a model of the family {view_text(family)}, expected {cls._family}")
         self = cls.__new__(cls)
         self._attach(pointer)
-        return self
+        return self._typed()
 
     def __copy__(self: Self) -> Self:
         """Another handle of the same parameters, which never change."""

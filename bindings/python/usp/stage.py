@@ -13,7 +13,6 @@ from ._config import parsed, value_text
 from ._errors import ArgumentError
 from ._handles import Handle, handle_of
 from ._library import lib
-from ._create import typed
 from ._model import Model
 from .data import Data
 from .trainer import Trainer
@@ -100,7 +99,7 @@ class Stage(Handle):
     def model(self) -> Any:
         """The model as it is now: averaged weights where there are some, an autoencoder with the
         scale of its latents."""
-        return typed(Model._made(lib.usp_stage_model, self.handle))
+        return Model._made(lib.usp_stage_model, self.handle)
 
 
 def recipe_values(name: str, changes: Mapping[str, Any]) -> Dict[str, Any]:

@@ -24,7 +24,6 @@ from torch.autograd.function import once_differentiable
 
 from ._arrays import as_tensor, result, vector
 from ._call import call
-from ._create import typed
 from ._errors import ArgumentError
 from ._library import lib
 from ._model import Model
@@ -44,7 +43,7 @@ def with_state(model: Model, state: "Dict[str, torch.Tensor]") -> Any:
     values = Checkpoint({
         name: np.ascontiguousarray(value.detach().to("cpu", torch.float32).numpy())
         for name, value in state.items()})
-    return typed(Model._made(lib.usp_model_replace, model.handle, values.handle))
+    return Model._made(lib.usp_model_replace, model.handle, values.handle)
 
 
 #: last names of what the originals register as buffers

@@ -11,7 +11,6 @@ import numpy as np
 from . import _abi
 from ._arrays import as_numpy, dtype_name
 from ._call import call, encoded, options
-from ._create import typed
 from ._callbacks import Callbacks
 from ._errors import ArgumentError
 from ._handles import Handle, handle_of
@@ -319,7 +318,7 @@ class Trainer(Handle):
 
     def model(self, averaged: bool = False) -> Any:
         """A copy of the model as it is now, or with the moving average's values."""
-        return typed(Model._made(lib.usp_trainer_model, self.handle, int(averaged)))
+        return Model._made(lib.usp_trainer_model, self.handle, int(averaged))
 
     def save(self, path: "Union[str, os.PathLike[str]]") -> None:
         """Writes everything that `restore` needs to go on as if training had never stopped."""
