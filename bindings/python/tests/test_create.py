@@ -120,3 +120,33 @@ def test_heads_start_as_mae_starts_them_at_every_door(head, deviation):
     name = "head.1.weight" if head == "probe" else "head.weight"
     for weights in [moved, named.checkpoint] + [model.checkpoint for model in made]:
         assert weights[name].std() == pytest.approx(deviation, rel=0.05)
+
+
+def test_widths_of_teachers_are_none_one_or_several():
+    """REPA's projectors: a number is one, None is none, as () is."""
+    sizes = dict(grid=2, width=32, depth=2, heads=2, classes=3)
+    for given, known in [(None, ()), (24, (24,)), (np.int64(24), (24,)), ([24, 8], (24, 8))]:
+        for family in (usp.SiT, usp.LightningDiT):
+            model = family.create(**sizes, projections=given, projector=16, encoder_depth=1)
+            assert model.config.projections == known
+        model = usp.MaskedAutoencoder.create(
+            grid=2, width=32, depth=2, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
+        weights, _report = usp.transfer(
+            model, to="SiT", classes=3, projections=given, projector=16, encoder_depth=1)
+        assert usp.SiT.load(weights, 2).config.projections == known
+    for wrong in ("24", 2.5, [None]):
+        with pytest.raises(usp.ArgumentError, match="projections: .*, expected a width, or several"):
+            usp.SiT.create(**sizes, projections=wrong)
+        with pytest.raises(usp.ArgumentError, match="projections: .*, expected a width, or several"):
+            usp.transfer(model, to="SiT", classes=3, projections=wrong)
+
+
+def test_numbers_of_draws_are_whole_numbers():
+    model = usp.MAR.create(
+        grid=2, channels=2, width=16, depth=1, heads=2, buffer=2, classes=2, head_width=16, head_depth=1)
+    for wrong in (-1, 0, 1.5, None):
+        for function in (model.forward, model.gradients):
+            with pytest.raises(usp.ArgumentError, match=f"^copies: {wrong}, expected a whole number"):
+                function(np.zeros((1, 2, 2, 2), np.float32), copies=wrong)
+    with pytest.raises(usp.ArgumentError, match="^count: -1, expected a whole number of 1 or more"):
+        model.sample(count=-1)

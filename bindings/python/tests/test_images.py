@@ -63,3 +63,15 @@ def test_data_shows_itself(pixels, tmp_path):
     data = usp.Data(tmp_path, size=4, augmentation="middle")
     shown = data.preview(3)
     assert isinstance(shown, usp.Images) and shown.shape == (3, 4, 4, 3)
+
+
+def test_what_a_notebook_shows(pixels, tmp_path):
+    """Pictures, one or several, grey too; of other arrays that came of them nothing, and no error."""
+    images = pixels.view(usp.Images)
+    for shown in (images, images[0], images[0, ..., 0], images[:, ::-1, ::2]):
+        (tmp_path / "x.png").write_bytes(shown._repr_png_())
+        pixel = usp.images.open(tmp_path / "x.png")
+        assert np.array_equal(pixel[0, 0], np.asarray(shown).reshape(-1)[:pixel.shape[-1]])
+    for other in (images[:0], images[0, :0], images.mean(axis=0), images == images, images[0, 0, 0],
+                  np.concatenate([images, images], -1).view(usp.Images)):
+        assert other._repr_png_() is None

@@ -1,8 +1,11 @@
 """The pipeline in one call a stage: recipes, names of classes, pictures, curves, errors."""
 
 import errno
+import inspect
 import json
 import logging
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -241,3 +244,128 @@ def test_a_masked_autoregressive_model_of_the_same_pretraining(data, vae):
     assert samples.shape == (2, 2, 4, 4)
     with pytest.raises(usp.ArgumentError, match="noise_schedule: has no part"):
         usp.Stage("autoregress", data, vae, steps=1, noise_schedule="cosine")
+
+
+STAGES = [
+    (usp.autoencoder, ["autoencoder"]), (usp.pretrain, ["pretrain"]),
+    (usp.finetune, ["finetune", "probe", "mae-b"]), (usp.train, ["train", "autoregress"]),
+    (usp.segment, ["segment", "segment-linear"])]
+
+
+def refusal(recipe, name):
+    """Why a recipe does not know an option; None if it does."""
+    try:
+        usp.recipe(recipe, **{name: "?"})
+    except usp.ArgumentError as error:
+        return str(error) if re.search("unknown stage|has no part|is said", str(error)) else None
+
+
+@pytest.mark.parametrize("function, recipes", STAGES)
+def test_docstrings_offer_what_stages_take(function, recipes):
+    """Names in backticks are parameters, settings of the stage, or what the package or a result has."""
+    doc = inspect.getdoc(function)
+    names = set(re.findall(r"`(\w+)[`=]", doc)) - set(inspect.signature(function).parameters)
+    for name in names - set(vars(usp)) - {"notes", "save_every", "log_every", "start"}:
+        refusals = [refusal(recipe, name) for recipe in recipes]
+        assert not all(refusals), f"{function.__name__}: {refusals}"
+    for word in re.findall(r"recipe\(\"(.*?)\"\)", doc):
+        assert usp.recipe(word)
+
+
+def test_settings_that_are_said_elsewhere(data, vae):
+    for name, value, where in [
+            ("size", 32, r"usp.Data\(size=...\)"), ("cache", "x", r"usp.Data\(cache=...\)"),
+            ("transport", usp.Transport(), "path, prediction and loss_weight"),
+            ("ranks", 2, "usp.Run"), ("head_only", True, "probe=True")]:
+        for call in (lambda **said: usp.pretrain(data, vae, steps=1, **said),
+                     lambda **said: usp.recipe("train", **said)):
+            with pytest.raises(usp.ArgumentError, match=f"^{name}: .*{where}"):
+                call(**{name: value})
+
+
+def test_what_a_stage_returned_is_taken(photos, data, vae, run, tmp_path):
+    """A model stands for itself, a Training for its model, a checkpoint and a file for what they hold."""
+    given = dict(steps=1, seed=3)
+    sit = usp.train(data, vae, start=run.model, **given)
+    vae.save(tmp_path / "vae.safetensors")
+    for start in (run, run.model.checkpoint, f"{run.log_dir}/pretrain.safetensors"):
+        again = usp.train(data, tmp_path / "vae.safetensors", start=start, **given)
+        assert again.fingerprint == sit.fingerprint and again.autoencoder == vae.fingerprint
+    classifier = usp.finetune(data, vae, start=run, steps=1)
+    measured = dict(frechet_every=1, frechet_samples=4, sample_steps=2, log_every=1, **given)
+    lines = []
+    usp.train(data, vae, start=run, judge=classifier, callbacks=lines.append, **measured)
+    classifier.model.save(tmp_path / "judge.safetensors")
+    usp.train(data, vae, start=run, judge=tmp_path / "judge.safetensors", callbacks=lines.append, **measured)
+    one, other = (line["frechet"] for line in lines if "frechet" in line)
+    assert one == other
+    plan = usp.transfer_plan(run, to="SiT", classes=2)
+    assert str(plan.report) == str(usp.transfer_plan(run.model, to="SiT", classes=2).report)
+    by_training = usp.robustness({"a": classifier}, data, tmp_path / "vae.safetensors", shares="0.5")
+    assert by_training.numbers == usp.robustness({"a": classifier.model}, data, vae, shares="0.5").numbers
+    assert np.array_equal(
+        usp.sample(sit, tmp_path / "vae.safetensors", num=2, steps=2),
+        usp.sample(sit, vae, num=2, steps=2))
+    assert usp.Data(photos, size=16, vae=tmp_path / "vae.safetensors").shape == (2, 4, 4)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda g: usp.pretrain(g.data, g.vae, start=3), "start: int, expected a usp.Model, or its file"),
+    (lambda g: usp.pretrain(g.data, g.vae, start=usp.Stage), "start: "),
+    (lambda g: usp.pretrain(g.data, 3), "vae: int, expected a usp.VAE, or its file"),
+    (lambda g: usp.pretrain(g.data, g.run), "vae: MaskedAutoencoder, expected a usp.VAE"),
+    (lambda g: usp.pretrain("photos", g.vae), "data: str, expected a usp.Data"),
+    (lambda g: usp.finetune(g.data, g.vae, val="photos", steps=1), "val: str, expected a usp.Data"),
+    (lambda g: usp.train(g.data, g.vae, judge=3), "judge: int, expected a usp.Model, or its file"),
+    (lambda g: usp.pretrain(g.data, g.vae, width=object()), "width: object, expected a number"),
+    (lambda g: usp.pretrain(g.data, g.vae, log_dir=3), "log_dir: int, expected a folder's path"),
+    (lambda g: usp.pretrain(g.data, g.vae, callbacks=3), "callbacks: int, expected a function, or"),
+    (lambda g: usp.pretrain(g.data, g.vae, progress=3), "progress: int, expected a function, True"),
+    (lambda g: usp.pretrain(g.data, g.vae, seed="x"), "seed: 'x', expected a whole number, or None"),
+    (lambda g: usp.Stage(3, g.data), "recipe: int, expected a text"),
+    (lambda g: usp.Stage("pretrain", 3), "data: int, expected a usp.Data"),
+    (lambda g: usp.Trainer("mae"), "model: str, expected a usp.Model"),
+    (lambda g: usp.Run(1, g.data, "x"), "trainer: int, expected a usp.Trainer"),
+    (lambda g: usp.Data(3), "path: int, expected a folder or a file"),
+    (lambda g: usp.Data("photos", teacher=3), "teacher: int, expected a usp.Model, or its file"),
+    (lambda g: usp.load(g.run), "source: Training, expected a file, a usp.Checkpoint"),
+    (lambda g: usp.Checkpoint(3), "arrays: int, expected arrays by name"),
+    (lambda g: usp.Checkpoint.open(3), "path: int, expected a file or folder"),
+    (lambda g: usp.transfer(3, to="SiT"), "source: int, expected a model, a file"),
+    (lambda g: usp.transfer(g.run, to=3), "to: int, expected a family or a published name"),
+    (lambda g: usp.images.open(3), "path: int, expected a file's path"),
+    (lambda g: usp.sample(g.run, g.vae), "model: MaskedAutoencoder, expected a usp.DiT or usp.MAR"),
+    (lambda g: usp.robustness(3, g.data), "models: int, expected a usp.ViT, or several by name"),
+    (lambda g: usp.study(g.data, "out"), "source: Data, expected a folder of images"),
+    (lambda g: usp.study("photos", 3), "out: int, expected a folder's path"),
+    (lambda g: usp.study("photos", "out", vae=3), "vae: int, expected a usp.Model, or its file"),
+    (lambda g: usp.study("photos", "out", progress="yes"), "progress: str, expected a function, True"),
+    (lambda g: usp.Transport().draw_times(-1), "count: -1, expected a whole number of 0 or more"),
+    (lambda g: usp.Transport().draw_times(1.5), "count: 1.5, expected a whole number"),
+    (lambda g: usp.random.normal((2, -1)), r"shape: \(2, -1\): negative dimensions"),
+])
+def test_arguments_of_another_kind(data, vae, run, call, message):
+    with pytest.raises(usp.ArgumentError, match=f"^{message}"):
+        call(SimpleNamespace(data=data, vae=vae, run=run))
+
+
+def test_drawn_seeds_are_told(data, vae, caplog):
+    given = dict(steps=1, **SMALL, **DECODER)
+    with caplog.at_level(logging.INFO, "usp"):
+        drawn = usp.pretrain(data, vae, seed=None, **given)
+    (seed,) = re.findall(r"pretrain: seed (\d+), drawn", caplog.text)
+    assert usp.pretrain(data, vae, seed=int(seed), **given).model.fingerprint == drawn.model.fingerprint
+    one, other = (usp.Stage("pretrain", data, vae, seed=None, **given).model() for _ in range(2))
+    assert one.fingerprint != other.fingerprint
+
+
+def test_pictures_of_numbers_of_samples(data, vae, run):
+    sit = usp.train(data, vae, start=run, steps=1)
+    for said, message in [
+            (dict(num=-1), "num: -1, expected a whole number of 1 or more"),
+            (dict(num=2.5), "num: 2.5, expected a whole number"),
+            (dict(classes=1.5), "classes: 1.5, expected a whole number"),
+            (dict(classes=[]), "classes: none, expected one or more"),
+            (dict(batch=0), "batch: 0, expected a whole number of 1 or more")]:
+        with pytest.raises(usp.ArgumentError, match=f"^{message}"):
+            usp.sample(sit, vae, **said)

@@ -1,6 +1,8 @@
 """Studies: settings by name, one that is stopped, goes on, and is read; what is refused."""
 
+import logging
 import os
+import re
 
 import numpy as np
 import pytest
@@ -91,3 +93,22 @@ def test_combinations_have_their_controls(photos, tmp_path):
     assert isinstance(lightning, usp.LightningDiT) and lightning.config.swiglu
     with open(result.page) as page:
         assert "With what USP adds up" in page.read()
+
+
+def test_models_are_taken_and_seeds_drawn(photos, tmp_path, caplog):
+    """A model in place of the file of an autoencoder; seed=None draws one, which is told."""
+    vae = usp.VAE.create(
+        base_width=8, multipliers=(1, 2, 4), blocks_per_level=1, latent_channels=2, groups=4)
+    given = {name: value for name, value in SMALL.items()
+             if name not in ("base_width", "autoencoder_steps", "autoencoder_batch")}
+    given["parts"], stages, out = "generation", [], tmp_path / "out"
+    with caplog.at_level(logging.INFO, "usp"):
+        result = usp.study(photos, out, vae=vae, seed=None, **given)
+    (seed,) = re.findall(r"study: seed (\d+), drawn", caplog.text)
+    assert f"seed={seed} " in result.metrics["settings"]
+    assert usp.load(out / "autoencoder.safetensors").fingerprint == vae.fingerprint
+    again = usp.study(
+        photos, out, vae=vae, seed=int(seed), progress=lambda told: stages.append(told.stage), **given)
+    assert again.metrics["generation"] == result.metrics["generation"] and not stages
+    drawn = [usp.study_settings(photos, seed=None)["seed"] for _ in range(2)]
+    assert drawn[0] != drawn[1]

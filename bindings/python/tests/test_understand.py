@@ -109,7 +109,9 @@ def test_what_cannot_be_measured_is_told(tmp_path):
     for models in ([classifier(1)], bare.config):
         with pytest.raises(usp.ArgumentError, match="expected a usp.ViT, or several by name"):
             usp.robustness(models, data)
-    with pytest.raises(usp.ArgumentError, match="vae: str, expected a usp.VAE"):
+    with pytest.raises(usp.ArgumentError, match="vae: int, expected a usp.VAE, or its file"):
+        usp.robustness(classifier(1), data, vae=3)
+    with pytest.raises(FileNotFoundError, match="vae.safetensors"):
         usp.robustness(classifier(1), data, vae="vae.safetensors")
 
 

@@ -140,7 +140,10 @@ def result(
 ) -> Tuple[usp_tensor, np.ndarray]:
     """An array to write to: the caller's `out`, or a new one."""
     if out is None:
-        out = np.empty(tuple(shape), dtype)
+        try:
+            out = np.empty(tuple(shape), dtype)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"shape: {tuple(shape)}: {error}") from None
     return as_tensor(out, name, dtype=dtype, shape=shape, writable=True)
 
 

@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 from errno import ENOENT, errorcode
+from operator import index
 from typing import Any, Callable, Dict, Optional, Type, TypeVar
 
 import numpy as np
@@ -63,9 +64,14 @@ def status_of(function: Callable[..., int], *arguments: Any) -> int:
         raise ArgumentError(f"{function.__name__}: {error}") from None
 
 
-def encoded(text: "str | bytes | os.PathLike[str] | None") -> "bytes | None":
+def encoded(
+    text: "str | bytes | os.PathLike[str] | None", name: str = "argument", expected: str = "a text",
+) -> "bytes | None":
     """A string or a path for C."""
-    result = None if text is None else os.fsencode(text)
+    try:
+        result = None if text is None else os.fsencode(text)
+    except TypeError:
+        raise ArgumentError(f"{name}: {type(text).__name__}, expected {expected}") from None
     if result is not None and b"\0" in result:
         raise ArgumentError(f"{text!r}: a text cannot hold the character 0")
     return result
@@ -91,6 +97,17 @@ def options(kind: Type[Options], **values: Any) -> Options:
         if value is not None:
             setattr(result, name, held(types[name], value, name))
     return result
+
+
+def whole_number(value: Any, name: str, least: int = 0) -> int:
+    """A whole number of so much or more."""
+    try:
+        number = index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ArgumentError(f"{name}: {value!r}, expected a whole number of {least} or more")
+    return number
 
 
 def numbers_text(value: Any) -> Optional[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+import warnings
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _abi
 from ._call import check, file_error, last_error, status_of
-from ._errors import FileError
+from ._errors import ArgumentError, FileError
 
 
 class Progress:
@@ -59,9 +60,7 @@ class Callbacks:
 
     def progress(self, function: "Callable[[Progress], Any] | bool | None") -> Any:
         """The trampoline of a progress callback; always there, so that Ctrl-C works."""
-        if function is True:
-            function = tqdm_progress()
-        shown = function if callable(function) else None
+        shown = shower(function, tqdm_progress)
 
         def report(pointer: Any, _user: Any) -> None:
             if shown is None:
@@ -117,11 +116,22 @@ class Callbacks:
             signal.signal(signal.SIGINT, self._handler)
 
 
+def shower(progress: Any, bars: Callable[[], Any]) -> Any:
+    """What is told of progress: a function, bars for True, or nothing."""
+    if progress is True:
+        return bars()
+    if progress is None or progress is False or callable(progress):
+        return progress or None
+    raise ArgumentError(
+        f"progress: {type(progress).__name__}, expected a function, True or None")
+
+
 def tqdm_progress() -> "Callable[[Progress], Any] | None":
     """A progress bar, if tqdm is there."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
+        warnings.warn("progress=True: needs tqdm, which is not installed", stacklevel=5)
         return None
     bars: Dict[str, Any] = {}
 

@@ -37,8 +37,18 @@ def value_text(name: str, value: Any) -> str:
         pass
     try:
         return repr(float(value))
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{name}: {value!r}, expected a number ({error})") from None
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"{name}: {type(value).__name__}, expected a number or a text") from None
+
+
+def widths(name: str, value: Any) -> Tuple[int, ...]:
+    """Widths of teachers' tokens: none, one or several."""
+    given = () if value is None else (value,) if np.ndim(value) == 0 else tuple(value)
+    try:
+        return tuple(index(width) for width in given)
+    except TypeError:
+        raise ArgumentError(f"{name}: {value!r}, expected a width, or several") from None
 
 
 def worded(name: str, value: Any) -> str:

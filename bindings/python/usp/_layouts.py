@@ -92,6 +92,7 @@ def timm(model: Any) -> Dict[str, Any]:
 
 def expect(folder: Any, layout: Optional[str], family: Optional[str]) -> None:
     """Raises ArgumentError where a folder is of another layout, or says it is of another family."""
+    encoded(folder, "folder", "a folder's path")
     if layout is not None and layout not in LAYOUTS:
         raise ArgumentError(f"layout: {layout!r}, expected one of {', '.join(LAYOUTS)}")
     try:

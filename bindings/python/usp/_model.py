@@ -42,6 +42,19 @@ def grid_sides(grid: Grid) -> Tuple[Any, Any]:
     return sides[0], sides[1]
 
 
+def model_of(value: Any, name: str, *kinds: "type[Model]", other: str = "") -> Any:
+    """The model of one of these classes that an argument is, or that a stage's `Training` has.
+
+    `other` is what else would do, for the error.
+    """
+    made = getattr(value, "model", None)
+    model = made if isinstance(made, Model) else value
+    if not isinstance(model, kinds):
+        expected = " or ".join(f"usp.{kind.__name__}" for kind in kinds)
+        raise ArgumentError(f"{name}: {type(model).__name__}, expected a {expected}{other}")
+    return model
+
+
 class LoadReport(str):
     """What was loaded, renamed, ignored and why, for people; `data` is the same as a dict."""
 
@@ -99,12 +112,13 @@ class Model(Handle):
         if isinstance(source, Mapping):
             checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
             return cls._made(lib.usp_model_load, checkpoint.handle, ctypes.byref(given))
-        return cls._made(lib.usp_model_open, encoded(source), ctypes.byref(given))
+        path = encoded(source, "source", "a file, a usp.Checkpoint or arrays by name")
+        return cls._made(lib.usp_model_open, path, ctypes.byref(given))
 
     @classmethod
     def _create(cls: "type[Self]", name: str, seed: Optional[int], sizes: Mapping[str, Any]) -> Self:
         return cls._made(
-            lib.usp_model_create, encoded(name), encoded(config_text(sizes)), drawn(seed))
+            lib.usp_model_create, encoded(name, "name"), encoded(config_text(sizes)), drawn(seed))
 
     @property
     def config(self) -> Config:
@@ -180,7 +194,7 @@ class Model(Handle):
         given = options(
             _abi.usp_save_options, format=format, dtype=dtype_name(dtype),
             checksums=int(checksums))
-        call(lib.usp_model_save, self.handle, encoded(path), ctypes.byref(given))
+        call(lib.usp_model_save, self.handle, encoded(path, "path", "a file's path"), ctypes.byref(given))
 
     def save_pretrained(
         self, folder: "Union[str, os.PathLike[str]]", *, layout: Optional[str] = None

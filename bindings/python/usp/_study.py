@@ -11,7 +11,11 @@ from ._call import composed, encoded
 from ._callbacks import Callbacks, Progress
 from ._config import parsed
 from ._library import lib
-from .stage import settings_text
+from .pipeline import told_seed
+from .stage import as_file, settings_text
+
+#: what a study takes as its source
+IMAGES = 'a folder of images, "colour" or "fashion-mnist"'
 
 
 class Study:
@@ -61,13 +65,20 @@ def study(
     length : "quick", "standard" or "full"
     progress : function(Progress), called while it works; True shows bars (tqdm); False from the
         function stops, and all is saved
-    settings : what differs: seeds, size, vae (a file, or "small"), ablate="mask-ratio,gates", ...;
-        `usp.study_settings(source)` has all
+    settings : what differs: seed (None draws one, told by the log of Python's logging "usp" and in
+        `metrics["settings"]`, and makes all anew), seeds, size, vae (a file, "small", or a model,
+        which is written into `out`), ablate="mask-ratio,gates", ...; `usp.study_settings(source)` has
+        all
     """
+    images, folder = encoded(source, "source", IMAGES), encoded(out, "out", "a folder's path")
+    for name in ("vae", "inception"):
+        as_file(settings, name, os.fspath(out))
+    if "seed" in settings:
+        settings["seed"] = told_seed("study", settings["seed"])
     callbacks = Callbacks()
     pointer = callbacks.progress(progress)
     callbacks.call(
-        lib.usp_study_run, encoded(source), encoded(out), encoded(length),
+        lib.usp_study_run, images, folder, encoded(length, "length"),
         encoded(settings_text(settings)), pointer, None)
     return Study(os.fspath(out))
 
@@ -83,7 +94,8 @@ def study_settings(
     2
     """
     text = composed(
-        lib.usp_study_text, encoded(source), encoded(length), encoded(settings_text(settings)))
+        lib.usp_study_text, encoded(source, "source", IMAGES), encoded(length, "length"),
+        encoded(settings_text(settings)))
     return {
         key: parsed(key, value)
         for key, value in (item.split("=", 1) for item in shlex.split(text))}

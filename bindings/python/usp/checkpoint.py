@@ -13,6 +13,7 @@ import numpy as np
 from . import _abi
 from ._arrays import as_tensor, dtype_name, from_view, widened
 from ._call import call, composed, encoded, options, view_text
+from ._errors import ArgumentError
 from ._handles import Handle
 from ._library import lib
 
@@ -38,6 +39,8 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
 
     def __init__(self, arrays: "Mapping[str, Any]"):
         """A checkpoint in memory; the arrays are copied."""
+        if not isinstance(arrays, Mapping):
+            raise ArgumentError(f"arrays: {type(arrays).__name__}, expected arrays by name")
         names = list(arrays)
         described = [as_tensor(arrays[name], name, dtype=None) for name in names]
         structs = (_abi.usp_tensor * len(names))(*(tensor for tensor, _ in described))
@@ -53,7 +56,8 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
         of it cannot be read (`unread`).
         """
         given = options(_abi.usp_checkpoint_options, table=table)
-        checkpoint = cls._made(lib.usp_checkpoint_open, encoded(path), ctypes.byref(given))
+        checkpoint = cls._made(
+            lib.usp_checkpoint_open, encoded(path, "path", "a file or folder"), ctypes.byref(given))
         unread = checkpoint.unread
         if unread:
             shown = "; ".join(f"{name}: {unread[name]}" for name in list(unread)[:4])
@@ -155,7 +159,8 @@ class Checkpoint(Handle, Mapping[str, np.ndarray]):
             _abi.usp_save_options, format=format, dtype=dtype_name(dtype),
             checksums=int(checksums),
             tables=tables if tables is None or isinstance(tables, str) else ",".join(tables))
-        call(lib.usp_checkpoint_save, self.handle, encoded(path), ctypes.byref(given))
+        call(
+            lib.usp_checkpoint_save, self.handle, encoded(path, "path", "a file's path"), ctypes.byref(given))
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{len(self)} arrays"

@@ -16,10 +16,10 @@ from ._errors import ArgumentError
 from ._handles import Handle, handle_of
 from ._library import lib
 from .checkpoint import Checkpoint
-from ._model import Model
+from ._model import Model, model_of
 from .images import Images, to_uint8
 from .ranks import Ranks
-from .vae import VAE
+from .vae import VAE, GivenVAE, vae_of
 
 
 class Data(Handle):
@@ -33,7 +33,7 @@ class Data(Handle):
     path : a folder of PNG and JPEG images, with one subfolder for each class or without any; a file
         of latents (what a cache is; or an array `latents` [N, C, h, w], normalised, with `labels`);
         or a folder of the original's npz files
-    vae : images become its latents; without it they stay images, -1 to 1
+    vae : an autoencoder, or its file: images become its latents; without it they stay images, -1 to 1
     progress : callable or True (tqdm); told while a cache is made
 
     Other Parameters
@@ -142,7 +142,7 @@ class Data(Handle):
     kind = "usp_data"
 
     def __init__(
-        self, path: "Union[str, os.PathLike[str]]", *, vae: Optional[VAE] = None,
+        self, path: "Union[str, os.PathLike[str]]", *, vae: GivenVAE = None,
         progress: "Union[Callable[..., Any], bool, None]" = None,
         # options: usp_data_options
         batch: int = 64, size: int = 256, channels: Optional[int] = None,
@@ -171,7 +171,12 @@ class Data(Handle):
             erasing_count=erasing_count, mixup=mixup, cutmix=cutmix,
             mixing_probability=mixing_probability, switch_probability=switch_probability,
             mixing_unit=mixing_unit, label_smoothing=label_smoothing, mix_pixels=mix_pixels)
+        if isinstance(teacher, (str, os.PathLike)):
+            teacher = Model._load(teacher)
+        if teacher is not None:
+            teacher = model_of(teacher, "teacher", Model, other=", or its file")
         given.teacher = handle_of(teacher, "teacher", Model)
+        vae = vae_of(vae)
         given.ranks = handle_of(ranks, "ranks", Ranks)
         #: what differs from the defaults, for stages that read the same images in their own way
         self.said = {
@@ -191,7 +196,7 @@ class Data(Handle):
         given.progress = callbacks.progress(progress)
         pointer = ctypes.POINTER(_abi.usp_data)()
         callbacks.call(
-            lib.usp_data_open, encoded(path), handle_of(vae, "vae", VAE),
+            lib.usp_data_open, encoded(path, "path", "a folder or a file"), handle_of(vae, "vae", VAE),
             ctypes.byref(given), ctypes.byref(pointer))
         self._attach(pointer, lib.usp_data_free)
 

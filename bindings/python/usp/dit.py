@@ -10,6 +10,7 @@ import numpy as np
 from . import _abi
 from ._arrays import as_tensor, dtype_name, result, vector
 from ._call import call
+from ._config import widths
 from ._errors import ArgumentError
 from ._layers import layer_arrays
 from ._library import lib
@@ -212,8 +213,9 @@ class SiT(DiT):
         """
         return cls._create(cls.__name__, seed, dict(
             grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
-            classes=classes, affine=affine, qk_norm=qk_norm, projections=tuple(projections),
-            projector=projector, encoder_depth=encoder_depth, learn_sigma=learn_sigma))
+            classes=classes, affine=affine, qk_norm=qk_norm,
+            projections=widths("projections", projections), projector=projector,
+            encoder_depth=encoder_depth, learn_sigma=learn_sigma))
 
 
 class LightningDiT(SiT):
@@ -249,5 +251,5 @@ class LightningDiT(SiT):
         return cls._create("LightningDiT", seed, dict(
             grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
             classes=classes, rms_norm=rms_norm, swiglu=swiglu, rope=rope, qk_norm=qk_norm,
-            shift=shift, affine=affine, projections=tuple(projections), projector=projector,
-            encoder_depth=encoder_depth, learn_sigma=learn_sigma))
+            shift=shift, affine=affine, projections=widths("projections", projections),
+            projector=projector, encoder_depth=encoder_depth, learn_sigma=learn_sigma))

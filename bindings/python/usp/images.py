@@ -35,9 +35,13 @@ class Images(np.ndarray):
                 else:
                     np.save(file, np.asarray(self))
             return
-        save(path, grid(self, columns))
+        save(path, np.asarray(self), columns)
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> Optional[bytes]:
+        """What a notebook shows; None of what is no image any more, such as a mean of some."""
+        is_image = self.dtype == np.uint8 and self.size > 0 and self.ndim in (2, 3, 4)
+        if not is_image or (self.ndim > 2 and self.shape[-1] > 4):
+            return None
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "images.png")
             self.save(path)
@@ -55,7 +59,7 @@ def open(path: Path, *, as_stored: bool = False) -> np.ndarray:
 
     They are turned upright by the camera's note; `as_stored` gives what PIL gives.
     """
-    image = _Image._made(lib.usp_image_open, encoded(path), int(as_stored))
+    image = _Image._made(lib.usp_image_open, encoded(path, "path", "a file's path"), int(as_stored))
     tensor = _abi.usp_tensor()
     call(lib.usp_image_pixels, image.handle, ctypes.byref(tensor))
     return from_view(tensor, image._owner).copy()
@@ -64,6 +68,7 @@ def open(path: Path, *, as_stored: bool = False) -> np.ndarray:
 def save(path: Path, image: Any, columns: Optional[int] = None) -> None:
     """Writes a PNG: uint8 [H, W, C] or [H, W], or several [N, H, W, C] as a grid; a PIL image will
     do, too. The file appears complete or not at all."""
+    given = encoded(path, "path", "a file's path")
     pixels = pixels_of(image, "image")
     if pixels.ndim == 4:
         pixels = grid(pixels, columns)
@@ -73,7 +78,7 @@ def save(path: Path, image: Any, columns: Optional[int] = None) -> None:
         raise ArgumentError(f"{os.fspath(path)}: images are written as .png")
     tensor, _keep = as_tensor(
         np.ascontiguousarray(pixels), "image", dtype=np.uint8, shape=["H", "W", "C"])
-    call(lib.usp_image_write, encoded(path), ctypes.byref(tensor))
+    call(lib.usp_image_write, given, ctypes.byref(tensor))
 
 
 def to_uint8(images: Any) -> Images:

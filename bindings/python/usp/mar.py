@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _abi
 from ._arrays import as_numpy, dtype_name, result
-from ._call import call, options
+from ._call import call, options, whole_number
 from ._callbacks import Progress
 from ._errors import ArgumentError, DTypeError
 from ._library import lib
@@ -98,7 +98,7 @@ class MAR(Model):
         inputs = run.array(latents, "latents", shape=["B", *image])
         batch = inputs.contents.shape[0]
         given = options(
-            _abi.usp_mar_options, mask_ratio=mask_ratio, copies=copies, seed=seed)
+            _abi.usp_mar_options, mask_ratio=mask_ratio, copies=whole_number(copies, "copies", 1), seed=seed)
         given.mask = run.array(mask, "mask", shape=[batch, self.tokens])
         steps = whole(t, "t")
         given.times = run.array(steps, "t", dtype=np.int64, shape=["M", batch, self.tokens])
@@ -229,9 +229,9 @@ class MAR(Model):
 
         """
         run = Run()
-        batch = count if count is not None else None if y is None else as_numpy(y, "y")[0].size
-        if batch is None:
+        if count is None and y is None:
             raise ArgumentError("y: are needed, or count")
+        batch = as_numpy(y, "y")[0].size if count is None else whole_number(count, "count", 1)
         image = self.input_shape(1)[1:]
         target, array = run.output(out, (batch, *image))
         given = options(

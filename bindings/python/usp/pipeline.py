@@ -13,9 +13,11 @@ import json
 import logging
 import os
 import tempfile
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
-from ._callbacks import Progress, tqdm_progress
+from ._call import encoded
+from ._callbacks import Progress, shower, tqdm_progress
 from ._errors import ArgumentError
 from ._plot import Plot
 from .data import Data
@@ -23,13 +25,21 @@ from .dit import SiT
 from .random import drawn
 from .run import Run, RunProgress
 from .stage import Stage, recipe_values
-from .vae import VAE
+from .vae import VAE, GivenVAE
 
 Start = Any
 Path = Union[str, "os.PathLike[str]"]
 Callback = Callable[[Dict[str, Any]], Any]
 
 _log = logging.getLogger("usp")
+
+
+def told_seed(name: str, seed: Optional[int]) -> int:
+    """The seed; one that is drawn is told, so that what comes of it can be made again."""
+    key = drawn(seed)
+    if seed is None:
+        _log.info("%s: seed %d, drawn", name, key)
+    return key
 
 
 class Training:
@@ -87,18 +97,19 @@ def autoencoder(
     `factor`, a power of 2, is how many image pixels a latent one stands for along each side. A part
     of the images (`held_out`, 0.05) is kept to measure on, or `val` is; the ratio of signal to noise
     is logged. With `align` and data that has a teacher the latents are aligned with its features, as
-    VA-VAE's (`distmat_margin`, `cos_margin`). Other settings: batch, rate, latent_channels,
-    base_width, kl_weight, reconstruction ("absolute" or "squared"), and those of `usp.Trainer`. See `recipe("autoencoder")`.
+    VA-VAE's (`distmat_margin`, `cos_margin`). Other settings: `batch`, `rate`, `latent_channels`,
+    `base_width`, `kl_weight`, `reconstruction` ("absolute" or "squared"), `start` (a VAE to go on with),
+    and others as for `pretrain`. See `usp.recipe("autoencoder")`.
     """
     done = _run(
         "autoencoder", data, None, settings.pop("start", None), val, log_dir, callbacks, progress,
-        dict(settings, factor=factor, steps=steps, epochs=epochs, seed=drawn(seed)))
+        dict(settings, factor=factor, steps=steps, epochs=epochs, seed=seed))
     model: VAE = done.model
     return model
 
 
 def pretrain(
-    data: Data, vae: Optional[VAE] = None, *, epochs: Optional[float] = None,
+    data: Data, vae: GivenVAE = None, *, epochs: Optional[float] = None,
     steps: Optional[int] = None, start: Start = None, log_dir: Optional[Path] = None,
     seed: Optional[int] = 0, callbacks: "Union[Callback, Sequence[Callback], None]" = None,
     progress: Any = None, **settings: Any,
@@ -109,25 +120,28 @@ def pretrain(
     ----------
     data : images, whose size stays; crops, batch and order are the recipe's, where `data` does not
         say otherwise; or latents
-    vae : what images go through; None: what `data` has
+    vae : what images go through, or its file; None: what `data` has
     epochs, steps : the length, one of them; by default the recipe's 800 epochs
-    start : a masked autoencoder, or its file, to go on from; by default a fresh one
+    start : a masked autoencoder, what `pretrain` returned, a file or a usp.Checkpoint to go on from; by
+        default a fresh one
     log_dir : folder of model, state and log; the same call goes on after an interruption. None
         keeps nothing
-    seed : of everything random; None draws afresh
+    seed : of everything random; None draws one, which the log of Python's logging "usp" tells
     callbacks : function, or functions, called with each line of the log
     progress : function(RunProgress), called after each step, or True (tqdm)
-    settings : `model` (a published name, "MAE-B/2"), or sizes (patch, width, depth, heads,
-        decoder_width, decoder_depth, decoder_heads), batch, blr or rate, warmup_epochs, and the
-        options of `usp.Trainer` and `usp.Data`. See `recipe("pretrain")`
+    settings : `model` (a published name, "MAE-B/2"), or sizes (`patch`, `width`, `depth`, `heads`,
+        `decoder_width`, `decoder_depth`, `decoder_heads`), `batch`, `blr` or `rate`, `warmup_epochs`,
+        `save_every`, `log_every`, and options of `usp.Trainer` (`mask_ratio`, `dtype`, ...) and
+        `usp.Data` (`augmentation`, `mirror`, ...) by name. What samples are is said where the data is
+        opened: their side, channels, cache, masks, teacher. See `usp.recipe("pretrain")`
     """
     return _run(
         "pretrain", data, vae, start, None, log_dir, callbacks, progress,
-        dict(settings, epochs=epochs, steps=steps, seed=drawn(seed)))
+        dict(settings, epochs=epochs, steps=steps, seed=seed))
 
 
 def finetune(
-    data: Data, vae: Optional[VAE] = None, *, start: Start = None, val: Optional[Data] = None,
+    data: Data, vae: GivenVAE = None, *, start: Start = None, val: Optional[Data] = None,
     probe: bool = False, recipe: Optional[str] = None, epochs: Optional[float] = None,
     steps: Optional[int] = None, log_dir: Optional[Path] = None, seed: Optional[int] = 0,
     callbacks: "Union[Callback, Sequence[Callback], None]" = None, progress: Any = None,
@@ -135,7 +149,8 @@ def finetune(
 ) -> Training:
     """A classifier of these images from pretrained weights; `.accuracy` is on `val`.
 
-    `start` is a model of any family, or its file; without it the classifier starts from scratch.
+    `start` is a model of any family, what `pretrain` returned, or a file; without it the classifier
+    starts from scratch.
     `probe` trains a linear classifier on the frozen encoder. `recipe` names published values, with
     RandAugment and random erasing: "usp-b", "mae-b", "mae-l" (with mixup and CutMix too); on latents,
     whose images were encoded before, `notes` tell what of it is left out. Other parameters as for
@@ -146,39 +161,39 @@ def finetune(
             f"recipe: {recipe!r}, expected 'usp-b', 'mae-b' or 'mae-l', and none in a probe")
     return _run(
         "probe" if probe else recipe or "finetune", data, vae, start, val, log_dir, callbacks,
-        progress, dict(settings, epochs=epochs, steps=steps, seed=drawn(seed)),
+        progress, dict(settings, epochs=epochs, steps=steps, seed=seed),
         called="probe" if probe else "finetune")
 
 
 def train(
-    data: Data, vae: Optional[VAE] = None, *, start: Start = None, val: Optional[Data] = None,
-    steps: Optional[int] = None, epochs: Optional[float] = None, log_dir: Optional[Path] = None, seed: Optional[int] = 0,
-    callbacks: "Union[Callback, Sequence[Callback], None]" = None, progress: Any = None,
-    **settings: Any,
+    data: Data, vae: GivenVAE = None, *, start: Start = None, val: Optional[Data] = None,
+    steps: Optional[int] = None, epochs: Optional[float] = None, log_dir: Optional[Path] = None,
+    seed: Optional[int] = 0, callbacks: "Union[Callback, Sequence[Callback], None]" = None,
+    progress: Any = None, **settings: Any,
 ) -> SiT:
     """A diffusion transformer of these images' classes: its averaged weights, to sample from.
 
     `start` is a DiT or SiT to go on with; or another transformer, such as a masked autoencoder,
     whose weights are transferred (to a SiT, or to `family="DiT"`), which the log of Python's
     logging "usp" tells; or None: a fresh SiT-B/2, or of other sizes. A `usp.MAR` to start from, or
-    `family="MAR"`, trains a masked autoregressive model by `recipe("autoregress")` and returns it,
+    `family="MAR"`, trains a masked autoregressive model by `usp.recipe("autoregress")` and returns it,
     with `copies`, `dropout`, `buffer`, `head_width`, `head_depth` and `decoder_rule` beside the other
     options; a masked autoencoder gives its decoder where it fits. The loss on `val` is logged
     each epoch; `sample_every=N` writes a picture of 32 samples into log_dir every N steps,
-    `frechet_every=N` with `judge` (the file of a classifier, or Inception's weights) logs their
-    distance. Other parameters as for `pretrain`; see `recipe("train")`.
+    `frechet_every=N` with `judge` (a classifier or an Inception, or its file) logs their
+    distance. Other parameters as for `pretrain`; see `usp.recipe("train")`.
     """
     if settings.get("sample_every") is not None and log_dir is None:
         raise ArgumentError("sample_every: needs log_dir, where the pictures are written")
     done = _run(
         "train", data, vae, start, val, log_dir, callbacks, progress,
-        dict(settings, epochs=epochs, steps=steps, seed=drawn(seed)))
+        dict(settings, epochs=epochs, steps=steps, seed=seed))
     model: SiT = done.model
     return model
 
 
 def segment(
-    data: Data, vae: Optional[VAE] = None, *, classes: int, head: str = "upernet",
+    data: Data, vae: GivenVAE = None, *, classes: int, head: str = "upernet",
     start: Start = None, val: Optional[Data] = None, epochs: Optional[float] = None,
     steps: Optional[int] = None, log_dir: Optional[Path] = None, seed: Optional[int] = 0,
     callbacks: "Union[Callback, Sequence[Callback], None]" = None, progress: Any = None,
@@ -189,25 +204,31 @@ def segment(
     `data` and `val` are `usp.Data(images, masks=...)`; masks have the labels 0 to classes - 1, or
     255. `head` is "upernet", mmsegmentation's recipe, or "linear", DINOv2's on a frozen encoder whose
     maps are made once. `.metrics` has miou, macc and aacc on `val`, at the files' sizes. Other
-    parameters as for `pretrain`; see `recipe("segment")` and `recipe("segment-linear")`.
+    parameters as for `pretrain`; see `usp.recipe("segment")` and `usp.recipe("segment-linear")`.
     """
     if head not in ("upernet", "linear"):
         raise ArgumentError(f"head: {head!r}, expected 'upernet' or 'linear'")
     return _run(
         "segment" if head == "upernet" else "segment-linear", data, vae, start, val, log_dir,
         callbacks, progress,
-        dict(settings, classes=classes, epochs=epochs, steps=steps, seed=drawn(seed)))
+        dict(settings, classes=classes, epochs=epochs, steps=steps, seed=seed))
 
 
 def _run(
-    name: str, data: Data, vae: Optional[VAE], start: Start, val: Optional[Data],
+    name: str, data: Data, vae: GivenVAE, start: Start, val: Optional[Data],
     log_dir: Optional[Path], callbacks: "Union[Callback, Sequence[Callback], None]", progress: Any,
     settings: Mapping[str, Any], called: Optional[str] = None,
 ) -> Training:
-    if not isinstance(data, Data):
-        raise ArgumentError(f"data: {type(data).__name__}, expected a usp.Data")
-    functions = [callbacks] if callable(callbacks) else list(callbacks or ())
-    options = {key: settings[key] for key in ("save_every", "log_every") if key in settings}
+    if log_dir is not None:
+        encoded(log_dir, "log_dir", "a folder's path")
+    functions = [callbacks] if callable(callbacks) else callbacks or ()
+    if not isinstance(functions, Sequence) or not all(map(callable, functions)):
+        raise ArgumentError(
+            f"callbacks: {type(callbacks).__name__}, expected a function, or several in a list")
+    shown = shower(progress, lambda: bar(called or name))
+    settings = dict(settings, seed=told_seed(called or name, settings["seed"]))
+    options: Dict[str, Any] = {
+        key: settings[key] for key in ("save_every", "log_every") if key in settings}
     rest = {key: value for key, value in settings.items() if key not in options}
     stage = Stage(name, data, vae, start=start, val=val, **rest)
     name = called or name
@@ -220,7 +241,7 @@ def _run(
         if log_dir is not None:
             options["log_dir"] = folder
         run = Run._of_stage(stage, output, **options)
-        history = run.train(progress=_LogReader(output, functions, progress))
+        history = run.train(progress=_LogReader(output, functions, shown))
         model = stage.model()
         if log_dir is not None and name == "autoencoder":
             model.save(output)  # with the scale, which is measured at the end
@@ -234,7 +255,7 @@ class _LogReader:
     def __init__(self, output: str, functions: Sequence[Callback], progress: Any):
         self._log = os.path.splitext(output)[0] + "-log.jsonl"
         self._functions, self._place = functions, 0
-        self._progress = bar(os.path.basename(output).split(".")[0]) if progress is True else progress or None
+        self._progress = progress
         if functions:
             self._skip()
 

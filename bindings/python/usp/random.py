@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import ctypes
 import os
+from operator import index
 from typing import Any, Optional, Sequence
 
 import numpy as np
 
 from ._arrays import result
 from ._call import call, encoded
+from ._errors import ArgumentError
 from ._library import lib
 
 
 def drawn(seed: Optional[int]) -> int:
     """The seed, or for None one that nobody has had."""
-    return int.from_bytes(os.urandom(8), "little") if seed is None else seed
+    if seed is None:
+        return int.from_bytes(os.urandom(8), "little")
+    try:
+        return index(seed)
+    except TypeError:
+        raise ArgumentError(f"seed: {seed!r}, expected a whole number, or None") from None
 
 
 def normal(shape: Sequence[int], seed: Optional[int] = 0, out: Optional[Any] = None) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 from . import _abi
 from ._call import call, encoded, options
 from ._errors import Cancelled
-from ._handles import Handle
+from ._handles import Handle, handle_of
 from ._library import lib
 from .data import Data
 from .trainer import Trainer
@@ -101,13 +101,16 @@ class Run(Handle):
             evaluate_every=evaluate_every, log_dir=log_dir)
         given.evaluate = self._callbacks.wrap(_abi.usp_run_evaluate_fn, self._measure)
         self._adopt(
-            lib.usp_run_create, trainer.handle, data.handle, encoded(output), ctypes.byref(given),
+            lib.usp_run_create, handle_of(trainer, "trainer", Trainer), handle_of(data, "data", Data),
+            encoded(output), ctypes.byref(given),
             through=self._callbacks)
 
     def _prepare(
         self, trainer: Trainer, data: Data, output: "Union[str, os.PathLike[str]]", **given: Any
     ) -> Any:
         """The options, with what tells of progress."""
+        handle_of(trainer, "trainer", Trainer)
+        encoded(output, "output", "a file's path")
         self.trainer, self.data, self.output = trainer, data, os.fspath(output)
         self._callbacks = trainer._callbacks  # an all-reduce's exceptions end the run, too
         self._progress: Optional[Callable[[RunProgress], Any]] = None

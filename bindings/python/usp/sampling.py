@@ -8,20 +8,22 @@ from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from ._call import whole_number
 from ._errors import ArgumentError, ShapeError
+from ._model import Source, model_of
 from .diffusion import Diffusion
 from .dit import DiT, SiT
 from .images import Images, to_uint8
 from .mar import MAR
 from .random import drawn, normal
 from .transport import Transport
-from .vae import VAE
+from .vae import VAE, vae_of
 
 Classes = Union[None, int, str, Sequence[Union[int, str]]]
 
 
 def sample(
-    model: Union[DiT, MAR], vae: VAE, *, classes: Classes = None, num: Optional[int] = None,
+    model: Union[DiT, MAR], vae: "Union[VAE, Source]", *, classes: Classes = None, num: Optional[int] = None,
     steps: Optional[int] = None, solver: Optional[str] = None, cfg_scale: Any = 1.0,
     cfg_interval: Optional[Tuple[float, float]] = None, seed: Optional[int] = 0, batch: int = 8,
     process: "Union[Transport, Diffusion, None]" = None, progress: Any = None,
@@ -35,7 +37,7 @@ def sample(
     Parameters
     ----------
     model : a SiT; a DiT, which is asked by DDPM's steps; or a MAR
-    vae : the autoencoder whose latents it was trained on; another one gets a warning
+    vae : the autoencoder whose latents it was trained on, or its file; another one gets a warning
     classes : names (see `model.class_names`) or numbers, taken in turn; None: every class
     num : how many images; by default one for each class, at most 16 where none is named
     steps : points of time (SiT, 50), steps (DiT, 250), or reverse steps of a token (MAR, 100)
@@ -52,8 +54,7 @@ def sample(
         they added along a line (FORA, TeaCache, TaylorSeer)
     null_interval : guidance's null half is computed at every so many evaluations
     """
-    if not isinstance(model, (DiT, MAR)):
-        raise ArgumentError(f"model: {type(model).__name__}, expected a SiT, DiT or MAR")
+    model = model_of(model, "model", DiT, MAR)
     tokens = dict(
         iterations=iterations, cfg_schedule=cfg_schedule, temperature=temperature,
         last_steps=last_steps)
@@ -64,15 +65,13 @@ def sample(
         refuse(model, solver=solver, process=process, cfg_interval=cfg_interval, **reuse)
     else:
         refuse(model, **tokens)
-    if not isinstance(vae, VAE):
-        raise ArgumentError(f"vae: {type(vae).__name__}, expected a VAE")
-    if vae.latent_channels != model.config.channels:
+    decoder: VAE = model_of(vae_of(vae), "vae", VAE)
+    if decoder.latent_channels != model.config.channels:
         raise ShapeError(
-            f"vae: latents of {vae.latent_channels} channels, the model's have "
+            f"vae: latents of {decoder.latent_channels} channels, the model's have "
             f"{model.config.channels}")
-    if batch < 1:
-        raise ArgumentError(f"batch: {batch}, expected 1 or more")
-    warn_of_other_autoencoder(model, vae)
+    batch = whole_number(batch, "batch", 1)
+    warn_of_other_autoencoder(model, decoder)
     labels = chosen(model, classes, num)
     key = drawn(seed)
     noise = None if isinstance(model, MAR) else normal(model.input_shape(len(labels)), key)
@@ -87,7 +86,7 @@ def sample(
             latents = _draw(
                 model, noise[part], labels[part], steps, solver, cfg_scale, cfg_interval, process,
                 {**common, **reuse})
-        parts.append(to_uint8(vae.decode(latents)))
+        parts.append(to_uint8(decoder.decode(latents)))
     return np.concatenate(parts).view(Images)
 
 
@@ -142,13 +141,14 @@ def chosen(model: Union[DiT, MAR], classes: Classes, num: Optional[int]) -> np.n
     count = int(model.config.classes)
     if classes is None:
         wanted = list(range(count))
-        number = min(count, 16) if num is None else num
+        number = min(count, 16) if num is None else whole_number(num, "num", 1)
     else:
-        items = [classes] if isinstance(classes, (str, int, np.integer)) else list(classes)
+        several = not isinstance(classes, str) and hasattr(classes, "__iter__")
+        items: List[Any] = list(classes) if several else [classes]  # type: ignore[arg-type]
         wanted = [label_of(item, names, count) for item in items]
-        number = len(wanted) if num is None else num
-    if number < 1 or not wanted:
-        raise ArgumentError(f"num: {number} images of {len(wanted)} classes, expected 1 or more")
+        number = len(wanted) if num is None else whole_number(num, "num", 1)
+    if not wanted:
+        raise ArgumentError("classes: none, expected one or more")
     return np.array([wanted[index % len(wanted)] for index in range(number)], np.int64)
 
 
@@ -163,7 +163,7 @@ def label_of(item: Union[int, str], names: List[str], count: int) -> int:
         near = difflib.get_close_matches(item, names, 1, 0)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ArgumentError(f"classes: unknown class {item!r}{hint}")
-    label = int(item)
+    label = whole_number(int(item) if isinstance(item, str) else item, "classes")
     if not 0 <= label < count:
         raise ArgumentError(f"classes: {label}, expected 0 to {count - 1}")
     return label

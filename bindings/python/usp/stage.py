@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import tempfile
 from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
@@ -13,15 +15,19 @@ from ._config import parsed, value_text
 from ._errors import ArgumentError
 from ._handles import Handle, handle_of
 from ._library import lib
-from ._model import Model
+from ._model import Model, model_of
 from .data import Data
+from .random import drawn
 from .trainer import Trainer
+from .vae import VAE, GivenVAE, vae_of
 
 
 def quoted(name: str, value: Any) -> str:
     """A setting as the library reads it; a text with blanks stands in quotation marks."""
     if name == "dtype":
         value = dtype_name(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if isinstance(value, str) and value:
         if '"' in value or "\n" in value:
             raise ArgumentError(f"{name}: {value!r}, expected a text without quotation marks")
@@ -31,10 +37,46 @@ def quoted(name: str, value: Any) -> str:
     return value_text(name, value)
 
 
+#: options that a stage knows of, and has from elsewhere
+ELSEWHERE = {
+    **dict.fromkeys(
+        ("size", "channels", "cache", "masks", "reduce_zero_label", "teacher"),
+        "is said where the data is opened, usp.Data({}=...)"),
+    "transport": "a stage is told path, prediction and loss_weight",
+    "diffusion": "a stage is told noise_schedule and prediction",
+    **dict.fromkeys(
+        ("ranks", "allreduce", "rank", "world_size"),
+        "a stage trains alone; usp.Trainer and usp.Data take ranks, for a usp.Run"),
+    "head_only": 'is what usp.finetune(probe=True) and usp.segment(head="linear") do',
+}
+
+
 def settings_text(settings: Mapping[str, Any]) -> str:
-    """`steps=100 batch=8`; None is not said."""
+    """`steps=100 batch=8`; None is not said, but a seed is then drawn."""
+    if settings.get("seed", 0) is None:
+        settings = {**settings, "seed": drawn(None)}
     said = {name: value for name, value in settings.items() if value is not None}
     return " ".join(f"{name}={quoted(name, value)}" for name, value in said.items())
+
+
+def stage_text(settings: Mapping[str, Any]) -> str:
+    """The settings of a stage."""
+    for name, value in settings.items():
+        if name in ELSEWHERE and value is not None:
+            raise ArgumentError(f"{name}: {ELSEWHERE[name].format(name)}")
+    return settings_text(settings)
+
+
+def as_file(settings: Dict[str, Any], name: str, folder: str) -> None:
+    """A setting that the library reads from a file may be a model, which is then written there."""
+    value = settings.get(name)
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return
+    model = model_of(value, name, Model, other=", or its file")
+    settings[name] = path = os.path.join(folder, f"{name}.safetensors")
+    if not os.path.exists(path) or Model._load(path).fingerprint != model.fingerprint:
+        os.makedirs(folder, exist_ok=True)
+        model.save(path)
 
 
 class Stage(Handle):
@@ -44,7 +86,8 @@ class Stage(Handle):
     Parameters
     ----------
     recipe : "autoencoder", "pretrain", "finetune", "probe", "train" or "autoregress"
-    start : a model, or a file, to start from; None: a fresh one
+    vae : what images go through, or its file; None: what `data` has
+    start : a model, what a stage returned, a file or arrays by name to start from; None: a fresh one
     val : data of the same classes, to measure on
     settings : as for `usp.pretrain` and the others
 
@@ -63,18 +106,25 @@ class Stage(Handle):
     kind = "usp_stage"
 
     def __init__(
-        self, recipe: str, data: Data, vae: Optional[Model] = None, *, start: Any = None,
+        self, recipe: str, data: Data, vae: GivenVAE = None, *, start: Any = None,
         val: Optional[Data] = None, **settings: Any,
     ):
+        if not isinstance(data, Data):
+            raise ArgumentError(f"data: {type(data).__name__}, expected a usp.Data")
         text = {**data.said, **settings}
-        model = None
-        if isinstance(start, Model):
-            model = start.handle
+        if isinstance(start, Mapping):
+            start = Model._load(start)
+        if isinstance(start, (str, os.PathLike)):
+            text["from"], start = start, None
         elif start is not None:
-            text["from"] = encoded(start).decode()  # type: ignore[union-attr]
-        self._adopt(
-            lib.usp_stage_create, encoded(recipe), handle_of(data, "data", Data),
-            handle_of(vae, "vae", Model), model, handle_of(val, "val", Data), encoded(settings_text(text)))
+            start = model_of(start, "start", Model, other=", or its file")
+        vae = vae_of(vae)
+        with tempfile.TemporaryDirectory() as folder:
+            as_file(text, "judge", folder)
+            self._adopt(
+                lib.usp_stage_create, encoded(recipe, "recipe"), data.handle,
+                handle_of(vae, "vae", VAE), handle_of(start, "start", Model),
+                handle_of(val, "val", Data), encoded(stage_text(text)))
 
     @property
     def trainer(self) -> Trainer:
@@ -105,7 +155,7 @@ class Stage(Handle):
 def recipe_values(name: str, changes: Mapping[str, Any]) -> Dict[str, Any]:
     """What a recipe says, by name."""
     text = composed(
-        lib.usp_recipe_text, encoded(name), encoded(settings_text(changes)))
+        lib.usp_recipe_text, encoded(name, "name"), encoded(stage_text(changes)))
     pairs = (item.split("=", 1) for item in shlex.split(text))
     return {key: parsed(key, value) for key, value in pairs}
 

@@ -15,7 +15,7 @@ from ._callbacks import Callbacks
 from ._errors import ArgumentError
 from ._handles import Handle, handle_of
 from ._library import lib
-from ._model import Model
+from ._model import Model, model_of
 from ._sampling import Run
 from .checkpoint import Checkpoint
 from .diffusion import Diffusion
@@ -193,6 +193,7 @@ class Trainer(Handle):
         cos_margin: float = 0.0, shard: bool = False, overlap: bool = True, reduction: str = "f32",
         # end of options
     ):
+        model = model_of(model, "model", Model)
         self._head_only = head_only
         if ranks is None:
             ranks = self._ranks(allreduce, rank, world_size)
@@ -322,11 +323,11 @@ class Trainer(Handle):
 
     def save(self, path: "Union[str, os.PathLike[str]]") -> None:
         """Writes everything that `restore` needs to go on as if training had never stopped."""
-        call(lib.usp_trainer_save, self.handle, encoded(path))
+        call(lib.usp_trainer_save, self.handle, encoded(path, "path", "a file's path"))
 
     def restore(self, path: "Union[str, os.PathLike[str]]") -> None:
         """Continues from what `save` wrote."""
-        call(lib.usp_trainer_restore, self.handle, encoded(path))
+        call(lib.usp_trainer_restore, self.handle, encoded(path, "path", "a file's path"))
 
     def cancel(self) -> None:
         """Stops the step under way, or else the next one; any thread may call it."""

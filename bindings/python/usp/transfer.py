@@ -10,10 +10,10 @@ from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 from . import _abi
 from ._arrays import dtype_name
 from ._call import call, composed, encoded, options, view_text
-from ._config import value_text
+from ._config import value_text, widths
 from ._handles import Handle
 from ._library import lib
-from ._model import Grid, Model, Names, grid_sides, joined
+from ._model import Grid, Model, Names, grid_sides, joined, model_of
 from .checkpoint import Checkpoint
 
 Source = Union[str, "os.PathLike[str]", Checkpoint, Model]
@@ -116,7 +116,7 @@ def transfer_plan(
     rms_norm: Optional[bool] = None, swiglu: Optional[bool] = None, rope: Optional[bool] = None,
     qk_norm: Optional[bool] = None, shift: Optional[bool] = None,
     norm_rule: Optional[str] = None, fold_norms: bool = False,
-    learn_sigma: Optional[bool] = None, projections: Sequence[int] = (),
+    learn_sigma: Optional[bool] = None, projections: "Union[int, Sequence[int], None]" = (),
     projector: Optional[int] = None, encoder_depth: Optional[int] = None,
 ) -> TransferPlan:
     """Plans a transfer from a file, a checkpoint, a mapping of arrays, or a model.
@@ -144,6 +144,7 @@ def transfer_plan(
     learn_sigma=False one that REPA's own code loads.
     """
     height, width = grid_sides(grid)
+    teachers = widths("projections", projections)
     given = options(
         _abi.usp_transfer_options, layers=layers, seed=seed, affine=int(affine),
         keep_activation=int(keep_activation), channel_rule=channel_rule, depth_rule=depth_rule,
@@ -155,16 +156,18 @@ def transfer_plan(
         head_depth=head_depth, decoder_rule=decoder_rule, rms_norm=chosen(rms_norm),
         swiglu=chosen(swiglu), rope=chosen(rope), qk_norm=chosen(qk_norm), shift=chosen(shift),
         norm_rule=norm_rule, fold_norms=int(fold_norms), learn_sigma=chosen(learn_sigma),
-        projections=value_text("projections", tuple(projections)) if len(projections) else None,
+        projections=value_text("projections", teachers) if teachers else None,
         projector=projector, encoder_depth=encoder_depth)
-    if isinstance(source, Model):
-        source = source.checkpoint
+    wanted = encoded(to, "to", "a family or a published name")
+    if isinstance(getattr(source, "model", source), Model):
+        source = model_of(source, "source", Model).checkpoint
     if isinstance(source, Checkpoint) or isinstance(source, Mapping):
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         return TransferPlan._made(
-            lib.usp_transfer_plan_create, checkpoint.handle, encoded(to), ctypes.byref(given))
-    return TransferPlan._made(
-        lib.usp_transfer_plan_open, encoded(source), encoded(to), ctypes.byref(given))
+            lib.usp_transfer_plan_create, checkpoint.handle, wanted, ctypes.byref(given))
+    path = encoded(
+        source, "source", "a model, a file, a usp.Checkpoint or arrays by name")  # type: ignore[arg-type]
+    return TransferPlan._made(lib.usp_transfer_plan_open, path, wanted, ctypes.byref(given))
 
 
 def chosen(switch: Optional[bool]) -> Optional[int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _abi
 from ._arrays import as_numpy, result
-from ._call import call, composed, options
+from ._call import call, composed, options, whole_number
 from ._handles import Handle
 from ._library import lib
 from ._sampling import Run, sample
@@ -74,7 +74,7 @@ class Transport(Handle):
 
     def draw_times(self, count: int, seed: Optional[int] = 0) -> np.ndarray:
         """Times as training draws them, [count] float32, on the model's scale."""
-        tensor, array = result(None, (count,))
+        tensor, array = result(None, (whole_number(count, "count"),))
         call(lib.usp_transport_draw_times, self.handle, drawn(seed), ctypes.byref(tensor))
         return array
 

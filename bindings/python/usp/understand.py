@@ -16,9 +16,10 @@ from ._callbacks import Callbacks, Progress
 from ._errors import ArgumentError
 from ._handles import Handle, handle_of
 from ._library import lib
+from ._model import model_of
 from .data import Data
 from .dit import DiT
-from .vae import VAE
+from .vae import VAE, GivenVAE, vae_of
 from .vit import ViT
 
 Tell = Union[Callable[[Progress], Any], bool, None]
@@ -75,7 +76,7 @@ def _measured(function: Any, options: Any, progress: Tell, *arguments: Any) -> M
 
 
 def robustness(
-    models: "Union[ViT, Mapping[str, ViT]]", data: Data, vae: Optional[VAE] = None, *,
+    models: "Union[ViT, Mapping[str, ViT]]", data: Data, vae: GivenVAE = None, *,
     progress: Tell = None,
     # options: usp_robustness_options
     sigmas: str = "0.08,0.12,0.18,0.26,0.38", steps: str = "50,100,200,300,400,500,600",
@@ -92,7 +93,7 @@ def robustness(
         A probe of an encoder (`usp.finetune(..., probe=True)`) is one as well
     data : with labels; of images each noise has its part (they are cut as to measure on them), of
         latents those that are not of pixels, and `numbers["note"]` says so
-    vae : what images go through; None: what `data` has
+    vae : what images go through, or its file; None: what `data` has
     progress : function(Progress) or True (tqdm); False from the function stops
 
     Other Parameters
@@ -127,14 +128,12 @@ def robustness(
     >>> found.numbers["linear"]["share"], sorted(found.pictures)
     ([0.0, 0.5], ['ddpm', 'linear'])
     """
-    if not isinstance(models, (ViT, Mapping)):
-        raise ArgumentError(
-            f"models: {type(models).__name__}, expected a usp.ViT, or several by name, "
-            '{"name": model, ...}')
-    named = {"model": models} if isinstance(models, ViT) else dict(models)
-    for name, model in named.items():
-        if not isinstance(model, ViT):
-            raise ArgumentError(f"models: {name} is a {type(model).__name__}, expected a usp.ViT")
+    if isinstance(models, Mapping):
+        named = {name: model_of(model, f"models: {name}", ViT) for name, model in models.items()}
+    else:
+        named = {"model": model_of(
+            models, "models", ViT, other=', or several by name, {"name": model, ...}')}
+    vae = vae_of(vae)
     given = options(
         _abi.usp_robustness_options, sigmas=numbers_text(sigmas), steps=numbers_text(steps),
         shares=numbers_text(shares), samples=samples, seed=seed)
@@ -207,8 +206,7 @@ def probe_diffusion(
     >>> found.numbers["blocks"], np.shape(found.numbers["accuracy"])
     ([1, 2], (2, 2))
     """
-    if not isinstance(model, DiT):
-        raise ArgumentError(f"model: {type(model).__name__}, expected a usp.DiT or usp.SiT")
+    model = model_of(model, "model", DiT)
     given = options(
         _abi.usp_probe_options, times=numbers_text(times), blocks=numbers_text(blocks),
         samples=samples, test_samples=test_samples, steps=steps, final_epochs=final_epochs,

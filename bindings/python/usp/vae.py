@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import warnings
+from collections.abc import Mapping as MappingType
 from typing import Any, Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -12,7 +14,7 @@ from . import _abi
 from ._arrays import as_tensor, dtype_name, result
 from ._call import call, options
 from ._library import lib
-from ._model import Model, Names, Source
+from ._model import Model, Names, Source, model_of
 from .checkpoint import Checkpoint
 from .random import normal
 
@@ -175,3 +177,17 @@ class VAE(Model):
             lib.usp_vae_decode, self.handle, ctypes.byref(tensor), ctypes.byref(given),
             ctypes.byref(images))
         return image_array
+
+
+#: an autoencoder, or what `VAE.load` takes, as an argument
+GivenVAE = Union[VAE, Source, None]
+
+
+def vae_of(value: GivenVAE, name: str = "vae") -> Optional[VAE]:
+    """The autoencoder that an argument is, or that it names."""
+    if value is None or isinstance(value, VAE):
+        return value
+    if isinstance(value, (str, os.PathLike, MappingType)):
+        return VAE.load(value)
+    model: VAE = model_of(value, name, VAE, other=", or its file")
+    return model
