@@ -20,7 +20,7 @@ quietly() {
         { cat "$built/output.txt" >&2; echo "failed: $*" >&2; exit 1; }
 }
 
-for name in inspect autoencode train pretrain transfer sample autoregress segment; do
+for name in inspect autoencode train pretrain transfer sample autoregress align segment; do
     ${CC:-cc} $flags "examples/c/$name.c" -lusp -lm -o "$built/$name"
     quietly "$root/$built/$name"
     echo "C: $name"
@@ -39,7 +39,7 @@ else
     echo "C: embed_python skipped (libpython3-dev and a Python $version are needed)"
 fi
 
-for name in inspect_file autoencode train transfer sample autoregress; do
+for name in inspect_file autoencode train transfer sample autoregress align; do
     quietly "$python" "$root/examples/python/$name.py"
     echo "Python: $name"
 done
@@ -60,7 +60,7 @@ else
 fi
 
 swift build -c release --product usp-examples >"$built/output.txt" 2>&1 || { cat "$built/output.txt" >&2; exit 1; }
-for name in inspect autoencode train transfer sample autoregress demo; do
+for name in inspect autoencode train transfer sample autoregress align demo; do
     quietly "$library/usp-examples" "$name"
     echo "Swift: $name"
 done

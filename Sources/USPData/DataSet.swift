@@ -117,11 +117,12 @@ public final class DataSet: Sendable {
                     "\(path): has features of the \(set.teacher ?? ""), expected of the "
                         + "\(teacher.words)")
             }
-            // Of what is no file nothing but REPA's folders tells a scale by itself.
-            let told =
-                try LatentSet.deviations(in: path) != nil && set.scale == [0.18215]
-                ? ["scale 0.18215, REPA's, of the autoencoder's latents"] : []
-            try self.init(.latents(set), options.untaught, notes: told)
+            let deviations = try LatentSet.deviations(in: path)
+            let assumed =
+                encoder == nil && deviations != nil
+                ? ["scale 0.18215, REPA's, of the autoencoder's latents; an autoencoder of another "
+                    + "tells it, if it is given"] : []
+            try self.init(.latents(set), options.untaught, notes: assumed)
             return
         }
         try options.check(for: DataOptions.images)
@@ -162,6 +163,10 @@ public final class DataSet: Sendable {
                 try encoder.expectStatistics(path)
                 (set.scale, set.shift) = (encoder.scale, encoder.shift)
             }
+        }
+        // REPA's code has it for whatever autoencoder.
+        if set.scale == nil, set.channels == 4, try LatentSet.deviations(in: path) != nil {
+            set.scale = [0.18215]
         }
         try require(
             set.scale != nil, .argument,

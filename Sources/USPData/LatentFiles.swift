@@ -173,8 +173,6 @@ extension LatentSet {
         var set = try LatentSet(
             moments: whole, labels: listed?.labels(of: files), channels: shape[0] / 2)
         set.classNames = listed?.classNames ?? []
-        // The original's code has it for whatever autoencoder.
-        if set.channels == 4 { set.scale = [0.18215] }
         return set
     }
 

@@ -35,7 +35,7 @@ struct Planner {
             SkippedItem(name: $0, reason: "of no model that we know")
         }
         notes += source.file.notes
-        if source.sizes.activation != target.activation {
+        if source.sizes.activation != target.activation, !target.swiglu, !source.sizes.swiglu {
             notes.append(
                 "the source's MLPs were trained with \(label(source.sizes.activation)), the target's use "
                     + "\(label(target.activation)), as published")
@@ -64,8 +64,8 @@ struct Planner {
         }
         if target.swiglu != own.swiglu {
             notes.append(
-                "the source's MLPs are \(own.swiglu ? "" : "not ")gated, the target's are "
-                    + "\(target.swiglu ? "" : "not "): they start afresh")
+                "the source's MLPs are \(own.swiglu ? "" : "not ")gated, the target's are"
+                    + "\(target.swiglu ? "" : " not"): they start afresh")
         }
         if target.queryKeyNorm && !own.queryKeyNorm {
             notes.append("the target's norms of queries and keys start afresh")
@@ -87,6 +87,7 @@ struct Planner {
         case "patch_embed", "x_embedder": addPatches(spec)
         case "feat_rope", "decoder_feat_rope":
             if source.sizes.grid == target.grid { addPlain(spec) } else { addFresh(spec) }
+        case "final_layer" where parts[1] == "linear": addOutputs(spec)
         default: addPlain(spec)
         }
     }
@@ -246,6 +247,20 @@ struct Planner {
         let isToken = ["cls_token", "register_tokens"].contains(spec.name)
         let after = isToken ? embeddingSteps(isRows: false) : []
         append(spec, .copy, spec.name, after.map(phrase), steps: after)
+    }
+
+    /// The last layer, where the target predicts a variance and the source does not, or the other way.
+    private mutating func addOutputs(_ spec: ParameterSpec) {
+        guard let own = source.configuration as? DiT.Configuration,
+            let wanted = target as? DiT.Configuration, own.learnsSigma != wanted.learnsSigma,
+            own.patch == wanted.patch, own.channels == wanted.channels,
+            let shape = source.file.sources[spec.name]?.shape,
+            shape.extents.dropFirst() == spec.shape.extents.dropFirst()
+        else { return addPlain(spec) }
+        let change = TransferOperation.outputs(
+            before: own.predictedChannels, after: wanted.predictedChannels)
+        let words = own.learnsSigma ? "rows of the variance dropped" : "rows of zeros for the variance"
+        append(spec, change, spec.name, [words])
     }
 
     mutating func addCopy(

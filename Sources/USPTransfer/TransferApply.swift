@@ -64,6 +64,14 @@ final class TransferRun {
                 try PatchResize.kernel(
                     kernel, width: entry.shape[0], change, plan.options.channelRule),
                 to: target, entry)
+        case .outputs(let before, let after):
+            let rows = try floats(entry)
+            let length = entry.shape.count / max(entry.shape[0], 1)
+            target.update(repeating: 0)
+            for row in 0..<entry.shape[0] where row % after < before {
+                let start = (row / after * before + row % after) * length
+                for i in 0..<length { target[row * length + i] = rows[start + i] }
+            }
         case .modulatedNorm(let block, let half, let isBias):
             try write(try norm(entry, block, half, isBias), to: target, entry)
         case .gatedRows(let block, let half):

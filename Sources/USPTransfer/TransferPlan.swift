@@ -18,6 +18,8 @@ package enum TransferOperation: Sendable, Equatable {
     case reshape
     /// The patch embedding's kernel for another patch or other channels.
     case patches(PatchChange)
+    /// A last layer's rows, channel fastest, for another number of channels: more are zeros.
+    case outputs(before: Int, after: Int)
     /// By the family's rule, from the seed and the tensor's name.
     case initialize
     /// adaLN's projection biases, zero but for the gates.

@@ -1,10 +1,11 @@
-// Runs one of the examples: usp-examples inspect|autoencode|train|transfer|sample|autoregress|demo
+// Runs one of the examples: usp-examples inspect|autoencode|train|transfer|sample|autoregress|align|demo
 
 import USPKit
 
 let stories: [(name: String, run: () throws(USPError) -> Void)] = [
     ("inspect", inspect), ("autoencode", autoencode), ("train", train), ("transfer", transfer),
-    ("sample", sample), ("autoregress", autoregress), ("demo", demo),
+    ("sample", sample), ("autoregress", autoregress), ("align", align),
+    ("demo", demo),
 ]
 
 let wanted = CommandLine.arguments.dropFirst().first ?? ""

@@ -172,6 +172,7 @@ public final class Stage: Sendable {
             return [
                 ("noise-schedule", options.noiseSchedule), ("path", options.path),
                 ("prediction", options.prediction), ("loss-weight", options.lossWeight),
+                ("times", options.times), ("cosine-loss", options.cosineLoss ? "yes" : nil),
             ].map { ($0, $1 ?? "usual") }
         default: return []
         }

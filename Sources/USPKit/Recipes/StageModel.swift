@@ -20,6 +20,7 @@ struct StageModel {
         _ recipe: Recipe, _ options: StageOptions, _ start: StageStart, _ data: DataSet
     ) throws(USPError) {
         (self.recipe, self.options) = (recipe, options)
+        try Self.expectFresh(start, options)
         let maker = StageMaker(recipe: recipe, options: options, start: start, data: data)
         switch recipe.stage {
         case "autoencoder": model = try maker.autoencoder()
@@ -49,6 +50,19 @@ struct StageModel {
             "\(maker.place): has no null class; give label_dropout 0")
     }
 
+    /// - Throws: `.argument` for sizes and blocks of a fresh model beside a start that has its own
+    private static func expectFresh(
+        _ start: StageStart, _ options: StageOptions
+    ) throws(USPError) {
+        if case .fresh = start { return }
+        let ofFresh = ["patch", "width", "depth"] + StageOptions.switches
+        let given = options.described(differingFrom: StageOptions()).map(\.name)
+        try require(
+            !given.contains(where: ofFresh.contains), .argument,
+            "\(given.filter(ofFresh.contains).joined(separator: ", ")): of a fresh model, but the start "
+                + "has its own; leave it out")
+    }
+
     /// The process that a diffusion transformer learns.
     func setProcess(
         _ trained: inout TrainerOptions, _ options: StageOptions
@@ -57,7 +71,8 @@ struct StageModel {
         let isFlow = transformer.configuration.isFlow
         for (name, value, hasPart) in [
             ("noise_schedule", options.noiseSchedule, !isFlow), ("path", options.path, isFlow),
-            ("loss_weight", options.lossWeight, isFlow),
+            ("loss_weight", options.lossWeight, isFlow), ("times", options.times, isFlow),
+            ("cosine_loss", options.cosineLoss ? "yes" : nil, isFlow),
         ] where value != nil && !hasPart {
             throw USPError(.argument, "\(name): has no part in a \(transformer.family)")
         }
@@ -66,6 +81,8 @@ struct StageModel {
             if let path = options.path { try process.set("path", path) }
             if let prediction = options.prediction { try process.set("prediction", prediction) }
             if let weight = options.lossWeight { try process.set("loss_weight", weight) }
+            if let times = options.times { try process.set("times", times) }
+            process.cosineLoss = options.cosineLoss
             trained.transport = try Transport(process)
         } else {
             var process = Diffusion.Options()
@@ -142,7 +159,7 @@ private struct StageMaker {
             return own
         case .fresh:
             var sizes = try MaskedAutoencoder.Configuration(named: options.model ?? "MAE-B/2")
-            try apply(to: &sizes.transformer)
+            try apply(to: &sizes)
             apply(to: &sizes, \.decoderWidth, \.decoderDepth, \.decoderHeads)
             return try MaskedAutoencoder(sizes, seed: options.seed)
         }
@@ -153,7 +170,7 @@ private struct StageMaker {
         let isProbe = recipe.stage == "probe"
         if case .fresh = start {
             var sizes = try ViT.Configuration(named: options.model ?? "ViT-B/2")
-            try apply(to: &sizes.transformer)
+            try apply(to: &sizes)
             (sizes.classes, sizes.head) = (data.classes, isProbe ? .probe : .linear)
             sizes.pool = options.pool ?? (isProbe ? .token : .avg)
             return (try ViT(sizes, seed: options.seed), [])
@@ -172,7 +189,7 @@ private struct StageMaker {
         let head: Segmenter.Head = recipe.stage == "segment" ? .upernet : .linear
         if case .fresh = start {
             var sizes = try Segmenter.Configuration(named: options.model ?? "Segmenter-B/2")
-            try apply(to: &sizes.transformer)
+            try apply(to: &sizes)
             (sizes.classes, sizes.head, sizes.headChannels) = (classes, head, options.headChannels)
             sizes.relativePositions = options.relativePositions
             return (try Segmenter(sizes, seed: options.seed), [])
@@ -196,7 +213,7 @@ private struct StageMaker {
             try require(
                 options.family == nil || sizes.family == family, .argument,
                 "family: \(family), but \(name) is a \(sizes.family)")
-            try apply(to: &sizes.transformer)
+            try apply(to: &sizes)
             sizes.classes = data.classes
             guard let width = try teacherWidth() else {
                 return (try DiT(sizes, seed: options.seed), [])
@@ -286,7 +303,7 @@ private struct StageMaker {
         switch start {
         case .fresh:
             var sizes = try MAR.Configuration(named: options.model ?? "MAR-B")
-            try apply(to: &sizes.transformer)
+            try apply(to: &sizes)
             apply(to: &sizes, \.decoderWidth, \.decoderDepth, \.decoderHeads)
             sizes.classes = data.classes
             sizes.buffer = options.buffer ?? sizes.buffer
@@ -349,15 +366,21 @@ private struct StageMaker {
         USPError(.argument, "start: is a \(model.family), expected \(wanted)")
     }
 
-    /// The options' sizes and the data's channels and grid.
-    private func apply(to encoder: inout TransformerSizes) throws(USPError) {
-        encoder.patch = options.patch ?? encoder.patch
-        encoder.width = options.width ?? encoder.width
-        encoder.depth = options.depth ?? encoder.depth
-        encoder.heads =
-            options.heads ?? (options.width == nil ? encoder.heads : max(1, encoder.width / 64))
-        encoder.channels = data.sampleShape[0]
-        encoder.grid = try tokenGrid(data.sampleShape, patch: encoder.patch)
+    /// The options' sizes and switches, and the data's channels and grid.
+    private func apply<Sizes: TransformerConfiguration & Described>(
+        to sizes: inout Sizes
+    ) throws(USPError) {
+        let isOfUsualHeads = options.width == nil
+        sizes.patch = options.patch ?? sizes.patch
+        sizes.width = options.width ?? sizes.width
+        sizes.depth = options.depth ?? sizes.depth
+        sizes.heads = options.heads ?? (isOfUsualHeads ? sizes.heads : max(1, sizes.width / 64))
+        sizes.channels = data.sampleShape[0]
+        sizes.grid = try tokenGrid(data.sampleShape, patch: sizes.patch)
+        for (name, value) in options.described(differingFrom: StageOptions())
+        where StageOptions.switches.contains(name) {
+            try sizes.set(name, value)
+        }
     }
 }
 

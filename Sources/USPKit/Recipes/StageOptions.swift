@@ -25,6 +25,12 @@ public struct StageOptions: Sendable {
     public var width: Int?
     public var depth: Int?
     public var heads: Int?
+    public var rmsNorm: Bool?
+    public var swiglu: Bool?
+    public var rope: Bool?
+    public var queryKeyNorm: Bool?
+    public var layerScale: Bool?
+    public var registers: Int?
     public var decoderWidth: Int?
     public var decoderDepth: Int?
     public var decoderHeads: Int?
@@ -35,6 +41,8 @@ public struct StageOptions: Sendable {
     public var path: String?
     public var prediction: String?
     public var lossWeight: String?
+    public var times: String?
+    public var cosineLoss = false
     public var factor = 8
     public var latentChannels = 4
     public var baseWidth = 32
@@ -68,6 +76,10 @@ extension StageOptions: Described {
     static let transformers =
         ["pretrain", "finetune", "probe", "train", "autoregress"] + segmenters
 
+    private static let blocks = ["pretrain", "finetune", "probe", "train"] + segmenters
+    /// What only a fresh model is told of its blocks, by the names of its configuration.
+    static let switches = ["rms_norm", "swiglu", "rope", "qk_norm", "layer_scale", "registers"]
+
     /// Those of the stage itself; parts are names of recipes.
     static let own: [Field<StageOptions>] = [
         .integer("batch", \.batch, .from(1), "Samples of a step, over all ranks."),
@@ -99,6 +111,16 @@ extension StageOptions: Described {
             "heads", \.heads, .size,
             "Attention heads: a fresh model's, or those of a file that does not tell.",
             in: transformers),
+        .flag("rms_norm", \.rmsNorm, "A fresh model's norms are RMS norms.", in: blocks),
+        .flag("swiglu", \.swiglu, "A fresh model's MLPs are SwiGLU.", in: blocks),
+        .flag("rope", \.rope, "A fresh model has rotary positions beside its table.", in: blocks),
+        .flag("qk_norm", \.queryKeyNorm, "A fresh model norms queries and keys.", in: blocks),
+        .flag(
+            "layer_scale", \.layerScale,
+            "Each half of a fresh model's blocks has a factor a channel.", in: blocks),
+        .integer(
+            "registers", \.registers, FieldRange(0, 4096),
+            "A fresh model's learned tokens without a place.", in: blocks),
         .integer(
             "decoder_width", \.decoderWidth, .size, "A fresh decoder's width.",
             in: ["pretrain", "autoregress"]),
@@ -132,6 +154,14 @@ extension StageOptions: Described {
         .text(
             "loss_weight", \.lossWeight,
             "Weight of SiT's loss over time: none (absent), velocity, likelihood.", in: ["train"]),
+        .choice(
+            "times", \.times, ["uniform", "lognormal"],
+            "How SiT's times are drawn; absent: uniform. LightningDiT was trained with lognormal.",
+            in: ["train"]),
+        .flag(
+            "cosine_loss", \.cosineLoss,
+            "SiT's loss has the cosine between velocities beside it, as LightningDiT's.",
+            in: ["train"]),
         .integer(
             "factor", \.factor, FieldRange(1, 128),
             "Image pixels to a latent one, along each side: a power of 2.", in: ["autoencoder"]),

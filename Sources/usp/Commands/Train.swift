@@ -12,7 +12,8 @@ struct Train: ParsableCommand {
             The recipe of DiT, SiT and USP, where no option says otherwise: latents drawn from the \
             posterior of 256x256 images, cut in the middle as ADM does, and of their mirror images; \
             AdamW (0.9, 0.999) at a constant rate of 1e-4, no weight decay, batch 256, 1400 epochs, \
-            a tenth of the labels dropped, a moving average of decay 0.9999. A SiT learns the \
+            a tenth of the labels dropped, a moving average of decay 0.9999, which warms up \
+            (the originals' does not: --no-ema-warmup). A SiT learns the \
             velocity on the straight path at uniform times, a DiT the noise and its variance over \
             1000 linear steps. Images are cut to what a model of --from takes. With --cache the \
             latents are the same, but each image is encoded only once.
@@ -58,6 +59,12 @@ struct Train: ParsableCommand {
     @Option(help: "Weight of SiT's loss over time: none (default), velocity, likelihood.")
     var lossWeight: String?
 
+    @Option(help: "How SiT's times are drawn: uniform (default), lognormal as LightningDiT's.")
+    var times: String?
+
+    @Flag(help: "SiT's loss has the cosine between velocities beside it, as LightningDiT's.")
+    var cosineLoss = false
+
     @Option(help: "Images (or latents) of the same classes: the loss on them is logged each epoch.")
     var val: String?
 
@@ -102,7 +109,8 @@ struct Train: ParsableCommand {
             of.map { ($0.name, $0.value) } + autoregression.said + [
                 ("noise_schedule", noiseSchedule),
                 ("path", path),
-                ("prediction", prediction), ("loss_weight", lossWeight),
+                ("prediction", prediction), ("loss_weight", lossWeight), ("times", times),
+                ("cosine_loss", cosineLoss ? "yes" : nil),
                 ("sample_every", sampleEvery.map(String.init)),
                 ("frechet_every", frechetEvery.map(String.init)),
                 ("frechet_samples", frechetSamples.map(String.init)),

@@ -335,6 +335,38 @@ struct AutoregressionArguments: ParsableArguments {
     }
 }
 
+/// What a fresh model's blocks are.
+struct BlockArguments: ParsableArguments {
+    @Flag(inversion: .prefixedNo, help: "A fresh model's norms are RMS norms.")
+    var rmsNorm: Bool?
+
+    @Flag(inversion: .prefixedNo, help: "A fresh model's MLPs are SwiGLU.")
+    var swiglu: Bool?
+
+    @Flag(inversion: .prefixedNo, help: "A fresh model has rotary positions beside its table.")
+    var rope: Bool?
+
+    @Flag(inversion: .prefixedNo, help: "A fresh model norms queries and keys.")
+    var qkNorm: Bool?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Each half of a fresh model's blocks has a factor a channel.")
+    var layerScale: Bool?
+
+    @Option(help: "A fresh model's learned tokens without a place.")
+    var registers: Int?
+
+    /// By the names of the stage's options.
+    var said: [(String, String?)] {
+        [
+            ("rms_norm", rmsNorm), ("swiglu", swiglu), ("rope", rope), ("qk_norm", qkNorm),
+            ("layer_scale", layerScale),
+        ].map { name, value in (name, value.map { $0 ? "yes" : "no" }) }
+            + [("registers", registers.map(String.init))]
+    }
+}
+
 /// Where a model starts: a file, or a published size, or sizes of one's own.
 struct StartArguments: ParsableArguments {
     @Option(help: "Start from this file.")
@@ -354,6 +386,8 @@ struct StartArguments: ParsableArguments {
 
     @Option(help: "Attention heads: a fresh model's, or the file's where it does not tell.")
     var heads: Int?
+
+    @OptionGroup var blocks: BlockArguments
 
     @Option(help: "Names of arrays of the file of --from that are left aside, with commas.")
     var ignore: String?
@@ -375,6 +409,10 @@ struct StartArguments: ParsableArguments {
         }
         if from != nil && (patch ?? width ?? depth) != nil {
             throw ValidationError("--from FILE has its own --patch, --width and --depth")
+        }
+        if let (name, _) = blocks.said.first(where: { $0.1 != nil }), from != nil {
+            let option = name.replacing("_", with: "-")
+            throw ValidationError("--from FILE has its own blocks; --\(option) is of a fresh model")
         }
     }
 
@@ -400,12 +438,13 @@ struct StartArguments: ParsableArguments {
 
     /// What was said, by the names of the stage's options.
     var said: [(name: String, value: String)] {
-        let all: [(String, String?)] = [
-            ("from", from), ("model", model), ("patch", patch.map(String.init)),
-            ("width", width.map(String.init)), ("depth", depth.map(String.init)),
-            ("heads", heads.map(String.init)), ("ignore", ignore), ("table", table),
-            ("strict", strict.map { $0 ? "yes" : "no" }),
-        ]
+        let all: [(String, String?)] =
+            [
+                ("from", from), ("model", model), ("patch", patch.map(String.init)),
+                ("width", width.map(String.init)), ("depth", depth.map(String.init)),
+                ("heads", heads.map(String.init)), ("ignore", ignore), ("table", table),
+                ("strict", strict.map { $0 ? "yes" : "no" }),
+            ] + blocks.said
         return all.compactMap { name, value in value.map { (name, $0) } }
     }
 }

@@ -150,3 +150,34 @@ def test_numbers_of_draws_are_whole_numbers():
                 function(np.zeros((1, 2, 2, 2), np.float32), copies=wrong)
     with pytest.raises(usp.ArgumentError, match="^count: -1, expected a whole number of 1 or more"):
         model.sample(count=-1)
+
+
+BLOCKS = dict(rms_norm=True, swiglu=True, rope=True, qk_norm=True, layer_scale=True, registers=2)
+
+
+@pytest.mark.parametrize("kind", [usp.MaskedAutoencoder, usp.ViT, usp.DiT, usp.SiT, usp.LightningDiT])
+def test_switches_of_blocks_are_arguments_of_every_family(kind):
+    sizes = dict(grid=4, channels=4, patch=1, width=16, depth=1, heads=2, seed=2)
+    if kind is usp.MaskedAutoencoder:
+        sizes.update(decoder_width=16, decoder_depth=1, decoder_heads=2)
+    plain, model = kind.create(**sizes), kind.create(**sizes, **BLOCKS)
+    for name, value in BLOCKS.items():
+        assert getattr(model.config, name) == value, name
+    names = set(model.parameters)
+    assert {"blocks.0.mlp.w12.weight", "blocks.0.attn.k_norm.weight", "blocks.0.ls2.gamma",
+            "register_tokens"} <= names
+    assert "blocks.0.norm1.bias" not in names
+    assert "register_tokens" not in plain.parameters
+    again = usp.create(type(model)._family, **{**dataclasses.asdict(model.config)}, seed=2)
+    assert again.config == model.config
+
+
+def test_masked_autoencoders_before_lightningdit_have_its_blocks():
+    small = dict(width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    model = usp.create("MAE-B/1-LightningDiT", grid=4, channels=4, **small)
+    assert (model.config.rms_norm, model.config.swiglu, model.config.rope) == (True, True, True)
+    _weights, report = usp.transfer(model.checkpoint, to="LightningDiT", grid=4, classes=3)
+    fresh = {entry.name for entry in report.entries if not entry.transferred}
+    assert not {name for name in fresh if name.startswith("blocks.") and "adaLN" not in name}
+    full = [name for name in usp.presets() if name.endswith("-LightningDiT")]
+    assert len(full) == len([name for name in usp.presets() if name.startswith("LightningDiT-")])

@@ -1,5 +1,7 @@
 """Masked autoregressive generation through ctypes, against the golden tensors of PyTorch."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -231,3 +233,22 @@ def test_an_untrained_null_class_guides_nothing():
     with pytest.raises(usp.ArgumentError, match="null class was never trained"):
         trained.sample([0, 1], iterations=2, respacing="5", cfg_scale=2.0)
     assert trained.sample([0, 1], iterations=2, respacing="5").shape == (2, 4, 2, 2)
+
+
+def test_patches_are_told_by_the_arguments_of_training(tmp_path):
+    model = usp.MAR.create(
+        grid=2, channels=3, patch=2, width=16, depth=1, heads=2, decoder_width=16, buffer=2,
+        classes=3, head_width=8, head_depth=1)
+    arrays = {name: np.array(value) for name, value in model.parameters.items()}
+    assert usp.MAR.load(arrays, 2, 2).config.patch == 1
+    header, place = {"__metadata__": {"args.patch_size": "2"}}, 0
+    for name, array in arrays.items():
+        header[name] = dict(dtype="F32", shape=array.shape, data_offsets=[place, place + array.nbytes])
+        place += array.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path = tmp_path / "told.safetensors"
+    path.write_bytes(
+        len(text).to_bytes(8, "little") + text + b"".join(a.tobytes() for a in arrays.values()))
+    found = usp.MAR.load(path, 2, 2).config
+    assert (found.patch, found.channels) == (2, 3)

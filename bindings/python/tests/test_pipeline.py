@@ -369,3 +369,16 @@ def test_pictures_of_numbers_of_samples(data, vae, run):
             (dict(batch=0), "batch: 0, expected a whole number of 1 or more")]:
         with pytest.raises(usp.ArgumentError, match=f"^{message}"):
             usp.sample(sit, vae, **said)
+
+
+def test_blocks_of_a_fresh_model_are_settings_of_each_stage(data, vae, run):
+    blocks = dict(rms_norm=True, swiglu=True, rope=True)
+    pretrained = usp.pretrain(data, vae, steps=2, **SMALL, **DECODER, **blocks).model
+    assert pretrained.config.swiglu and pretrained.config.rope
+    settings = dict(steps=2, batch=4, times="lognormal", cosine_loss=True)
+    model = usp.train(data, vae, start=pretrained, family="LightningDiT", **settings)
+    assert isinstance(model, usp.LightningDiT)
+    with pytest.raises(usp.ArgumentError, match="swiglu: of a fresh model, but the start has its own"):
+        usp.train(data, vae, start=run.model, steps=2, swiglu=True)
+    with pytest.raises(usp.ArgumentError, match="times: has no part in a DiT"):
+        usp.train(data, vae, family="DiT", steps=2, times="lognormal", **SMALL)

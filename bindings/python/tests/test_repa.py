@@ -306,6 +306,10 @@ def test_repas_folders_are_read(tmp_path):
         assert list(found) == labels and data.classes == ["0", "1", "2"]
         np.testing.assert_allclose(latents, 0.18215 * moments[:, :4], rtol=1e-6)
         assert any("0.18215" in note for note in data.remarks)
+    vae = usp.VAE.create(base_width=8, multipliers=(1, 2), groups=4, mid_attention=False, scale=0.5)
+    own = usp.Data(tmp_path, vae=vae, batch=5, order="sequential")
+    np.testing.assert_allclose(own.batch(0)[0], 0.5 * moments[:, :4], rtol=1e-6)
+    assert not any("0.18215" in note for note in own.remarks)
     drawn = np.stack([
         usp.Data(tmp_path, batch=5, order="sequential", sample_posterior=True, seed=seed).batch(0)[0]
         for seed in range(200)])
@@ -366,3 +370,32 @@ def test_clips_first_norm_is_named_where_it_cannot_go():
     model = usp.ViT.load(weights, num_heads=3)
     assert model.config.pre_norm and model.config.activation == "gelu_quick"
     assert error(model.tokens(case["in.images"], norm=False), case["out.tokens"]) < 1e-5
+
+
+def test_a_file_without_its_projectors_keeps_the_direction_of_time():
+    plain = usp.SiT.load(FILE, 3, ignore="projectors")
+    assert plain.config.projections == () and plain.config.noise_at == 1
+    whole = usp.SiT.load(FILE, 3, encoder_depth=2)
+    z = np.random.default_rng(1).normal(size=(2, 4, 8, 8)).astype(np.float32)
+    given = dict(method="euler", steps=4)
+    assert np.array_equal(
+        usp.Transport().sample_ode(plain, z, [1, 2], **given),
+        usp.Transport().sample_ode(whole, z, [1, 2], **given))
+
+
+def test_the_variance_of_a_last_layer_is_left_or_added_exactly():
+    file = golden.params("models/sit_affine")
+    whole = usp.SiT.load(file, num_heads=3)
+    assert whole.config.learn_sigma
+    weights, report = usp.transfer(file, to="SiT", learn_sigma=False, num_heads=3)
+    small = usp.SiT.load(weights, num_heads=3)
+    channels, side = whole.config.channels, whole.input_shape(1)[2:]
+    x = np.random.default_rng(1).normal(size=(2, channels, *side)).astype(np.float32)
+    assert small.out_channels == channels
+    assert golden.difference(small(x, [0.2, 0.7], [1, 0]), whole(x, [0.2, 0.7], [1, 0])) < 1e-6
+    action = {entry.name: entry.action for entry in report.entries}["final_layer.linear.weight"]
+    assert "rows of the variance dropped" in action
+    back, _ = usp.transfer(weights, to="SiT", learn_sigma=True, num_heads=3)
+    rows = back["final_layer.linear.weight"].reshape(-1, 2, channels, whole.config.width)
+    assert np.array_equal(rows[:, 0].reshape(-1, whole.config.width), weights["final_layer.linear.weight"])
+    assert not rows[:, 1].any()

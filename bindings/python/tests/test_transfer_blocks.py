@@ -100,3 +100,12 @@ def test_a_trained_affine_model_has_a_plain_twin():
     assert not twin.config.affine
     out = twin.forward(case["in.x"], case["in.t"], case["in.labels"])
     assert golden.difference(out, case["out.y"]) < 1e-5
+
+
+def test_gated_blocks_have_no_gelu_to_tell_of():
+    blocks = dict(rms_norm=True, swiglu=True, rope=True)
+    source = usp.create("MAE", **SIZES, **DECODER, **blocks)
+    _, report = usp.transfer(source.checkpoint, to="LightningDiT", classes=3)
+    assert "GELU" not in " ".join(report.notes)
+    _, report = usp.transfer(source.checkpoint, to="SiT", swiglu=False, classes=3)
+    assert "are gated, the target's are not: they start afresh" in " ".join(report.notes)

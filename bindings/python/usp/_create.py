@@ -9,6 +9,7 @@ from ._call import view_text
 from ._config import value_text
 from ._library import lib
 from ._model import Grid, Model, Names, Source
+from .vae import VAE, opened_statistics
 
 
 def create(name: str, *, seed: Optional[int] = 0, **sizes: Any) -> Any:
@@ -33,7 +34,8 @@ def load(
     epsilon: Optional[float] = None, null_class: Optional[bool] = None, ignore: Names = None,
     strict: bool = True, out_indices: Optional[Sequence[int]] = None,
     positions: Optional[str] = None, encoder_depth: Optional[int] = None,
-    activation: Optional[str] = None,
+    activation: Optional[str] = None, statistics: Optional[Source] = None,
+    multiplier: float = 1.0,
 ) -> Any:
     """A model of whatever family the file says, or its names and shapes tell.
 
@@ -47,13 +49,18 @@ def load(
     >>> type(usp.load("vit.safetensors")).__name__
     'ViT'
     """
-    return Model._load(
+    kept = opened_statistics(statistics)
+    model = Model._load(
         source, grid, family=family, heads=num_heads, decoder_heads=decoder_num_heads,
         compute=dtype_name(dtype), exact=int(exact), table=table, pool=pool, scale=scale,
         shift=shift, groups=groups, epsilon=epsilon,
         null_class=None if null_class is None else int(null_class), ignore=ignore, strict=strict,
         out_indices=None if out_indices is None else value_text("out_indices", out_indices),
-        positions=positions, encoder_depth=encoder_depth, activation=activation)
+        positions=positions, encoder_depth=encoder_depth, activation=activation,
+        statistics=None if kept is None else kept.handle, multiplier=multiplier)
+    if isinstance(model, VAE):
+        model._warn_of_statistics()
+    return model
 
 
 def presets() -> Tuple[str, ...]:

@@ -57,12 +57,20 @@ class DiT(Model):
     def create(
         cls: "type[Self]", *, grid: Grid = 16, channels: int = 4,
         patch: int = 2, width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
-        affine: bool = False, learn_sigma: bool = True, seed: Optional[int] = 0,
+        affine: bool = False, learn_sigma: bool = True, rms_norm: bool = False,
+        swiglu: bool = False, rope: bool = False, qk_norm: bool = False, shift: bool = True,
+        layer_scale: bool = False, registers: int = 0, seed: Optional[int] = 0,
     ) -> Self:
-        """A new model; affine norms (USP's variant) can take a pretrained ViT's."""
-        return cls._create(cls.__name__, seed, dict(
+        """A new model; affine norms (USP's variant) can take a pretrained ViT's.
+
+        The blocks' switches and `registers`: as of a `MaskedAutoencoder`. Without `shift` the
+        modulation of blocks has scales and gates alone.
+        """
+        return cls._create("DiT", seed, dict(
             grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
-            classes=classes, affine=affine, learn_sigma=learn_sigma))
+            classes=classes, affine=affine, learn_sigma=learn_sigma, rms_norm=rms_norm,
+            swiglu=swiglu, rope=rope, qk_norm=qk_norm, shift=shift, layer_scale=layer_scale,
+            registers=registers))
 
     @property
     def out_channels(self) -> int:
@@ -201,7 +209,8 @@ class SiT(DiT):
         patch: int = 2, width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
         affine: bool = False, qk_norm: bool = False, projections: Sequence[int] = (),
         projector: int = 2048, encoder_depth: int = 8, learn_sigma: bool = True,
-        seed: Optional[int] = 0,
+        rms_norm: bool = False, swiglu: bool = False, rope: bool = False, shift: bool = True,
+        layer_scale: bool = False, registers: int = 0, seed: Optional[int] = 0,
     ) -> Self:
         """A new model; affine norms (USP's variant) can take a pretrained ViT's.
 
@@ -209,13 +218,14 @@ class SiT(DiT):
         layers `projector` wide, reads the tokens behind block `encoder_depth`, counted from 1 (8 in
         REPA's SiT-L and SiT-XL, 4 in its SiT-B). Such a model is REPA's: its t = 1 is noise, and
         with learn_sigma=False REPA's code loads what `save` writes. qk_norm: layer norms of queries
-        and keys.
+        and keys. The other switches of blocks, and `registers`: as of a `DiT`.
         """
-        return cls._create(cls.__name__, seed, dict(
+        return cls._create("SiT", seed, dict(
             grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
             classes=classes, affine=affine, qk_norm=qk_norm,
             projections=widths("projections", projections), projector=projector,
-            encoder_depth=encoder_depth, learn_sigma=learn_sigma))
+            encoder_depth=encoder_depth, learn_sigma=learn_sigma, rms_norm=rms_norm,
+            swiglu=swiglu, rope=rope, shift=shift, layer_scale=layer_scale, registers=registers))
 
 
 class LightningDiT(SiT):
@@ -240,16 +250,18 @@ class LightningDiT(SiT):
         rms_norm: bool = True, swiglu: bool = True, rope: bool = True, qk_norm: bool = False,
         shift: bool = True, affine: bool = False, projections: Sequence[int] = (),
         projector: int = 2048, encoder_depth: int = 8, learn_sigma: bool = False,
-        seed: Optional[int] = 0,
+        layer_scale: bool = False, registers: int = 0, seed: Optional[int] = 0,
     ) -> Self:
         """A new model. qk_norm: RMS norms of queries and keys, layer norms without rms_norm.
 
         Without `shift` the modulation of blocks has scales and gates alone. `affine` gives layer
         norms gamma and beta (USP's variant); RMS norms have their gamma anyway. `projections`,
-        `projector`, `encoder_depth`: as of a SiT; such a model's t = 1 is noise.
+        `projector`, `encoder_depth`: as of a SiT; such a model's t = 1 is noise. `layer_scale`,
+        `registers`: as of a `MaskedAutoencoder`.
         """
         return cls._create("LightningDiT", seed, dict(
             grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
             classes=classes, rms_norm=rms_norm, swiglu=swiglu, rope=rope, qk_norm=qk_norm,
             shift=shift, affine=affine, projections=widths("projections", projections),
-            projector=projector, encoder_depth=encoder_depth, learn_sigma=learn_sigma))
+            projector=projector, encoder_depth=encoder_depth, learn_sigma=learn_sigma,
+            layer_scale=layer_scale, registers=registers))

@@ -59,12 +59,22 @@ class MaskedAutoencoder(Model):
     def create(
         cls, *, grid: Grid = 14, channels: int = 4, patch: int = 2,
         width: int = 384, depth: int = 12, heads: int = 6, decoder_width: int = 512,
-        decoder_depth: int = 8, decoder_heads: int = 16, seed: Optional[int] = 0,
+        decoder_depth: int = 8, decoder_heads: int = 16, rms_norm: bool = False,
+        swiglu: bool = False, rope: bool = False, qk_norm: bool = False, layer_scale: bool = False,
+        registers: int = 0, seed: Optional[int] = 0,
     ) -> "MaskedAutoencoder":
-        """A new model; decoder_width 0 has no decoder."""
+        """A new model; decoder_width 0 has no decoder.
+
+        The switches are of encoder and decoder: RMS norms, SwiGLU in place of MLPs, rotary positions
+        beside the table, norms of queries and keys (RMS norms with rms_norm), a factor for each
+        channel behind each half of a block; `registers` are tokens without a place. With rms_norm,
+        swiglu and rope a LightningDiT can start from it.
+        """
         return cls._create("MAE", seed, dict(
             grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
-            decoder_width=decoder_width, decoder_depth=decoder_depth, decoder_heads=decoder_heads))
+            decoder_width=decoder_width, decoder_depth=decoder_depth, decoder_heads=decoder_heads,
+            rms_norm=rms_norm, swiglu=swiglu, rope=rope, qk_norm=qk_norm, layer_scale=layer_scale,
+            registers=registers))
 
     @property
     def tokens(self) -> int:

@@ -44,6 +44,15 @@ class Posterior:
         return array
 
 
+def opened_statistics(source: Optional[Source]) -> Optional[Checkpoint]:
+    """`mean` and `std` of each channel, from where `VAE.load` takes them."""
+    if source is None or isinstance(source, Checkpoint):
+        return source
+    if isinstance(source, Mapping):
+        return Checkpoint({name: np.asarray(value) for name, value in source.items()})
+    return Checkpoint.open(source)
+
+
 class VAE(Model):
     """A KL autoencoder; the normalisation of its latents belongs to it and is always applied.
 
@@ -75,23 +84,21 @@ class VAE(Model):
         (z - mean) / std * multiplier, and the model keeps that. VA-VAE's need them: without, a
         UserWarning tells that latents are z itself, and training on them is refused.
         """
-        kept: Optional[Checkpoint] = None
-        if isinstance(statistics, Checkpoint):
-            kept = statistics
-        elif isinstance(statistics, Mapping):
-            kept = Checkpoint({name: np.asarray(value) for name, value in statistics.items()})
-        elif statistics is not None:
-            kept = Checkpoint.open(statistics)
+        kept = opened_statistics(statistics)
         vae = cls._load(
             source, compute=dtype_name(dtype), exact=int(exact), table=table, shift=shift,
             scale=scale, multiplier=multiplier, ignore=ignore, strict=strict,
             statistics=None if kept is None else kept.handle)
-        if vae.report.data.get("lacks_statistics"):
-            warnings.warn(
-                f"{vae}: nothing tells mean and deviation of its {vae.latent_channels} latent "
-                "channels; give statistics (latents_stats.pt), or measure them by encode "
-                "--statistics", stacklevel=2)
+        vae._warn_of_statistics()
         return vae
+
+    def _warn_of_statistics(self) -> None:
+        """For the caller of a function that loads."""
+        if self.report.data.get("lacks_statistics"):
+            warnings.warn(
+                f"{self}: nothing tells mean and deviation of its {self.latent_channels} latent "
+                "channels; give statistics (latents_stats.pt), or measure them by encode "
+                "--statistics", stacklevel=3)
 
     @classmethod
     def create(

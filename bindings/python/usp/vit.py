@@ -61,12 +61,19 @@ class ViT(Model):
     def create(
         cls, *, grid: Grid = 14, channels: int = 4, patch: int = 2,
         width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
-        pool: str = "token", head: str = "linear", seed: int = 0,
+        pool: str = "token", head: str = "linear", rms_norm: bool = False, swiglu: bool = False,
+        rope: bool = False, qk_norm: bool = False, layer_scale: bool = False, registers: int = 0,
+        seed: Optional[int] = 0,
     ) -> "ViT":
-        """A new model; head is "linear", "probe" (batch norm, then linear) or "none"."""
+        """A new model; head is "linear", "probe" (batch norm, then linear) or "none".
+
+        The blocks' switches and `registers`: as of a `MaskedAutoencoder`.
+        """
         return cls._create("ViT", seed, dict(
             grid=grid, channels=channels, patch=patch, width=width, depth=depth, heads=heads,
-            classes=classes, pool=worded("pool", pool), head=worded("head", head)))
+            classes=classes, pool=worded("pool", pool), head=worded("head", head),
+            rms_norm=rms_norm, swiglu=swiglu, rope=rope, qk_norm=qk_norm, layer_scale=layer_scale,
+            registers=registers))
 
     def _images(self, images: Any) -> Tuple[Any, np.ndarray]:
         return as_tensor(images, "images", shape=["B", self.input_shape(1)[1], "H", "W"])

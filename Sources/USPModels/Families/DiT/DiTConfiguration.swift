@@ -247,6 +247,12 @@ extension FileModel {
             sizes.projector = shape[1]
         }
         guard !sizes.projections.isEmpty else {
+            // A model of REPA's without its projectors goes on in its direction of time.
+            if ignored.contains(where: { components($0.name).contains("projectors") }),
+                sizes.isFlow
+            {
+                sizes.noiseAt = sizes.noiseAt ?? 1
+            }
             try require(
                 options.encoderDepth == nil, .argument,
                 "encoder_depth: \(path) has no projectors, which alone it is for")

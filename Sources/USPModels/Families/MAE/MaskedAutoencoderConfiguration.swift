@@ -109,7 +109,7 @@ extension Family {
     static let mae = Family(
         "MAE", MaskedAutoencoder.self, .visionTransformer, stream: "mae",
         presets: Presets.vision("MAE") { MaskedAutoencoder.Configuration($0) }
-            + Presets.beforeAutoregression,
+            + Presets.beforeAutoregression + Presets.beforeLightning,
         claims: { $0.source("mask_token") != nil },
         rules: { sizes in
             var rules = LoadRules(tolerated: [

@@ -182,7 +182,7 @@ extension Presets {
 
 extension FileModel {
     /// Sizes of masked autoregressive generation. Shapes do not tell patches apart from channels:
-    /// 1x1 unless the file says so.
+    /// 1x1 unless the file, or the arguments of training in it, say so.
     func autoregressiveConfiguration(
         _ options: LoadOptions
     ) throws(USPError) -> MAR.Configuration {
@@ -198,6 +198,11 @@ extension FileModel {
                 + "\(sizes.width)] and [1, T, ..]")
         sizes.buffer = positions[1] - places[1]
         sizes.grid = try grid(places[1], options.grid, "diffusion_pos_embed_learned")
+        if configuration == nil, let patch = toldNumber("args.patch_size") {
+            try require(
+                (1...1024).contains(patch), .format, "\(path): args.patch_size is \(patch)")
+            sizes.patch = patch
+        }
         let area = sizes.patch * sizes.patch
         try require(
             projection[1] % area == 0, .format,
