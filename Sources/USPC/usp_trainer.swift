@@ -10,6 +10,8 @@ final class TrainerHandle: Handled {
     static let handleName = "usp_trainer"
     let trainer: Trainer
     let last = Lock<StepReport?>(nil)
+    /// What was set in place of the schedule's.
+    let rate = Lock<Float?>(nil)
     init(_ trainer: Trainer) { self.trainer = trainer }
 }
 
@@ -51,7 +53,10 @@ private func trainer(_ pointer: OpaquePointer?) throws(USPError) -> TrainerHandl
     _ trainer: OpaquePointer?, _ rate: Double
 ) -> usp_status {
     guarded("usp_trainer_set_rate") { () throws(USPError) in
-        try USPC.trainer(trainer).trainer.setRate(rate.isNaN ? nil : Float(rate))
+        let handle = try USPC.trainer(trainer)
+        let wanted = rate.isNaN ? nil : Float(rate)
+        try handle.trainer.setRate(wanted)
+        handle.rate.withLock { $0 = wanted }
     }
 }
 
@@ -152,7 +157,9 @@ private func ofSamples(
     _ trainer: OpaquePointer?
 ) -> Float {
     guarded("usp_trainer_rate", else: 0) { () throws(USPError) in
-        try USPC.trainer(trainer).last.withLock { $0?.rate ?? 0 }
+        let handle = try USPC.trainer(trainer)
+        return handle.rate.withLock { $0 } ?? handle.last.withLock { $0?.rate }
+            ?? handle.trainer.scheduledRate
     }
 }
 
@@ -186,7 +193,9 @@ private func ofSamples(
     _ trainer: OpaquePointer?, _ path: UnsafePointer<CChar>?
 ) -> usp_status {
     guarded("usp_trainer_restore") { () throws(USPError) in
-        try USPC.trainer(trainer).trainer.restore(text(path, "path"))
+        let handle = try USPC.trainer(trainer)
+        try handle.trainer.restore(text(path, "path"))
+        handle.last.withLock { $0 = nil }
     }
 }
 

@@ -256,6 +256,9 @@ public final class Trainer: @unchecked Sendable {
         try alone { () throws(USPError) in updates.rate = rate }
     }
 
+    /// The learning rate that the schedule has for the next step: any thread.
+    public var scheduledRate: Float { updates.options.rates.rate(at: updates.step) }
+
     /// Stops the step under way on another thread, or else the next one.
     public func cancel() { updates.cancellation.cancel() }
 

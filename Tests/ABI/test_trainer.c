@@ -197,6 +197,10 @@ void test_trainer(void) {
     EXPECT_OK(usp_checkpoint_tensor(gradients, "head.weight", &gradient));
     EXPECT(gradient.shape[0] == 3 && gradient.shape[1] == 16 && usp_trainer_steps(trainer) == 0);
     usp_checkpoint_free(gradients);
+    EXPECT(usp_trainer_rate(trainer) == 0.01f);
+    EXPECT_OK(usp_trainer_set_rate(trainer, 0.5));
+    EXPECT(usp_trainer_rate(trainer) == 0.5f);
+    EXPECT_OK(usp_trainer_set_rate(trainer, NAN));
     EXPECT_OK(usp_trainer_step(trainer, &batch, &first));
     EXPECT(first == last);
     for (int i = 0; i < 20; i++) EXPECT_OK(usp_trainer_step(trainer, &batch, &last));

@@ -197,8 +197,8 @@ USP_API USP_CHECK usp_status usp_trainer_gradients(
  * part of what is saved. Errors: ARGUMENT for a negative one. */
 USP_API USP_CHECK usp_status usp_trainer_set_rate(usp_trainer *trainer, double rate);
 
-/* Steps done; learning rate and gradient norm (0 without clipping) of the last one: any
- * thread, also during a step. */
+/* Steps done; learning rate, that of the last one, of the first to come where there was none, or what
+ * was set; gradient norm of the last one (0 without clipping): any thread, also during a step. */
 USP_API int64_t usp_trainer_steps(const usp_trainer *trainer);
 USP_API float usp_trainer_rate(const usp_trainer *trainer);
 USP_API float usp_trainer_gradient_norm(const usp_trainer *trainer);

@@ -275,7 +275,7 @@ def test_docstrings_offer_what_stages_take(function, recipes):
 def test_settings_that_are_said_elsewhere(data, vae):
     for name, value, where in [
             ("size", 32, r"usp.Data\(size=...\)"), ("cache", "x", r"usp.Data\(cache=...\)"),
-            ("transport", usp.Transport(), "path, prediction and loss_weight"),
+            ("transport", usp.Transport(), "path, prediction, loss_weight, times"),
             ("ranks", 2, "usp.Run"), ("head_only", True, "probe=True")]:
         for call in (lambda **said: usp.pretrain(data, vae, steps=1, **said),
                      lambda **said: usp.recipe("train", **said)):
@@ -382,3 +382,65 @@ def test_blocks_of_a_fresh_model_are_settings_of_each_stage(data, vae, run):
         usp.train(data, vae, start=run.model, steps=2, swiglu=True)
     with pytest.raises(usp.ArgumentError, match="times: has no part in a DiT"):
         usp.train(data, vae, family="DiT", steps=2, times="lognormal", **SMALL)
+
+
+@pytest.mark.parametrize("recipe, start, said", [
+    ("autoencoder", "vae", {}), ("pretrain", None, dict(SMALL, **DECODER)), ("finetune", "mae", {}),
+    ("mae-b", "mae", {}), ("probe", "mae", {}), ("train", "mae", {}),
+    ("train", "mae", dict(rate=3e-4, average_decay=0.5, label_dropout=0.0)),
+    ("pretrain", None, dict(SMALL, **DECODER, weight_decay=0.0, warmup=1)),
+    ("autoregress", "mae", dict(warmup=2, copies=2))])
+def test_trainers_by_recipe_are_those_of_stages(data, vae, run, recipe, start, said):
+    """The same losses, rates and bits; what is said goes first, a general default too."""
+    if recipe == "autoencoder":
+        said, vae = dict(said, factor=4), None
+    stage = usp.Stage(
+        recipe, data, vae, start={"vae": vae, "mae": run, None: None}[start], steps=5, batch=4,
+        seed=2, rand_augment=None, mixup=0.0, cutmix=0.0, **said)
+    options = {name: value for name, value in said.items()
+               if name in inspect.signature(usp.Trainer).parameters}
+    theirs, batches = stage.trainer, stage.data
+    ours = usp.Trainer(theirs.model(), recipe=recipe, steps=5, batch=4, seed=2, **options)
+    for step in range(5):
+        assert ours.rate == theirs.rate
+        batch = batches.batch(step)
+        assert ours.step(*batch) == theirs.step(*batch)
+    assert ours.model().fingerprint == theirs.model().fingerprint
+    averaged = recipe in ("train", "autoregress")
+    assert ours.model(averaged).fingerprint == theirs.model(averaged).fingerprint
+
+
+def test_recipes_of_trainers_that_do_not_tell_all(run):
+    model = run.model
+    with pytest.raises(usp.ArgumentError, match="^steps: the rate of the recipe pretrain changes"):
+        usp.Trainer(model, recipe="pretrain")
+    with pytest.raises(usp.ArgumentError, match="^batch: has no part without a recipe"):
+        usp.Trainer(model, batch=3)
+    with pytest.raises(usp.ArgumentError, match='unknown recipe "pretrian"'):
+        usp.Trainer(model, recipe="pretrian", steps=1)
+    with pytest.raises(usp.ArgumentError, match="^recipe: int, expected the name of one"):
+        usp.Trainer(model, recipe=3, steps=1)
+    mar = usp.MAR.create(
+        grid=2, channels=2, width=16, depth=1, heads=2, buffer=2, classes=2, head_width=16, head_depth=1)
+    with pytest.raises(usp.ArgumentError, match="^warmup: of the recipe autoregress is of 100 epochs"):
+        usp.Trainer(mar, recipe="autoregress")
+    assert usp.Trainer(model, recipe="pretrain", steps=100, batch=128, warmup=0).rate == np.float32(
+        np.float32(1.5e-4) * np.float32(128) / np.float32(256))
+
+
+def test_rates_before_the_first_step(data, vae, run, tmp_path):
+    trainer = usp.Trainer(run.model, rate=1e-3, steps=4)
+    assert trainer.rate == pytest.approx(1e-3)
+    trainer.rate = 5e-4
+    assert trainer.rate == pytest.approx(5e-4)
+    trainer.rate = None
+    assert trainer.rate == pytest.approx(1e-3)
+    latents = usp.random.normal((2, 2, 4, 4))
+    for _ in range(2):
+        trainer.step(latents)
+    trainer.save(tmp_path / "state.safetensors")
+    trainer.step(latents)
+    again = usp.Trainer(run.model, rate=1e-3, steps=4)
+    again.restore(tmp_path / "state.safetensors")
+    assert again.rate == trainer.rate < 1e-3
+    assert usp.Trainer(run.model, rate=1e-3, warmup=2).rate == 0

@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "be09af32bcc30d6de69b0de38272b5d7e08c8ebcb9d95f1699442fe5a80c6361"
+HEADER_SHA256 = "f6acc55bb3ca5feffc8464f6df52c2765b49e3da0062a0f44639db357dd8e636"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0

@@ -42,7 +42,7 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("size", "channels", "cache", "masks", "reduce_zero_label", "teacher"),
         "is said where the data is opened, usp.Data({}=...)"),
-    "transport": "a stage is told path, prediction and loss_weight",
+    "transport": "a stage is told path, prediction, loss_weight, times and cosine_loss",
     "diffusion": "a stage is told noise_schedule and prediction",
     **dict.fromkeys(
         ("ranks", "allreduce", "rank", "world_size"),

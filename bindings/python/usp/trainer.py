@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Callable, Optional, Tuple, Union
+from functools import wraps
+from inspect import signature
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -25,6 +27,56 @@ from .transport import Transport
 RECOMPUTATIONS = {False: "nothing", True: "blocks", "hidden": "hidden", "blocks": "blocks"}
 
 
+#: what a recipe says of a process, which a trainer is given as an object
+PROCESS = {
+    "path": "transport", "prediction": "transport or diffusion", "loss_weight": "transport",
+    "times": "transport", "cosine_loss": "transport", "noise_schedule": "diffusion"}
+#: recipes that train a head on a frozen encoder
+FROZEN = ("probe", "segment-linear")
+
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def recipe_options(recipe: str, said: Mapping[str, Any]) -> Dict[str, Any]:
+    """The options of a trainer that a recipe and what is said beside it come to."""
+    from .stage import recipe_values
+
+    if not isinstance(recipe, str):
+        raise ArgumentError(f"recipe: {type(recipe).__name__}, expected the name of one")
+    batch = said.get("batch")
+    values = recipe_values(recipe, {} if batch is None else {"batch": batch})
+    for name in PROCESS.keys() & values.keys():
+        raise ArgumentError(f"recipe: {recipe} has another {name}; give {PROCESS[name]}")
+    constant, share = values.get("constant", False), values.get("warmup_share", 0.0)
+    length = said.get("steps") or values.get("steps")
+    if length is None and (share or not constant):
+        raise ArgumentError(
+            f"steps: the rate of the recipe {recipe} changes over all steps; give their number")
+    own = signature(Trainer).parameters.keys() - {"model"}
+    taken = {name: value for name, value in values.items() if name in own}
+    result = {"head_only": recipe in FROZEN, **taken, **said}
+    result.update(recipe=recipe, steps=0 if constant else length)
+    if "rate" not in result:
+        single = np.float32(values["blr"]) * np.float32(values.get("batch", 64)) / np.float32(256)
+        result["rate"] = float(single)
+    if "warmup" not in result and "warmup_epochs" in values:
+        raise ArgumentError(
+            f"warmup: of the recipe {recipe} is of {values['warmup_epochs']} epochs; give steps")
+    result.setdefault("warmup", int(share * (length or 0)))
+    return result
+
+
+def by_recipe(init: Init) -> Init:
+    """Puts a recipe's options where nothing is said; defaults alone do not tell what was said."""
+
+    @wraps(init)
+    def made(self: Any, *arguments: Any, **said: Any) -> None:
+        recipe = said.get("recipe")
+        init(self, *arguments, **(said if recipe is None else recipe_options(recipe, said)))
+
+    return made  # type: ignore[return-value]
+
+
 class Trainer(Handle):
     """A private copy of a model with optimiser and average. One thread at a time.
 
@@ -35,6 +87,11 @@ class Trainer(Handle):
 
     Parameters
     ----------
+    recipe : a stage's, "pretrain", "finetune", "mae-b", "train", ... (see `usp.recipe`): its values stand
+        where an option is not given, and rate, warm-up and steps are as in the stage, of which `steps`
+        is the length. What it says of sizes and of data is theirs
+    batch : of the recipe, samples of a step, in proportion to which its rate may be; the recipe's
+        unless given
     recompute : what a transformer's step computes again for its gradients instead of keeping it, to
         the same bits: "hidden", the hidden layer of each block (MAE-B, batch 16: 0.86 of the memory
         in 1.09 of the time; bf16 0.92 in 1.08); "blocks" or True, each block (0.69 in 1.20; bf16
@@ -169,12 +226,16 @@ class Trainer(Handle):
     >>> losses = [trainer.step(inputs, labels) for _ in range(20)]
     >>> losses[-1] < losses[0]
     True
+    >>> usp.Trainer(model, recipe="finetune", steps=100, batch=4, rate=1e-3, warmup=0).rate
+    0.0010000000474974513
     """
 
     kind = "usp_trainer"
 
+    @by_recipe
     def __init__(
-        self, model: Model, *, recompute: Union[bool, str] = False,
+        self, model: Model, *, recipe: Optional[str] = None, batch: Optional[int] = None,
+        recompute: Union[bool, str] = False,
         allreduce: "Optional[Callable[[np.ndarray], Any]]" = None, world_size: int = 1,
         rank: int = 0,
         # options: usp_trainer_options, but recompute
@@ -194,6 +255,8 @@ class Trainer(Handle):
         # end of options
     ):
         model = model_of(model, "model", Model)
+        if recipe is None and batch is not None:
+            raise ArgumentError("batch: has no part without a recipe")
         self._head_only = head_only
         if ranks is None:
             ranks = self._ranks(allreduce, rank, world_size)
@@ -302,8 +365,9 @@ class Trainer(Handle):
 
     @property
     def rate(self) -> float:
-        """Learning rate of the last step. Set it, and the steps from then on have it in place of
-        the schedule's; None goes back to the schedule. It is not part of what `save` writes."""
+        """Learning rate of the last step, or of the first where there was none. Set it, and the steps
+        from then on have it in place of the schedule's; None goes back to the schedule. It is not part
+        of what `save` writes."""
         return float(lib.usp_trainer_rate(self.handle))
 
     @rate.setter
