@@ -123,7 +123,7 @@ def test_augmentation_has_fields(photos):
     ):
         with pytest.raises(usp.ArgumentError, match=words):
             usp.Data(photos, **{**options, "augmentation": "pretraining", **wrong})
-    with pytest.raises(usp.ArgumentError, match="batch: expected 1 to 6, got 7"):
+    with pytest.raises(usp.ArgumentError, match="batch: there are 6 samples, fewer than a step has"):
         usp.Data(photos, size=8, batch=7).batch(0)
     with pytest.raises(usp.FileError):
         usp.Data(photos / "nowhere")

@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import re
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -444,3 +445,28 @@ def test_rates_before_the_first_step(data, vae, run, tmp_path):
     again.restore(tmp_path / "state.safetensors")
     assert again.rate == trainer.rate < 1e-3
     assert usp.Trainer(run.model, rate=1e-3, warmup=2).rate == 0
+
+
+def test_progress_shows_itself_without_tqdm(data, vae, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    usp.pretrain(data, vae, steps=3, progress=True, **SMALL, **DECODER)
+    lines = capsys.readouterr().err.replace("\r", "\n").split("\n")
+    assert any(line.startswith("pretrain: 3 of 3, ") for line in lines)
+
+
+def test_what_objects_say_of_themselves(data, vae, run, tmp_path):
+    trainer = usp.Trainer(run.model, rate=1e-3)
+    assert repr(trainer) == "<usp.Trainer: 0 steps, rate 0.001>"
+    latents = usp.Data(data_file(tmp_path), batch=2)
+    assert repr(usp.Run(trainer, latents, tmp_path / "m.safetensors", steps=3)).endswith("0 of 3 steps>")
+    assert repr(run.plot("loss", "rate")) == '<usp.Plot: loss, rate; .save("curves.svg") writes it>'
+    stage = usp.Stage("pretrain", data, vae, steps=1, **SMALL)
+    assert repr(stage) == "<usp.Stage>"
+    stage.close()
+    assert repr(stage) == "<usp.Stage: closed>"
+
+
+def data_file(folder):
+    usp.Checkpoint({"latents": usp.random.normal((4, 2, 4, 4))}).save(folder / "latents.npz")
+    return folder / "latents.npz"

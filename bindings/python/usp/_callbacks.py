@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-import warnings
+import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _abi
@@ -126,13 +127,30 @@ def shower(progress: Any, bars: Callable[[], Any]) -> Any:
         f"progress: {type(progress).__name__}, expected a function, True or None")
 
 
-def tqdm_progress() -> "Callable[[Progress], Any] | None":
-    """A progress bar, if tqdm is there."""
+def plain_progress() -> Callable[[Progress], Any]:
+    """A line of the standard error that tells how far a stage is, twice a second."""
+    told: Dict[str, float] = {}
+
+    def show(progress: Progress) -> None:
+        now, is_last = time.monotonic(), 0 < progress.steps <= progress.step
+        if now - told.get(progress.stage, 0) < 0.5 and not is_last:
+            return
+        told[progress.stage] = now
+        of_all = f" of {progress.steps}" if progress.steps else ""
+        sys.stderr.write(
+            f"\r{progress.stage}: {progress.step}{of_all}, {progress.seconds:.0f} s"
+            + ("\n" if is_last else ""))
+        sys.stderr.flush()
+
+    return show
+
+
+def tqdm_progress() -> Callable[[Progress], Any]:
+    """A progress bar; a plain line where tqdm is not installed."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        warnings.warn("progress=True: needs tqdm, which is not installed", stacklevel=5)
-        return None
+        return plain_progress()
     bars: Dict[str, Any] = {}
 
     def show(progress: Progress) -> None:

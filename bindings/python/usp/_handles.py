@@ -78,5 +78,8 @@ class Handle:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<usp.{type(self).__name__}{': closed' if self.closed else ''}>"
+
     def __reduce__(self) -> Any:
         raise TypeError(f"{type(self).__name__} cannot be pickled; save it to a file")

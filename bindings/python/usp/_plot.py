@@ -24,6 +24,10 @@ class Plot:
             (name, [(line["step"], line[name]) for line in history if name in line])
             for name in names]
 
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _curve in self.curves)
+        return f'<usp.Plot: {names}; .save("curves.svg") writes it>'
+
     @property
     def svg(self) -> str:
         points = [point for _name, curve in self.curves for point in curve]

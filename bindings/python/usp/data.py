@@ -285,6 +285,10 @@ class Data(Handle):
     def batch(self, step: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """Inputs [B, C, h, w] and labels [B] (None without), masks [B, H, W] uint8, or shares of the
         classes [B, K] float32 where samples are mixed, of a step, 0 the first of all."""
+        if self.steps_per_epoch == 0:
+            raise ArgumentError(
+                f"batch: there are {len(self)} samples, fewer than a step has; "
+                f"give usp.Data(batch={len(self)}) or less")
         return self._read(lib.usp_data_batch, step, self.batch_size)
 
     def __getitem__(self, index: "Union[int, slice]") -> Tuple[np.ndarray, Any]:

@@ -286,9 +286,7 @@ class _LogReader:
                 function(entry)
 
 
-def bar(title: str) -> "Optional[Callable[[RunProgress], Any]]":
-    """A progress bar, if tqdm is there."""
+def bar(title: str) -> Callable[[RunProgress], Any]:
+    """A progress bar."""
     show = tqdm_progress()
-    if show is None:
-        return None
     return lambda told: show(Progress(title, told.step, told.steps, told.seconds))

@@ -167,6 +167,10 @@ class Run(Handle):
         """Steps that an earlier run had made."""
         return int(lib.usp_run_resumed(self.handle))
 
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{self.trainer.steps} of {self.steps} steps"
+        return f"<usp.Run: {self.output}, {state}>"
+
     def cancel(self) -> None:
         """Stops after the step under way, when all is saved; any thread may call it."""
         lib.usp_run_cancel(self.handle)

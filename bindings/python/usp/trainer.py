@@ -393,6 +393,10 @@ class Trainer(Handle):
         """Continues from what `save` wrote."""
         call(lib.usp_trainer_restore, self.handle, encoded(path, "path", "a file's path"))
 
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{self.steps} steps, rate {self.rate:.4g}"
+        return f"<usp.Trainer: {state}>"
+
     def cancel(self) -> None:
         """Stops the step under way, or else the next one; any thread may call it."""
         lib.usp_trainer_cancel(self.handle)
