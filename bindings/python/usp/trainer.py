@@ -27,10 +27,6 @@ from .transport import Transport
 RECOMPUTATIONS = {False: "nothing", True: "blocks", "hidden": "hidden", "blocks": "blocks"}
 
 
-#: what a recipe says of a process, which a trainer is given as an object
-PROCESS = {
-    "path": "transport", "prediction": "transport or diffusion", "loss_weight": "transport",
-    "times": "transport", "cosine_loss": "transport", "noise_schedule": "diffusion"}
 #: recipes that train a head on a frozen encoder
 FROZEN = ("probe", "segment-linear")
 
@@ -43,10 +39,9 @@ def recipe_options(recipe: str, said: Mapping[str, Any]) -> Dict[str, Any]:
 
     if not isinstance(recipe, str):
         raise ArgumentError(f"recipe: {type(recipe).__name__}, expected the name of one")
+    said = {name: value for name, value in said.items() if value is not None}
     batch = said.get("batch")
     values = recipe_values(recipe, {} if batch is None else {"batch": batch})
-    for name in PROCESS.keys() & values.keys():
-        raise ArgumentError(f"recipe: {recipe} has another {name}; give {PROCESS[name]}")
     constant, share = values.get("constant", False), values.get("warmup_share", 0.0)
     length = said.get("steps") or values.get("steps")
     if length is None and (share or not constant):
@@ -61,7 +56,7 @@ def recipe_options(recipe: str, said: Mapping[str, Any]) -> Dict[str, Any]:
         result["rate"] = float(single)
     if "warmup" not in result and "warmup_epochs" in values:
         raise ArgumentError(
-            f"warmup: of the recipe {recipe} is of {values['warmup_epochs']} epochs; give steps")
+            f"warmup: {values['warmup_epochs']} epochs by the recipe {recipe}; give its steps")
     result.setdefault("warmup", int(share * (length or 0)))
     return result
 
