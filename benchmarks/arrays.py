@@ -181,8 +181,9 @@ def batch_norm(name, width):
 
 
 def unit(name, inputs, outputs, kernel):
-    """A convolution without bias, a batch norm and ReLU."""
-    weight = {f"{name}.conv.weight": (outputs, inputs, kernel, kernel)}
+    """A convolution without bias, a batch norm and ReLU; kernel is a side, or two."""
+    sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    weight = {f"{name}.conv.weight": (outputs, inputs, *sides)}
     return weight | batch_norm(f"{name}.bn", outputs)
 
 
@@ -208,10 +209,59 @@ def segmenter_shapes(work):
     return shapes | convolution("decode_head.conv_seg", MAPS, LABELS, 1)
 
 
+def inception_units():
+    """(name, inputs, outputs, kernel, side of what it makes of 299x299) of each convolution."""
+    units = [("Conv2d_1a_3x3", 3, 32, 3, 149), ("Conv2d_2a_3x3", 32, 32, 3, 147),
+             ("Conv2d_2b_3x3", 32, 64, 3, 147), ("Conv2d_3b_1x1", 64, 80, 1, 73),
+             ("Conv2d_4a_3x3", 80, 192, 3, 71)]
+
+    def branch(block, name, width, *layers):
+        for part, outputs, kernel, side in layers:
+            units.append((f"{block}.{name}{part}", width, outputs, kernel, side))
+            if not part.endswith("a"):  # its twin reads the same
+                width = outputs
+
+    for block, width, pool in (("5b", 192, 32), ("5c", 256, 64), ("5d", 288, 64)):
+        block = f"Mixed_{block}"
+        branch(block, "branch1x1", width, ("", 64, 1, 35))
+        branch(block, "branch5x5", width, ("_1", 48, 1, 35), ("_2", 64, 5, 35))
+        branch(block, "branch3x3dbl", width, ("_1", 64, 1, 35), ("_2", 96, 3, 35), ("_3", 96, 3, 35))
+        branch(block, "branch_pool", width, ("", pool, 1, 35))
+    branch("Mixed_6a", "branch3x3", 288, ("", 384, 3, 17))
+    branch("Mixed_6a", "branch3x3dbl", 288, ("_1", 64, 1, 35), ("_2", 96, 3, 35), ("_3", 96, 3, 17))
+    for block, inner in (("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)):
+        block = f"Mixed_{block}"
+        branch(block, "branch1x1", 768, ("", 192, 1, 17))
+        branch(block, "branch7x7", 768, ("_1", inner, 1, 17), ("_2", inner, (1, 7), 17),
+               ("_3", 192, (7, 1), 17))
+        branch(block, "branch7x7dbl", 768, ("_1", inner, 1, 17), ("_2", inner, (7, 1), 17),
+               ("_3", inner, (1, 7), 17), ("_4", inner, (7, 1), 17), ("_5", 192, (1, 7), 17))
+        branch(block, "branch_pool", 768, ("", 192, 1, 17))
+    branch("Mixed_7a", "branch3x3", 768, ("_1", 192, 1, 17), ("_2", 320, 3, 8))
+    branch("Mixed_7a", "branch7x7x3", 768, ("_1", 192, 1, 17), ("_2", 192, (1, 7), 17),
+           ("_3", 192, (7, 1), 17), ("_4", 192, 3, 8))
+    for block, width in (("Mixed_7b", 1280), ("Mixed_7c", 2048)):
+        branch(block, "branch1x1", width, ("", 320, 1, 8))
+        branch(block, "branch3x3", width, ("_1", 384, 1, 8), ("_2a", 384, (1, 3), 8),
+               ("_2b", 384, (3, 1), 8))
+        branch(block, "branch3x3dbl", width, ("_1", 448, 1, 8), ("_2", 384, 3, 8),
+               ("_3a", 384, (1, 3), 8), ("_3b", 384, (3, 1), 8))
+        branch(block, "branch_pool", width, ("", 192, 1, 8))
+    return units
+
+
+def inception_shapes(_):
+    """The names of its PyTorch ports."""
+    shapes = {}
+    for name, inputs, outputs, kernel, _side in inception_units():
+        shapes |= unit(name, inputs, outputs, kernel)
+    return shapes | linear("fc", 2048, 1008)
+
+
 SHAPES = {
     "dit": dit_shapes, "vit": vit_shapes, "mae": vit_shapes, "mar": mar_shapes,
     "lightning": lightning_shapes, "dinov2": dinov2_shapes, "segmenter": segmenter_shapes,
-    "vae": vae_shapes}
+    "vae": vae_shapes, "inception": inception_shapes}
 
 
 def shapes(work):
@@ -256,6 +306,8 @@ def inputs(work, seed=7):
         return {"x": np.tanh(random.standard_normal(shape, np.float32))}
     if work.family == "mar":
         return autoregressive_inputs(work, random)
+    if work.family == "inception":
+        return {"x": random.integers(0, 256, (batch, side, side, 3), np.uint8)}
     channels = {"lightning": ALIGNED, "dinov2": 3}.get(work.family, 4)
     arrays = {"x": random.standard_normal((batch, channels, side, side), np.float32)}
     if work.family == "lightning":

@@ -116,6 +116,11 @@ static void read_inputs(work *w) {
                         : array(w, NULL, USP_F32, b, 3, s, s);
         return;
     }
+    if (is(w->family, "inception")) {
+        w->x = array(w, "x.u8", USP_U8, b, s, s, 3);
+        w->out = array(w, NULL, USP_F32, b, 2048, 0, 0);
+        return;
+    }
     const int lightning = is(w->family, "lightning"), dinov2 = is(w->family, "dinov2");
     w->x = array(w, "x.f32", USP_F32, b, lightning ? ALIGNED : dinov2 ? 3 : 4, s, s);
     if (lightning) {
@@ -205,6 +210,8 @@ static void run(work *w) {
         MUST(usp_dit_forward(w->model, &w->x, &w->t, &w->y, &w->out));
     } else if (is(w->family, "vit")) {
         MUST(usp_vit_logits(w->model, &w->x, &w->out));
+    } else if (is(w->family, "inception")) {
+        MUST(usp_inception_features(w->model, &w->x, NULL, &w->out, NULL, NULL));
     } else if (is(w->family, "segmenter")) {
         MUST(usp_segmenter_logits(w->model, &w->x, &w->out));
     } else {

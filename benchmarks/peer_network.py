@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from arrays import LATENT, LEVELS
+from peer_inception import Inception
 from peer_mar import MAR
 from peer_models import DINOv2, DiT, LightningDiT, MaskedAutoencoder, ViT
 from peer_segmentation import Segmenter
@@ -29,7 +30,8 @@ def build(work, weights):
     else:
         kind = {"dit": DiT, "vit": ViT, "mae": MaskedAutoencoder, "lightning": LightningDiT,
                 "dinov2": DINOv2, "segmenter": Segmenter}.get(work.family)
-        make = lambda: kind(work.model, work.tokens) if kind else MAR(work)  # noqa: E731
+        other = {"mar": MAR, "inception": Inception}.get(work.family)
+        make = lambda: kind(work.model, work.tokens) if kind else other(work)  # noqa: E731
     with torch.device("meta"):
         module = make()
     left = module.load_state_dict(weights, strict=False, assign=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from arrays import inputs, random_weight, shapes
 
-KINDS = {"float32": "f32", "int64": "i64"}
+KINDS = {"float32": "f32", "int64": "i64", "uint8": "u8"}
 # What the files depend on, beside the sizes that name them.
 SOURCES = (
-    "arrays.py", "store.py", "peer_models.py", "peer_mar.py", "peer_segmentation.py", "peer_network.py",
-    "peer_export.py")
+    "arrays.py", "store.py", "peer_models.py", "peer_mar.py", "peer_segmentation.py", "peer_inception.py",
+    "peer_network.py", "peer_export.py")
 
 
 def root(folder):
@@ -47,7 +47,7 @@ def write_weights(work, path):
 
 
 def write_inputs(work, folder):
-    """Each input as NAME.f32 or NAME.i64 in row-major order."""
+    """Each input as NAME.f32, NAME.i64 or NAME.u8 in row-major order."""
     for name, array in inputs(work).items():
         array.tofile(folder / f"{name}.{KINDS[str(array.dtype)]}")
 

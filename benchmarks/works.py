@@ -8,7 +8,7 @@ import numpy as np
 
 from arrays import (
     ALIGNED, AUTOREGRESSIVE, BUFFER, CELLS, COPIES, DECODER, HIDDEN, KEPT, LEVELS, SQUARE,
-    TRANSFORMERS, reverse_steps, shapes)
+    TRANSFORMERS, inception_units, reverse_steps, shapes)
 
 # Training steps whose losses are compared.
 STEPS = 3
@@ -20,7 +20,7 @@ class Work:
 
     key: str
     title: str
-    family: str  # dit, vit, mae, mar, segmenter, vae
+    family: str  # dit, vit, mae, mar, segmenter, vae, inception
     task: str  # forward, encode, decode, train, sample
     model: str  # S, B, L, XL; f8
     batch: int
@@ -59,6 +59,8 @@ WORKS = [
     Work("vae-encode", "VAE f8 encode 256x256, batch 1", "vae", "encode", "f8", 1, 256),
     Work("vae-decode", "VAE f8 decode 256x256, batch 1", "vae", "decode", "f8", 1, 256),
     Work("vae-decode-512", "VAE f8 decode 512x512, batch 1", "vae", "decode", "f8", 1, 512),
+    Work("inception", "Inception features of 299x299, batch 16", "inception", "forward", "2015",
+         16, 299),
     Work("mae-train", "MAE-B pretraining step, batch 16", "mae", "train", "B", 16, 28,
          peers=TORCH),
     Work("mae-hidden", "MAE-B pretraining step, batch 16, recomputing hidden layers", "mae",
@@ -164,6 +166,15 @@ def segmenter_flops(work):
     return total
 
 
+def inception_flops(work):
+    """Of the convolutions; the features are in front of the last layer."""
+    total = 0
+    for _name, inputs, outputs, kernel, side in inception_units():
+        area = kernel[0] * kernel[1] if isinstance(kernel, tuple) else kernel ** 2
+        total += 2 * inputs * outputs * area * side ** 2
+    return work.batch * total
+
+
 def vae_extent(work, name):
     """Side of what the named layer computes."""
     parts, last = name.split("."), len(LEVELS) - 1
@@ -202,6 +213,6 @@ def autoregressive_flops(work):
 def flops(work):
     """Of one run; a training step counts three forward passes."""
     kinds = {"vae": autoencoder_flops, "mar": autoregressive_flops,
-             "segmenter": segmenter_flops}
+             "segmenter": segmenter_flops, "inception": inception_flops}
     forward = kinds.get(work.family, transformer_flops)(work)
     return 3 * forward if work.task == "train" else forward

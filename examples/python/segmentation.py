@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import usp
 
-SIDE, CLASSES, LOOKED, LABELLED, MEASURED = 64, 11, 4000, 600, 300
-PRETRAINING, HEADS = 500, {"linear": 1500, "upernet": 300}
+SIDE, CLASSES, LOOKED, LABELLED, MEASURED = 64, 11, 4000, 1200, 300
+PRETRAINING, HEADS = 1000, {"linear": 2000, "upernet": 400}
 PHOTOGRAPHS, FASHION = Path("/usr/share/backgrounds"), Path("/usr/share/datasets/fashion-mnist")
 #: what is measured on, and shown: free to show under CC-BY-4.0
 HELD_OUT = ("Picture_0B_by_freespace", "life_by_Aitzol_Berasategi", "picosdeeuropa_by_Aitzol_Berasategi",
@@ -91,7 +91,7 @@ def composition(generator, pictures, labels, photographs):
     image[middle] = shrunk(photograph[top:top + step * SIDE, left:left + step * SIDE], step)
     for index in generator.integers(len(pictures), size=generator.integers(2, 6)):
         values, inside = turned(
-            pictures[index], generator.uniform(18, 36), generator.uniform(-np.pi, np.pi))
+            pictures[index], generator.uniform(28, 48), generator.uniform(-0.6, 0.6))
         y, x = generator.integers(SIDE + 6, 2 * SIDE - 6, 2) - len(values) // 2
         part = slice(y, y + len(values)), slice(x, x + len(values))
         colour = 255 * values[..., None] * generator.uniform(0.3, 1, 3)
