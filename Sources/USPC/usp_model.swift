@@ -148,6 +148,17 @@ private let staticTexts = InternedTexts()
     }
 }
 
+@_cdecl("usp_model_autoencoder_note") @implementation public func usp_model_autoencoder_note(
+    _ model: OpaquePointer?, _ vae: OpaquePointer?, _ buffer: UnsafeMutablePointer<CChar>?,
+    _ capacity: Int, _ outLength: UnsafeMutablePointer<Int>?
+) -> usp_status {
+    guarded("usp_model_autoencoder_note") { () throws(USPError) in
+        let vae = try USPC.model(vae, as: VAE.self, "vae")
+        let note = try USPC.model(model).otherLatents(than: vae)
+        try write(note ?? "", buffer, capacity, outLength)
+    }
+}
+
 @_cdecl("usp_model_size") @implementation public func usp_model_size(_ model: OpaquePointer?)
     -> Int64
 {

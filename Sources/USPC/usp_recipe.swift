@@ -102,6 +102,18 @@ private let staticTexts = InternedTexts()
     }
 }
 
+@_cdecl("usp_stage_note_warns") @implementation public func usp_stage_note_warns(
+    _ stage: OpaquePointer?, _ index: Int
+) -> Int32 {
+    guarded("usp_stage_note_warns", else: 0) { () throws(USPError) in
+        let stage = try USPC.stage(stage).stage
+        guard stage.notes.indices.contains(index) else {
+            throw USPError(.argument, "index: \(index) is past the end")
+        }
+        return stage.warnings.contains(stage.notes[index]) ? 1 : 0
+    }
+}
+
 @_cdecl("usp_stage_trainer") @implementation public func usp_stage_trainer(
     _ stage: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> usp_status {

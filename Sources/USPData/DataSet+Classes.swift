@@ -7,6 +7,13 @@ struct ClassNumbers: Sendable {
     let names: [String]
     /// The place in it of each class of the set.
     let places: [Int]
+    /// The place of samples that have no label, or whose label does not count.
+    var all: Int?
+
+    func labels(_ labels: [Int]?, _ count: Int) -> [Int]? {
+        if let all { return [Int](repeating: all, count: count) }
+        return labels.map { labels in labels.map { places[$0] } }
+    }
 }
 
 extension [String] {
@@ -36,6 +43,18 @@ extension DataSet {
         return try DataSet(
             source, options, among: chosen, notes: notes,
             numbers: ClassNumbers(
-                names: names, places: numbers?.places.map { places[$0] } ?? places))
+                names: names, places: numbers?.places.map { places[$0] } ?? places,
+                all: numbers?.all.map { places[$0] }))
+    }
+    /// What the class of samples without classes is called.
+    package static let oneClass = "image"
+
+    /// The same samples, all of one class.
+    package func inOneClass() throws(USPError) -> DataSet {
+        try DataSet(
+            source, options, among: chosen, notes: notes,
+            numbers: ClassNumbers(
+                names: [Self.oneClass], places: [Int](repeating: 0, count: classes), all: 0)
+        )
     }
 }

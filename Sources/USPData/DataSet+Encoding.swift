@@ -76,6 +76,7 @@ extension DataSet {
                 return try features.reshaped([features.shape[0], width, 1, 1])
             }, progress: progress)
         (result.classNames, result.origin) = (set.classNames, set.origin)
+        result.applied = set.latentScale
         return try changed(.features(result), options)
     }
 }
@@ -152,6 +153,7 @@ extension DataSet {
             mirroredMoments: mirrored.map { other throws(USPError) in try other.batch(numbers) },
             labels: set.labels(numbers), channels: set.channels)
         (result.scale, result.classNames) = ([1], set.classNames)
+        result.applied = set.latentScale
         result.origin = "\(chosen.count) of \(set.origin)"
         return result
     }

@@ -118,11 +118,12 @@ public final class DataSet: Sendable {
                         + "\(teacher.words)")
             }
             let deviations = try LatentSet.deviations(in: path)
-            let assumed =
+            var told =
                 encoder == nil && deviations != nil
                 ? ["scale 0.18215, REPA's, of the autoencoder's latents; an autoencoder of another "
                     + "tells it, if it is given"] : []
-            try self.init(.latents(set), options.untaught, notes: assumed)
+            if let encoder, let note = set.difference(from: encoder) { told.append(note) }
+            try self.init(.latents(set), options.untaught, notes: told)
             return
         }
         try options.check(for: DataOptions.images)
@@ -143,9 +144,10 @@ public final class DataSet: Sendable {
             return
         }
         var (set, notes) = try images.cached(cache, progress)
-        if set.scale == nil, let encoder {
-            try encoder.expectStatistics(cache)
-            (set.scale, set.shift) = (encoder.scale, encoder.shift)
+        if let encoder {
+            // A cache is what the autoencoder gave; how that is scaled is the autoencoder's to say.
+            if set.scale == nil { try encoder.expectStatistics(cache) }
+            if let own = encoder.latentScale { (set.scale, set.shift) = (own.scale, own.shift) }
         }
         try self.init(.latents(set), options.decoded, notes: images.leftOut + notes)
     }
@@ -364,6 +366,17 @@ public final class DataSet: Sendable {
         }
     }
 
+    /// Scale and shift of those latents; nil where they, or whose latents these are, are not known.
+    public var latentScale: LatentScale? {
+        guard autoencoder != nil else { return nil }
+        switch source {
+        case .images(let images): return images.encoder?.latentScale
+        case .latents(let set), .features(let set): return set.latentScale
+        case .memory, .maps: return nil
+        case .scenes(let scenes): return scenes.encoder?.latentScale
+        }
+    }
+
     /// What pixels have become that no autoencoder takes.
     package var normalization: PixelNormalization? {
         guard case .scenes(let scenes) = source, scenes.encoder == nil else { return nil }
@@ -390,7 +403,8 @@ public final class DataSet: Sendable {
             case .latents(let set), .features(let set): set.labels
             case .scenes, .maps: nil
             }
-        return all.map { all in numbered(chosen?.map { all[$0] } ?? all) }
+        let own = all.map { all in chosen?.map { all[$0] } ?? all }
+        return numbers.map { $0.labels(own, count) } ?? own
     }
 
     /// Whether nothing is decoded or encoded any more.
@@ -448,7 +462,9 @@ public final class DataSet: Sendable {
             for number in chosen { print.add(number) }
             text += ", \(chosen.count) of them \(print.text)"
         }
-        if let numbers {
+        if let numbers, numbers.all != nil {
+            text += ", of one class"
+        } else if let numbers {
             var print = Fingerprint()
             for place in numbers.places { print.add(place) }
             text += ", classes in another order \(print.text)"
@@ -510,12 +526,10 @@ public final class DataSet: Sendable {
             try images.batch(indices, key) { pixels throws(USPError) in
                 try options.mixing.mix(pixels, draws, .neighbours)
             }.inputs)
-        batch.labels = try shares(numbered(indices.map { images.folder.label($0) }), draws)
+        let labels = indices.map { images.folder.label($0) }
+        batch.labels = try shares(
+            numbers.map { $0.labels(labels, labels.count) ?? labels } ?? labels, draws)
         return batch
-    }
-
-    private func numbered(_ labels: [Int]) -> [Int] {
-        numbers.map { numbers in labels.map { numbers.places[$0] } } ?? labels
     }
 
     /// How this rank's samples are mixed: drawn for those of all ranks.
@@ -536,7 +550,9 @@ public final class DataSet: Sendable {
         _ indices: [Int], _ key: (@Sendable (Int) -> RandomKey)?
     ) throws(USPError) -> Batch {
         var batch = try sourceBatch(indices, key)
-        if let labels = batch.classes { batch.labels = .classes(numbered(labels)) }
+        if let numbers, let labels = numbers.labels(batch.classes, indices.count) {
+            batch.labels = .classes(labels)
+        }
         return batch
     }
 

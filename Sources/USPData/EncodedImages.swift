@@ -267,3 +267,20 @@ struct EncodedImages {
         stride(from: 0, to: count, by: pieceSize).map { $0..<min($0 + pieceSize, count) }
     }
 }
+
+extension LatentSet {
+    /// What there is to say where the autoencoder that is given is not that of a file's latents; nil
+    /// where it is, or where too little is known.
+    func difference(from encoder: LatentEncoder) -> String? {
+        guard let known = EncodedImages.autoencoder(in: origin) else { return nil }
+        guard known == encoder.fingerprint else {
+            return "latents of the autoencoder \(known), the one that is given is "
+                + "\(encoder.fingerprint): what it decodes may be noise"
+        }
+        guard let latentScale, let other = encoder.latentScale, !latentScale.isNear(other) else {
+            return nil
+        }
+        return "latents of \(latentScale.words), as the file tells, and the autoencoder's are of "
+            + "\(other.words): what it decodes may be noise"
+    }
+}

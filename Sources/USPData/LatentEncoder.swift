@@ -34,6 +34,11 @@ public struct LatentEncoder: Sendable {
         (self.fingerprint, self.latents, self.moments) = (fingerprint, latents, moments)
     }
 
+    /// Of latents; nil where nothing tells it.
+    package var latentScale: LatentScale? {
+        lacksStatistics ? nil : LatentScale(scale, shift)
+    }
+
     /// The latent of a square image: `[z, h, w]`.
     ///
     /// - Throws: `.argument` for a side that cannot be halved so often

@@ -13,7 +13,7 @@ extension LatentSet {
         if let mirroredMoments { outputs.append(LatentSet.output("moments_flip", mirroredMoments)) }
         let notes = LatentNotes(
             channels: channels, scale: scale, shift: shift, classNames: classNames, origin: origin,
-            labels: labels, teacher: teacher)
+            labels: labels, teacher: teacher, applied: applied)
         outputs += try (notes.arrays + (record?.arrays ?? [])).map { array throws(USPError) in
             try array.output()
         }
@@ -77,6 +77,11 @@ extension LatentSet {
     private mutating func read(_ archive: Archive) throws(USPError) {
         scale = try numbers(archive, "usp.scale")
         shift = try numbers(archive, "usp.shift") ?? [0]
+        if let scale = try numbers(archive, "usp.applied_scale"),
+            let shift = try numbers(archive, "usp.applied_shift")
+        {
+            applied = LatentScale(scale, shift)
+        }
         origin = archive.metadataValue("usp.origin") ?? ""
         teacher = archive.metadataValue("usp.teacher")
         guard let text = archive.metadataValue("usp.class_names") else { return }
@@ -229,6 +234,7 @@ struct LatentNotes {
     let labels: [Int]?
     /// Whose features are beside them, in words.
     let teacher: String?
+    var applied: LatentScale?
 
     var arrays: [NumberArray] {
         labels.map { [NumberArray("labels", [$0.count], numbers: $0)] } ?? []
@@ -242,6 +248,10 @@ struct LatentNotes {
         if let scale {
             result.append((key: "usp.scale", value: text(scale)))
             result.append((key: "usp.shift", value: text(shift)))
+        }
+        if let applied {
+            result.append((key: "usp.applied_scale", value: text(applied.scale)))
+            result.append((key: "usp.applied_shift", value: text(applied.shift)))
         }
         let names = JSON.array(classNames.map(JSON.string))
         if !classNames.isEmpty { result.append((key: "usp.class_names", value: names.compact)) }

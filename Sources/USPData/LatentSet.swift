@@ -31,6 +31,8 @@ package struct LatentSet: @unchecked Sendable {
     /// Latents leave as (z − shift)·scale, one number or one a channel; nil: the file did not tell.
     package var scale: [Float]?
     package var shift: [Float] = [0]
+    /// What latents that lie here normalised have become so by; nil where that is not known.
+    package var applied: LatentScale?
     /// Names of the classes, if they are known.
     package var classNames: [String] = []
     /// Which images, size and autoencoder the moments come from, in words.
@@ -98,6 +100,14 @@ package struct LatentSet: @unchecked Sendable {
         var result = try LatentSet(shards: parts, labels: nil, channels: channels)
         (result.scale, result.shift) = (scale, shift)
         return result
+    }
+
+    /// Of the autoencoder's latents, to become what leaves; nil where it is not known: what leaves as
+    /// it lies here may have been scaled before.
+    var latentScale: LatentScale? {
+        if let applied { return applied }
+        guard let scale, scale != [1] || shift != [0] else { return nil }
+        return LatentScale(scale, shift)
     }
 
     package var hasVariance: Bool { moments.shape[1] == 2 * channels }

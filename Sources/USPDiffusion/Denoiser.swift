@@ -46,8 +46,8 @@ public struct Denoiser {
     public let guidedChannels: Int
     /// The model's time of pure noise where it is a transport's: 0 as SiT's, 1 as REPA's.
     package let noiseAt: Int
-    /// Whether the null class has never been trained.
-    private let nullIsUntrained: Bool
+    /// Throws where the null class has never been trained.
+    private let expectTrainedNull: @Sendable () throws(USPError) -> Void
     /// nil: each prediction is the function's own.
     public private(set) var guidance: Guidance?
 
@@ -62,7 +62,8 @@ public struct Denoiser {
         nullClass: Int?, repeatsLatents: Bool, derivative: Derivative? = nil,
         alignment: Alignment? = nil,
         guidedChannels: Int = Guidance.publishedChannels, noiseAt: Int = 0,
-        nullIsUntrained: Bool = false, reusing: Reusing? = nil, _ predict: @escaping Predict
+        expectTrainedNull: @escaping @Sendable () throws(USPError) -> Void = {},
+        reusing: Reusing? = nil, _ predict: @escaping Predict
     ) {
         function = predict
         self.reusing = reusing
@@ -72,7 +73,7 @@ public struct Denoiser {
         self.repeatsLatents = repeatsLatents
         self.guidedChannels = guidedChannels
         self.noiseAt = noiseAt
-        self.nullIsUntrained = nullIsUntrained
+        self.expectTrainedNull = expectTrainedNull
     }
 
     /// Of an unguided denoiser, if it has one.
@@ -101,10 +102,7 @@ public struct Denoiser {
             nullClass != nil, .argument,
             "null_class: the model has none, from which guidance moves away; a cfg_scale of 1 is off"
         )
-        try require(
-            !nullIsUntrained, .argument,
-            "guidance: the model's null class was never trained (label_dropout was 0), there is "
-                + "nothing to move away from; train with label_dropout 0.1, or give a scale of 1")
+        try expectTrainedNull()
         var result = self
         result.guidance = guidance
         return result
@@ -121,7 +119,8 @@ public struct Denoiser {
         if rule.ofBlocks {
             guard let reusing else {
                 throw USPError(
-                    .argument, "reuse: a function has no blocks whose results could be used again, "
+                    .argument,
+                    "reuse: a function has no blocks whose results could be used again, "
                         + "only a model; null_interval goes with functions too")
             }
             result.function = reusing(rule, result.count)
@@ -202,7 +201,9 @@ public struct Denoiser {
     }
 
     /// Leading channels that guidance moves, of so many.
-    private func moved(_ channels: Int) -> Int { min(guidance?.channels ?? guidedChannels, channels) }
+    private func moved(_ channels: Int) -> Int {
+        min(guidance?.channels ?? guidedChannels, channels)
+    }
 }
 
 extension Denoiser {

@@ -22,7 +22,9 @@ extension DiT {
                 return (output, DiT.alignment(cosines))
             },
             guidedChannels: guidedChannels, noiseAt: configuration.noiseTime,
-            nullIsUntrained: notes.null == .untrained,
+            expectTrainedNull: { [notes] () throws(USPError) in
+                try notes.expectTrainedNull("guidance")
+            },
             reusing: { [self] rule, count in
                 let memo = BlockMemo(
                     interval: rule.interval, threshold: rule.threshold, order: rule.order)
@@ -55,6 +57,7 @@ extension DiT {
         _ x: Tensor, t: [Float], y: [Int], _ guidance: Guidance
     ) throws(USPError) -> Tensor {
         try guidance.check()
+        if !guidance.changesNothing { try notes.expectTrainedNull("guidance") }
         try require(
             x.shape.rank == 4 && x.shape[0] % 2 == 0, .shape,
             "guidance: latents \(x.shape), expected an even batch")

@@ -57,6 +57,7 @@ public struct ImageSet: Sendable {
             encode: { pixels throws(USPError) in try vae.encode(pixels).mean },
             progress: { done, _ throws(USPError) in try progress(done) })
         (result.scale, result.classNames) = ([1], classNames)
+        result.applied = LatentScale(vae.scales, vae.shifts)
         result.origin = "\(fingerprint), autoencoder \(vae.fingerprint)"
         return result
     }

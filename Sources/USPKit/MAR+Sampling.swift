@@ -147,10 +147,7 @@ extension MAR {
         guard let batch = count ?? labels?.count, batch > 0 else {
             throw USPError(.argument, "labels: are needed, or the number of samples")
         }
-        try require(
-            options.scale == 1 || notes.null != .untrained, .argument,
-            "cfg_scale: \(options.scale), but the model's null class was never trained (label_dropout was "
-                + "0), there is nothing to move away from; train with label_dropout 0.1, or give 1")
+        if options.scale != 1 { try notes.expectTrainedNull("cfg_scale \(options.scale)") }
         let run = try AutoregressiveRun(self, self.labels(labels, batch), options)
         for iteration in 0..<options.iterations { try run.iterate(iteration, monitor) }
         return try run.latents()

@@ -52,7 +52,8 @@ public struct LoadOptions: Sendable {
     public var outIndices: [Int]?
 
     /// Whether the label table's last row is the null class; nil goes by the file, else by the number
-    /// of rows.
+    /// of rows. True is also leave to guide away from one of which the file says that it was never
+    /// trained.
     public var nullClass: Bool?
     /// Arrays of the file and parameters of the model, by their names or the start of these, that need
     /// not fit: the former are left aside, the latter start by their rule.
@@ -144,8 +145,9 @@ extension LoadOptions: Described {
                 + "layout's code uses.", in: Family.having("epsilon")),
         .flag(
             "null_class", \.nullClass,
-            "The label table's last row is the null class; without it by the file, else by the "
-                + "number of rows.", in: Family.having("null_class")),
+            "The label table's last row is the null class, and guidance may use it though the file says "
+                + "that it was never trained; without it by the file, else by the number of rows.",
+            in: Family.having("null_class")),
         .names(
             "ignore", \.ignore,
             "Arrays of the file and parameters of the model, by their names or the start of these, "

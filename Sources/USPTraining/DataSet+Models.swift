@@ -103,3 +103,22 @@ extension DataSet {
         }
     }
 }
+
+extension Model {
+    /// What there is to say where latents of an autoencoder are not those that the model was trained
+    /// on, or are scaled in another way; nil where they are, or where too little is known.
+    public func otherLatents(than vae: VAE) -> String? {
+        notes.difference(
+            from: vae.fingerprint, vae.latentEncoder.latentScale,
+            words: ("this one is", "this autoencoder's are of")
+        ).map { "the model \($0): what it decodes may be noise" }
+    }
+
+    /// The same of a data set's latents.
+    public func otherLatents(than data: DataSet) -> String? {
+        notes.difference(
+            from: data.autoencoder, data.latentScale,
+            words: ("the data's are of", "the data's are of")
+        ).map { $0 + ": what it has learned may be of no use to it" }
+    }
+}

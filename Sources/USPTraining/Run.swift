@@ -333,6 +333,7 @@ extension Trainer {
             ("data", data.summary), ("model", "\(family) \(fingerprint)"),
             ("batch", "\(data.options.batch)"), ("data_seed", "\(data.options.seed)"),
             ("sample_posterior", data.options.samplePosterior ? "yes" : "no"),
-        ] + options.described.filter { names.contains($0.name) }
+        ] + (data.latentScale.map { [(RunFiles.latents, $0.text)] } ?? [])
+            + options.described.filter { names.contains($0.name) }
     }
 }

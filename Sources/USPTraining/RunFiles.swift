@@ -15,6 +15,9 @@ struct RunFiles {
     private static let prefix = "usp.run."
     private static let window = "usp.window"
 
+    /// How latents are scaled, which older runs do not tell.
+    static let latents = "latents"
+
     /// - Throws: `.argument` for an ending that no model has; `.io` if the folder cannot be written
     init(_ output: String, writes: Bool) throws(USPError) {
         try require(
@@ -46,7 +49,7 @@ struct RunFiles {
         let saved = try Archive.open(state)
         for (name, value) in record {
             let before = saved.metadataValue(Self.prefix + name)
-            guard before != value else { continue }
+            guard before != value, before != nil || name != Self.latents else { continue }
             let (then, now) = differing(before ?? "unknown", value)
             throw USPError(
                 .argument,

@@ -196,7 +196,9 @@ public final class Trainer: @unchecked Sendable {
         try alone { () throws(USPError) in
             var notes = updates.parameters.notes
             if hasClasses, !data.classNames.isEmpty { notes.classNames = data.classNames }
-            notes.autoencoder = data.autoencoder ?? notes.autoencoder
+            if let autoencoder = data.autoencoder {
+                (notes.autoencoder, notes.latents) = (autoencoder, data.latentScale)
+            }
             if let seen = data.normalization {
                 notes.normalization = seen == .half ? nil : seen.rawValue
             }

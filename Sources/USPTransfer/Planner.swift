@@ -244,6 +244,9 @@ struct Planner {
         // A plain encoder's final norm is over tokens; average pooling has one of its own.
         guard let shape = source.file.sources[spec.name]?.shape else { return addFresh(spec) }
         guard shape == spec.shape else { return addFresh(spec, "the source's is \(shape)") }
+        if options.hasFreshHead, spec.name.hasPrefix("head.") {
+            return addFresh(spec, "the source's is of other classes")
+        }
         let isToken = ["cls_token", "register_tokens"].contains(spec.name)
         let after = isToken ? embeddingSteps(isRows: false) : []
         append(spec, .copy, spec.name, after.map(phrase), steps: after)

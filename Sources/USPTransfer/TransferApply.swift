@@ -199,11 +199,17 @@ extension TransferPlan {
             untold.append("decoder_heads")
         }
         let names = configuration.described.map(\.name)
-        let labels = entries.first { $0.name.hasPrefix("y_embedder.") }
         let notes = ModelNotes(source.file.metadata).transferred(
-            hasFreshLabels: labels.map { !$0.isTransferred } ?? false)
+            labels: rows("y_embedder.", "class_emb.", "fake_latent"), head: rows("head."))
         return configuration.metadata(untold: untold.filter(names.contains))
             + notes.metadata + [("usp.seed", String(options.seed)), ("usp.source", sourcePath)]
+    }
+
+    /// What becomes of the parameters whose names begin so.
+    private func rows(_ names: String...) -> ModelNotes.Rows {
+        let rows = entries.filter { entry in names.contains { entry.name.hasPrefix($0) } }
+        if rows.isEmpty { return .absent }
+        return rows.allSatisfy(\.isTransferred) ? .moved : .fresh
     }
 
     /// Writes the target's file: safetensors, or for names that end in `.pt`, `.pth`, `.ckpt` or

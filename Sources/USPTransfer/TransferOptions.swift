@@ -116,6 +116,8 @@ public struct TransferOptions: Sendable {
     public var encoderDepth: Int?
 
     package var target = TransferTarget.named("")
+    /// Whether a classifier's head starts by its rule: of a source of other classes.
+    package var hasFreshHead = false
     package var resampling = PositionResampling.bicubic
 
     public init() {}

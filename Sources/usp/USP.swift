@@ -63,6 +63,31 @@ enum Tool {
         return unknownName(word, what: "command", known: known)
     }
 
+    /// The first option of a call that its command has not, and the nearest that it has: a call that
+    /// lacks something else as well is told that alone.
+    private static func unknownOption() -> (name: String, nearest: String)? {
+        let words = CommandLine.arguments.dropFirst()
+        guard let first = words.first,
+            let command = USP.configuration.subcommands.first(where: { $0._commandName == first })
+        else { return nil }
+        let help = USP.helpMessage(for: command, includeHidden: true, columns: 1000)
+        var known: [String] = []
+        for word in help.split(whereSeparator: { " ,/[]<>()\n".contains($0) })
+        where word.hasPrefix("--") && word.count > 2 {
+            known.append(String(word.prefix { $0 == "-" || $0.isLetter || $0.isNumber }))
+        }
+        for word in words.dropFirst().prefix(while: { $0 != "--" }) where word.hasPrefix("--") {
+            let name = String(word.prefix { $0 != "=" })
+            guard !known.contains(name),
+                let nearest = known.min(by: {
+                    editDistance(name, $0) < editDistance(name, $1)
+                })
+            else { continue }
+            return (name, nearest)
+        }
+        return nil
+    }
+
     /// Help, version and errors of parsing, as ArgumentParser words them.
     private static func end(_ error: any Error) -> Never {
         let code = USP.exitCode(for: error)
@@ -70,6 +95,9 @@ enum Tool {
         if code.isSuccess {
             say(message)
             exit(0)
+        }
+        if !message.contains("Did you mean"), let unknown = unknownOption() {
+            complain("usp: unknown option \(unknown.name); did you mean \(unknown.nearest)?")
         }
         complain(message)
         exit(code == .validationFailure ? 2 : code.rawValue)

@@ -6,6 +6,9 @@ expect 0 'come from' transfer "$golden/transfer/checkpoint-3.pth" --to SiT --hea
 expect 0 'come from' transfer "$golden/transfer/checkpoint-3.pth" --to DiT --heads 2 --classes 10 \
     -o "$work/dit.safetensors"
 sit="$work/sit.safetensors" dit="$work/dit.safetensors"
+# Labels of a transfer are fresh, which guidance refuses unless it is told to use them.
+expect 1 'null class was never trained (its labels are a transfer' sample "$sit" --vae "$vae" --classes 1 \
+    --steps 3 -o "$work/s.png"
 
 # holds FILE TEXT: the file has the text in it.
 holds() {
@@ -14,7 +17,7 @@ holds() {
 }
 
 # The files of a run, and its protocol in the PNGs' text and in the JSON.
-expect 0 '5 images of 56 x 56' sample "$sit" --vae "$vae" --classes 1,2 --num 5 \
+expect 0 '5 images of 56 x 56' sample "$sit" --null-class --vae "$vae" --classes 1,2 --num 5 \
     --steps 4 --solver heun --batch 2 --preview 1 --cfg 1,2.5 --cfg-channels all \
     --cfg-interval 0.1,0.9 --shift 0.5 -o "$work/s.png"
 expect 0 'arr_0 *u8 *5 x 56 x 56 x 3' inspect "$work/s.npz"
@@ -35,44 +38,44 @@ alike() {
         -o "$work/two.png"
     same "$work/one.npz" "$work/two.npz"
 }
-for solver in ddpm ddim dpm++ dpm++sde; do alike "$dit" --solver $solver; done
+for solver in ddpm ddim dpm++ dpm++sde; do alike "$dit" --null-class --solver $solver; done
 for solver in euler midpoint heun heun3 rk4 adams-bashforth adams-bashforth3 sde sde-heun; do
-    alike "$sit" --solver $solver
+    alike "$sit" --null-class --solver $solver
 done
-alike "$dit" --generator torch
-alike "$sit" --solver sde --generator torch
-alike "$dit" --solver ddim --steps 5 --eta 1 --generator torch-cuda
-alike "$dit" --solver dpm++ --dtype bf16
-alike "$sit" --solver heun --dtype int8
-alike "$sit" --solver euler --reuse-interval 2 --reuse-order 1 --null-interval 3
-alike "$dit" --solver ddim --reuse-interval 3
-expect 0 '2 images' sample "$sit" --vae "$vae" --classes 1,2 --steps 4 --rtol 0.01 -o "$work/d.png"
+alike "$dit" --null-class --generator torch
+alike "$sit" --null-class --solver sde --generator torch
+alike "$dit" --null-class --solver ddim --steps 5 --eta 1 --generator torch-cuda
+alike "$dit" --null-class --solver dpm++ --dtype bf16
+alike "$sit" --null-class --solver heun --dtype int8
+alike "$sit" --null-class --solver euler --reuse-interval 2 --reuse-order 1 --null-interval 3
+alike "$dit" --null-class --solver ddim --reuse-interval 3
+expect 0 '2 images' sample "$sit" --null-class --vae "$vae" --classes 1,2 --steps 4 --rtol 0.01 -o "$work/d.png"
 holds "$work/d.json" '"solver": "dopri5"'
-expect 0 'note: starts at t = 0.001' sample "$sit" --vae "$vae" --classes 1,10 --steps 4 \
+expect 0 'note: starts at t = 0.001' sample "$sit" --null-class --vae "$vae" --classes 1,10 --steps 4 \
     --solver sde --form SBDM --norm 0.5 --last-step tweedie --last-step-size 0.02 \
     -o "$work/sde.png"
 holds "$work/sde.json" '"last_step": "Tweedie"'
 holds "$work/sde.json" 'starts at t = 0.001'
-expect 0 '10 images' sample "$sit" --vae "$vae" --classes all --steps 2 --solver euler \
+expect 0 '10 images' sample "$sit" --null-class --vae "$vae" --classes all --steps 2 --solver euler \
     -o "$work/a.png"
-expect 0 '4 images' sample "$sit" --vae "$vae" --classes random --num 4 --steps 2 --solver euler \
+expect 0 '4 images' sample "$sit" --null-class --vae "$vae" --classes random --num 4 --steps 2 --solver euler \
     -o "$work/a.png"
 
 # What is used again is no evaluation: two of four, and of guidance's halves one in four is left out.
-expect 0 '1 image' sample "$sit" --vae "$vae" --classes 1 --steps 5 --solver euler --cfg 1 \
+expect 0 '1 image' sample "$sit" --null-class --vae "$vae" --classes 1 --steps 5 --solver euler --cfg 1 \
     --reuse-interval 2 -o "$work/r.png"
 holds "$work/r.json" '"evaluations": 2\.0'
 holds "$work/r.json" '"reuse_interval": 2'
-expect 0 '1 image' sample "$sit" --vae "$vae" --classes 1 --steps 5 --solver euler --cfg 2 \
+expect 0 '1 image' sample "$sit" --null-class --vae "$vae" --classes 1 --steps 5 --solver euler --cfg 2 \
     --null-interval 2 -o "$work/r.png"
 holds "$work/r.json" '"evaluations": 3\.0'
-expect 0 '1 image' sample "$sit" --vae "$vae" --classes 1 --steps 5 --solver euler \
+expect 0 '1 image' sample "$sit" --null-class --vae "$vae" --classes 1 --steps 5 --solver euler \
     --reuse-threshold 1000 -o "$work/r.png"
 holds "$work/r.json" '"evaluations": 1\.0'
 
 # Grids and previews are known where samples are read.
 mkdir "$work/drawn"
-expect 0 '5 images' sample "$sit" --vae "$vae" --classes 1 --num 5 --steps 3 --solver euler \
+expect 0 '5 images' sample "$sit" --null-class --vae "$vae" --classes 1 --num 5 --steps 3 --solver euler \
     --preview 1 -o "$work/drawn/s.png"
 expect 0 'sFID *0\.0' evaluate "$work/drawn" "$work/drawn/s.npz" $weights --neighbours 1
 
@@ -81,7 +84,7 @@ interrupted="$work/interrupted"
 ends_with() {
     rm -rf "$interrupted"
     mkdir "$interrupted"
-    "$tool" sample "$dit" --vae "$vae" --classes 1 --num 16 --steps 1000 --preview 1 \
+    "$tool" sample "$dit" --null-class --vae "$vae" --classes 1 --num 16 --steps 1000 --preview 1 \
         -o "$interrupted/grid.png" >"$work/said" 2>&1 &
     process=$!
     waited=0
@@ -104,52 +107,52 @@ ends_with TERM 143
 
 # What cannot be: labels, sizes, names with the known ones and the nearest.
 small="--vae $vae --classes 1 -o $work/x.png"
-expect 1 'class 11: the model has 0 to 9' sample "$sit" --vae "$vae" --classes 11 -o "$work/x.png"
-expect 2 'expected numbers' sample "$sit" --vae "$vae" --classes cat -o "$work/x.png"
-expect 2 'num: 9999999999, expected 1 to 10000000' sample "$dit" --vae "$vae" --classes 1 \
+expect 1 'class 11: the model has 0 to 9' sample "$sit" --null-class --vae "$vae" --classes 11 -o "$work/x.png"
+expect 2 'expected numbers' sample "$sit" --null-class --vae "$vae" --classes cat -o "$work/x.png"
+expect 2 'num: 9999999999, expected 1 to 10000000' sample "$dit" --null-class --vae "$vae" --classes 1 \
     --num 9999999999 -o "$work/x.png"
-expect 2 'cfg-channels 9: expected 1 to 4, or all' sample "$dit" $small --cfg-channels 9
+expect 2 'cfg-channels 9: expected 1 to 4, or all' sample "$dit" --null-class $small --cfg-channels 9
 expect 2 'tile: -1, expected 0 or more' encode "$golden/images/grey.png" --vae "$vae" --tile=-1 \
     -o "$work/x.npz"
 expect 2 'tile: -1, expected 0 or more' decode "$work/nofile" --vae "$vae" --tile=-1 \
     -o "$work/x.png"
-expect 2 'steps: 0, expected 1 or more' sample "$dit" $small --steps 0
-expect 1 'respacing' sample "$dit" $small --steps 1001
-expect 1 'steps: expected 2 to 1000000' sample "$sit" $small --steps 1 --solver euler
-expect 2 'cfg x: expected numbers' sample "$dit" $small --cfg x
-expect 2 'expected LOW,HIGH' sample "$dit" $small --cfg-interval 3,1
+expect 2 'steps: 0, expected 1 or more' sample "$dit" --null-class $small --steps 0
+expect 1 'respacing' sample "$dit" --null-class $small --steps 1001
+expect 1 'steps: expected 2 to 1000000' sample "$sit" --null-class $small --steps 1 --solver euler
+expect 2 'cfg x: expected numbers' sample "$dit" --null-class $small --cfg x
+expect 2 'expected LOW,HIGH' sample "$dit" --null-class $small --cfg-interval 3,1
 expect 1 'known are ddpm, ddim, dpm++, dpm++sde; did you mean "ddim"' \
-    sample "$dit" $small --solver ddin
-expect 1 'sde-heun; did you mean "heun"' sample "$sit" $small --solver huen
-expect 1 'did you mean "sigma"' sample "$sit" $small --solver sde --form sigmo
-expect 1 'did you mean "Tweedie"' sample "$sit" $small --solver sde --last-step twedie
-expect 1 'did you mean "GVP"' sample "$sit" $small --path GPV
-expect 1 'did you mean "velocity"' sample "$sit" $small --prediction velocty
-expect 1 'did you mean "cosine"' sample "$dit" $small --schedule cosin
-expect 1 'did you mean "torch-cuda"' sample "$dit" $small --generator torch-cda
-expect 1 'did you mean "bf16"' sample "$dit" $small --dtype bf61
-expect 1 'known are f32, bf16, int8' sample "$dit" $small --dtype in
-expect 1 'did you mean "SiT"' sample "$dit" $small --family Sit
-expect 1 'eta: has no part in the solver dpm++, only in ddim' sample "$dit" $small --solver dpm++ --eta 1
-expect 1 'form: has no part in the solver heun, only in sde, sde-heun' sample "$sit" $small --solver heun --form sigma
+    sample "$dit" --null-class $small --solver ddin
+expect 1 'sde-heun; did you mean "heun"' sample "$sit" --null-class $small --solver huen
+expect 1 'did you mean "sigma"' sample "$sit" --null-class $small --solver sde --form sigmo
+expect 1 'did you mean "Tweedie"' sample "$sit" --null-class $small --solver sde --last-step twedie
+expect 1 'did you mean "GVP"' sample "$sit" --null-class $small --path GPV
+expect 1 'did you mean "velocity"' sample "$sit" --null-class $small --prediction velocty
+expect 1 'did you mean "cosine"' sample "$dit" --null-class $small --schedule cosin
+expect 1 'did you mean "torch-cuda"' sample "$dit" --null-class $small --generator torch-cda
+expect 1 'did you mean "bf16"' sample "$dit" --null-class $small --dtype bf61
+expect 1 'known are f32, bf16, int8' sample "$dit" --null-class $small --dtype in
+expect 1 'did you mean "SiT"' sample "$dit" --null-class $small --family Sit
+expect 1 'eta: has no part in the solver dpm++, only in ddim' sample "$dit" --null-class $small --solver dpm++ --eta 1
+expect 1 'form: has no part in the solver heun, only in sde, sde-heun' sample "$sit" --null-class $small --solver heun --form sigma
 expect 1 'rtol: has no part in the solver euler, only in dopri5, bosh3' \
-    sample "$sit" $small --solver euler --rtol 0.01
+    sample "$sit" --null-class $small --solver euler --rtol 0.01
 expect 1 'noise-schedule: has no part in the solver euler, only in ddpm, ddim' \
-    sample "$sit" $small --solver euler --noise-schedule linear
-expect 1 'null_interval: has no part in the solver dopri5' sample "$sit" $small --null-interval 2
+    sample "$sit" --null-class $small --solver euler --noise-schedule linear
+expect 1 'null_interval: has no part in the solver dopri5' sample "$sit" --null-class $small --null-interval 2
 expect 1 'reuse_interval and reuse_threshold: expected one of them' \
-    sample "$sit" $small --solver euler --reuse-interval 2 --reuse-threshold 0.1
-expect 1 'reuse_order: has no part without' sample "$sit" $small --solver euler --reuse-order 1
-expect 1 'eta: 2, expected a number of 0 to 1' sample "$dit" $small --solver ddim --eta 2
-expect 1 'cannot write' sample "$dit" --vae "$vae" --classes 1 -o "$work/no/x.png"
-expect 1 'channels' sample "$dit" --vae "$golden/models/vae_both_attention_params.safetensors" \
+    sample "$sit" --null-class $small --solver euler --reuse-interval 2 --reuse-threshold 0.1
+expect 1 'reuse_order: has no part without' sample "$sit" --null-class $small --solver euler --reuse-order 1
+expect 1 'eta: 2, expected a number of 0 to 1' sample "$dit" --null-class $small --solver ddim --eta 2
+expect 1 'cannot write' sample "$dit" --null-class --vae "$vae" --classes 1 -o "$work/no/x.png"
+expect 1 'channels' sample "$dit" --null-class --vae "$golden/models/vae_both_attention_params.safetensors" \
     --classes 1 -o "$work/x.png"
 absent "$work/x.png"
 absent "$work/x-0000.png"
 
 # Only PNG is written, and nothing under another name.
 for name in x.jpg x.png.jpeg x; do
-    expect 1 "$name: images are written as PNG" sample "$dit" --vae "$vae" --classes 1 \
+    expect 1 "$name: images are written as PNG" sample "$dit" --null-class --vae "$vae" --classes 1 \
         -o "$work/$name"
     expect 1 "$name: images are written as PNG" decode "$work/nofile" --vae "$vae" -o "$work/$name"
     absent "$work/$name"
@@ -179,15 +182,15 @@ expect 0 'latents \[1, 4, 14, 14\]' \
     encode "$work/again-0001.png" --vae "$vae" --tile 8 -o "$work/l.npz"
 expect 1 'no/l.npz: cannot write' encode "$work/nofile.png" --vae "$vae" -o "$work/no/l.npz"
 expect 1 'not an image of a format that is read' encode "$vae" --vae "$vae" -o "$work/l.npz"
-expect 0 'noise \[2, 4, 14, 14\]' invert "$sit" --latents "$work/latents.safetensors" \
+expect 0 'noise \[2, 4, 14, 14\]' invert "$sit" --null-class --latents "$work/latents.safetensors" \
     --classes 1,2 --cfg 1 --solver rk4 --steps 20 -o "$work/noise.safetensors"
-expect 0 '2 images' sample "$sit" --vae "$vae" --noise "$work/noise.safetensors" --classes 1,2 \
+expect 0 '2 images' sample "$sit" --null-class --vae "$vae" --noise "$work/noise.safetensors" --classes 1,2 \
     --cfg 1 --solver rk4 --steps 20 -o "$work/back.png"
-expect 0 'bits per dimension' invert "$sit" --latents "$work/latents.safetensors" \
+expect 0 'bits per dimension' invert "$sit" --null-class --latents "$work/latents.safetensors" \
     --classes 1 --cfg 1 --likelihood --solver euler --steps 3 -o "$work/noise.safetensors"
-expect 0 'noise' invert "$dit" --latents "$work/latents.safetensors" --classes 1 --steps 5 \
+expect 0 'noise' invert "$dit" --null-class --latents "$work/latents.safetensors" --classes 1 --steps 5 \
     -o "$work/noise.safetensors"
-expect 1 'give --cfg 1' invert "$sit" --latents "$work/latents.safetensors" \
+expect 1 'give --cfg 1' invert "$sit" --null-class --latents "$work/latents.safetensors" \
     --classes 1 --likelihood -o "$work/noise.safetensors"
-expect 1 'known are ddim' invert "$dit" --latents "$work/latents.safetensors" --classes 1 \
+expect 1 'known are ddim' invert "$dit" --null-class --latents "$work/latents.safetensors" --classes 1 \
     --solver ddpm -o "$work/noise.safetensors"

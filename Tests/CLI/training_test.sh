@@ -246,6 +246,32 @@ expect 0 '2 steps' train "$photos" $through --from "$work/car/mae.safetensors" -
 expect 1 'null class was never trained' sample "$work/car/no-null.safetensors" --vae "$own" --classes 1 --cfg 2 \
     --steps 3 -o "$work/car/s.png"
 
+# Starts of other latents, of other classes; pictures without classes; a class with a comma in its name.
+expect 0 '4 steps' $autoencoder --steps 4 --seed 1 -o "$work/car/vae2.safetensors"
+expect 0 'note: .*car/mae.safetensors: was trained on latents of the autoencoder .*, the data.s are of ' \
+    train "$photos" --vae "$work/car/vae2.safetensors" --size 16 --threads 1 \
+    --from "$work/car/mae.safetensors" --steps 1 -o "$work/car/other.safetensors"
+expect 0 'latents of scale .*, the data.s are of scale 7.0: what it has learned' finetune "$photos" $through \
+    --vae-scale 7 --from "$work/car/mae.safetensors" --steps 1 -o "$work/car/scaled.safetensors"
+mkdir -p "$work/flat" "$work/commas/a,b" "$work/commas/c"
+cp "$photos"/dog/*.PNG "$work/flat" && cp "$photos"/dog/*.PNG "$work/commas/a,b"
+cp "$photos"/dog/*.PNG "$work/commas/c"
+expect 0 'the head starts afresh: .* classes (cat, dog), the data has 2 (a,b, c)' finetune "$work/commas" \
+    $through --from "$work/car/c.safetensors" --steps 1 --batch 2 -o "$work/car/commas.safetensors"
+expect 0 'no classes .*: all [0-9]* are of one, 0, called image' train "$work/flat" $through --batch 1 \
+    --from "$work/car/mae.safetensors" --steps 1 -o "$work/car/flat.safetensors"
+expect 0 '1 images' sample "$work/car/flat.safetensors" --vae "$own" --classes image --steps 3 --cfg 2 \
+    --solver euler -o "$work/car/s.png"
+expect 0 '1 steps' train "$work/commas" $through --batch 2 --from "$work/car/mae.safetensors" --steps 1 \
+    -o "$work/car/commas-sit.safetensors"
+expect 0 '3 images' sample "$work/car/commas-sit.safetensors" --vae "$own" --classes c,a,b,0 --steps 3 \
+    --solver euler -o "$work/car/s.png"
+cp -r "$photos" "$work/damaged" && echo 'no picture' >"$work/damaged/cat/damaged.png"
+damaged="autoencoder $work/damaged --size 16 --factor 4 --base-width 8 --batch 2 --threads 1 --steps 1"
+expect 0 'damaged.png' $damaged --skip-unreadable -o "$work/car/v.safetensors"
+expect 2 'unknown option --skip-unreadabel; did you mean --skip-unreadable?' $damaged --skip-unreadabel
+expect 2 'unknown option --cfgg; did you mean --cfg?' sample "$work/car/sit.safetensors" --cfgg 2
+
 # REPA: features beside the latents, or of each step; what a teacher cannot do.
 teacher="--teacher $golden/models/dinov2_reg_params.safetensors --teacher-heads 3"
 align="--align 0.5 --steps 2 --batch 4 --threads 1 --model SiT-S/2 --width 32 --depth 2 --heads 2"

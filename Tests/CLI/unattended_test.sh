@@ -162,7 +162,7 @@ expect 1 'holds noise, as invert writes it, and no latents' pretrain "$work/nois
     --batch 1 --steps 1 $small $decoder -o "$work/j.safetensors"
 expect 1 'holds noise, as invert writes it, and no latents' decode "$work/noise.safetensors" \
     --vae "$vae" -o "$work/j.png"
-expect 0 '1 images' sample "$sit" --vae "$vae" --classes 1 --noise "$work/noise.safetensors" \
+expect 0 '1 images' sample "$sit" --null-class --vae "$vae" --classes 1 --noise "$work/noise.safetensors" \
     --steps 2 -o "$work/again.png"
 expect 1 'no diffusion transformer in it' sample "$work/alone-state.safetensors" --vae "$vae" \
     --classes 1 -o "$work/j.png"

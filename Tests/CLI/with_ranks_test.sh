@@ -71,7 +71,7 @@ else
     same_run one some
 
     # Work that is split, by any number of ranks: the same bytes.
-    drawn="sample $sit --vae $vae --classes 1,2,3 --num 7 --steps 3 --solver euler --batch 2"
+    drawn="sample $sit --null-class --vae $vae --classes 1,2,3 --num 7 --steps 3 --solver euler --batch 2"
     expect 0 '7 images' $drawn -o "$work/r1.png"
     expect 0 'latents \[2, 4, ' encode "$photos/dog/3.PNG" "$photos/dog/4.PNG" --vae "$vae" \
         -o "$work/r1-latents.npz"

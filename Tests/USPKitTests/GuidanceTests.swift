@@ -154,6 +154,62 @@ private func samples(_ tensor: Tensor) -> [[Float]] {
         #expect(try model.forward(x, t: [1, 1, 1], y: nil).values == explicit.values)
     }
 
+    /// A transfer's labels are fresh: nothing to move away from, unless who loads it says so.
+    @Test func transferredNullClassesGuideNothing() throws {
+        func refused(_ body: () throws -> Void) -> String {
+            do {
+                try body()
+                return ""
+            } catch { return "\(error)" }
+        }
+        let words = "null class was never trained"
+        let x = try latents()
+        let twice = try normalTensor([2, 4, 8, 8], seed: 1)
+        var sizes = MaskedAutoencoder.Configuration()
+        sizes.transformer = try transformer("SiT").configuration.transformer
+        sizes.transformer.classToken = true
+        let encoder = try MaskedAutoencoder(sizes, seed: 2)
+        for family in ["SiT", "DiT"] {
+            var wanted = TransferOptions()
+            wanted.classes = 5
+            let made = try TransferPlan(encoder.checkpoint(), to: family, wanted).apply()
+            let model = try DiT.load(made)
+            let guided = refused { _ = try model.denoiser.guided(Guidance(2)) }
+            #expect(guided.contains(words) && guided.contains("transfer"), "\(guided)")
+            #expect(refused { _ = try model.denoiser.guided(Guidance(1)) } == "")
+            let pass = { (scale: Float) in
+                refused {
+                    _ = try model.forwardGuided(
+                        twice, t: [1, 1], y: [1, 5], Guidance(scale))
+                }
+            }
+            #expect(pass(2).contains(words) && pass(1) == "")
+            // What was never trained stays so when it moves on.
+            let again = try DiT.load(
+                TransferPlan(made, to: family, TransferOptions()).apply())
+            #expect(refused { _ = try again.denoiser.guided(Guidance(2)) }.contains(words))
+            var options = LoadOptions()
+            options.nullClass = true
+            let told = try DiT.load(made, options)
+            #expect(refused { _ = try told.denoiser.guided(Guidance(2)) } == "")
+            // With dropped labels it is trained.
+            var training = TrainerOptions()
+            training.labelDropout = 0.1
+            let trainer = try Trainer(model, training)
+            try trainer.step(Batch(x, labels: labels))
+            let trained = try #require(try trainer.model() as? DiT)
+            #expect(refused { _ = try trained.denoiser.guided(Guidance(2)) } == "")
+        }
+        var wanted = TransferOptions()
+        (wanted.classes, wanted.buffer) = (5, 2)
+        let mar = try MAR.load(TransferPlan(encoder.checkpoint(), to: "MAR", wanted).apply())
+        var sampling = MAR.SampleOptions()
+        (sampling.iterations, sampling.respacing, sampling.scale) = (1, "2", 2)
+        #expect(refused { _ = try mar.sample(labels: [1], sampling) }.contains(words))
+        sampling.scale = 1
+        #expect(refused { _ = try mar.sample(labels: [1], sampling) } == "")
+    }
+
     @Test func badInputIsRefused() throws {
         let (model, x) = (try transformer("DiT"), try latents())
         func message(_ body: () throws -> Void) -> String {

@@ -56,8 +56,9 @@ typedef struct usp_model_options {
      * layout's code uses. More than 0. Part in: MAE, ViT, Segmenter, LightningDiT, DiT, SiT,
      * MAR. USP_ABSENT: absent. */
     double epsilon;
-    /* The label table's last row is the null class; without it by the file, else by the number
-     * of rows. Part in: LightningDiT, DiT, SiT. -1: absent. */
+    /* The label table's last row is the null class, and guidance may use it though the file says
+     * that it was never trained; without it by the file, else by the number of rows. Part in:
+     * LightningDiT, DiT, SiT. -1: absent. */
     int64_t null_class;
     /* Arrays of the file and parameters of the model, by their names or the start of these, with
      * commas between, that need not fit: the former are left aside, the latter start by their
@@ -138,6 +139,13 @@ USP_API const char *usp_model_class_name(const usp_model *model, size_t index);
  * the model is freed. */
 USP_API const char *usp_model_fingerprint(const usp_model *model);
 USP_API const char *usp_model_autoencoder(const usp_model *model);
+
+/* What there is to say where the latents of an autoencoder are not those that the model was trained
+ * on, or are scaled in another way; "" where they are, or where too little is known (files of older
+ * versions tell no scale, others not even the autoencoder). Buffers as usp_checkpoint_report. */
+USP_API USP_CHECK usp_status usp_model_autoencoder_note(
+    const usp_model *model, const usp_model *vae, char *buffer, size_t capacity,
+    size_t *out_length);
 
 /* Number of values of all parameters. */
 USP_API int64_t usp_model_size(const usp_model *model);

@@ -43,9 +43,11 @@ USP_API USP_CHECK usp_status usp_stage_create(
 USP_API void usp_stage_free(usp_stage *stage);
 
 /* What was moved, left out or made smaller: lines, valid until the stage is freed; NULL past the
- * end. */
+ * end. warns: 1 where a line tells of what is likely a mistake, such as a start that was trained on
+ * another autoencoder's latents; else 0. */
 USP_API size_t usp_stage_note_count(const usp_stage *stage);
 USP_API const char *usp_stage_note(const usp_stage *stage, size_t index);
+USP_API int usp_stage_note_warns(const usp_stage *stage, size_t index);
 
 /* Its trainer, and its data as the trainer sees it. out: owned. */
 USP_API USP_CHECK usp_status usp_stage_trainer(const usp_stage *stage, usp_trainer **out);

@@ -59,6 +59,8 @@ public final class Stage: Sendable {
     public let steps: Int
     /// What was moved, left out or made smaller, one line each.
     public let notes: [String]
+    /// Those of them that tell of what is likely a mistake.
+    public let warnings: [String]
     private let encoder: LatentEncoder?
     private let watch: StageWatch?
     /// Whether pictures go to event files.
@@ -92,6 +94,7 @@ public final class Stage: Sendable {
             "batch \(options.batch): there are \(count) samples")
         if data.isEncoded { notes += try options.leaveImages(recipe) }
         let prepared = try StageData(recipe, data, vae, options, validation, progress)
+        notes += prepared.notes
         let model = try StageModel(recipe, options, start, prepared.data)
         let (named, note) = try prepared.numbered(for: model.model)
         if let note { notes.append(note) }
@@ -121,6 +124,7 @@ public final class Stage: Sendable {
             }
         }
         self.notes = notes + model.notes
+        warnings = model.warnings
     }
 
     /// What is said of the masks' labels.

@@ -9,6 +9,8 @@ import USPTraining
 struct StageData {
     private(set) var data: DataSet
     private(set) var validation: DataSet?
+    /// What there is to say of the data.
+    private(set) var notes: [String] = []
     private let isProbe: Bool
 
     init(
@@ -73,9 +75,17 @@ struct StageData {
                 try Self.measured(given, like: source, vae, reading, progress)
             }
         case "train", "autoregress":
-            try source.requireLabels()
+            if source.classes == 0 {
+                self.data = try source.inOneClass()
+                notes.append(
+                    "\(source.place): no classes (a folder has them as subfolders): all \(source.count) are "
+                        + "of one, 0, called \(DataSet.oneClass)")
+            }
+            let data = self.data
             self.validation = try validation.map { given throws(USPError) in
-                try Self.measured(given, like: source, vae, reading, progress, .middle)
+                try Self.measured(
+                    source.classes == 0 ? given.inOneClass() : given, like: data, vae, reading,
+                    progress, .middle)
             }
         case _ where isSegmenter:
             self.validation = try validation.map { given throws(USPError) in
@@ -126,8 +136,8 @@ struct StageData {
     /// there is to say.
     func numbered(for model: any Model) throws(USPError) -> (StageData, note: String?) {
         let names = model.notes.classNames
-        guard model is DiT || model is MAR, names != data.classNames, !names.isEmpty,
-            !data.classNames.isEmpty
+        guard model is DiT || model is MAR || model is ViT, names != data.classNames,
+            !names.isEmpty, !data.classNames.isEmpty
         else { return (self, nil) }
         guard Set(data.classNames).isSubset(of: names) else {
             return (

@@ -12,6 +12,8 @@ import USPTransfer
 struct StageModel {
     let model: any Model
     private(set) var notes: [String] = []
+    /// Those of them that tell of what is likely a mistake.
+    private(set) var warnings: [String] = []
 
     private let recipe: Recipe
     private let options: StageOptions
@@ -32,6 +34,7 @@ struct StageModel {
         case "segment", "segment-linear": (model, notes) = try maker.segmenter()
         default: (model, notes) = try maker.diffusionTransformer()
         }
+        if let note = model.otherLatents(than: data) { warn("\(maker.place): \(note)") }
         guard !(model is VAE) else { return }
         try expectSamples(data, model, maker.place)
         if let own = model as? MAR {
@@ -48,6 +51,11 @@ struct StageModel {
         try require(
             transformer.nullClass != nil || options.trainer.labelDropout == 0, .argument,
             "\(maker.place): has no null class; give label_dropout 0")
+    }
+
+    private mutating func warn(_ note: String) {
+        notes.append(note)
+        warnings.append(note)
     }
 
     /// - Throws: `.argument` for sizes and blocks of a fresh model beside a start that has its own
@@ -175,9 +183,44 @@ private struct StageMaker {
             sizes.pool = options.pool ?? (isProbe ? .token : .avg)
             return (try ViT(sizes, seed: options.seed), [])
         }
+        let known = startNotes.classNames
+        let areOthers =
+            !known.isEmpty && !data.classNames.isEmpty && Set(known) != Set(data.classNames)
         return try transferred("ViT") { wanted in
             wanted.head = isProbe ? .probe : .fineTune
             wanted.pool = options.pool ?? (isProbe ? nil : .avg)
+            wanted.hasFreshHead = areOthers
+        }
+    }
+
+    /// What is said of a classifier's head, whose classes may not be the data's.
+    private func headNotes(_ plan: TransferPlan) -> [String] {
+        guard plan.configuration is ViT.Configuration,
+            let own = sourceSizes as? ViT.Configuration, own.classes > 0
+        else { return [] }
+        let known = startNotes.classNames
+        let rows = plan.entries.filter { $0.name.hasPrefix("head.") }
+        guard rows.allSatisfy(\.isTransferred) else {
+            return [
+                "the head starts afresh: \(place) has one of \(own.classes) classes"
+                    + (known.isEmpty ? "" : " (\(known.someText))")
+                    + ", the data has \(data.classes) (\(data.classText))"
+            ]
+        }
+        guard known.isEmpty || data.classNames.isEmpty else { return [] }
+        return [
+            "the head of \(place) goes on: its \(own.classes) classes"
+                + (known.isEmpty ? ", of which it tells no names," : " (\(known.someText))")
+                + " are taken for the data's one by one (\(data.classText))"
+        ]
+    }
+
+    /// What the start tells of its training.
+    private var startNotes: ModelNotes {
+        switch start {
+        case .fresh: ModelNotes()
+        case .model(let model): model.notes
+        case .file(let path): ModelNotes((try? Archive.open(path))?.metadata ?? [])
         }
     }
 
@@ -348,7 +391,7 @@ private struct StageMaker {
         let note =
             "\(family) from \(place): \(plan.totals.transferredTensors) of \(plan.totals.tensors) "
             + "tensors, \(share) % of the parameters, are transferred"
-        return (model, plan.notes + [note] + ofProjectors)
+        return (model, plan.notes + [note] + headNotes(plan) + ofProjectors)
     }
 
     private func plan(

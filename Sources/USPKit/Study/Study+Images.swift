@@ -111,7 +111,7 @@ extension Study {
             return (ImageSet(training), ImageSet(test))
         }
         let sets = try PhotoCrops(
-            photos, classNames: classNames.isEmpty ? ["image"] : classNames, rule
+            photos, classNames: classNames.isEmpty ? [DataSet.oneClass] : classNames, rule
         ) { done, all throws(USPError) in
             try report(title("images"), done, all, "photographs")
         }
@@ -133,7 +133,11 @@ extension Study {
                 "factor", "latent_channels", "base_width", "autoencoder_steps", "autoencoder_batch",
                 "autoencoder_rate", "kl_weight")
         } else if let path = options.vae, path != "small" {
-            names.append("\(FolderListing.isFile(path)) \(try VAE.load(path).fingerprint)")
+            let vae = try VAE.load(path)
+            names.append("\(FolderListing.isFile(path)) \(vae.fingerprint)")
+            let scale = LatentScale(vae.scales, vae.shifts)
+            // Older studies have none of it.
+            if scale != LatentScale([0.18215], [0]) { names.append(scale.text) }
         }
         let made = try stage("autoencoder", of: [images.key] + names, leaving: [file]) {
             () throws(USPError) in

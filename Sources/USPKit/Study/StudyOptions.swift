@@ -164,6 +164,8 @@ public struct StudyOptions: Sendable {
         }
         for name in ablate { _ = try Ablation.named(name) }
         try require(
+            channels != 2, .argument, "channels: 2, expected 1 (grey) or 3 (RGB)")
+        try require(
             size % factor == 0 && side % patch == 0, .argument,
             "size \(size): expected a multiple of factor x patch, \(factor * patch)")
         let seen = pretrainSize ?? size

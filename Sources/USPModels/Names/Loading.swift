@@ -185,6 +185,13 @@ extension Family {
         {
             parameters.notes.normalization = "imagenet"
         }
+        let rows = ["y_embedder.", "class_emb.", "fake_latent"]
+        if report.initialized.contains(where: { item in rows.contains { item.name.hasPrefix($0) } })
+        {
+            parameters.notes.null = .fresh
+        }
+        // Who says that there is one says that it is to be used.
+        if options.nullClass == true { parameters.notes.null = nil }
         let weights = ModelWeights(parameters, file: FileNames(file), loading: report)
         let model = try locating(file.path) { () throws(USPError) in
             try make(configuration, weights, options.arithmetic)

@@ -69,8 +69,7 @@ struct Autoencoder: ParsableCommand {
     @Option(help: "Share of the folder's images that is kept to measure on.")
     var heldOut: Double?
 
-    @Flag(help: "Read images as PIL gives them to the originals, not turned upright by Exif.")
-    var asStored = false
+    @OptionGroup var images: ReadingArguments
 
     func validate() throws { try training.requireOutput() }
 
@@ -116,7 +115,8 @@ struct Autoencoder: ParsableCommand {
         try require(
             FolderListing.isFolder(path), .argument, "\(path): expected a folder of images")
         var reading = options.reading
-        (reading.size, reading.channels, reading.asStored) = (size, channels, asStored)
+        (reading.size, reading.channels) = (size, channels)
+        self.images.apply(to: &reading)
         try teacher.apply(to: &reading)
         let images = try DataSet(path, nil, reading)
         for note in images.leftOut { complain("note: \(path): \(note)") }

@@ -131,6 +131,7 @@ struct Evaluate: ParsableCommand {
         options.skipUnreadable = skipUnreadable
         let images = try DataSet(samples, encoder, options)
         for note in images.leftOut { complain("note: \(samples): \(note)") }
+        if let note = model.otherLatents(than: images) { complain("note: \(path): \(note)") }
         let shares = try USPKit.Evaluate.accuracy(
             of: model, on: images, over: Job.ranks ?? .alone, isStopped: { Interrupt.isRaised })
         try (Job.ranks ?? .alone).together { () throws(USPError) in try Interrupt.check() }

@@ -120,6 +120,7 @@ struct Finetune: ParsableCommand {
         let data = try source.open(
             val ?? self.data.data, reading, cache: val == nil ? self.data.cache : nil,
             size: { $0 * side })
+        if let note = model.otherLatents(than: data) { complain("note: \(path): \(note)") }
         let shares = try model.accuracy(
             on: data, over: Job.ranks ?? .alone, isStopped: { Interrupt.isRaised })
         try Interrupt.check()

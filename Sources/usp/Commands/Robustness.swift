@@ -108,6 +108,10 @@ struct MeasuredArguments: ParsableArguments {
         }
         let data = try DataSet(path, vae, options)
         for note in data.leftOut { complain("note: \(path): \(note)") }
+        for model in models {
+            guard let note = model.otherLatents(than: data) else { continue }
+            complain("note: the \(model.family) \(note)")
+        }
         return data
     }
 

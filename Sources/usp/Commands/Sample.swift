@@ -88,9 +88,7 @@ struct Sample: ParsableCommand {
         let network = try model.loadSampled()
         let (sampler, classes) = try sampler(of: network)
         try check(decoder, network)
-        if let known = network.notes.autoencoder, known != decoder.fingerprint {
-            complain(otherAutoencoder(known, decoder))
-        }
+        if let note = network.otherLatents(than: decoder) { complain("note: \(note)") }
         for note in sampler.notes { complain("note: \(note)") }
         let start = try SampleStart(self, network, classes)
         let labels = try chosen.labels(start.count, classes, seed: seed)

@@ -18,6 +18,8 @@ struct Train: ParsableCommand {
             1000 linear steps. Images are cut to what a model of --from takes. With --cache the \
             latents are the same, but each image is encoded only once.
 
+            Data without classes, such as a folder without subfolders, is one class: sample it as class 0.
+
             --family MAR, or a MAR of --from, trains a masked autoregressive model by its own recipe: \
             batch 2048, 400 epochs, a rate of 8e-4 after 100 epochs of warm-up, AdamW (0.9, 0.95) with a decay of \
             0.02 outside of the head, gradients clipped to 3, dropout 0.1, each token denoised \

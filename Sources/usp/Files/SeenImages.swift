@@ -73,9 +73,7 @@ struct SeenImages {
                 vae.configuration.latentChannels == shape[1], .shape,
                 "\(path): takes latents of \(shape[1]) channels, the autoencoder gives "
                     + "\(vae.configuration.latentChannels)")
-            if let known = model.notes.autoencoder, known != vae.fingerprint {
-                complain(otherAutoencoder(known, vae))
-            }
+            if let note = model.otherLatents(than: vae) { complain("note: \(path): \(note)") }
         } else {
             try require(
                 [1, 3].contains(shape[1]), .argument,
@@ -114,10 +112,4 @@ struct SeenImages {
     func pixels(_ latents: Tensor) throws(USPError) -> Tensor {
         try vae?.decode(latents) ?? latents
     }
-}
-
-/// What is said when latents go through another autoencoder than a model was trained on.
-func otherAutoencoder(_ known: String, _ vae: VAE) -> String {
-    "note: the model was trained on latents of the autoencoder \(known), this one is "
-        + "\(vae.fingerprint): what it decodes may be noise"
 }

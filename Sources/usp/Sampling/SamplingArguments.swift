@@ -20,7 +20,10 @@ struct ModelArguments: ParsableArguments {
 
     @Flag(
         inversion: .prefixedNo,
-        help: "The last row of the model's labels is the null class, where the file does not tell.")
+        help: """
+            The last row of the model's labels is the null class, where the file does not tell; and \
+            guidance uses it, though the file says that it was never trained.
+            """)
     var nullClass: Bool?
 
     @OptionGroup var fitting: FittingSettings
@@ -198,8 +201,23 @@ struct ClassArguments: ParsableArguments {
         switch classes {
         case "all": known.count
         case "random": 1
-        default: classes.split(separator: ",").count
+        default: max(named(known).count, 1)
         }
+    }
+
+    /// What stands between commas: names of classes first, which may have commas in them.
+    private func named(_ known: KnownClasses) -> [String] {
+        let parts = classes.split(separator: ",", omittingEmptySubsequences: false)
+        var (result, first): ([String], Int) = ([], 0)
+        while first < parts.count {
+            let end = (first + 1...parts.count).reversed().first { end in
+                end == first + 1
+                    || known.names.contains(parts[first..<end].joined(separator: ","))
+            }
+            result.append(parts[first..<(end ?? first + 1)].joined(separator: ","))
+            first = end ?? first + 1
+        }
+        return result.filter { !$0.isEmpty }
     }
 
     /// The label of a name or number.
@@ -227,9 +245,7 @@ struct ClassArguments: ParsableArguments {
         }
         var chosen: [Int] = classes == "all" ? Array(0..<known.count) : []
         if classes != "all" {
-            for name in classes.split(separator: ",") {
-                chosen.append(try label(String(name), known))
-            }
+            for name in named(known) { chosen.append(try label(name, known)) }
         }
         try require(!chosen.isEmpty, .argument, "--classes: names none")
         for label in chosen where !(0..<known.count).contains(label) && label != known.null {

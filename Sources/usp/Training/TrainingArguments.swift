@@ -10,8 +10,8 @@ import USPTensor
 struct DataArguments: ParsableArguments {
     @Argument(
         help: """
-            A folder of PNG and JPEG images with one subfolder for each class; or latents: a file \
-            of encode, or a folder of the original's npz files.
+            A folder of PNG and JPEG images with one subfolder for each class (pretrain and train take one \
+            without, too); or latents: a file of encode, or a folder of the original's npz files.
             """)
     var data: String
 

@@ -138,6 +138,14 @@ def test_another_autoencoder_warns(data, vae, run):
         base_width=8, multipliers=(1, 2, 4), blocks_per_level=1, latent_channels=2, groups=8, seed=9)
     with pytest.warns(UserWarning, match="trained on latents of the autoencoder"):
         usp.sample(sit, other, num=1, steps=2)
+    with pytest.warns(UserWarning, match="was trained on latents of the autoencoder .*, the data's"):
+        usp.train(data, other, start=run.model, steps=1)
+    scaled = usp.VAE.load(vae.checkpoint, scale=2 * float(np.ravel(vae.scale)[0]))
+    assert scaled.fingerprint == vae.fingerprint
+    with pytest.warns(UserWarning, match="latents of scale .*, the data's are of scale"):
+        usp.finetune(data, scaled, start=run.model, steps=1)
+    with pytest.warns(UserWarning, match="latents of scale .*, this autoencoder's are of scale"):
+        usp.sample(sit, scaled, num=1, steps=2)
 
 
 def test_guidance_needs_a_trained_null_class(data, vae, run):
@@ -149,6 +157,13 @@ def test_guidance_needs_a_trained_null_class(data, vae, run):
     usp.sample(trained, vae, num=1, steps=2, cfg_scale=2)
     again = usp.train(data, vae, start=sit, steps=1)
     usp.sample(again, vae, num=1, steps=2, cfg_scale=2)
+    weights, _ = usp.transfer(run.model.checkpoint, to="SiT", classes=2)
+    moved = usp.SiT.load(weights)
+    inputs = usp.random.normal((2, 2, 4, 4), seed=1), np.array([0.5, 0.5], np.float32), [0, 2]
+    with pytest.raises(usp.ArgumentError, match="null class was never trained .its labels"):
+        moved.forward_with_cfg(*inputs, 2.0)
+    moved.forward_with_cfg(*inputs, 1.0)
+    usp.SiT.load(weights, null_class=True).forward_with_cfg(*inputs, 2.0)
 
 
 def test_classifiers_and_probes_are_measured(data, vae, run):

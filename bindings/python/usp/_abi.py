@@ -6,7 +6,7 @@ from ctypes import (
 )
 from enum import IntEnum
 
-HEADER_SHA256 = "f6acc55bb3ca5feffc8464f6df52c2765b49e3da0062a0f44639db357dd8e636"
+HEADER_SHA256 = "1f767f65884ca2e9bef00873268fe374acfc3d033e0edc553c13dd1deb15ac46"
 USP_VERSION_MAJOR = 0
 USP_VERSION_MINOR = 1
 USP_VERSION_PATCH = 0
@@ -913,6 +913,10 @@ PROTOTYPES = {
         c_char_p,
         [POINTER(usp_model)],
     ),
+    "usp_model_autoencoder_note": (
+        c_int,
+        [POINTER(usp_model), POINTER(usp_model), c_char_p, c_size_t, POINTER(c_size_t)],
+    ),
     "usp_model_size": (
         c_int64,
         [POINTER(usp_model)],
@@ -1359,6 +1363,10 @@ PROTOTYPES = {
     ),
     "usp_stage_note": (
         c_char_p,
+        [POINTER(usp_stage), c_size_t],
+    ),
+    "usp_stage_note_warns": (
+        c_int,
         [POINTER(usp_stage), c_size_t],
     ),
     "usp_stage_trainer": (

@@ -8,8 +8,9 @@ from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ._call import whole_number
+from ._call import composed, whole_number
 from ._errors import ArgumentError, ShapeError
+from ._library import lib
 from ._model import Source, model_of
 from .diffusion import Diffusion
 from .dit import DiT, SiT
@@ -170,9 +171,7 @@ def label_of(item: Union[int, str], names: List[str], count: int) -> int:
 
 
 def warn_of_other_autoencoder(model: Any, vae: VAE) -> None:
-    """Warns where a model was trained on the latents of another autoencoder."""
-    known = model.autoencoder
-    if known and known != vae.fingerprint:
-        warnings.warn(
-            f"the model was trained on latents of the autoencoder {known}, this one is "
-            f"{vae.fingerprint}: what it decodes may be noise", stacklevel=3)
+    """Warns where a model was trained on another autoencoder's latents, or on others' scale."""
+    note = composed(lib.usp_model_autoencoder_note, model.handle, vae.handle)
+    if note:
+        warnings.warn(note, stacklevel=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+import warnings
 from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
@@ -125,6 +126,9 @@ class Stage(Handle):
                 lib.usp_stage_create, encoded(recipe, "recipe"), data.handle,
                 handle_of(vae, "vae", VAE), handle_of(start, "start", Model),
                 handle_of(val, "val", Data), encoded(stage_text(text)))
+        for index, note in enumerate(self.notes):
+            if lib.usp_stage_note_warns(self.handle, index):
+                warnings.warn(note, stacklevel=2)
 
     @property
     def trainer(self) -> Trainer:
