@@ -124,6 +124,8 @@ extension ConfigurationSchema {
             "architecture": .applied { own, key throws(USPError) in
                 let words = own.texts(key).flatMap { $0.split(separator: "_") }
                 if words.contains("quickgelu") { own.activation = .geluQuick }
+                // What timm's code has for these alone.
+                if words.contains("clip") { own.epsilon = 1e-5 }
             },
             "global_pool": .applied { own, key throws(USPError) in
                 let pool = try own.word(
@@ -177,6 +179,7 @@ extension FolderConfiguration {
             case ("act_layer", .string("gelu")): activation = .geluErf
             case ("act_layer", .string("gelu_tanh")): activation = .geluTanh
             case ("act_layer", .string("quick_gelu")): activation = .geluQuick
+            case ("norm_layer", .string("rmsnorm")), ("norm_layer", .string("layernorm")): break
             case ("norm_eps", .number(let value)) where value > 0: epsilon = Float(value)
             case (let name, _) where Self.toldByTensors.contains(name): break
             case (_, .null): break

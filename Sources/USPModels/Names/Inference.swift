@@ -230,6 +230,9 @@ extension FileModel {
             (base.activation, base.epsilon) = (.geluQuick, 1e-5)
         }
         var sizes = try blocks(base, patches: "patch_embed", options)
+        if options.epsilon == nil, toldTransformer == nil, let epsilon = folder?.epsilon {
+            sizes.epsilon = epsilon
+        }
         sizes.classToken = sources["cls_token"] != nil
         sizes.affine = true
         guard let table = sources["pos_embed"]?.shape else {

@@ -143,6 +143,12 @@ extension FileModel {
     func diffusersAutoencoder() throws(USPError) -> [WrittenArray] {
         // A tiny autoencoder has diffusers' names here.
         if isTinyAutoencoder { return try plainArrays() }
+        if let sizes = try sizes() as? VAE.Configuration {
+            try require(
+                sizes.doublesLatent, .unsupported,
+                "\(path): diffusers' AutoencoderKL gives mean and variance, this one a mean only "
+                    + "(double_z no)")
+        }
         let levels = count { "encoder.down.\($0).block.0.conv2.weight" }
         var result: [WrittenArray] = []
         for name in names {
