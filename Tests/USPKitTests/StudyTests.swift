@@ -103,7 +103,14 @@ private func numbers(_ folder: String) throws -> [String] {
             #expect(images.count > 6)
             #expect(images.allSatisfy { $0.hasPrefix("alt='") && !$0.hasPrefix("alt=''") })
             #expect(page.contains("photos &amp; &lt;more&gt;") && !page.contains("<more>"))
+            for part in ["autoencoder", "latents", "judge", "ablation_gates", "ablation_layers"] {
+                let call = "# \(part)\nrm -r "
+                #expect(page.contains(call), "\(part)")
+            }
             for word in [
+                "# samples_usp\nusp sample ", "# samples_mar_both\nusp sample ",
+                "# noise\nusp robustness ",
+                "# blocks\nusp probe-diffusion ",
                 "type='range'", "usp pretrain", "usp study", "Solvers", "gate_bias",
                 "Masked autoregression", "autoregression_both-start.safetensors", "--copies 2",
             ] {
@@ -115,9 +122,16 @@ private func numbers(_ folder: String) throws -> [String] {
             #expect(generation?["steps"]?.elements?.count == 2)
             #expect(generation?["usp_frechet"]?.elements?.count == 2)
             #expect(generation?["supervised_frechet"]?.elements?.count == 2)
+            // A value with a dot is one name; making it took some time.
+            for value in ["0", "0.3", "1"] {
+                #expect(metrics["ablation"]?["gates"]?[value]?["frechet"] != nil, "\(value)")
+                let took = metrics["seconds"]?["ablation_gates_\(value)"]?.compact
+                #expect((took.flatMap(Double.init) ?? 0) > 0.01, "\(value): \(took ?? "nil")")
+            }
             for (part, name) in [
                 ("probe", "random_top1"), ("finetune", "usp_top1"), ("noise", "usp_top1"),
                 ("blocks", "2"), ("ablation", "layers"), ("vae", "test_mse"),
+                ("command", "study"), ("command", "judge"),
                 ("autoregression", "both_accuracy"), ("autoregression", "decoder_frechet_steps"),
             ] {
                 #expect(metrics[part]?[name] != nil, "\(part).\(name)")
@@ -182,6 +196,7 @@ private func numbers(_ folder: String) throws -> [String] {
             #expect(refused("parts=generations").contains("generation"))
             #expect(refused("size=20").contains("size"))
             #expect(refused("heads=3").contains("heads"))
+            #expect(refused("channels=2").contains("1 (grey) or 3"))
             #expect(refused("pretrain_step=3").contains("pretrain_steps"))
             #expect(throws: USPError.self) { try StudySource.named("\(root)/none") }
         }
@@ -203,6 +218,11 @@ private func numbers(_ folder: String) throws -> [String] {
             ] {
                 let found = values.compactMap { ablations[name]?[$0]?["frechet"]?.compact }
                 #expect(Set(found).count == values.count, "\(name): \(found)")
+            }
+            // Words have their places on the axis.
+            let page = try String(contentsOfFile: "\(out)/index.html", encoding: .utf8)
+            for word in ["antialias", "fresh"] {
+                #expect(page.contains("text-anchor='middle'>\(word)</text>"), "\(word)")
             }
             // Whatever pretraining saw, what it leaves has the grid of the study's own.
             for variant in ["resolution-8", "positions-fresh"] {

@@ -22,6 +22,8 @@ struct Chart {
     var logarithmic = false
     /// Drawn as a dashed horizontal line with its name.
     var floor: (value: Double, title: String)?
+    /// What stands below x of 0, 1, …, where x is no number.
+    var marks: [String] = []
 
     private let width = 640.0
     private let height = 320.0
@@ -32,10 +34,10 @@ struct Chart {
 
     init(
         _ title: String, x: String, y: String, lines: [ChartLine], logarithmic: Bool = false,
-        floor: (value: Double, title: String)? = nil
+        floor: (value: Double, title: String)? = nil, marks: [String] = []
     ) {
         (self.title, xTitle, yTitle, self.lines) = (title, x, y, lines)
-        (self.logarithmic, self.floor) = (logarithmic, floor)
+        (self.logarithmic, self.floor, self.marks) = (logarithmic, floor, marks)
     }
 
     /// The chart as one `<figure>` element.
@@ -109,7 +111,7 @@ struct Chart {
         if points.count <= 40 {
             for point in points {
                 text +=
-                    "<circle class='dot \(line.style)' cx='\(decimal(x(point.x), 1))' cy='\(decimal(y(point.y), 1))' r='3.5'><title>\(escaped(line.title)): \(decimal(point.y, 3)) at \(levelText(point.x))</title></circle>"
+                    "<circle class='dot \(line.style)' cx='\(decimal(x(point.x), 1))' cy='\(decimal(y(point.y), 1))' r='3.5'><title>\(escaped(line.title)): \(decimal(point.y, 3)) at \(place(point.x))</title></circle>"
             }
         }
         return text
@@ -126,16 +128,23 @@ struct Chart {
             text +=
                 "<text class='tick' x='\(left - 8)' y='\(decimal(y(value) + 4, 1))' text-anchor='end'>\(label(value))</text>"
         }
-        for value in Scale(low: firstX, high: lastX, logarithmic: false).ticks
-        where value >= firstX && value <= lastX {
+        let ticks =
+            marks.isEmpty
+            ? Scale(low: firstX, high: lastX, logarithmic: false).ticks.map { ($0, label($0)) }
+            : marks.enumerated().map { (Double($0), escaped($1)) }
+        for (value, name) in ticks where value >= firstX && value <= lastX {
             text +=
-                "<text class='tick' x='\(decimal(x(value), 1))' y='\(height - bottom + 18)' text-anchor='middle'>\(label(value))</text>"
+                "<text class='tick' x='\(decimal(x(value), 1))' y='\(height - bottom + 18)' text-anchor='middle'>\(name)</text>"
         }
         text +=
             "<text class='name' x='\((left + width - right) / 2)' y='\(height - 8)' text-anchor='middle'>\(xTitle)</text>"
         text +=
             "<text class='name' transform='translate(14 \((height - bottom + top) / 2)) rotate(-90)' text-anchor='middle'>\(yTitle)</text>"
         return text
+    }
+
+    private func place(_ x: Double) -> String {
+        marks.isEmpty ? levelText(x) : escaped(marks[min(max(Int(x), 0), marks.count - 1)])
     }
 
     private func label(_ value: Double) -> String {

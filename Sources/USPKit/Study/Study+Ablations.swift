@@ -131,6 +131,10 @@ extension Study {
                 let accuracy = try variant.probed(encoder, own)
                 folder.results[number: "\(name).\(value).probe"] = accuracy
             }
+            folder.results[number: "seconds.ablation_\(ablation.name)_\(value)"] =
+                variant.folder.results.numbers.reduce(0) {
+                    $0 + ($1.name.hasPrefix("seconds.") ? $1.value : 0)
+                }
         }
     }
 }

@@ -148,6 +148,7 @@ public final class Study {
         for name in options.ablate {
             try ablate(Ablation.named(name), images, coded, judging, encoders[0])
         }
+        tellCommands(judging, coded)
     }
 
     /// The page's numbers, as metrics.json has them.
@@ -272,7 +273,7 @@ public final class Study {
     }
 
     /// The tool's call that makes the whole study.
-    private var call: String {
+    var call: String {
         let name =
             switch source {
             case .folder(let path): quoted(path)

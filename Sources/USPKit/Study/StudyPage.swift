@@ -365,16 +365,16 @@ struct StudyPage {
             let rows = found.map { value, distance, probe in
                 "<tr><td>\(value)</td><td>\(decimal(distance, 2))</td><td>\(probe.map { decimal($0 * 100, 1) + " %" } ?? "–")</td></tr>"
             }.joined()
-            let points = found.compactMap { found in
-                Double(found.0).map { (x: $0, y: found.1) }
+            // What is no number has its place.
+            let isNumber = found.allSatisfy { Double($0.0) != nil }
+            let points = found.enumerated().map { place, found in
+                (x: isNumber ? Double(found.0) ?? 0 : Double(place), y: found.1)
             }
-            let chart =
-                points.isEmpty
-                ? ""
-                : Chart(
-                    name, x: ablation.option, y: "distance",
-                    lines: [ChartLine(title: "Frechet distance", style: "usp", points: points)]
-                ).svg
+            let chart = Chart(
+                name, x: ablation.option, y: "distance",
+                lines: [ChartLine(title: "Frechet distance", style: "usp", points: points)],
+                marks: isNumber ? [] : found.map(\.0)
+            ).svg
             text +=
                 "<h3>\(name)</h3><p>\(ablation.sentence) After \(options.ablationSteps) steps \(escaped(ablation.option)) \(best.0) comes nearest to real images (\(decimal(best.1, 1))), \(worst.0) stays furthest (\(decimal(worst.1, 1))); one run each, so small differences say nothing.</p><div class='pair'>\(chart)<table><tr><th>\(ablation.option)</th><th>distance</th><th>probe</th></tr>\(rows)</table></div>"
         }
@@ -387,8 +387,13 @@ struct StudyPage {
             $0.name.hasPrefix("seconds.") && $0.name != "seconds.total"
         }
         .map { "<tr><td>\($0.name.dropFirst(8))</td><td>\(duration($0.value))</td></tr>" }.joined()
-        let commands = results.texts.filter { $0.name.hasPrefix("command.") }
-            .map { escaped($0.value) }.joined(separator: "\n\n")
+        let told = results.texts.filter { $0.name.hasPrefix("command.") }
+            .map { (name: String($0.name.dropFirst(8)), call: $0.value) }
+        let first = ["autoencoder", "latents", "judge"]
+        let commands =
+            (first.flatMap { name in told.filter { $0.name == name } }
+            + told.filter { !first.contains($0.name) })
+            .map { escaped("# \($0.name)\n\($0.call)") }.joined(separator: "\n\n")
         let settings = (results[text: "settings"] ?? "").split(separator: " ").joined(
             separator: "\n")
         let files = [

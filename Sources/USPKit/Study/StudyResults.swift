@@ -93,7 +93,8 @@ struct StudyResults {
         var tree = MetricsTree()
         for (name, value) in texts
         where !name.hasPrefix("done.") && !name.hasPrefix("begun.") {
-            tree.insert(name, .string(value))
+            // Its parts have their calls below the same name.
+            tree.insert(name == "command" ? "command.study" : name, .string(value))
         }
         for (name, value) in numbers { tree.insert(name, .number(value)) }
         for (name, curve) in curves {
@@ -114,7 +115,7 @@ private struct MetricsTree {
     private var branches: [String: MetricsTree] = [:]
 
     mutating func insert(_ name: String, _ value: JSON) {
-        let parts = name.split(separator: ".", maxSplits: 1).map(String.init)
+        let parts = Self.split(name)
         guard let head = parts.first else { return }
         if !order.contains(head) { order.append(head) }
         if parts.count == 1 {
@@ -122,6 +123,22 @@ private struct MetricsTree {
         } else {
             branches[head, default: MetricsTree()].insert(parts[1], value)
         }
+    }
+
+    /// The name before the first dot, and the rest. A dot between the digits of a number is none of
+    /// those: `mask-ratio.0.75.frechet` is `mask-ratio`, `0.75`, `frechet`, but `rk4.8` is `rk4`, `8`.
+    private static func split(_ name: String) -> [String] {
+        let text = Array(name)
+        for (place, letter) in text.enumerated() where letter == "." {
+            var first = place
+            while first > 0, text[first - 1].isNumber { first -= 1 }
+            let isWhole = first < place && (first == 0 || !text[first - 1].isLetter)
+            let goesOn = place + 1 < text.count && text[place + 1].isNumber
+            if !isWhole || !goesOn {
+                return [String(text[..<place]), String(text[(place + 1)...])]
+            }
+        }
+        return [name]
     }
 
     var json: JSON {
