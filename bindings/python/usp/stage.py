@@ -74,7 +74,7 @@ def as_file(settings: Dict[str, Any], name: str, folder: str) -> None:
     if value is None or isinstance(value, (str, os.PathLike)):
         return
     model = model_of(value, name, Model, other=", or its file")
-    settings[name] = path = os.path.join(folder, f"{name}.safetensors")
+    settings[name] = path = os.path.join(os.path.abspath(folder), f"{name}.safetensors")
     if not os.path.exists(path) or Model._load(path).fingerprint != model.fingerprint:
         os.makedirs(folder, exist_ok=True)
         model.save(path)
