@@ -38,10 +38,10 @@ COMMANDS["train"] = ("DiffusionSettings", {**LENGTH, "head_only": None})
 # Stored properties of a Swift struct beside the rows of its table, such as constants that the source
 # publishes and tensors that C has as members of its own; the denoiser's guidance is one of four rows, so
 # is what a sampler uses again; a data set's erasing and mixing are two of nine, and a trainer tells it which
-# label is none.
+# label is none. Whether a classifier's head starts afresh is a stage's to tell a transfer.
 MORE_PROPERTIES = {
     "usp_erasing_options": 2, "usp_denoiser": -3, "usp_model_options": 3, "usp_mae_options": 2,
-    "usp_transfer_options": 2, "usp_data_options": -6, "usp_mar_options": 3, "usp_mar_sample_options": 3,
+    "usp_transfer_options": 3, "usp_data_options": -6, "usp_mar_options": 3, "usp_mar_sample_options": 3,
     "usp_sample_options": -3}
 
 faults = []

@@ -132,6 +132,12 @@ def test_generation_transfers_and_knows_names(data, vae, run, caplog, tmp_path):
         usp.sample(sit, vae, classes=[2])
 
 
+def test_without_classes_all_are_of_one(photos, vae, run):
+    flat = usp.train(usp.Data(photos / "sky", size=16), vae, start=run.model, steps=1)
+    assert flat.class_names == ["image"] and flat.config.classes == 1
+    assert len(usp.sample(flat, vae, num=2, steps=2)) == 2
+
+
 def test_another_autoencoder_warns(data, vae, run):
     sit = usp.train(data, vae, start=run.model, steps=1)
     other = usp.VAE.create(
@@ -208,7 +214,7 @@ def test_what_cannot_be_trained_is_told(data, vae, run, photos):
     with pytest.raises(usp.ArgumentError, match="start: is a VAE, expected a masked autoencoder"):
         usp.pretrain(data, vae, start=vae, steps=1)
     with pytest.raises(usp.ArgumentError, match="no labels, which a folder with one subfolder"):
-        usp.train(usp.Data(photos / "sky", size=16), vae, start=run.model, steps=1)
+        usp.finetune(usp.Data(photos / "sky", size=16), vae, start=run.model, steps=1)
     with pytest.raises(usp.ArgumentError, match="batch 11: there are 10 samples"):
         usp.pretrain(data, vae, batch=11, steps=1)
     with pytest.raises(FileNotFoundError) as caught:
