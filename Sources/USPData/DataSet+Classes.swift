@@ -46,6 +46,7 @@ extension DataSet {
                 names: names, places: numbers?.places.map { places[$0] } ?? places,
                 all: numbers?.all.map { places[$0] }))
     }
+
     /// What the class of samples without classes is called.
     package static let oneClass = "image"
 
