@@ -179,7 +179,7 @@ extension Field {
 }
 
 /// `a` or `an`.
-private func article(_ noun: String) -> String {
+package func article(_ noun: String) -> String {
     // families are spelled: an MAE, an SiT is said "sit"
     noun.hasPrefix("MAE") || noun.first.map { "AEIOUaeiou".contains($0) } == true ? "an" : "a"
 }

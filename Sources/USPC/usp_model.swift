@@ -25,8 +25,10 @@ func model<Wanted: Model>(
     let model = try model(pointer, name)
     guard let wanted = model as? Wanted else {
         let wanted = "\(Wanted.self)"
-        let article = wanted.hasPrefix("I") ? "an" : "a"
-        throw USPError(.argument, "\(name): is a \(model.family), expected \(article) \(wanted)")
+        throw USPError(
+            .argument,
+            "\(name): is \(article(model.family)) \(model.family), expected \(article(wanted)) \(wanted)"
+        )
     }
     return wanted
 }

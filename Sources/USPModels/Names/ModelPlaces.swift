@@ -199,7 +199,7 @@ struct ModelPlaces {
         if let other = all.first {
             return USPError(
                 .format,
-                "\(archive.path): \(sought) in it, but a \(other.kind.title) "
+                "\(archive.path): \(sought) in it, but \(article(other.kind.title)) \(other.kind.title) "
                     + "(\(other.dialect.name))")
         }
         let tables = table.map { [$0] } ?? archive.tables

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, List, Optional, Sequence, Tuple, TypeVar
+from typing import Any, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -207,7 +207,7 @@ class SiT(DiT):
     def create(
         cls: "type[Self]", *, grid: Grid = 16, channels: int = 4,
         patch: int = 2, width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
-        affine: bool = False, qk_norm: bool = False, projections: Sequence[int] = (),
+        affine: bool = False, qk_norm: bool = False, projections: "Union[int, Sequence[int], None]" = (),
         projector: int = 2048, encoder_depth: int = 8, learn_sigma: bool = True,
         rms_norm: bool = False, swiglu: bool = False, rope: bool = False, shift: bool = True,
         layer_scale: bool = False, registers: int = 0, seed: Optional[int] = 0,
@@ -248,7 +248,7 @@ class LightningDiT(SiT):
         cls: "type[Self]", *, grid: Grid = 16, channels: int = 32, patch: int = 1,
         width: int = 384, depth: int = 12, heads: int = 6, classes: int = 1000,
         rms_norm: bool = True, swiglu: bool = True, rope: bool = True, qk_norm: bool = False,
-        shift: bool = True, affine: bool = False, projections: Sequence[int] = (),
+        shift: bool = True, affine: bool = False, projections: "Union[int, Sequence[int], None]" = (),
         projector: int = 2048, encoder_depth: int = 8, learn_sigma: bool = False,
         layer_scale: bool = False, registers: int = 0, seed: Optional[int] = 0,
     ) -> Self:
