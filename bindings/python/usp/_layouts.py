@@ -103,7 +103,7 @@ def timm(model: Any) -> Dict[str, Any]:
         untold.append(
             f"qk_norm (which adds {own:g} to a variance, timm's what the blocks' norms add, "
             f"{epsilon:g})")
-    if untold:
+    if untold or epsilon is None:
         raise UnsupportedError(f"layout: timm's configuration has no place for {', '.join(untold)}")
     side = [config.grid_height * config.patch, config.grid_width * config.patch]
     pool = "token" if config.pool == "token" else "avg"
