@@ -13,7 +13,7 @@ from usp._library import lib
 TENSOR = ctypes.POINTER(_abi.usp_tensor)
 FUNCTIONS = [name for name in _abi.PROTOTYPES if not name.endswith("_free")]
 STATUS = {n for n, (result, _) in _abi.PROTOTYPES.items() if result is ctypes.c_int}
-STATUS -= {"usp_threads", "usp_ranks_rank", "usp_ranks_count"}
+STATUS -= {"usp_threads", "usp_ranks_rank", "usp_ranks_count", "usp_stage_note_warns"}
 
 
 def handles():
