@@ -12,7 +12,7 @@ weights, report = usp.transfer(
 print(f"{100 * report.share:.0f} % of the parameters are the pretrained ones")
 
 model = usp.MAR.load(weights)
-trainer = usp.Trainer(model, rate=8e-4, beta2=0.95, weight_decay=0.02, clip_norm=3)
+trainer = usp.Trainer(model, rate=8e-4, beta2=0.95, weight_decay=0.02, clip_norm=3, label_dropout=0.1)
 latents = usp.random.normal((8, 4, 4, 4), seed=2)
 loss = trainer.step(latents, [i % 10 for i in range(8)])
 print(f"loss {loss:.3f}")
