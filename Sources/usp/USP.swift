@@ -96,7 +96,7 @@ enum Tool {
             say(message)
             exit(0)
         }
-        if !message.contains("Did you mean"), let unknown = unknownOption() {
+        if !message.split(separator: " ").contains("Did"), let unknown = unknownOption() {
             complain("usp: unknown option \(unknown.name); did you mean \(unknown.nearest)?")
         }
         complain(message)

@@ -411,7 +411,7 @@ struct StartArguments: ParsableArguments {
             throw ValidationError("--from FILE has its own --patch, --width and --depth")
         }
         if let (name, _) = blocks.said.first(where: { $0.1 != nil }), from != nil {
-            let option = name.replacing("_", with: "-")
+            let option = name.split(separator: "_").joined(separator: "-")
             throw ValidationError("--from FILE has its own blocks; --\(option) is of a fresh model")
         }
     }
