@@ -49,14 +49,14 @@ extension DataSet {
                     "\(path): has features of the \(set.teacher ?? ""), expected of the "
                         + "\(teacher.words)")
             }
-            let deviations = try LatentSet.deviations(in: path)
-            var told =
-                encoder == nil && deviations != nil
-                ? [
+            var told: [String] = []
+            if let encoder {
+                if let note = set.difference(from: encoder) { told.append(note) }
+            } else if try LatentSet.deviations(in: path) != nil {
+                told.append(
                     "scale 0.18215, REPA's, of the autoencoder's latents; an autoencoder of another "
-                        + "tells it, if it is given"
-                ] : []
-            if let encoder, let note = set.difference(from: encoder) { told.append(note) }
+                        + "tells it, if it is given")
+            }
             try self.init(.latents(set), options.untaught, notes: told)
             return
         }

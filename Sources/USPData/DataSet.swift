@@ -276,7 +276,7 @@ public final class DataSet: Sendable {
             case .scenes, .maps: nil
             }
         let own = all.map { all in chosen?.map { all[$0] } ?? all }
-        return numbers.map { $0.labels(own, count) } ?? own
+        return numbers?.labels(own, count) ?? own
     }
 
     /// Whether nothing is decoded or encoded any more.
@@ -399,8 +399,7 @@ public final class DataSet: Sendable {
                 try options.mixing.mix(pixels, draws, .neighbours)
             }.inputs)
         let labels = indices.map { images.folder.label($0) }
-        batch.labels = try shares(
-            numbers.map { $0.labels(labels, labels.count) ?? labels } ?? labels, draws)
+        batch.labels = try shares(numbers?.labels(labels, labels.count) ?? labels, draws)
         return batch
     }
 
